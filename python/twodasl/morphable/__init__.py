@@ -1,0 +1,19 @@
+"""Morphable face models: the container, its pose and parameters, and where models come from."""
+
+from .load import load_model
+from .model import MorphableModel
+from .parameters import Whitening, join_parameters, split_parameters
+from .pose import decompose_pose, matrix_from_angles, pose_matrix
+from .procedural import procedural_model
+
+__all__ = [
+    "MorphableModel",
+    "Whitening",
+    "decompose_pose",
+    "join_parameters",
+    "load_model",
+    "matrix_from_angles",
+    "pose_matrix",
+    "procedural_model",
+    "split_parameters",
+]

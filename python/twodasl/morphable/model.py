@@ -1,0 +1,223 @@
+"""The face model: a mean shape, linear modes, triangles, landmarks and, where it has one, an albedo."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from . import npz
+
+if TYPE_CHECKING:
+    import twodasl_ext
+
+Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class MorphableModel:
+    """A linear face model, `S = mean + sum_k c_k modes_k`, in millimetres.
+
+    Axes of the model: +x to the right of the image of a frontal face (the subject's left), +y up, +z toward the viewer.
+    All arrays are numpy and C-contiguous; treat them as constants.
+
+    Attributes:
+        name: what checkpoints and reports call it.
+        mean: (N, 3) float32.
+        shape_modes: (Ks, N, 3) float32, identity.
+        expression_modes: (Ke, N, 3) float32.
+        coefficient_std: (Ks+Ke,) float32, positive: the spread of each coefficient over people and moments.
+        triangles: (T, 3) int64, counter-clockwise seen from outside.
+        landmarks: (68,) int64 vertex indices, iBUG order.
+        named_landmarks: AFLW's points outside the 68: `ear_left`, `ear_right`, `chin` -> vertex index. Left is AFLW's left,
+            the left of the image of a frontal face (x < 0).
+        albedo_mean: (N, 3) float32 sRGB in [0, 1], or None where the model has no colours.
+        albedo_modes: (Ka, N, 3) float32, or None.
+        albedo_std: (Ka,) float32, positive, or None.
+        mode_names: Ks+Ke words for people, shape modes first, or None.
+        albedo_names: Ka words for people, or None.
+        units: always "mm".
+
+    Raises:
+        ValueError: an array of the wrong shape, an index outside the vertices, or a number that is not finite; the message
+            begins with the field's name.
+    """
+
+    name: str
+    mean: Floats
+    shape_modes: Floats
+    expression_modes: Floats
+    coefficient_std: Floats
+    triangles: Indices
+    landmarks: Indices
+    named_landmarks: dict[str, int] = field(default_factory=dict)
+    albedo_mean: Floats | None = None
+    albedo_modes: Floats | None = None
+    albedo_std: Floats | None = None
+    mode_names: tuple[str, ...] | None = None
+    albedo_names: tuple[str, ...] | None = None
+    units: str = "mm"
+
+    def __post_init__(self) -> None:
+        for key in ("mean", "shape_modes", "expression_modes", "coefficient_std", *npz.ALBEDO):
+            if getattr(self, key) is not None:
+                object.__setattr__(self, key, _contiguous(key, getattr(self, key), np.float32))
+        for key in ("triangles", "landmarks"):
+            object.__setattr__(self, key, _contiguous(key, getattr(self, key), np.int64))
+        self._check_geometry()
+        self._check_albedo()
+        _check_names("mode_names", self.mode_names, len(self.coefficient_std))
+        _check_names("albedo_names", self.albedo_names, 0 if self.albedo_std is None else len(self.albedo_std))
+
+    def _check_geometry(self) -> None:
+        if self.units != "mm":
+            raise ValueError(f"units: expected 'mm', got {self.units!r}")
+        count = len(self.mean) if self.mean.ndim else 0
+        if count == 0:
+            raise ValueError(f"mean: expected (N, 3) vertices, got {self.mean.shape}")
+        _check_shape("mean", self.mean, ("N", 3))
+        _check_shape("shape_modes", self.shape_modes, ("Ks", count, 3))
+        _check_shape("expression_modes", self.expression_modes, ("Ke", count, 3))
+        modes = len(self.shape_modes) + len(self.expression_modes)
+        _check_shape("coefficient_std", self.coefficient_std, (modes,))
+        _check_positive("coefficient_std", self.coefficient_std)
+        _check_shape("triangles", self.triangles, ("T", 3))
+        _check_shape("landmarks", self.landmarks, (68,))
+        _check_indices("triangles", self.triangles, count)
+        _check_indices("landmarks", self.landmarks, count)
+        named = np.array(list(self.named_landmarks.values()), dtype=np.int64)
+        _check_indices("named_landmarks", named, count)
+
+    def _check_albedo(self) -> None:
+        if self.albedo_mean is None:
+            if self.albedo_modes is not None or self.albedo_std is not None:
+                raise ValueError("albedo_mean: expected with albedo_modes and albedo_std, got none")
+            return
+        _check_shape("albedo_mean", self.albedo_mean, (len(self.mean), 3))
+        if self.albedo_mean.min() < 0 or self.albedo_mean.max() > 1:
+            raise ValueError("albedo_mean: expected colours in [0, 1], got values outside")
+        if (self.albedo_modes is None) != (self.albedo_std is None):
+            raise ValueError("albedo_std: expected together with albedo_modes, got one without the other")
+        if self.albedo_modes is not None and self.albedo_std is not None:
+            _check_shape("albedo_modes", self.albedo_modes, ("Ka", len(self.mean), 3))
+            _check_shape("albedo_std", self.albedo_std, (len(self.albedo_modes),))
+            _check_positive("albedo_std", self.albedo_std)
+
+    @property
+    def vertex_count(self) -> int:
+        """N."""
+        return len(self.mean)
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """N, Ks, Ke: what a checkpoint records beside the identity."""
+        return len(self.mean), len(self.shape_modes), len(self.expression_modes)
+
+    @cached_property
+    def modes(self) -> Floats:
+        """(Ks+Ke, N, 3) float32, shape modes first."""
+        return np.concatenate([self.shape_modes, self.expression_modes])
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 (hex) of the geometry: mean, modes, triangles, landmarks.
+
+        Two models of one identity give the same vertices for the same parameters. Names, spreads and colours do not count.
+        """
+        digest = hashlib.sha256()
+        for array in (self.mean, self.shape_modes, self.expression_modes, self.triangles, self.landmarks):
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            digest.update(f"{little.dtype.str}{little.shape}".encode())
+            digest.update(np.ascontiguousarray(little).tobytes())
+        return digest.hexdigest()
+
+    def basis(
+        self, device: torch.device | str = "cpu", storage: torch.dtype = torch.float32
+    ) -> twodasl_ext.MorphableBasis:
+        """The operators' packed form of this model; its landmarks are the 68.
+
+        Args:
+            device: where it lives.
+            storage: how modes are stored; float32, or bfloat16/float16 for half the memory traffic.
+        """
+        import twodasl_ext  # here: reading or converting a model needs no compiled operator
+
+        arrays = (torch.from_numpy(array) for array in (self.mean, self.modes, self.landmarks))
+        return twodasl_ext.MorphableBasis(*arrays, storage=storage).to(device)
+
+    def shape(self, coefficients: NDArray[np.floating]) -> Floats:
+        """Vertices (N, 3) in millimetres of coefficients (K,); for a picture or two. Batches belong to the operators."""
+        coefficients = np.asarray(coefficients, np.float32)
+        if coefficients.shape != self.coefficient_std.shape:
+            expected = self.coefficient_std.shape
+            raise ValueError(f"coefficients: expected {expected}, got {coefficients.shape}")
+        return self.mean + np.tensordot(coefficients, self.modes, 1)
+
+    def albedo(self, coefficients: NDArray[np.floating] | None = None) -> Floats:
+        """Colours (N, 3) sRGB in [0, 1], clipped, of albedo coefficients (Ka,) or of the mean.
+
+        Raises ValueError where the model has no albedo.
+        """
+        if self.albedo_mean is None:
+            raise ValueError(f"albedo: the face model {self.name!r} has no colours")
+        if coefficients is None or self.albedo_modes is None:
+            return self.albedo_mean.copy()
+        moved = self.albedo_mean + np.tensordot(np.asarray(coefficients, np.float32), self.albedo_modes, 1)
+        return np.clip(moved, 0, 1)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one compressed `.npz`, atomically. Raises InputError when it cannot be written."""
+        npz.write_arrays(path, self)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> MorphableModel:
+        """Read what `save` wrote; nothing is unpickled.
+
+        Raises:
+            InputError: not such a file, or one with a missing field or a wrong shape; file and field are named.
+        """
+        return npz.read_model(path, cls)
+
+
+def _contiguous(key: str, array: NDArray, dtype: type) -> NDArray:
+    array = np.asarray(array)
+    kinds = "fiu" if dtype is np.float32 else "iu"
+    if array.dtype.kind not in kinds:
+        raise ValueError(f"{key}: expected {np.dtype(dtype).name} numbers, got {array.dtype}")
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array, dtype)
+    if dtype is np.float32 and not np.isfinite(array).all():
+        raise ValueError(f"{key}: expected finite numbers, got NaN or infinity")
+    return array
+
+
+def _check_shape(key: str, array: NDArray, expected: tuple[int | str, ...]) -> None:
+    fits = array.ndim == len(expected) and all(
+        isinstance(want, str) or got == want for got, want in zip(array.shape, expected, strict=True)
+    )
+    if not fits:
+        wanted = "(" + ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "") + ")"
+        raise ValueError(f"{key}: expected {wanted}, got {array.shape}")
+
+
+def _check_indices(key: str, indices: Indices, count: int) -> None:
+    if indices.size and (indices.min() < 0 or indices.max() >= count):
+        wrong = int(indices.max()) if indices.max() >= count else int(indices.min())
+        raise ValueError(f"{key}: expected vertex indices 0..{count - 1}, got {wrong}")
+
+
+def _check_positive(key: str, values: Floats) -> None:
+    if values.size and values.min() <= 0:
+        raise ValueError(f"{key}: expected positive standard deviations, got {values.min()}")
+
+
+def _check_names(key: str, names: tuple[str, ...] | None, count: int) -> None:
+    if names is not None and len(names) != count:
+        raise ValueError(f"{key}: expected {count} names, got {len(names)}")

@@ -1,0 +1,96 @@
+"""A face model as one `.npz`: plain arrays and strings, nothing pickled."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import atomic_path
+
+if TYPE_CHECKING:
+    from .model import MorphableModel
+
+FORMAT = "twodasl-morphable-model"
+VERSION = 1
+GEOMETRY = ("mean", "shape_modes", "expression_modes", "coefficient_std", "triangles", "landmarks")
+ALBEDO = ("albedo_mean", "albedo_modes", "albedo_std")
+NAMES = ("mode_names", "albedo_names")
+NAMED = ("named_landmarks_keys", "named_landmarks_indices")
+
+
+def write_arrays(path: str | os.PathLike[str], model: MorphableModel) -> None:
+    """Write `model` to `path`, which must end in .npz; atomic."""
+    target = Path(path)
+    if target.suffix != ".npz":
+        raise InputError(f"{target}: a face model is written as .npz; choose a name that ends so")
+    arrays: dict[str, Any] = {"format": FORMAT, "version": VERSION, "name": model.name, "units": model.units}
+    arrays |= {key: getattr(model, key) for key in GEOMETRY}
+    arrays |= {key: getattr(model, key) for key in ALBEDO if getattr(model, key) is not None}
+    arrays |= {key: np.array(getattr(model, key), np.str_) for key in NAMES if getattr(model, key)}
+    arrays[NAMED[0]] = np.array(list(model.named_landmarks), np.str_)
+    arrays[NAMED[1]] = np.array(list(model.named_landmarks.values()), np.int64)
+    with atomic_path(target) as temporary, open(temporary, "wb") as stream:
+        np.savez_compressed(stream, **arrays)
+
+
+def read_model(path: str | os.PathLike[str], kind: type[MorphableModel]) -> MorphableModel:
+    """Read a model; every way in which the file can be wrong is an InputError that names it and the field."""
+    arrays = _read_arrays(Path(path))
+    if _text(path, arrays, "format") != FORMAT:
+        raise InputError(f"{path}: format: expected {FORMAT!r}, got {arrays['format']}; this is no face model")
+    version = _field(path, arrays, "version")
+    if version.shape != () or version.dtype.kind not in "iu" or int(version) != VERSION:
+        raise InputError(f"{path}: version: expected {VERSION}, got {version}; use a newer twodasl")
+    fields: dict[str, Any] = {key: _field(path, arrays, key) for key in GEOMETRY}
+    fields |= {key: arrays.get(key) for key in ALBEDO}
+    fields |= {key: _words(path, arrays, key) if key in arrays else None for key in NAMES}
+    keys = _words(path, arrays, NAMED[0])
+    indices = _field(path, arrays, NAMED[1])
+    if indices.shape != (len(keys),) or indices.dtype.kind not in "iu":
+        raise InputError(f"{path}: {NAMED[1]}: expected {len(keys)} indices, got {indices.dtype} {indices.shape}")
+    fields["named_landmarks"] = dict(zip(keys, map(int, indices), strict=True))
+    try:
+        return kind(name=_text(path, arrays, "name"), units=_text(path, arrays, "units"), **fields)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        if not zipfile.is_zipfile(path):
+            path.open("rb").close()  # a missing or unreadable file says so by itself
+            raise InputError(f"{path}: is no .npz file (or is cut short); expected a face model written by twodasl")
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except InputError:
+        raise
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError, SyntaxError) as error:
+        raise InputError(f"{path}: is a damaged .npz file ({error}); write it again") from error
+
+
+def _field(path: object, arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
+    if key not in arrays:
+        raise InputError(f"{path}: {key}: is missing; expected a face model written by twodasl")
+    return arrays[key]
+
+
+def _text(path: object, arrays: dict[str, np.ndarray], key: str) -> str:
+    value = _field(path, arrays, key)
+    if value.shape != () or value.dtype.kind != "U":
+        raise InputError(f"{path}: {key}: expected a word, got {value.dtype} {value.shape}")
+    return str(value)
+
+
+def _words(path: object, arrays: dict[str, np.ndarray], key: str) -> tuple[str, ...]:
+    value = _field(path, arrays, key)
+    if value.ndim != 1 or value.dtype.kind != "U":
+        raise InputError(f"{path}: {key}: expected a list of words, got {value.dtype} {value.shape}")
+    return tuple(map(str, value))

@@ -1,0 +1,1 @@
+"""Readers of other projects' face models, one layout a file."""

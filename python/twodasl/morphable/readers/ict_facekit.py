@@ -1,0 +1,229 @@
+"""ICT-FaceKit's own folder: `FaceXModel/*.obj` (MIT licence, github.com/ICT-VGL/ICT-FaceKit).
+
+The folder holds one neutral mesh, `identityNNN.obj` (principal components of scans, each one standard deviation away
+from neutral) and one OBJ for each expression shape, all with one topology: 26,719 vertices, quads.
+
+What becomes of it:
+
+* the first 40 identities are the shape modes, coefficient 1 = one standard deviation;
+* the expression shapes D (rows: shape - neutral) become 10 orthogonal modes. They span the first principal directions of
+  the second moment D^T D about neutral (so that neutral stays the mean) over the skin of the face, where lids and brows
+  count, not teeth and tongue. A face uses each shape with a weight between 0 and 1; the weights' spread is taken as
+  `EXPRESSION_SPREAD`, so that 3 sigma of a mode is about one shape in full. Left out are gaze (it turns the eyeballs, which
+  no landmark shows) and mouthClose (it only corrects an open jaw);
+* quads become triangles. Eyelashes, tear fluid and the transparent shells in front of the eyes keep their vertices (the
+  indices stay ICT's) and lose their faces: drawn as skin they would cover the eyes;
+* units become millimetres. ICT's outer eye corners lie 8.9 units apart; adults' lie 80-100 mm apart (Farkas 1994), so its
+  unit is the centimetre. The reader makes this comparison on the file that it reads.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ...errors import InputError
+from ..model import MorphableModel
+
+IDENTITY_MODES = 40
+EXPRESSION_MODES = 10
+EXPRESSION_SPREAD = 0.3
+NEUTRAL = "generic_neutral_mesh.obj"
+# AFLW's ear points (the lobes) of ICT's topology; its README does not list them.
+FULL_TOPOLOGY = 26719
+EARS = {"ear_left": 7462, "ear_right": 6735}
+TRANSPARENT = ("lacrimal", "eyeblend", "eyeocclusion", "eyelash")
+# "Multi-PIE 68 point facial landmarks indices" of ICT-FaceKit's README, for folders copied without it.
+# fmt: off
+LANDMARKS = (
+    1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966, 3661, 4390, 3927, 3924, 2608, 3272, 4088, 3443, 268, 493, 1914,
+    2044, 1401, 3615, 4240, 4114, 2734, 2509, 978, 4527, 4942, 4857, 1140, 2075, 1147, 4269, 3360, 1507, 1542, 1537, 1528,
+    1518, 1511, 3742, 3751, 3756, 3721, 3725, 3732, 5708, 5695, 2081, 0, 4275, 6200, 6213, 6346, 6461, 5518, 5957, 5841,
+    5702, 5711, 5533, 6216, 6207, 6470, 5517, 5966,
+)
+# fmt: on
+# How far apart the outer eye corners of a face may be, in millimetres, for a unit to be believed.
+BIOCULAR_WIDTH = (60.0, 130.0)
+UNITS = {"millimetre": 1.0, "centimetre": 10.0, "metre": 1000.0, "inch": 25.4}
+
+
+def is_ict_facekit(folder: Path) -> bool:
+    """Whether `folder` is ICT-FaceKit's root or its FaceXModel."""
+    return _shapes_folder(folder) is not None
+
+
+def read_ict_facekit(
+    folder: Path,
+    identity_modes: int = IDENTITY_MODES,
+    expression_modes: int = EXPRESSION_MODES,
+    progress: bool = True,
+) -> MorphableModel:
+    """Read an ICT-FaceKit folder.
+
+    Args:
+        folder: the repository's root or its `FaceXModel`.
+        identity_modes, expression_modes: how many to keep, at most; 40 and 10 as in the paper.
+        progress: show a progress bar on standard error (some hundred megabytes of text are parsed).
+
+    Raises:
+        InputError: a file is missing, is no OBJ, or does not fit the neutral mesh; the file is named.
+    """
+    shapes = _shapes_folder(Path(folder))
+    if shapes is None:
+        raise InputError(f"{folder}: is no ICT-FaceKit folder; expected FaceXModel/{NEUTRAL}")
+    neutral_path = shapes / NEUTRAL
+    neutral, triangles, skin = _read_mesh(neutral_path)
+    landmarks = _landmarks(shapes, len(neutral))
+    scale = _millimetres(neutral_path, neutral[landmarks])
+    identities = sorted(shapes.glob("identity[0-9]*.obj"))[:identity_modes]
+    expressions = sorted(path for path in shapes.glob("*.obj") if _is_expression(path))
+    if not identities or not expressions:
+        raise InputError(f"{shapes}: holds {len(identities)} identity and {len(expressions)} expression shapes; "
+                         "expected at least one of each")  # fmt: skip
+    paths = [*identities, *expressions]
+    moved = np.empty((len(paths), *neutral.shape), np.float32)
+    for row, path in enumerate(tqdm(paths, "reading ICT-FaceKit", unit="mesh", disable=not progress)):
+        moved[row] = (_read_vertices(path, len(neutral)) - neutral) * scale
+    shape_modes, blend = moved[: len(identities)], moved[len(identities) :]
+    modes, names = reduce_expressions(blend, [path.stem for path in expressions], skin, expression_modes)
+    ears = EARS if len(neutral) == FULL_TOPOLOGY else {}
+    return MorphableModel(
+        name="ict-facekit",
+        mean=(neutral * scale).astype(np.float32),
+        shape_modes=shape_modes,
+        expression_modes=modes,
+        coefficient_std=np.ones(len(shape_modes) + len(modes), np.float32),
+        triangles=triangles,
+        landmarks=landmarks,
+        named_landmarks={**ears, "chin": int(landmarks[8])},
+        mode_names=(*(path.stem for path in identities), *names),
+    )
+
+
+def reduce_expressions(
+    shapes: NDArray[np.float32], names: list[str], skin: NDArray[np.bool_], count: int
+) -> tuple[NDArray[np.float32], list[str]]:
+    """The principal directions of displacement fields over the skin, without removing their mean.
+
+    Args:
+        shapes: (M, N, 3) displacements of the shapes in full.
+        names: M names.
+        skin: (N,) the vertices over which variance is measured.
+        count: modes to keep; fewer are returned where the shapes span fewer dimensions.
+
+    Returns:
+        modes (count, N, 3), orthogonal over all vertices, each of the length of one standard deviation, with the sign
+        that makes its strongest shapes positive; and for each the names of the two shapes that it resembles most.
+    """
+    on_skin = _gram(shapes[:, skin])
+    values, vectors = np.linalg.eigh(on_skin)
+    order = np.argsort(values)[::-1]
+    weights = vectors[:, order[values[order] > 1e-9 * values.max()][:count]].T
+    # Unit weights of the shapes give unit variance along every one of these directions, and along every rotation of
+    # them: the one that makes them orthogonal over the whole head loses nothing.
+    kept = np.linalg.eigh(weights @ _gram(shapes) @ weights.T)[1][:, ::-1]
+    weights = kept.T @ weights
+    strength = weights * np.sqrt(np.diag(on_skin))
+    weights *= np.where(strength.sum(1, keepdims=True) < 0, -1, 1)
+    modes = EXPRESSION_SPREAD * np.tensordot(weights.astype(np.float32), shapes, 1)
+    strongest = np.argsort(-np.abs(strength), axis=1)[:, :2]
+    return modes, [
+        " ".join(("" if row[shape] > 0 else "-") + names[shape] for shape in top)
+        for row, top in zip(weights, strongest, strict=True)
+    ]
+
+
+def _gram(fields: NDArray[np.float32]) -> NDArray[np.float64]:
+    flat = fields.reshape(len(fields), -1).astype(np.float64)
+    return flat @ flat.T
+
+
+def _shapes_folder(folder: Path) -> Path | None:
+    return next((place for place in (folder / "FaceXModel", folder) if (place / NEUTRAL).is_file()), None)
+
+
+def _is_expression(path: Path) -> bool:
+    return not re.match(r"identity\d|generic_neutral|eyeLook|PupilDilate|mouthClose", path.name)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _parse_vertices(path: Path, lines: list[bytes]) -> NDArray[np.float64]:
+    rows = [line[2:] for line in lines if line.startswith(b"v ")]
+    try:
+        values = np.array(b" ".join(rows).split(), np.float64)
+    except ValueError as error:
+        raise InputError(f"{path}: is no OBJ file (a vertex is not three numbers); copy it again") from error
+    if not rows or values.size != 3 * len(rows) or not np.isfinite(values).all():
+        raise InputError(f"{path}: is no OBJ file with three finite numbers a vertex; copy it again")
+    return values.reshape(-1, 3)
+
+
+def _read_vertices(path: Path, count: int) -> NDArray[np.float64]:
+    vertices = _parse_vertices(path, _read_bytes(path).split(b"\n"))
+    if len(vertices) != count:
+        raise InputError(f"{path}: expected {count} vertices as in {NEUTRAL}, got {len(vertices)}; copy it again")
+    return vertices
+
+
+def _read_mesh(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Vertices, the triangles of the opaque parts (polygons split as fans), and which vertices are the face's skin."""
+    lines = _read_bytes(path).split(b"\n")
+    vertices = _parse_vertices(path, lines)
+    triangles: list[tuple[int, int, int]] = []
+    faces: list[int] = []
+    opaque, material = True, ""
+    try:
+        for line in lines:
+            if line.startswith(b"usemtl"):
+                material = line[6:].strip().decode(errors="replace").lower().removeprefix("m_")
+                opaque = not material.startswith(TRANSPARENT)
+            elif line.startswith(b"f ") and opaque:
+                first, *rest = (int(corner.split(b"/")[0]) - 1 for corner in line[2:].split())
+                triangles += [(first, a, b) for a, b in zip(rest, rest[1:], strict=False)]
+                if material == "face":
+                    faces.append(len(triangles) - 1)
+    except ValueError as error:
+        raise InputError(f"{path}: is no OBJ file (a face has no vertex numbers); copy it again") from error
+    result = np.array(triangles, np.int64).reshape(-1, 3)
+    if not len(result) or result.min() < 0 or result.max() >= len(vertices):
+        raise InputError(f"{path}: expected faces of vertices 1..{len(vertices)}; copy it again")
+    # A mesh without ICT's material names is skin all over.
+    skin = np.zeros(len(vertices), bool)
+    skin[result[faces] if faces else slice(None)] = True
+    return vertices, result, skin
+
+
+def _landmarks(shapes: Path, count: int) -> NDArray[np.int64]:
+    """The 68 indices that the README beside (or above) the shapes lists, or the published ones."""
+    for folder in (shapes, shapes.parent):
+        readme = folder / "README.md"
+        found = re.search(r"68 point[^\n]*:?\s*((?:\d+\s*,\s*){67}\d+)", readme.read_text("utf-8", "replace")) \
+            if readme.is_file() else None  # fmt: skip
+        if found:
+            indices = np.array([int(word) for word in found[1].split(",")], np.int64)
+            if indices.max() >= count:
+                raise InputError(f"{readme}: lists landmark vertex {indices.max()}, the mesh has {count} vertices")
+            return indices
+    if count != FULL_TOPOLOGY:
+        raise InputError(f"{shapes / NEUTRAL}: expected {FULL_TOPOLOGY} vertices (ICT-FaceKit's topology), got {count}; "
+                         "put ICT-FaceKit's README.md with its 68 landmark indices beside it")  # fmt: skip
+    return np.array(LANDMARKS, np.int64)
+
+
+def _millimetres(path: Path, landmarks: NDArray[np.float64]) -> float:
+    width = float(np.linalg.norm(landmarks[36] - landmarks[45]))
+    for factor in UNITS.values():
+        if BIOCULAR_WIDTH[0] <= width * factor <= BIOCULAR_WIDTH[1]:
+            return factor
+    raise InputError(f"{path}: the outer eye corners lie {width:.4g} units apart, no face in any of {', '.join(UNITS)}; "
+                     "check the 68 landmark indices")  # fmt: skip
