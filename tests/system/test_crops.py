@@ -158,7 +158,7 @@ def test_detected_landmarks_of_aflw2000_lie_on_the_face() -> None:
     mapped = np.stack([Crop(*box).to_image(points) for box, points in zip(boxes, detected, strict=True)])
     extent = np.ptp(truth, axis=1)
     error = np.linalg.norm(mapped - truth, axis=2).mean(axis=1) / np.sqrt(extent.prod(axis=1))
-    assert 100 * error.mean() == pytest.approx(4.4134, abs=0.05)
+    assert 100 * error.mean() == pytest.approx(4.4134, abs=0.001)
 
 
 @needs_aflw2000

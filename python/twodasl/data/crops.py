@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -102,7 +102,7 @@ class Crop:
         margin_x, margin_y = math.ceil(2 * step_x) + 2, math.ceil(2 * step_y) + 2
         first_x, first_y = max(0, math.floor(left) - margin_x), max(0, math.floor(top) - margin_y)
         last_x, last_y = math.ceil(self.x1) + margin_x, math.ceil(self.y1) + margin_y
-        part = image[first_y:last_y, first_x:last_x]
+        part: NDArray[Any] = image[first_y:last_y, first_x:last_x]
         left, top = left - first_x, top - first_y
         block_x, block_y = _block(step_x), _block(step_y)
         if block_x > 1 or block_y > 1:
