@@ -1,0 +1,40 @@
+"""Landmark schemes (68, 21 and 18 points), landmark maps and landmark files."""
+
+from .files import SUFFIXES, read_landmarks
+from .maps import landmark_map
+from .schemes import (
+    CONNECTIONS_18,
+    CONNECTIONS_68,
+    EIGHTEEN_NAMES,
+    EIGHTEEN_WEIGHTS,
+    FLIP_18,
+    FLIP_21,
+    FLIP_68,
+    GROUPS_68,
+    NAMES_68,
+    TWENTY_ONE_NAMES,
+    eighteen_from_21,
+    eighteen_from_68,
+    flip_landmarks,
+    twenty_one_from_68,
+)
+
+__all__ = [
+    "CONNECTIONS_18",
+    "CONNECTIONS_68",
+    "EIGHTEEN_NAMES",
+    "EIGHTEEN_WEIGHTS",
+    "FLIP_18",
+    "FLIP_21",
+    "FLIP_68",
+    "GROUPS_68",
+    "NAMES_68",
+    "SUFFIXES",
+    "TWENTY_ONE_NAMES",
+    "eighteen_from_21",
+    "eighteen_from_68",
+    "flip_landmarks",
+    "landmark_map",
+    "read_landmarks",
+    "twenty_one_from_68",
+]

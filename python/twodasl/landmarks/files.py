@@ -1,0 +1,185 @@
+"""Landmark files: .pts, .npy, .csv and .txt with 68 points."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+SUFFIXES = (".pts", ".npy", ".csv", ".txt")
+"""File names that `read_landmarks` understands."""
+
+# 68 points are a few kilobytes; whatever is far beyond that is another kind of file.
+_LARGEST = 1 << 20
+_EXPECTED = "expected 68 points of two (or three) numbers each"
+
+Rows = list[tuple[int, list[str]]]
+
+
+def read_landmarks(path: str | os.PathLike[str]) -> NDArray[np.float64]:
+    """Read 68 landmarks: (68, 2) float64, image pixels (x, row), 0-based (the first pixel's centre is 0, 0).
+
+    .pts: iBUG's format; 1-based by its convention, converted here. .npy: (68, 2) or (2, 68), numbers, no
+    objects. .csv/.txt: a point a line, separated by commas, semicolons or white space; an optional header,
+    whose columns `x` and `y` are taken if it names them; lines starting with # are comments; 0-based. A third
+    coordinate ((68, 3), (3, 68) or three columns) is accepted and ignored.
+
+    Raises InputError naming the file when it is missing, of another kind, broken, has another number of
+    points, or a coordinate that is no finite number.
+    """
+    file = Path(path)
+    suffix = file.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(
+            f"{file}: expected a landmark file named {', '.join(SUFFIXES)}, got {suffix or 'no suffix'}"
+        )
+    points = _read_npy(file) if suffix == ".npy" else _read_text(file, suffix)
+    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    if bad.size:
+        raise InputError(
+            f"{file}: expected finite coordinates, got {bad.size} points with NaN or infinity,"
+            f" the first of them point {bad[0]} (counted from 0)"
+        )
+    return points
+
+
+def _open_error(file: Path, error: OSError) -> InputError:
+    return InputError(f"{file}: cannot be read ({error.strerror or error}); expected a landmark file")
+
+
+def _two_columns(file: Path, array: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(68, 2|3) or (2|3, 68) to (68, 2)."""
+    if array.ndim == 2 and array.shape[0] in (2, 3) and array.shape[1] == 68:
+        array = array.T
+    if array.ndim != 2 or array.shape[0] != 68 or array.shape[1] not in (2, 3):
+        raise InputError(f"{file}: {_EXPECTED}, got an array of shape {array.shape}")
+    return np.array(array[:, :2], dtype=np.float64)
+
+
+def _read_npy(file: Path) -> NDArray[np.float64]:
+    try:
+        # Mapped, not read: a header that claims more than the file holds is an error and not an allocation.
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise _open_error(file, error) from error
+    except Exception as error:  # numpy's header parser raises many kinds on broken files
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{file}: expected a .npy file of numbers (no objects), got one numpy refuses ({reason})"
+        ) from error
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{file}: expected one .npy array, got an archive of arrays (.npz)")
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{file}: expected an array of real numbers, got dtype {array.dtype}")
+    if array.ndim != 2 or 68 not in array.shape:
+        raise InputError(f"{file}: {_EXPECTED}, got an array of shape {array.shape}")
+    with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite and is reported as such
+        return _two_columns(file, np.array(array, dtype=np.float64))
+
+
+def _read_text(file: Path, suffix: str) -> NDArray[np.float64]:
+    try:
+        with open(file, "rb") as stream:
+            content = stream.read(_LARGEST + 1)
+    except OSError as error:
+        raise _open_error(file, error) from error
+    if len(content) > _LARGEST:
+        raise InputError(f"{file}: {_EXPECTED}, got more than {_LARGEST >> 20} MiB of data")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: expected a text file, got bytes that are not UTF-8") from error
+    rows: Rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        line = line.strip()
+        if line and not line.startswith(("#", "//")):
+            rows.append((number, line.split() if suffix == ".pts" else _fields(line)))
+    if not rows:
+        raise InputError(f"{file}: {_EXPECTED}, got an empty file")
+    if suffix == ".pts":
+        # iBUG's annotations count pixels from 1, as the MATLAB code that wrote them does.
+        return _table(file, _pts_rows(file, rows)) - 1.0
+    return _csv_points(file, rows)
+
+
+def _fields(line: str) -> list[str]:
+    """Split at commas or semicolons (an empty field stays and is an error), else at white space."""
+    if "," in line or ";" in line:
+        return [field.strip().strip("\"'") for field in re.split("[,;]", line)]
+    return line.split()
+
+
+def _pts_rows(file: Path, rows: Rows) -> Rows:
+    """The rows between the braces, after `version:` and `n_points:` have been checked."""
+    tokens = [" ".join(fields) for _, fields in rows]
+    if "{" not in tokens or tokens[-1] != "}":
+        raise InputError(
+            f"{file}: expected a .pts file with points between {{ and }}, got one without (cut off?)"
+        )
+    start = tokens.index("{")
+    header = " ".join(tokens[:start])
+    match = re.search(r"n_points\s*:\s*(\S+)", header)
+    if match is None:
+        raise InputError(f"{file}: expected a line `n_points: 68` before {{, got {header[:60]!r}")
+    body = rows[start + 1 : -1]
+    if match[1] != "68":
+        raise InputError(f"{file}: expected n_points: 68, got n_points: {match[1]}")
+    if len(body) != 68:
+        raise InputError(f"{file}: expected 68 points, as its n_points says, got {len(body)}")
+    return body
+
+
+def _csv_points(file: Path, rows: Rows) -> NDArray[np.float64]:
+    names: list[str] = []
+    first = rows[0][1]
+    if not any(_number(field) is not None for field in first):
+        names = [field.lower().lstrip("#") for field in first]
+        rows = rows[1:]
+    if "x" in names and "y" in names:
+        columns = (names.index("x"), names.index("y"))
+        short = next((row for row in rows if len(row[1]) != len(names)), None)
+        if short is not None:
+            raise InputError(
+                f"{file}, line {short[0]}: expected {len(names)} fields as in its header, got {len(short[1])}"
+            )
+        return _table(file, [(number, [fields[c] for c in columns]) for number, fields in rows])
+    points = _table(file, rows, keep=True)
+    indices = np.arange(68.0)
+    if points.shape == (68, 3) and any(np.array_equal(points[:, 0], indices + base) for base in (0, 1)):
+        raise InputError(
+            f"{file}: expected columns x and y first, got an index column; add a header line `index,x,y`"
+        )
+    return _two_columns(file, points)
+
+
+def _table(file: Path, rows: Rows, keep: bool = False) -> NDArray[np.float64]:
+    """Rows of fields to numbers; (68, 2) unless `keep` leaves the shape as it is."""
+    table: list[list[float]] = []
+    for number, fields in rows:
+        values = [_number(field) for field in fields]
+        wrong = next((field for field, value in zip(fields, values, strict=True) if value is None), None)
+        if wrong is not None:
+            raise InputError(f"{file}, line {number}: expected numbers, got {wrong[:40]!r}")
+        if table and len(values) != len(table[0]):
+            raise InputError(
+                f"{file}, line {number}: expected {len(table[0])} numbers as in the lines before,"
+                f" got {len(values)}"
+            )
+        table.append([math.nan if value is None else value for value in values])
+    if len(table) not in (2, 3, 68):
+        raise InputError(f"{file}: expected 68 points, got {len(table)}")
+    array = np.array(table, dtype=np.float64)
+    return array if keep else _two_columns(file, array)
+
+
+def _number(field: str) -> float | None:
+    try:
+        return None if "_" in field else float(field)
+    except ValueError:
+        return None
