@@ -1,0 +1,50 @@
+"""twodasl: 3D face reconstruction and dense alignment from a single photograph.
+
+`FaceReconstructor` turns a photo into a mesh, `MorphableModel` and `load_model` provide face models, and the
+command `twodasl` does the rest. The names below are imported when they are first used, so that
+`import twodasl` alone costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .morphable import MorphableModel, load_model
+    from .reconstruct import FaceReconstructor, Reconstruction
+
+__all__ = [
+    "FaceReconstructor",
+    "InputError",
+    "MorphableModel",
+    "Reconstruction",
+    "__version__",
+    "load_model",
+]
+
+_HOMES = {
+    "FaceReconstructor": ".reconstruct",
+    "Reconstruction": ".reconstruct",
+    "MorphableModel": ".morphable",
+    "load_model": ".morphable",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return _version()
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("twodasl")
+    except PackageNotFoundError:
+        return "0+not.installed"

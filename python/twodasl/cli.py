@@ -1,0 +1,88 @@
+"""The command `twodasl`: finds the subcommand's module, runs it, and turns errors into one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from .errors import InputError
+
+COMMANDS = {
+    "demo": "train a small network on embedded synthetic faces and reconstruct a photograph",
+    "reconstruct": "turn photographs into 3D faces",
+    "train": "train a network",
+    "evaluate": "measure alignment errors on a data set",
+    "models": "show and convert face models",
+    "data": "look at data sets and synthetic faces",
+    "doctor": "check this installation",
+}
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code.
+
+    0: done. 1: `doctor` found a problem. 2: something the user supplied does not fit; one line on stderr says
+    what. 130: interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = _parser(arguments).parse_args(arguments)
+        code = int(options.run(options) or 0)
+        sys.stdout.flush()  # here, so that a reader that has gone is noticed here
+        return code
+    except SystemExit as end:  # argparse: 0 after --help, 2 after an error it has already printed
+        return end.code if isinstance(end.code, int) else 2
+    except InputError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("\ntwodasl: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone. Python flushes stdout once more at exit: give it a
+        # place to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as error:  # a full disk, a folder without permission
+        if error.filename is None:
+            return _fail(error.strerror or str(error))
+        return _fail(f"{error.filename}: {error.strerror}")
+
+
+def _fail(message: str) -> int:
+    print(f"twodasl: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """A parser that knows the subcommand asked for; only that one's module is imported."""
+    parser = argparse.ArgumentParser(
+        prog="twodasl",
+        description="3D face reconstruction and dense alignment from a single photograph.",
+        epilog="`twodasl COMMAND --help` describes a command.",
+    )
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    asked = next((word for word in arguments if not word.startswith("-")), None)
+    if asked in COMMANDS:
+        import_module(f".commands.{asked}", __package__).register(subparsers)
+    else:
+        for name, text in COMMANDS.items():
+            subparsers.add_parser(name, help=text)
+    return parser
+
+
+class _Version(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from . import __version__
+
+        print(f"twodasl {__version__}")
+        parser.exit()
