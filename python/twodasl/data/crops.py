@@ -17,6 +17,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from ..landmarks import landmark_map
 
 SIZE = 120
 """Side of the crop in pixels."""
@@ -169,8 +170,6 @@ def network_input(
     Channels 0-2 are `(BGR - 127.5) / 128`; channel 3 is the landmark map (paper section 3.1), 1 at the points
     and -1 elsewhere. Raises ValueError naming the argument that does not fit.
     """
-    from ..landmarks import landmark_map
-
     pixels = torch.as_tensor(images)
     if pixels.ndim != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[3] != 3:
         raise ValueError(f"images: expected (B, size, size, 3), got {tuple(pixels.shape)}")
