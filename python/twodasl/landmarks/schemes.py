@@ -123,7 +123,8 @@ def _check(points: torch.Tensor | NDArray[Any], count: int) -> None:
 def eighteen_from_68(points: Points, mouth: str = "inner-lips") -> Points:
     """The paper's 18 points from the 68: (..., 68, D) to (..., 18, D), tensors or arrays; differentiable.
 
-    Eye centres are midpoints of upper and lower lid (37, 40 and 43, 46). The mouth centre is the midpoint of
+    Eye centres are midpoints of a diagonal between the lids (37, 40 and 43, 46; on a mirrored face these are
+    the other diagonals, so mirror the 18 points rather than the 68 where it matters). The mouth centre is the midpoint of
     the inner lips (62, 66) as in the authors' code, or with `mouth="corners"` that of the two corners
     (48, 54) as in the paper's text. Raises ValueError on another number of points or another `mouth`.
     """
