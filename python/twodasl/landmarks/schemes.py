@@ -124,9 +124,9 @@ def eighteen_from_68(points: Points, mouth: str = "inner-lips") -> Points:
     """The paper's 18 points from the 68: (..., 68, D) to (..., 18, D), tensors or arrays; differentiable.
 
     Eye centres are midpoints of a diagonal between the lids (37, 40 and 43, 46; on a mirrored face these are
-    the other diagonals, so mirror the 18 points rather than the 68 where it matters). The mouth centre is the midpoint of
-    the inner lips (62, 66) as in the authors' code, or with `mouth="corners"` that of the two corners
-    (48, 54) as in the paper's text. Raises ValueError on another number of points or another `mouth`.
+    the other diagonals, so mirror the 18 points rather than the 68 where it matters). The mouth centre is the
+    midpoint of the inner lips (62, 66) as in the authors' code, or with `mouth="corners"` that of the two
+    corners (48, 54) as in the paper's text. Raises ValueError on another number of points or another `mouth`.
     """
     _check(points, 68)
     if mouth not in _MOUTH_PAIRS:
