@@ -18,7 +18,8 @@ def load_model(name_or_path: str | os.PathLike[str] | MorphableModel) -> Morphab
 
     Args:
         name_or_path: "procedural" (the embedded model), the path of a `.npz` that `MorphableModel.save`
-            wrote, or an ICT-FaceKit folder (the repository's root or its `FaceXModel`). A model is handed back as it is.
+            wrote, or an ICT-FaceKit folder (the repository's root or its `FaceXModel`). A model is handed
+            back as it is.
 
     Raises:
         InputError: nothing of that name, or a file that does not hold a whole model.
@@ -31,7 +32,9 @@ def load_model(name_or_path: str | os.PathLike[str] | MorphableModel) -> Morphab
     if path.is_dir():
         if is_ict_facekit(path):
             return read_ict_facekit(path)
-        raise InputError(f"{path}: is no face model folder; expected ICT-FaceKit's, with FaceXModel/*.obj in it")
+        raise InputError(
+            f"{path}: is no face model folder; expected ICT-FaceKit's, with FaceXModel/*.obj in it"
+        )
     if not path.exists():
         raise InputError(
             f"{path}: no such face model; give '{EMBEDDED}', a .npz file or an ICT-FaceKit folder"

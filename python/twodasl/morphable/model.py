@@ -25,8 +25,8 @@ Indices = NDArray[np.int64]
 class MorphableModel:
     """A linear face model, `S = mean + sum_k c_k modes_k`, in millimetres.
 
-    Axes of the model: +x to the right of the image of a frontal face (the subject's left), +y up, +z toward the viewer.
-    All arrays are numpy and C-contiguous; treat them as constants.
+    Axes of the model: +x to the right of the image of a frontal face (the subject's left), +y up, +z toward
+    the viewer. All arrays are numpy and C-contiguous; treat them as constants.
 
     Attributes:
         name: what checkpoints and reports call it.
@@ -36,8 +36,8 @@ class MorphableModel:
         coefficient_std: (Ks+Ke,) float32, positive: the spread of each coefficient over people and moments.
         triangles: (T, 3) int64, counter-clockwise seen from outside.
         landmarks: (68,) int64 vertex indices, iBUG order.
-        named_landmarks: AFLW's points outside the 68: `ear_left`, `ear_right`, `chin` -> vertex index. Left is AFLW's left,
-            the left of the image of a frontal face (x < 0).
+        named_landmarks: AFLW's points outside the 68: `ear_left`, `ear_right`, `chin` -> vertex index. Left
+            is AFLW's left, the left of the image of a frontal face (x < 0).
         albedo_mean: (N, 3) float32 sRGB in [0, 1], or None where the model has no colours.
         albedo_modes: (Ka, N, 3) float32, or None.
         albedo_std: (Ka,) float32, positive, or None.
@@ -46,8 +46,8 @@ class MorphableModel:
         units: always "mm".
 
     Raises:
-        ValueError: an array of the wrong shape, an index outside the vertices, or a number that is not finite; the message
-            begins with the field's name.
+        ValueError: an array of the wrong shape, an index outside the vertices, or a number that is not
+            finite; the message begins with the field's name.
     """
 
     name: str
@@ -74,7 +74,8 @@ class MorphableModel:
         self._check_geometry()
         self._check_albedo()
         _check_names("mode_names", self.mode_names, len(self.coefficient_std))
-        _check_names("albedo_names", self.albedo_names, 0 if self.albedo_std is None else len(self.albedo_std))
+        tones = 0 if self.albedo_std is None else len(self.albedo_std)
+        _check_names("albedo_names", self.albedo_names, tones)
 
     def _check_geometry(self) -> None:
         if self.units != "mm":
@@ -129,7 +130,8 @@ class MorphableModel:
     def identity(self) -> str:
         """SHA-256 (hex) of the geometry: mean, modes, triangles, landmarks.
 
-        Two models of one identity give the same vertices for the same parameters. Names, spreads and colours do not count.
+        Two models of one identity give the same vertices for the same parameters. Names, spreads and colours
+        do not count.
         """
         digest = hashlib.sha256()
         for array in (self.mean, self.shape_modes, self.expression_modes, self.triangles, self.landmarks):
@@ -153,7 +155,10 @@ class MorphableModel:
         return twodasl_ext.MorphableBasis(*arrays, storage=storage).to(device)
 
     def shape(self, coefficients: NDArray[np.floating]) -> Floats:
-        """Vertices (N, 3) in millimetres of coefficients (K,); for a picture or two. Batches belong to the operators."""
+        """Vertices (N, 3) in millimetres of coefficients (K,), for a picture or two.
+
+        Batches and gradients belong to `twodasl_ext.vertices`.
+        """
         coefficients = np.asarray(coefficients, np.float32)
         if coefficients.shape != self.coefficient_std.shape:
             expected = self.coefficient_std.shape
@@ -181,7 +186,7 @@ class MorphableModel:
         """Read what `save` wrote; nothing is unpickled.
 
         Raises:
-            InputError: not such a file, or one with a missing field or a wrong shape; file and field are named.
+            InputError: not such a file, or one with a missing field or a wrong shape; both are named.
         """
         return npz.read_model(path, cls)
 

@@ -21,6 +21,17 @@ VERSION = 1
 GEOMETRY = ("mean", "shape_modes", "expression_modes", "coefficient_std", "triangles", "landmarks")
 ALBEDO = ("albedo_mean", "albedo_modes", "albedo_std")
 NAMES = ("mode_names", "albedo_names")
+# What zipfile and numpy raise on a file whose bytes are wrong.
+DAMAGE = (
+    ValueError,
+    EOFError,
+    KeyError,
+    SyntaxError,
+    MemoryError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 NAMED = ("named_landmarks_keys", "named_landmarks_indices")
 
 
@@ -43,7 +54,7 @@ def read_model(path: str | os.PathLike[str], kind: type[MorphableModel]) -> Morp
     """Read a model; every way in which the file can be wrong is an InputError that names it and the field."""
     arrays = _read_arrays(Path(path))
     if _text(path, arrays, "format") != FORMAT:
-        raise InputError(f"{path}: format: expected {FORMAT!r}, got {arrays['format']}; this is no face model")
+        raise InputError(f"{path}: format: expected {FORMAT!r}, got {arrays['format']}")
     version = _field(path, arrays, "version")
     if version.shape != () or version.dtype.kind not in "iu" or int(version) != VERSION:
         raise InputError(f"{path}: version: expected {VERSION}, got {version}; use a newer twodasl")
@@ -53,7 +64,7 @@ def read_model(path: str | os.PathLike[str], kind: type[MorphableModel]) -> Morp
     keys = _words(path, arrays, NAMED[0])
     indices = _field(path, arrays, NAMED[1])
     if indices.shape != (len(keys),) or indices.dtype.kind not in "iu":
-        raise InputError(f"{path}: {NAMED[1]}: expected {len(keys)} indices, got {indices.dtype} {indices.shape}")
+        raise InputError(f"{path}: {NAMED[1]}: expected {len(keys)} indices, got {indices.shape}")
     fields["named_landmarks"] = dict(zip(keys, map(int, indices), strict=True))
     try:
         return kind(name=_text(path, arrays, "name"), units=_text(path, arrays, "units"), **fields)
@@ -65,14 +76,14 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         if not zipfile.is_zipfile(path):
             path.open("rb").close()  # a missing or unreadable file says so by itself
-            raise InputError(f"{path}: is no .npz file (or is cut short); expected a face model written by twodasl")
+            raise InputError(f"{path}: is no .npz file (or is cut short); expected a face model")
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     except InputError:
         raise
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError, SyntaxError) as error:
+    except DAMAGE as error:
         raise InputError(f"{path}: is a damaged .npz file ({error}); write it again") from error
 
 

@@ -49,8 +49,8 @@ class Whitening(nn.Module):
         super().__init__()
         mean, std = (torch.as_tensor(value, dtype=torch.float32).detach().clone() for value in (mean, std))
         if mean.ndim != 1 or mean.shape != std.shape or len(mean) < POSE_SIZE:
-            expected = f"two vectors of one length, {POSE_SIZE}+K"
-            raise ValueError(f"mean, std: expected {expected}, got {tuple(mean.shape)} and {tuple(std.shape)}")
+            got = f"{tuple(mean.shape)} and {tuple(std.shape)}"
+            raise ValueError(f"mean, std: expected two vectors of one length, {POSE_SIZE}+K, got {got}")
         if not (torch.isfinite(mean).all() and torch.isfinite(std).all() and bool((std > 0).all())):
             raise ValueError("mean, std: expected finite numbers and positive standard deviations")
         self.register_buffer("mean", mean)

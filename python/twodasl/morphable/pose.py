@@ -14,9 +14,7 @@ from torch import Tensor
 GIMBAL_COSINE = 1e-6
 
 
-def matrix_from_angles(
-    pitch: Tensor | float, yaw: Tensor | float, roll: Tensor | float
-) -> Tensor:
+def matrix_from_angles(pitch: Tensor | float, yaw: Tensor | float, roll: Tensor | float) -> Tensor:
     """Rotation matrices from angles in radians.
 
     Args:
@@ -25,8 +23,8 @@ def matrix_from_angles(
     Returns:
         (..., 3, 3), dtype and device of the inputs (float32 for plain numbers). Differentiable.
     """
-    pitch, yaw, roll = torch.broadcast_tensors(*(_floating(angle) for angle in (pitch, yaw, roll)))
-    (cx, sx), (cy, sy), (cz, sz) = ((torch.cos(angle), torch.sin(angle)) for angle in (pitch, yaw, roll))
+    angles = torch.broadcast_tensors(*(_floating(angle) for angle in (pitch, yaw, roll)))
+    (cx, sx), (cy, sy), (cz, sz) = (_cos_sin(angle) for angle in angles)
     rows = (
         (cy * cz, cy * sz, -sy),
         (sx * sy * cz - cx * sz, sx * sy * sz + cx * cz, sx * cy),
@@ -99,6 +97,10 @@ def _rotation_of(linear: Tensor) -> Tensor:
     half = 0.5**0.5
     first, second = half * (along + across), half * (along - across)
     return torch.stack([first, second, torch.linalg.cross(first, second)], -2)
+
+
+def _cos_sin(angle: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.cos(angle), torch.sin(angle)
 
 
 def _floating(value: Tensor | float) -> Tensor:

@@ -1,25 +1,28 @@
 """ICT-FaceKit's own folder: `FaceXModel/*.obj` (MIT licence, github.com/ICT-VGL/ICT-FaceKit).
 
-The folder holds one neutral mesh, `identityNNN.obj` (principal components of scans, each one standard deviation away
-from neutral) and one OBJ for each expression shape, all with one topology: 26,719 vertices, quads.
+The folder holds one neutral mesh, `identityNNN.obj` (principal components of scans, each one standard
+deviation away from neutral) and one OBJ for each expression shape, all with one topology: 26,719 vertices,
+quads.
 
 What becomes of it:
 
 * the first 40 identities are the shape modes, coefficient 1 = one standard deviation;
-* the expression shapes D (rows: shape - neutral) become 10 orthogonal modes. They span the first principal directions of
-  the second moment D^T D about neutral (so that neutral stays the mean) over the skin of the face, where lids and brows
-  count, not teeth and tongue. A face uses each shape with a weight between 0 and 1; the weights' spread is taken as
-  `EXPRESSION_SPREAD`, so that 3 sigma of a mode is about one shape in full. Left out are gaze (it turns the eyeballs, which
-  no landmark shows) and mouthClose (it only corrects an open jaw);
-* quads become triangles. Eyelashes, tear fluid and the transparent shells in front of the eyes keep their vertices (the
-  indices stay ICT's) and lose their faces: drawn as skin they would cover the eyes;
-* units become millimetres. ICT's outer eye corners lie 8.9 units apart; adults' lie 80-100 mm apart (Farkas 1994), so its
-  unit is the centimetre. The reader makes this comparison on the file that it reads.
+* the expression shapes D (rows: shape - neutral) become 10 orthogonal modes. They span the first principal
+  directions of the second moment D^T D about neutral (so that neutral stays the mean) over the skin of the
+  face, where lids and brows count, not teeth and tongue. A face uses each shape with a weight between 0 and
+  1; the weights' spread is taken as `EXPRESSION_SPREAD`, so that 3 sigma of a mode is about one shape in
+  full. Left out are gaze (it turns the eyeballs, which no landmark shows) and mouthClose (it only corrects an
+  open jaw);
+* quads become triangles. Eyelashes, tear fluid and the transparent shells in front of the eyes keep their
+  vertices (the indices stay ICT's) and lose their faces: drawn as skin they would cover the eyes;
+* units become millimetres. ICT's outer eye corners lie 8.9 units apart; adults' lie 80-100 mm apart (Farkas
+  1994), so its unit is the centimetre. The reader makes this comparison on the file that it reads.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +43,11 @@ TRANSPARENT = ("lacrimal", "eyeblend", "eyeocclusion", "eyelash")
 # "Multi-PIE 68 point facial landmarks indices" of ICT-FaceKit's README, for folders copied without it.
 # fmt: off
 LANDMARKS = (
-    1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966, 3661, 4390, 3927, 3924, 2608, 3272, 4088, 3443, 268, 493, 1914,
-    2044, 1401, 3615, 4240, 4114, 2734, 2509, 978, 4527, 4942, 4857, 1140, 2075, 1147, 4269, 3360, 1507, 1542, 1537, 1528,
-    1518, 1511, 3742, 3751, 3756, 3721, 3725, 3732, 5708, 5695, 2081, 0, 4275, 6200, 6213, 6346, 6461, 5518, 5957, 5841,
-    5702, 5711, 5533, 6216, 6207, 6470, 5517, 5966,
+    1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966, 3661, 4390, 3927, 3924, 2608, 3272, 4088, 3443,
+    268, 493, 1914, 2044, 1401, 3615, 4240, 4114, 2734, 2509, 978, 4527, 4942, 4857, 1140, 2075, 1147,
+    4269, 3360, 1507, 1542, 1537, 1528, 1518, 1511, 3742, 3751, 3756, 3721, 3725, 3732, 5708, 5695,
+    2081, 0, 4275, 6200, 6213, 6346, 6461, 5518, 5957, 5841, 5702, 5711, 5533, 6216, 6207, 6470, 5517,
+    5966,
 )
 # fmt: on
 # How far apart the outer eye corners of a face may be, in millimetres, for a unit to be believed.
@@ -82,8 +86,10 @@ def read_ict_facekit(
     identities = sorted(shapes.glob("identity[0-9]*.obj"))[:identity_modes]
     expressions = sorted(path for path in shapes.glob("*.obj") if _is_expression(path))
     if not identities or not expressions:
-        raise InputError(f"{shapes}: holds {len(identities)} identity and {len(expressions)} expression shapes; "
-                         "expected at least one of each")  # fmt: skip
+        raise InputError(
+            f"{shapes}: holds {len(identities)} identity and {len(expressions)} expression shapes; "
+            "expected at least one of each"
+        )
     paths = [*identities, *expressions]
     moved = np.empty((len(paths), *neutral.shape), np.float32)
     for row, path in enumerate(tqdm(paths, "reading ICT-FaceKit", unit="mesh", disable=not progress)):
@@ -116,20 +122,21 @@ def reduce_expressions(
         count: modes to keep; fewer are returned where the shapes span fewer dimensions.
 
     Returns:
-        modes (count, N, 3), orthogonal over all vertices, each of the length of one standard deviation, with the sign
-        that makes its strongest shapes positive; and for each the names of the two shapes that it resembles most.
+        modes (count, N, 3), orthogonal over all vertices, each of the length of one standard deviation, with
+        the sign that makes its strongest shapes positive; and for each the names of the two shapes that it
+        resembles most.
     """
     on_skin = _gram(shapes[:, skin])
     values, vectors = np.linalg.eigh(on_skin)
     order = np.argsort(values)[::-1]
     weights = vectors[:, order[values[order] > 1e-9 * values.max()][:count]].T
-    # Unit weights of the shapes give unit variance along every one of these directions, and along every rotation of
-    # them: the one that makes them orthogonal over the whole head loses nothing.
+    # Unit weights of the shapes give unit variance along every one of these directions, and along every
+    # rotation of them: the one that makes them orthogonal over the whole head loses nothing.
     kept = np.linalg.eigh(weights @ _gram(shapes) @ weights.T)[1][:, ::-1]
     weights = kept.T @ weights
     strength = weights * np.sqrt(np.diag(on_skin))
     weights *= np.where(strength.sum(1, keepdims=True) < 0, -1, 1)
-    modes = EXPRESSION_SPREAD * np.tensordot(weights.astype(np.float32), shapes, 1)
+    modes = np.tensordot((EXPRESSION_SPREAD * weights).astype(np.float32), shapes, 1)
     strongest = np.argsort(-np.abs(strength), axis=1)[:, :2]
     return modes, [
         " ".join(("" if row[shape] > 0 else "-") + names[shape] for shape in top)
@@ -171,12 +178,12 @@ def _parse_vertices(path: Path, lines: list[bytes]) -> NDArray[np.float64]:
 def _read_vertices(path: Path, count: int) -> NDArray[np.float64]:
     vertices = _parse_vertices(path, _read_bytes(path).split(b"\n"))
     if len(vertices) != count:
-        raise InputError(f"{path}: expected {count} vertices as in {NEUTRAL}, got {len(vertices)}; copy it again")
+        raise InputError(f"{path}: expected {count} vertices as in {NEUTRAL}, got {len(vertices)}")
     return vertices
 
 
 def _read_mesh(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Vertices, the triangles of the opaque parts (polygons split as fans), and which vertices are the face's skin."""
+    """Vertices, the triangles of the opaque parts (polygons split as fans), and which vertices are skin."""
     lines = _read_bytes(path).split(b"\n")
     vertices = _parse_vertices(path, lines)
     triangles: list[tuple[int, int, int]] = []
@@ -189,7 +196,7 @@ def _read_mesh(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], NDAr
                 opaque = not material.startswith(TRANSPARENT)
             elif line.startswith(b"f ") and opaque:
                 first, *rest = (int(corner.split(b"/")[0]) - 1 for corner in line[2:].split())
-                triangles += [(first, a, b) for a, b in zip(rest, rest[1:], strict=False)]
+                triangles += [(first, a, b) for a, b in pairwise(rest)]
                 if material == "face":
                     faces.append(len(triangles) - 1)
     except ValueError as error:
@@ -207,16 +214,18 @@ def _landmarks(shapes: Path, count: int) -> NDArray[np.int64]:
     """The 68 indices that the README beside (or above) the shapes lists, or the published ones."""
     for folder in (shapes, shapes.parent):
         readme = folder / "README.md"
-        found = re.search(r"68 point[^\n]*:?\s*((?:\d+\s*,\s*){67}\d+)", readme.read_text("utf-8", "replace")) \
-            if readme.is_file() else None  # fmt: skip
+        text = readme.read_text("utf-8", "replace") if readme.is_file() else ""
+        found = re.search(r"68 point[^\n]*\s+((?:\d+\s*,\s*){67}\d+)", text)
         if found:
             indices = np.array([int(word) for word in found[1].split(",")], np.int64)
             if indices.max() >= count:
-                raise InputError(f"{readme}: lists landmark vertex {indices.max()}, the mesh has {count} vertices")
+                raise InputError(f"{readme}: lists landmark vertex {indices.max()} of a mesh of {count}")
             return indices
     if count != FULL_TOPOLOGY:
-        raise InputError(f"{shapes / NEUTRAL}: expected {FULL_TOPOLOGY} vertices (ICT-FaceKit's topology), got {count}; "
-                         "put ICT-FaceKit's README.md with its 68 landmark indices beside it")  # fmt: skip
+        raise InputError(
+            f"{shapes / NEUTRAL}: expected ICT-FaceKit's {FULL_TOPOLOGY} vertices, got {count}; put its "
+            "README.md with the 68 landmark indices beside it"
+        )
     return np.array(LANDMARKS, np.int64)
 
 
@@ -225,5 +234,7 @@ def _millimetres(path: Path, landmarks: NDArray[np.float64]) -> float:
     for factor in UNITS.values():
         if BIOCULAR_WIDTH[0] <= width * factor <= BIOCULAR_WIDTH[1]:
             return factor
-    raise InputError(f"{path}: the outer eye corners lie {width:.4g} units apart, no face in any of {', '.join(UNITS)}; "
-                     "check the 68 landmark indices")  # fmt: skip
+    raise InputError(
+        f"{path}: the outer eye corners lie {width:.4g} units apart, no face in any of {', '.join(UNITS)}; "
+        "check the 68 landmark indices"
+    )
