@@ -1,0 +1,97 @@
+"""A regressor for CPUs: about 1.7 million weights, 56 million multiply-adds an image (ResNet-50: 1.6 billion).
+
+What shapes it:
+
+- Time on a CPU goes where the maps are large, so the stem goes from 120 to 30 pixels in one step: a 4x4
+  convolution of stride 4, which sees every pixel of its 4x4 patch in a weight of its own and so loses no
+  position. Four residual stages follow at 30, 15, 8 and 4 pixels.
+- The landmark map holds 18 single pixels. Its value in a patch jumps when a point moves by one pixel, and a
+  network needs many examples to learn that neighbouring weights mean neighbouring places. The stem therefore
+  spreads the points with a fixed Gaussian of one pixel before its convolution. In a trial on maps alone (16,000
+  faces, one epoch) the mean landmark error was 2.7 px with it and 3.1 px without; coordinate channels
+  changed nothing and were left out.
+- Translation and scale are outputs, so *where* a feature is must reach the last layer: the 4x4 map is flattened,
+  not averaged.
+- The last layer starts near zero, so that an untrained network answers with the mean parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with batch normalisation, the first of which may halve the map, and the shortcut."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.shortcut: nn.Module | None = None
+        if stride != 1 or channels != width:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return F.relu(self.bn2(self.conv2(y)) + shortcut, inplace=True)
+
+
+class SmallRegressor(nn.Module):
+    """The CPU regressor: (B, 4, 120, 120) -> (B, outputs) whitened parameters.
+
+    Args:
+        outputs: how many numbers it regresses, 12 + K.
+        widths: channels of the four stages.
+        hidden: size of the hidden fully connected layer.
+        spread: standard deviation, in pixels, of the Gaussian over the landmark map.
+    """
+
+    spread_kernel: Tensor
+
+    def __init__(
+        self,
+        outputs: int,
+        widths: Sequence[int] = (32, 64, 128, 192),
+        hidden: int = 256,
+        spread: float = 1.0,
+    ) -> None:
+        super().__init__()
+        offsets = torch.arange(-round(3 * spread), round(3 * spread) + 1, dtype=torch.float32)
+        # A peak of one, not a sum of one: an isolated point keeps its height.
+        kernel = torch.exp(-0.5 * (offsets / spread) ** 2)
+        self.register_buffer("spread_kernel", kernel, persistent=False)
+        self.stem = nn.Conv2d(4, widths[0], 4, 4, bias=False)
+        self.stem_norm = nn.BatchNorm2d(widths[0])
+        stages = [ResidualBlock(widths[0], widths[0], 1)]
+        for channels, width in zip(widths[:-1], widths[1:], strict=True):
+            stages.append(ResidualBlock(channels, width, 2))
+        self.stages = nn.Sequential(*stages)
+        self.hidden = nn.Linear(widths[-1] * 4 * 4, hidden)
+        self.output = nn.Linear(hidden, outputs)
+        nn.init.normal_(self.output.weight, std=0.01)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat([x[:, :3], self.spread_points(x[:, 3:])], dim=1)
+        # Channels-last maps make torch's CPU convolutions about a fifth faster.
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = F.relu(self.stem_norm(self.stem(x)), inplace=True)
+        x = self.stages(x).flatten(1)
+        return self.output(F.relu(self.hidden(x), inplace=True))
+
+    def spread_points(self, landmark_map: Tensor) -> Tensor:
+        """(B, 1, 120, 120) with 1 at the points and -1 elsewhere -> 0 far from a point, 1 at an isolated one."""
+        kernel = self.spread_kernel.to(landmark_map.dtype)
+        pad = kernel.numel() // 2
+        points = (landmark_map + 1) / 2
+        rows = F.conv2d(points, kernel.view(1, 1, 1, -1), padding=(0, pad))
+        return F.conv2d(rows, kernel.view(1, 1, -1, 1), padding=(pad, 0))
