@@ -1,0 +1,128 @@
+// What a kernel is given: plain structs of pointers and sizes, without torch and without Python.
+// Whoever fills one has checked every size; a kernel checks nothing and never throws.
+#pragma once
+
+#include <cstdint>
+
+namespace twodasl {
+
+// Vertices are stored in blocks of 16: one AVX-512 register, two AVX registers, four SSE or NEON registers.
+inline constexpr int64_t kBlock = 16;
+inline constexpr int64_t kBlockRow = 3 * kBlock;  // one block of one mode: 16 x, then 16 y, then 16 z
+
+// Storage-only number formats of the packed modes; arithmetic is always float or double.
+struct BFloat16 {
+  uint16_t bits;
+};
+struct Float16 {
+  uint16_t bits;
+};
+
+inline int64_t block_count(int64_t vertices) { return (vertices + kBlock - 1) / kBlock; }
+
+// The packed basis, in the order in which the kernels read it. Lanes past the last vertex hold zeros.
+template <class T, class S>
+struct BasisView {
+  const T* mean;     // (blocks, 3, 16)
+  const S* modes;    // (blocks, K, 3, 16)
+  int64_t vertices;  // N
+  int64_t modes_count;  // K
+};
+
+// V[b, n] = M[b] (mean[n] + sum_k c[b, k] modes[k, n]) + t[b]
+template <class T, class S>
+struct VerticesParams {
+  BasisView<T, S> basis;
+  const T* coefficients;  // (B, K)
+  const T* pose;          // (B, 3, 4): M | t
+  T* output;              // (B, N, 3)
+  int64_t batch;
+};
+
+// A gradient with respect to the vertices, as autograd hands it over: any strides, zero included.
+template <class T>
+struct GradView {
+  const T* data;        // (B, N, 3)
+  int64_t stride[3];    // in elements
+};
+
+// Gradients of coefficients and pose. The sum over the vertices is split into a number of parts that depends
+// on the basis alone; part p writes its sums to partial[p], and reduce() adds the parts in order. So a result
+// has the same bits whatever the number of threads.
+template <class T, class S>
+struct VerticesBackwardParams {
+  BasisView<T, S> basis;
+  const T* coefficients;  // (B, K)
+  const T* pose;          // (B, 3, 4)
+  GradView<T> grad;
+  T* partial;             // (parts, B, 12 + K): pose, then coefficients
+  int64_t batch;
+  bool need_coefficients;
+  bool need_pose;
+};
+
+// Gradients of the basis itself, in the packed layout.
+template <class T>
+struct BasisBackwardParams {
+  const T* coefficients;  // (B, K)
+  const T* pose;          // (B, 3, 4)
+  GradView<T> grad;
+  T* grad_mean;           // (blocks, 3, 16) or null
+  T* grad_modes;          // (blocks, K, 3, 16) or null
+  int64_t batch;
+  int64_t vertices;
+  int64_t modes_count;
+};
+
+// Per-parameter importance (3DDFA's WPDC, the paper's W) over the landmarks that the basis view holds.
+template <class T>
+struct ImportanceWeightsParams {
+  BasisView<T, T> basis;
+  const T* predicted;  // (B, 12 + K)
+  const T* target;     // (B, 12 + K)
+  T* output;           // (B, 12 + K)
+  int64_t batch;
+  bool planar;         // measure in the image plane: the third pose row counts nothing
+  bool by_maximum;     // divide by the maximum plus 1e-6, otherwise by the sum
+};
+
+// Nearest (largest z) triangle at every pixel; see cpu/rasterize.h for the rules.
+template <class T>
+struct RasterizeParams {
+  const T* vertices;         // (B, N, 3): column, row, depth
+  const int64_t* triangles;  // (T, 3)
+  int64_t* index;            // (B, H, W), -1 where nothing is
+  T* barycentrics;           // (B, H, W, 3)
+  T* depth;                  // (B, H, W), -inf where nothing is
+  int64_t batch;
+  int64_t vertices_count;
+  int64_t triangles_count;
+  int64_t height;
+  int64_t width;
+};
+
+// How the work on a basis is cut up. It depends on sizes only, never on the number of threads.
+struct Partition {
+  int64_t blocks;        // vertex blocks in all
+  int64_t part_blocks;   // vertex blocks in one part
+  int64_t parts;
+  int64_t group_faces;   // faces in one group
+  int64_t groups;
+  int64_t tasks() const { return parts * groups; }
+};
+
+inline Partition partition(int64_t vertices, int64_t modes, int64_t batch, int64_t mode_bytes) {
+  // One part's modes stay in a core's second-level cache while every tile of faces passes over them.
+  constexpr int64_t kCacheBytes = 192 * 1024;
+  Partition p{};
+  p.blocks = block_count(vertices);
+  const int64_t bytes = (modes > 0 ? modes : 1) * kBlockRow * mode_bytes;
+  const int64_t fit = kCacheBytes / bytes;
+  p.part_blocks = fit < 4 ? 4 : (fit > 32 ? 32 : fit);
+  p.parts = (p.blocks + p.part_blocks - 1) / p.part_blocks;
+  p.group_faces = 64;
+  p.groups = (batch + p.group_faces - 1) / p.group_faces;
+  return p;
+}
+
+}  // namespace twodasl

@@ -1,0 +1,43 @@
+// The table of kernels of one instruction-set level, and the choice between the levels that were compiled.
+#pragma once
+
+#include "../common/params.h"
+
+namespace twodasl::cpu {
+
+template <class T, class S>
+struct BasisKernels {
+  // Tasks [begin, end) of partition(...).tasks().
+  void (*forward)(const VerticesParams<T, S>&, int64_t begin, int64_t end);
+  void (*backward)(const VerticesBackwardParams<T, S>&, int64_t begin, int64_t end);
+};
+
+template <class T>
+struct Kernels {
+  BasisKernels<T, T> basis;
+  // Vertex blocks [begin, end).
+  void (*backward_basis)(const BasisBackwardParams<T>&, int64_t begin, int64_t end);
+  // Faces [begin, end).
+  void (*importance_weights)(const ImportanceWeightsParams<T>&, int64_t begin, int64_t end);
+};
+
+struct Level {
+  const char* name;
+  Kernels<float> f32;
+  Kernels<double> f64;
+  BasisKernels<float, BFloat16> bf16;
+  BasisKernels<float, Float16> f16;
+};
+
+const Level& level_baseline();
+#if defined(TWODASL_WITH_AVX2)
+const Level& level_avx2();
+#endif
+#if defined(TWODASL_WITH_AVX512)
+const Level& level_avx512();
+#endif
+
+// The level in use: the best that this processor runs, or a lower one named by TWODASL_ISA.
+const Level& active_level();
+
+}  // namespace twodasl::cpu

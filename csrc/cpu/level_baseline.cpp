@@ -1,0 +1,12 @@
+#define TWODASL_LEVEL baseline
+#include "simd_vector.h"
+#include "level_body.h"
+
+namespace twodasl::cpu {
+
+const Level& level_baseline() {
+  static constexpr Level level = TWODASL_LEVEL::make_level("baseline");
+  return level;
+}
+
+}  // namespace twodasl::cpu

@@ -1,0 +1,154 @@
+// Compiled without contraction of a * b + c: a shared edge must give the same number in every loop below.
+#include "rasterize.h"
+
+namespace twodasl::cpu {
+
+namespace {
+
+struct Point {
+  double x, y;
+};
+
+// side(p) > 0 inside. The stored edge runs from the smaller (y, x) to the larger; `inside` is +1 when the
+// triangle lies on its positive side and -1 otherwise.
+struct Edge {
+  double ax, ay, dx, dy, inside;
+
+  double value(double px, double py) const { return dx * (py - ay) - dy * (px - ax); }
+  bool holds(double value) const {
+    const double side = inside * value;
+    return side > 0.0 || (side == 0.0 && inside > 0.0);
+  }
+};
+
+Edge make_edge(Point a, Point b, double orientation) {
+  const bool ordered = a.y < b.y || (a.y == b.y && a.x <= b.x);
+  if (ordered) return {a.x, a.y, b.x - a.x, b.y - a.y, orientation};
+  return {b.x, b.y, a.x - b.x, a.y - b.y, -orientation};
+}
+
+// Twice the signed area from the same edge function that the pixels see.
+double signed_area(Point a, Point b, Point c) {
+  const Edge edge = make_edge(a, b, 1.0);
+  return edge.inside * edge.value(c.x, c.y);
+}
+
+template <class V>
+inline V least(V a, V b) { return b < a ? b : a; }
+template <class V>
+inline V most(V a, V b) { return b > a ? b : a; }
+
+// First integer >= x and last integer <= x, clamped to [low, high] first, so that any number is safe to convert.
+template <class T>
+inline int64_t first_pixel(T x, int64_t low, int64_t high) {
+  if (!(x > static_cast<T>(low))) return low;
+  if (x > static_cast<T>(high)) return high + 1;
+  const int64_t i = static_cast<int64_t>(x);
+  return i + (static_cast<T>(i) < x ? 1 : 0);
+}
+template <class T>
+inline int64_t last_pixel(T x, int64_t low, int64_t high) {
+  if (!(x >= static_cast<T>(low))) return low - 1;
+  if (x >= static_cast<T>(high)) return high;
+  return static_cast<int64_t>(x);
+}
+
+struct Triangle {
+  Edge edge[3];  // opposite to vertex 0, 1, 2
+  double z[3];
+  double inverse;  // 1 / (2 area)
+};
+
+// Fills `t` and says whether the triangle has an area at all.
+template <class T>
+inline bool set_up(const T* a, const T* b, const T* c, Triangle& t) {
+  const Point p[3] = {{static_cast<double>(a[0]), static_cast<double>(a[1])},
+                      {static_cast<double>(b[0]), static_cast<double>(b[1])},
+                      {static_cast<double>(c[0]), static_cast<double>(c[1])}};
+  const double area = signed_area(p[0], p[1], p[2]);
+  if (!(area > 0.0) && !(area < 0.0)) return false;
+  const double orientation = area > 0.0 ? 1.0 : -1.0;
+  t.edge[0] = make_edge(p[1], p[2], orientation);
+  t.edge[1] = make_edge(p[2], p[0], orientation);
+  t.edge[2] = make_edge(p[0], p[1], orientation);
+  t.z[0] = static_cast<double>(a[2]);
+  t.z[1] = static_cast<double>(b[2]);
+  t.z[2] = static_cast<double>(c[2]);
+  t.inverse = 1.0 / (orientation * area);
+  return true;
+}
+
+}  // namespace
+
+template <class T>
+void rasterize_rows(const RasterizeParams<T>& params, int64_t image, int64_t row_begin, int64_t row_end,
+                    double* nearest) {
+  const int64_t width = params.width, pixels = (row_end - row_begin) * width;
+  const int64_t offset = (image * params.height + row_begin) * width;
+  const T* vertices = params.vertices + image * params.vertices_count * 3;
+  int64_t* index = params.index + offset;
+  const double infinity = __builtin_huge_val();
+  for (int64_t i = 0; i < pixels; ++i) {
+    nearest[i] = -infinity;
+    index[i] = -1;
+  }
+
+  for (int64_t n = 0; n < params.triangles_count; ++n) {
+    const int64_t* corner = params.triangles + 3 * n;
+    const T* a = vertices + 3 * corner[0];
+    const T* b = vertices + 3 * corner[1];
+    const T* c = vertices + 3 * corner[2];
+    const int64_t row0 = first_pixel(least(a[1], least(b[1], c[1])), row_begin, row_end - 1);
+    const int64_t row1 = last_pixel(most(a[1], most(b[1], c[1])), row_begin, row_end - 1);
+    const int64_t column0 = first_pixel(least(a[0], least(b[0], c[0])), int64_t(0), width - 1);
+    const int64_t column1 = last_pixel(most(a[0], most(b[0], c[0])), int64_t(0), width - 1);
+    if (row0 > row1 || column0 > column1) continue;
+    Triangle t;
+    if (!set_up(a, b, c, t)) continue;
+    for (int64_t row = row0; row <= row1; ++row) {
+      double* depths = nearest + (row - row_begin) * width;
+      int64_t* indices = index + (row - row_begin) * width;
+      const double y = static_cast<double>(row);
+      for (int64_t column = column0; column <= column1; ++column) {
+        const double x = static_cast<double>(column);
+        const double e0 = t.edge[0].value(x, y), e1 = t.edge[1].value(x, y), e2 = t.edge[2].value(x, y);
+        if (!(t.edge[0].holds(e0) && t.edge[1].holds(e1) && t.edge[2].holds(e2))) continue;
+        const double w1 = t.edge[1].inside * e1 * t.inverse, w2 = t.edge[2].inside * e2 * t.inverse;
+        const double z = t.z[0] + (w1 * (t.z[1] - t.z[0]) + w2 * (t.z[2] - t.z[0]));
+        if (z > depths[column]) {
+          depths[column] = z;
+          indices[column] = n;
+        }
+      }
+    }
+  }
+
+  // Weights are written once a pixel, for the triangle that stayed.
+  T* depth = params.depth + offset;
+  T* barycentrics = params.barycentrics + 3 * offset;
+  for (int64_t row = row_begin; row < row_end; ++row) {
+    for (int64_t column = 0; column < width; ++column) {
+      const int64_t i = (row - row_begin) * width + column;
+      depth[i] = static_cast<T>(nearest[i]);
+      T* weights = barycentrics + 3 * i;
+      if (index[i] < 0) {
+        weights[0] = weights[1] = weights[2] = T(0);
+        continue;
+      }
+      const int64_t* corner = params.triangles + 3 * index[i];
+      Triangle t;
+      set_up(vertices + 3 * corner[0], vertices + 3 * corner[1], vertices + 3 * corner[2], t);
+      const double x = static_cast<double>(column), y = static_cast<double>(row);
+      const double w1 = t.edge[1].inside * t.edge[1].value(x, y) * t.inverse;
+      const double w2 = t.edge[2].inside * t.edge[2].value(x, y) * t.inverse;
+      weights[0] = static_cast<T>(1.0 - w1 - w2);
+      weights[1] = static_cast<T>(w1);
+      weights[2] = static_cast<T>(w2);
+    }
+  }
+}
+
+template void rasterize_rows<float>(const RasterizeParams<float>&, int64_t, int64_t, int64_t, double*);
+template void rasterize_rows<double>(const RasterizeParams<double>&, int64_t, int64_t, int64_t, double*);
+
+}  // namespace twodasl::cpu

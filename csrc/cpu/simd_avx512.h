@@ -1,0 +1,107 @@
+// 512-bit vectors: AVX-512 F, BW, DQ and VL.
+#pragma once
+
+#include <immintrin.h>
+
+#include "../common/params.h"
+
+namespace twodasl::cpu::TWODASL_LEVEL {
+
+template <class T>
+struct Vec;
+template <>
+struct Vec<float> {
+  static constexpr int lanes = 16;
+  __m512 v;
+};
+template <>
+struct Vec<double> {
+  static constexpr int lanes = 8;
+  __m512d v;
+};
+
+inline constexpr int kFaces = 8;  // 24 accumulators, 3 modes and the coefficients fit the 32 registers
+inline constexpr int kGradFaces = 4;
+inline constexpr int kGradModes = 5;
+
+inline Vec<float> load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline Vec<double> load(const double* p) { return {_mm512_loadu_pd(p)}; }
+inline Vec<float> load(const BFloat16* p) {
+  const __m256i raw = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16))};
+}
+inline Vec<float> load(const Float16* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+inline void store(float* p, Vec<float> a) { _mm512_storeu_ps(p, a.v); }
+inline void store(double* p, Vec<double> a) { _mm512_storeu_pd(p, a.v); }
+inline Vec<float> broadcast(float x) { return {_mm512_set1_ps(x)}; }
+inline Vec<double> broadcast(double x) { return {_mm512_set1_pd(x)}; }
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+inline Vec<float> mul(Vec<float> a, Vec<float> b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline Vec<double> mul(Vec<double> a, Vec<double> b) { return {_mm512_mul_pd(a.v, b.v)}; }
+inline Vec<float> add(Vec<float> a, Vec<float> b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline Vec<double> add(Vec<double> a, Vec<double> b) { return {_mm512_add_pd(a.v, b.v)}; }
+inline float sum(Vec<float> a) { return _mm512_reduce_add_ps(a.v); }
+inline double sum(Vec<double> a) { return _mm512_reduce_add_pd(a.v); }
+
+// Position p of x0 y0 z0 x1 ... holds lane p / 3 of component p % 3. Two permutations a register: the first
+// joins two of the three sources, the second puts in the third.
+struct Interleave {
+  alignas(64) int first[3][16];
+  alignas(64) int second[3][16];
+};
+constexpr Interleave store_table() {
+  Interleave t{};
+  for (int p = 0; p < 48; ++p) {
+    const int lane = p / 3, component = p % 3;
+    t.first[p / 16][p % 16] = component == 0 ? lane : 16 + lane;
+    t.second[p / 16][p % 16] = component == 2 ? 16 + lane : p % 16;
+  }
+  return t;
+}
+constexpr Interleave load_table() {
+  Interleave t{};
+  for (int component = 0; component < 3; ++component) {
+    for (int lane = 0; lane < 16; ++lane) {
+      const int p = 3 * lane + component;
+      t.first[component][lane] = p < 32 ? p : 0;
+      t.second[component][lane] = p < 32 ? lane : 16 + (p - 32);
+    }
+  }
+  return t;
+}
+inline constexpr Interleave kStore = store_table();
+inline constexpr Interleave kLoad = load_table();
+
+inline __m512 pick(__m512 a, const int* index, __m512 b) {
+  return _mm512_permutex2var_ps(a, _mm512_load_si512(index), b);
+}
+inline void store_interleaved(float* p, Vec<float> x, Vec<float> y, Vec<float> z) {
+  for (int i = 0; i < 3; ++i) {
+    _mm512_storeu_ps(p + 16 * i, pick(pick(x.v, kStore.first[i], y.v), kStore.second[i], z.v));
+  }
+}
+inline void load_interleaved(const float* p, Vec<float>& x, Vec<float>& y, Vec<float>& z) {
+  const __m512 a = _mm512_loadu_ps(p), b = _mm512_loadu_ps(p + 16), c = _mm512_loadu_ps(p + 32);
+  x.v = pick(pick(a, kLoad.first[0], b), kLoad.second[0], c);
+  y.v = pick(pick(a, kLoad.first[1], b), kLoad.second[1], c);
+  z.v = pick(pick(a, kLoad.first[2], b), kLoad.second[2], c);
+}
+// Double precision is for checking gradients: plain and short.
+inline void store_interleaved(double* p, Vec<double> x, Vec<double> y, Vec<double> z) {
+  for (int i = 0; i < 8; ++i) {
+    p[3 * i] = x.v[i];
+    p[3 * i + 1] = y.v[i];
+    p[3 * i + 2] = z.v[i];
+  }
+}
+inline void load_interleaved(const double* p, Vec<double>& x, Vec<double>& y, Vec<double>& z) {
+  const __m512i index = _mm512_setr_epi64(0, 3, 6, 9, 12, 15, 18, 21);
+  x.v = _mm512_i64gather_pd(index, p, 8);
+  y.v = _mm512_i64gather_pd(index, p + 1, 8);
+  z.v = _mm512_i64gather_pd(index, p + 2, 8);
+}
+
+}  // namespace twodasl::cpu::TWODASL_LEVEL

@@ -1,0 +1,112 @@
+// The lowest level: 128-bit vectors through the compiler's own vector types (SSE2 on x86-64, NEON on Arm).
+#pragma once
+
+#include "../common/params.h"
+
+namespace twodasl::cpu::TWODASL_LEVEL {
+
+template <class T>
+struct Vec {
+  typedef T Native __attribute__((vector_size(16)));
+  static constexpr int lanes = 16 / sizeof(T);
+  Native v;
+};
+
+// Faces that one pass over a block works on: 3 accumulators each, and as many registers must stay for the modes.
+#if defined(__aarch64__)
+inline constexpr int kFaces = 8;
+#else
+inline constexpr int kFaces = 4;
+#endif
+// Tile of the gradient's products: faces by modes.
+inline constexpr int kGradFaces = 4;
+inline constexpr int kGradModes = 2;
+
+inline float widen(BFloat16 x) {
+  const uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+inline float widen(Float16 x) {
+  const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000u) << 16;
+  const uint32_t magnitude = x.bits & 0x7fffu;
+  float value;
+  if (magnitude >= 0x7c00u) {  // infinity or NaN
+    const uint32_t bits = sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13);
+    __builtin_memcpy(&value, &bits, sizeof(value));
+    return value;
+  }
+  // The exponents differ by 112; a multiplication by 2^112 moves normal and subnormal numbers alike.
+  const uint32_t bits = magnitude << 13;
+  __builtin_memcpy(&value, &bits, sizeof(value));
+  value *= 5.192296858534828e+33f;
+  return sign ? -value : value;
+}
+
+template <class T>
+inline Vec<T> load(const T* p) {
+  Vec<T> r;
+  __builtin_memcpy(&r.v, p, sizeof(r.v));
+  return r;
+}
+inline Vec<float> load(const BFloat16* p) {
+  Vec<float> r;
+  for (int i = 0; i < 4; ++i) r.v[i] = widen(p[i]);
+  return r;
+}
+inline Vec<float> load(const Float16* p) {
+  Vec<float> r;
+  for (int i = 0; i < 4; ++i) r.v[i] = widen(p[i]);
+  return r;
+}
+template <class T>
+inline void store(T* p, Vec<T> a) {
+  __builtin_memcpy(p, &a.v, sizeof(a.v));
+}
+template <class T>
+inline Vec<T> broadcast(T x) {
+  Vec<T> r;
+  for (int i = 0; i < Vec<T>::lanes; ++i) r.v[i] = x;
+  return r;
+}
+template <class T>
+inline Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+  return {a.v * b.v + c.v};
+}
+template <class T>
+inline Vec<T> mul(Vec<T> a, Vec<T> b) {
+  return {a.v * b.v};
+}
+template <class T>
+inline Vec<T> add(Vec<T> a, Vec<T> b) {
+  return {a.v + b.v};
+}
+template <class T>
+inline T sum(Vec<T> a) {
+  if constexpr (Vec<T>::lanes == 2) {
+    return a.v[0] + a.v[1];
+  } else {
+    return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]);
+  }
+}
+// x0 y0 z0 x1 y1 z1 ...
+template <class T>
+inline void store_interleaved(T* p, Vec<T> x, Vec<T> y, Vec<T> z) {
+  for (int i = 0; i < Vec<T>::lanes; ++i) {
+    p[3 * i] = x.v[i];
+    p[3 * i + 1] = y.v[i];
+    p[3 * i + 2] = z.v[i];
+  }
+}
+template <class T>
+inline void load_interleaved(const T* p, Vec<T>& x, Vec<T>& y, Vec<T>& z) {
+  for (int i = 0; i < Vec<T>::lanes; ++i) {
+    x.v[i] = p[3 * i];
+    y.v[i] = p[3 * i + 1];
+    z.v[i] = p[3 * i + 2];
+  }
+}
+
+}  // namespace twodasl::cpu::TWODASL_LEVEL

@@ -1,0 +1,90 @@
+// vertices, forward: one pass over the packed modes for a tile of faces, the pose applied in registers.
+#pragma once
+
+namespace twodasl::cpu::TWODASL_LEVEL {
+
+// shape[f] = mean + sum_k c[f, k] modes[k] for `Faces` faces at the lanes of one vector of one block.
+// The sum runs over k in order for every face and lane, so the tile's size does not change a bit of the result.
+template <int Faces, class T, class S>
+inline __attribute__((always_inline)) void synthesise(const T* mean, const S* modes, int64_t modes_count,
+                                                      const T* coefficients, Vec<T> (&shape)[Faces][3]) {
+  const Vec<T> mean_x = load(mean), mean_y = load(mean + kBlock), mean_z = load(mean + 2 * kBlock);
+#pragma GCC unroll 8
+  for (int f = 0; f < Faces; ++f) {
+    shape[f][0] = mean_x;
+    shape[f][1] = mean_y;
+    shape[f][2] = mean_z;
+  }
+  for (int64_t k = 0; k < modes_count; ++k) {
+    const Vec<T> x = load(modes), y = load(modes + kBlock), z = load(modes + 2 * kBlock);
+    modes += kBlockRow;
+#pragma GCC unroll 8
+    for (int f = 0; f < Faces; ++f) {
+      const Vec<T> c = broadcast(coefficients[f * modes_count + k]);
+      shape[f][0] = fma(c, x, shape[f][0]);
+      shape[f][1] = fma(c, y, shape[f][1]);
+      shape[f][2] = fma(c, z, shape[f][2]);
+    }
+  }
+}
+
+// Row r of M p + t.
+template <class T>
+inline Vec<T> pose_row(const T* row, const Vec<T> (&p)[3]) {
+  return fma(broadcast(row[0]), p[0], fma(broadcast(row[1]), p[1], fma(broadcast(row[2]), p[2], broadcast(row[3]))));
+}
+
+template <int Faces, class T, class S>
+void forward_tile(const VerticesParams<T, S>& params, int64_t face, int64_t first_block, int64_t last_block) {
+  const int64_t modes_count = params.basis.modes_count;
+  const int64_t vertices = params.basis.vertices;
+  const T* coefficients = params.coefficients + face * modes_count;
+  const T* pose = params.pose + face * 12;
+  T* output = params.output + face * vertices * 3;
+  for (int64_t block = first_block; block < last_block; ++block) {
+    const int64_t count = vertices - block * kBlock;
+    for (int lane = 0; lane < kBlock; lane += Vec<T>::lanes) {
+      Vec<T> shape[Faces][3];
+      synthesise<Faces>(params.basis.mean + block * kBlockRow + lane,
+                        params.basis.modes + block * modes_count * kBlockRow + lane, modes_count, coefficients, shape);
+      const int64_t left = count - lane;  // vertices from this lane on
+#pragma GCC unroll 8
+      for (int f = 0; f < Faces; ++f) {
+        const T* m = pose + 12 * f;
+        const Vec<T> x = pose_row(m, shape[f]), y = pose_row(m + 4, shape[f]), z = pose_row(m + 8, shape[f]);
+        T* out = output + (f * vertices + block * kBlock + lane) * 3;
+        if (left >= Vec<T>::lanes) {
+          store_interleaved(out, x, y, z);
+        } else if (left > 0) {
+          T tail[3 * Vec<T>::lanes];
+          store_interleaved(tail, x, y, z);
+          for (int64_t i = 0; i < 3 * left; ++i) out[i] = tail[i];
+        }
+      }
+    }
+  }
+}
+
+template <int Faces, class T, class S>
+inline void forward_faces(const VerticesParams<T, S>& params, int64_t face, int64_t last_face, int64_t first_block,
+                          int64_t last_block) {
+  for (; face + Faces <= last_face; face += Faces) forward_tile<Faces>(params, face, first_block, last_block);
+  if constexpr (Faces > 1) {
+    if (face < last_face) forward_faces<Faces / 2>(params, face, last_face, first_block, last_block);
+  }
+}
+
+template <class T, class S>
+void vertices_forward(const VerticesParams<T, S>& params, int64_t begin, int64_t end) {
+  const Partition cut = partition(params.basis.vertices, params.basis.modes_count, params.batch, sizeof(S));
+  for (int64_t task = begin; task < end; ++task) {
+    const int64_t part = task / cut.groups, group = task % cut.groups;
+    const int64_t first_block = part * cut.part_blocks;
+    const int64_t last_block = first_block + cut.part_blocks < cut.blocks ? first_block + cut.part_blocks : cut.blocks;
+    const int64_t face = group * cut.group_faces;
+    const int64_t last_face = face + cut.group_faces < params.batch ? face + cut.group_faces : params.batch;
+    forward_faces<kFaces>(params, face, last_face, first_block, last_block);
+  }
+}
+
+}  // namespace twodasl::cpu::TWODASL_LEVEL

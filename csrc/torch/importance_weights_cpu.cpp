@@ -1,0 +1,50 @@
+// importance_weights on the CPU: checks, allocation, parameters, launch.
+#include "../cpu/kernels.h"
+#include "stable.h"
+
+namespace twodasl::ops {
+
+namespace {
+
+Tensor importance_weights(const Tensor& mean_in, const Tensor& modes_in, int64_t count, const Tensor& predicted_in,
+                          const Tensor& target_in, bool planar, bool by_maximum) {
+  check_shape(predicted_in, "predicted", {-1, -1});
+  const int64_t batch = predicted_in.size(0), width = predicted_in.size(1), modes_count = width - 12;
+  const int64_t blocks = block_count(count);
+  STD_TORCH_CHECK(width >= 12, "twodasl: predicted has the wrong shape");
+  check_shape(target_in, "target", {batch, width});
+  check_shape(mean_in, "mean", {blocks, 3, kBlock});
+  check_shape(modes_in, "modes", {blocks, modes_count, 3, kBlock});
+  const ScalarType type = mean_in.scalar_type();
+  check_type(modes_in, "modes", type);
+  check_type(predicted_in, "predicted", type);
+  check_type(target_in, "target", type);
+  const Tensor mean = dense(mean_in), modes = dense(modes_in);
+  const Tensor predicted = dense(predicted_in), target = dense(target_in);
+  Tensor output = empty_like_type({batch, width}, mean);
+  const auto run = [&](const auto& kernels, auto number) {
+    using T = decltype(number);
+    const ImportanceWeightsParams<T> params{{in<T>(mean), in<T>(modes), count, modes_count},
+                                            in<T>(predicted),
+                                            in<T>(target),
+                                            out<T>(output),
+                                            batch,
+                                            planar,
+                                            by_maximum};
+    torch::stable::parallel_for(0, batch, grain(blocks * kBlockRow * (modes_count * 5 + 2)),
+                                [&](int64_t begin, int64_t end) { kernels.importance_weights(params, begin, end); });
+  };
+  if (type == ScalarType::Float) {
+    run(cpu::active_level().f32, float{});
+  } else {
+    check_type(mean_in, "mean", ScalarType::Double);
+    run(cpu::active_level().f64, double{});
+  }
+  return output;
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(twodasl, CPU, m) { m.impl("importance_weights", TORCH_BOX(&importance_weights)); }
+
+}  // namespace twodasl::ops

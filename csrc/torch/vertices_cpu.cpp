@@ -1,0 +1,147 @@
+// vertices on the CPU: checks, allocation, parameters, launch.
+#include "../cpu/kernels.h"
+#include "../cpu/reduce.h"
+#include "stable.h"
+
+namespace twodasl::ops {
+
+namespace {
+
+// Calls run(kernels, T{}, S{}) with the kernels and number types of a basis.
+template <class Run>
+void with_basis_types(const Tensor& mean, const Tensor& modes, const Run& run) {
+  const cpu::Level& level = cpu::active_level();
+  const ScalarType compute = mean.scalar_type(), storage = modes.scalar_type();
+  if (compute == ScalarType::Float && storage == ScalarType::Float) {
+    run(level.f32.basis, float{}, float{});
+  } else if (compute == ScalarType::Double && storage == ScalarType::Double) {
+    run(level.f64.basis, double{}, double{});
+  } else if (compute == ScalarType::Float && storage == ScalarType::BFloat16) {
+    run(level.bf16, float{}, BFloat16{});
+  } else if (compute == ScalarType::Float && storage == ScalarType::Half) {
+    run(level.f16, float{}, Float16{});
+  } else {
+    STD_TORCH_CHECK(false, "twodasl: no kernel for this pair of mean and modes dtypes");
+  }
+}
+
+// Shapes of (mean, modes, coefficients, pose); gives back the vertex count that the caller asked for.
+void check_basis(const Tensor& mean, const Tensor& modes, int64_t count, const Tensor& coefficients,
+                 const Tensor& pose) {
+  const int64_t blocks = block_count(count), batch = coefficients.size(0);
+  check_shape(mean, "mean", {blocks, 3, kBlock});
+  check_shape(coefficients, "coefficients", {-1, -1});
+  check_shape(modes, "modes", {blocks, coefficients.size(1), 3, kBlock});
+  check_shape(pose, "pose", {batch, 3, 4});
+  check_type(coefficients, "coefficients", mean.scalar_type());
+  check_type(pose, "pose", mean.scalar_type());
+}
+
+Tensor vertices(const Tensor& mean_in, const Tensor& modes_in, int64_t count, const Tensor& coefficients_in,
+                const Tensor& pose_in) {
+  check_basis(mean_in, modes_in, count, coefficients_in, pose_in);
+  const Tensor mean = dense(mean_in), modes = dense(modes_in);
+  const Tensor coefficients = dense(coefficients_in), pose = dense(pose_in);
+  const int64_t batch = coefficients.size(0), modes_count = coefficients.size(1);
+  Tensor output = empty_like_type({batch, count, 3}, mean);
+  if (batch == 0 || count == 0) return output;
+  with_basis_types(mean, modes, [&](const auto& kernels, auto type, auto storage) {
+    using T = decltype(type);
+    using S = decltype(storage);
+    const VerticesParams<T, S> params{{in<T>(mean), in<S>(modes), count, modes_count},
+                                      in<T>(coefficients),
+                                      in<T>(pose),
+                                      out<T>(output),
+                                      batch};
+    const Partition cut = partition(count, modes_count, batch, sizeof(S));
+    const int64_t faces = batch < cut.group_faces ? batch : cut.group_faces;
+    const int64_t work = cut.part_blocks * kBlockRow * (modes_count + 5) * faces;
+    torch::stable::parallel_for(0, cut.tasks(), grain(work),
+                                [&](int64_t begin, int64_t end) { kernels.forward(params, begin, end); });
+  });
+  return output;
+}
+
+template <class T>
+GradView<T> grad_view(const Tensor& grad) {
+  return {in<T>(grad), {grad.stride(0), grad.stride(1), grad.stride(2)}};
+}
+
+std::tuple<Tensor, Tensor> vertices_backward(const Tensor& grad, const Tensor& mean_in, const Tensor& modes_in,
+                                             const Tensor& coefficients_in, const Tensor& pose_in,
+                                             bool need_coefficients, bool need_pose) {
+  check_shape(grad, "grad", {coefficients_in.size(0), -1, 3});
+  const int64_t count = grad.size(1);
+  check_basis(mean_in, modes_in, count, coefficients_in, pose_in);
+  check_type(grad, "grad", mean_in.scalar_type());
+  const Tensor mean = dense(mean_in), modes = dense(modes_in);
+  const Tensor coefficients = dense(coefficients_in), pose = dense(pose_in);
+  const int64_t batch = coefficients.size(0), modes_count = coefficients.size(1), width = 12 + modes_count;
+  Tensor grad_coefficients = empty_like_type({need_coefficients ? batch : 0, modes_count}, mean);
+  Tensor grad_pose = empty_like_type({need_pose ? batch : 0, 3, 4}, mean);
+  with_basis_types(mean, modes, [&](const auto& kernels, auto type, auto storage) {
+    using T = decltype(type);
+    using S = decltype(storage);
+    const Partition cut = partition(count, modes_count, batch, sizeof(S));
+    const Tensor partial = empty_like_type({cut.parts, batch, width}, mean);
+    const VerticesBackwardParams<T, S> params{{in<T>(mean), in<S>(modes), count, modes_count},
+                                              in<T>(coefficients),
+                                              in<T>(pose),
+                                              grad_view<T>(grad),
+                                              out<T>(partial),
+                                              batch,
+                                              need_coefficients,
+                                              need_pose};
+    const int64_t faces = batch < cut.group_faces ? batch : cut.group_faces;
+    const int64_t work = cut.part_blocks * kBlockRow * (2 * modes_count + 20) * faces;
+    torch::stable::parallel_for(0, cut.tasks(), grain(work),
+                                [&](int64_t begin, int64_t end) { kernels.backward(params, begin, end); });
+    cpu::reduce_parts(params, cut.parts, need_coefficients ? out<T>(grad_coefficients) : nullptr,
+                      need_pose ? out<T>(grad_pose) : nullptr);
+  });
+  return {grad_coefficients, grad_pose};
+}
+
+std::tuple<Tensor, Tensor> vertices_backward_basis(const Tensor& grad, const Tensor& coefficients_in,
+                                                   const Tensor& pose_in, bool need_mean, bool need_modes) {
+  check_shape(coefficients_in, "coefficients", {-1, -1});
+  const int64_t batch = coefficients_in.size(0), modes_count = coefficients_in.size(1);
+  check_shape(grad, "grad", {batch, -1, 3});
+  check_shape(pose_in, "pose", {batch, 3, 4});
+  check_type(coefficients_in, "coefficients", grad.scalar_type());
+  check_type(pose_in, "pose", grad.scalar_type());
+  const Tensor coefficients = dense(coefficients_in), pose = dense(pose_in);
+  const int64_t count = grad.size(1), blocks = block_count(count);
+  Tensor grad_mean = empty_like_type({need_mean ? blocks : 0, 3, kBlock}, grad);
+  Tensor grad_modes = empty_like_type({need_modes ? blocks : 0, modes_count, 3, kBlock}, grad);
+  const auto run = [&](const auto& kernels, auto type) {
+    using T = decltype(type);
+    const BasisBackwardParams<T> params{in<T>(coefficients),
+                                        in<T>(pose),
+                                        grad_view<T>(grad),
+                                        need_mean ? out<T>(grad_mean) : nullptr,
+                                        need_modes ? out<T>(grad_modes) : nullptr,
+                                        batch,
+                                        count,
+                                        modes_count};
+    torch::stable::parallel_for(0, blocks, grain(kBlockRow * (modes_count + 4) * batch),
+                                [&](int64_t begin, int64_t end) { kernels.backward_basis(params, begin, end); });
+  };
+  if (grad.scalar_type() == ScalarType::Float) {
+    run(cpu::active_level().f32, float{});
+  } else {
+    check_type(grad, "grad", ScalarType::Double);
+    run(cpu::active_level().f64, double{});
+  }
+  return {grad_mean, grad_modes};
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(twodasl, CPU, m) {
+  m.impl("vertices", TORCH_BOX(&vertices));
+  m.impl("vertices_backward", TORCH_BOX(&vertices_backward));
+  m.impl("vertices_backward_basis", TORCH_BOX(&vertices_backward_basis));
+}
+
+}  // namespace twodasl::ops

@@ -1,0 +1,41 @@
+"""landmarks: posed positions of a few vertices; only those are synthesised."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from . import _load  # noqa: F401  (registers the operators)
+from ._checks import check_coefficients_and_pose, check_tensor
+from .basis import MorphableBasis, check_indices
+
+
+def landmarks(
+    basis: MorphableBasis, coefficients: Tensor, pose: Tensor, indices: Tensor | None = None
+) -> Tensor:
+    """Posed landmark vertices, `vertices(...)[:, indices]` at the cost of those vertices.
+
+    Args:
+        basis: N vertices, K modes, L landmarks.
+        coefficients: (B, K) of the basis's dtype (half precision is promoted).
+        pose: (B, 3, 4), rows of `M | t`.
+        indices: (L,) integer vertex indices; None takes the basis's own landmarks, whose rows are packed already.
+
+    Returns:
+        (B, L, 3) of the basis's dtype. Gradients as for `vertices`.
+
+    Raises:
+        ValueError, TypeError: naming the argument, what was expected and what came.
+    """
+    coefficients, pose = check_coefficients_and_pose(
+        coefficients, pose, basis.mode_count, basis.dtype, basis.device
+    )
+    if indices is None:
+        mean, modes = basis.packed_landmarks()
+        assert basis.landmarks is not None
+        count = basis.landmarks.shape[0]
+    else:
+        rows = check_indices(check_tensor(indices, "indices"), basis.vertex_count, "indices").to(basis.device)
+        mean, modes = basis.packed_rows(rows)
+        count = rows.shape[0]
+    return torch.ops.twodasl.vertices(mean, modes, count, coefficients, pose)

@@ -1,0 +1,81 @@
+"""rasterize: the nearest triangle at every pixel of a batch of images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from . import _load  # noqa: F401  (registers the operators)
+from ._checks import check_device, check_float, check_tensor, shape_text
+
+
+def rasterize(
+    vertices: Tensor, triangles: Tensor, size: int | tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draws triangles into a z-buffer; the nearest (largest z) wins.
+
+    Args:
+        vertices: (B, N, 3) float32 or float64 in image space: x = column, y = row (down), z grows toward the viewer.
+        triangles: (T, 3) integer vertex indices, shared by the batch; both orientations are drawn.
+        size: height and width of the images, or one number for both.
+
+    Returns:
+        triangle index (B, H, W) int64, -1 where nothing is;
+        barycentric coordinates (B, H, W, 3) of the pixel in its triangle, zeros where nothing is;
+        depth (B, H, W), -inf where nothing is.
+
+    Pixel (row, column) is sampled at x = column, y = row. Triangles that share an edge share no pixel and leave no
+    gap; of equal depths the lower triangle index wins. No gradient flows; to differentiate, interpolate vertex
+    attributes with the returned indices and coordinates. The same bits whatever the number of threads.
+
+    Raises:
+        ValueError, TypeError: naming the argument, what was expected and what came; also for vertices that are not
+        finite and for triangles that refer to vertices that do not exist.
+    """
+    vertices = check_tensor(vertices, "vertices")
+    triangles = check_tensor(triangles, "triangles")
+    height, width = _check_size(size)
+    if vertices.dim() != 3 or vertices.shape[2] != 3:
+        raise ValueError(f"vertices: expected (B, N, 3), got {shape_text(vertices)}")
+    if triangles.dim() != 2 or triangles.shape[1] != 3:
+        raise ValueError(f"triangles: expected (T, 3), got {shape_text(triangles)}")
+    check_float(vertices, "vertices")
+    check_device(vertices, "vertices")
+    if triangles.dtype not in (torch.int64, torch.int32):
+        raise TypeError(f"triangles: expected int64 or int32 vertex indices, got {triangles.dtype}")
+    if triangles.device != vertices.device:
+        raise ValueError(f"triangles: expected device {vertices.device} like vertices, got {triangles.device}")
+    vertices = vertices.detach()
+    triangles = triangles.to(torch.int64)
+    if not torch.compiler.is_compiling() and vertices.device.type != "meta":
+        _check_values(vertices, triangles)
+    return torch.ops.twodasl.rasterize(vertices, triangles, height, width)
+
+
+def _check_size(size: int | tuple[int, int]) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise ValueError(f"size: expected at least 1 x 1 pixels, got {height} x {width}")
+    return height, width
+
+
+def _check_values(vertices: Tensor, triangles: Tensor) -> None:
+    if triangles.numel():
+        low, high = (int(v) for v in triangles.aminmax())
+        if low < 0 or high >= vertices.shape[1]:
+            raise ValueError(
+                f"triangles: expected vertex indices in [0, {vertices.shape[1]}), got {low if low < 0 else high}"
+            )
+    if not bool(torch.isfinite(vertices).all()):
+        face, vertex = torch.nonzero(~torch.isfinite(vertices).all(dim=2))[0].tolist()
+        raise ValueError(f"vertices: expected finite numbers, got {vertices[face, vertex].tolist()} at vertex {vertex}")
+
+
+@torch.library.register_fake("twodasl::rasterize")
+def _fake(vertices: Tensor, triangles: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    batch = vertices.shape[0]
+    return (
+        triangles.new_empty((batch, height, width)),
+        vertices.new_empty((batch, height, width, 3)),
+        vertices.new_empty((batch, height, width)),
+    )

@@ -1,0 +1,13 @@
+"""The operators in plain PyTorch: the oracle of the tests and the baseline of the benchmarks.
+
+The same names and arguments as `twodasl_ext`, with a plain mean (N, 3), modes (K, N, 3) and landmarks (L,) in place of
+a basis. Everything is differentiable by autograd and runs in the dtype of its inputs.
+"""
+
+from .distance import vertex_distance_cost
+from .importance import importance_weights
+from .landmarks import landmarks
+from .rasterize import rasterize
+from .vertices import vertices
+
+__all__ = ["importance_weights", "landmarks", "rasterize", "vertex_distance_cost", "vertices"]

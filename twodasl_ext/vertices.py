@@ -1,0 +1,101 @@
+"""vertices: posed shapes of a whole batch in one pass over the basis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _load  # noqa: F401  (registers the operators)
+from ._checks import check_coefficients_and_pose
+from .basis import MorphableBasis
+
+
+def vertices(basis: MorphableBasis, coefficients: Tensor, pose: Tensor) -> Tensor:
+    """Posed vertices: M (mean + sum_k c_k modes_k) + t.
+
+    Args:
+        basis: N vertices, K modes.
+        coefficients: (B, K) of the basis's dtype (half precision is promoted).
+        pose: (B, 3, 4), rows of `M | t`; M is any 3x3 matrix, usually scale times rotation.
+
+    Returns:
+        (B, N, 3) of the basis's dtype, in the pose's target space.
+
+    Gradients flow to `coefficients` and `pose`, and to the basis's mean and modes when those require one. The same
+    inputs give the same bits whatever the number of threads and the rest of the batch. NaN in a face's input shows
+    in that face's output.
+
+    Raises:
+        ValueError, TypeError: naming the argument, what was expected and what came.
+
+    Source: Tu et al., 2DASL (arXiv 1903.09359), equations 1 and 2.
+    """
+    coefficients, pose = check_coefficients_and_pose(
+        coefficients, pose, basis.mode_count, basis.dtype, basis.device
+    )
+    mean, modes = basis.packed()
+    return torch.ops.twodasl.vertices(mean, modes, basis.vertex_count, coefficients, pose)
+
+
+@torch.library.register_fake("twodasl::vertices")
+def _fake(mean: Tensor, modes: Tensor, count: int, coefficients: Tensor, pose: Tensor) -> Tensor:
+    return mean.new_empty((coefficients.shape[0], count, 3))
+
+
+@torch.library.register_fake("twodasl::vertices_backward")
+def _fake_backward(
+    grad: Tensor,
+    mean: Tensor,
+    modes: Tensor,
+    coefficients: Tensor,
+    pose: Tensor,
+    need_coefficients: bool,
+    need_pose: bool,
+) -> tuple[Tensor, Tensor]:
+    batch, modes_count = coefficients.shape
+    return (
+        mean.new_empty((batch if need_coefficients else 0, modes_count)),
+        mean.new_empty((batch if need_pose else 0, 3, 4)),
+    )
+
+
+@torch.library.register_fake("twodasl::vertices_backward_basis")
+def _fake_backward_basis(
+    grad: Tensor, coefficients: Tensor, pose: Tensor, need_mean: bool, need_modes: bool
+) -> tuple[Tensor, Tensor]:
+    blocks = (grad.shape[1] + 15) // 16
+    return (
+        grad.new_empty((blocks if need_mean else 0, 3, 16)),
+        grad.new_empty((blocks if need_modes else 0, coefficients.shape[1], 3, 16)),
+    )
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    mean, modes, _, coefficients, pose = inputs
+    ctx.save_for_backward(mean, modes, coefficients, pose)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    mean, modes, coefficients, pose = ctx.saved_tensors
+    need_mean, need_modes, _, need_coefficients, need_pose = ctx.needs_input_grad
+    grad_mean = grad_modes = grad_coefficients = grad_pose = None
+    if need_coefficients or need_pose:
+        grad_coefficients, grad_pose = torch.ops.twodasl.vertices_backward(
+            grad, mean, modes, coefficients, pose, need_coefficients, need_pose
+        )
+    if need_mean or need_modes:
+        grad_mean, grad_modes = torch.ops.twodasl.vertices_backward_basis(
+            grad, coefficients, pose, need_mean, need_modes
+        )
+    return (
+        grad_mean if need_mean else None,
+        grad_modes if need_modes else None,
+        None,
+        grad_coefficients if need_coefficients else None,
+        grad_pose if need_pose else None,
+    )
+
+
+torch.library.register_autograd("twodasl::vertices", _backward, setup_context=_setup_context)
