@@ -27,7 +27,7 @@ BROKEN_PIPE = 141  # 128 + SIGPIPE
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code.
 
-    0: done. 1: `doctor` found a problem. 2: something the user supplied does not fit; one line on stderr says
+    0: done. 1: this installation is broken. 2: something the user supplied does not fit; one line on stderr says
     what. 130: interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -48,15 +48,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         # place to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except ImportError as error:
+        if not str(error).startswith("twodasl_ext:"):
+            raise
+        return _fail(str(error), 1)  # the compiled operators; the message says how to repair them
     except OSError as error:  # a full disk, a folder without permission
         if error.filename is None:
             return _fail(error.strerror or str(error))
         return _fail(f"{error.filename}: {error.strerror}")
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, code: int = 2) -> int:
     print(f"twodasl: error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+    return code
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

@@ -1,8 +1,8 @@
 """Reading photographs that strangers made.
 
-A photo may come as gray, with a palette, transparent, with 16 bits a channel, in CMYK, turned on its side with a
-note in its EXIF data, cut off in the middle, or as a few bytes that claim a gigapixel. What leaves this module is
-always (H, W, 3) uint8 BGR, upright, or one InputError that names the file.
+A photo may come as gray, with a palette, transparent, with 16 bits a channel, in CMYK, turned on its side
+with a note in its EXIF data, cut off in the middle, or as a few bytes that claim a gigapixel. What leaves
+this module is always (H, W, 3) uint8 BGR, upright, or one InputError that names the file.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +36,13 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         path: a regular file in one of `FORMATS`.
 
     Returns:
-        (H, W, 3) uint8 BGR, turned upright as its EXIF data say; both sides at least `MIN_SIDE`. Transparent parts
-        are laid over white, 16-bit channels keep their upper 8 bits, of an animation the first frame is taken.
+        (H, W, 3) uint8 BGR, turned upright as its EXIF data say; both sides at least `MIN_SIDE`. Transparent
+        parts are laid over white, 16-bit channels keep their upper 8 bits, of an animation the first frame is
+        taken.
 
     Raises:
-        InputError: no such file, a folder, an empty file, not an image, cut off, smaller than `MIN_SIDE` or larger
-            than `MAX_PIXELS`.
+        InputError: no such file, a folder, an empty file, not an image, cut off, smaller than `MIN_SIDE` or
+            larger than `MAX_PIXELS`.
     """
     from PIL import Image, ImageOps
 
@@ -48,7 +50,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     _check_file(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large images and odd metadata; sizes are checked here
+            warnings.simplefilter("ignore")  # of large images and odd metadata; sizes are checked here
             with Image.open(path, formats=FORMATS) as image:
                 _check_size(path, *image.size)
                 image.load()
@@ -96,7 +98,7 @@ def _check_size(name: object, width: int, height: int) -> None:
         )
 
 
-def _bgr(image) -> NDArray[np.uint8]:  # noqa: ANN001 - a PIL image; Pillow is not imported at the top
+def _bgr(image: Any) -> NDArray[np.uint8]:
     from PIL import Image
 
     if image.mode.startswith("I"):  # 16-bit gray, which `convert` would clip instead of scale

@@ -1,0 +1,219 @@
+"""`twodasl reconstruct`: photographs to meshes, numbers and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..reconstruct import FaceReconstructor
+
+LANDMARK_SUFFIXES = (".pts", ".npy", ".csv", ".txt")
+RESULT_SUFFIXES = (".obj", ".ply", ".json", ".png")
+
+DESCRIPTION = """\
+Reconstruct the face in each PHOTO. Writes NAME.obj and NAME.ply (the mesh, with colours from the photo),
+NAME.json (pose in degrees, coefficients, 68 landmarks in 2D and 3D) and NAME.png (one picture of it all) into
+DIR, where NAME is the photo's file name without its suffix.
+"""
+EPILOG = """\
+The face is found by --landmarks (best), by --box, or, where neither is given, by a detector. A landmark file
+beside a photo is used only when --landmarks names it or its folder. Exit code: 0, or 2 when any photo failed;
+the others are still written.
+"""
+
+
+def register(subparsers: Any) -> None:
+    """Describe the command's arguments."""
+    parser = subparsers.add_parser(
+        "reconstruct",
+        help="turn photographs into 3D faces",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("photos", nargs="+", metavar="PHOTO", type=Path, help="image files")
+    parser.add_argument("-c", "--checkpoint", required=True, metavar="C", type=Path, help="a trained network")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="DIR", type=Path, help="folder for the results"
+    )
+    parser.add_argument(
+        "-l",
+        "--landmarks",
+        metavar="FILE",
+        type=Path,
+        help="68 points of the face in the photo's pixels (.pts, .npy, .csv, .txt); or a folder with one such"
+        " file a photo, of the same name as the photo",
+    )
+    parser.add_argument(
+        "-b",
+        "--box",
+        nargs=4,
+        type=float,
+        metavar=("X0", "Y0", "X1", "Y1"),
+        help="crop around the face in the photo's pixels, for a single photo; made square",
+    )
+    parser.add_argument(
+        "-m",
+        "--model",
+        metavar="M",
+        help="face model: procedural, a .npz file or an ICT-FaceKit folder (default: the checkpoint's)",
+    )
+    parser.add_argument(
+        "--refinements",
+        type=int,
+        metavar="N",
+        help="feed the network's own landmarks back N times (default: 0 with landmarks, else 2)",
+    )
+    parser.add_argument(
+        "--detector",
+        choices=("auto", "cascade", "mediapipe"),
+        default="auto",
+        help="used without --landmarks and --box (default: mediapipe if installed, else cascade)",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Reconstruct every photo; 2 when any of them failed."""
+    _check_arguments(args)
+    # After the arguments are known to fit: torch takes seconds to import.
+    from ..reconstruct import FaceReconstructor
+
+    reconstructor = FaceReconstructor(args.checkpoint, args.model, args.device)
+    failures = 0
+    for photo in _with_progress(args.photos):
+        try:
+            _say(_one(photo, reconstructor, args))
+        except InputError as error:
+            if len(args.photos) == 1:
+                raise
+            failures += 1
+            _say(f"twodasl: error: {' '.join(str(error).split())}", sys.stderr)
+    if failures:
+        print(
+            f"twodasl: error: {failures} of {len(args.photos)} photos could not be reconstructed; the others"
+            f" are in {args.output}",
+            file=sys.stderr,
+        )
+    return 2 if failures else 0
+
+
+def _check_arguments(args: argparse.Namespace) -> None:
+    """What can be known to be wrong before anything is loaded."""
+    photos: list[Path] = args.photos
+    if args.refinements is not None and args.refinements < 0:
+        raise InputError(f"--refinements: expected a number from 0, got {args.refinements}")
+    if args.box is not None and len(photos) > 1:
+        raise InputError(f"--box: describes one photo, but {len(photos)} are given; use --landmarks FOLDER")
+    marks: Path | None = args.landmarks
+    if marks is not None:
+        if not marks.exists():
+            raise InputError(f"{marks}: no such landmark file or folder (--landmarks)")
+        if len(photos) > 1 and not marks.is_dir():
+            raise InputError(
+                f"{marks}: holds the landmarks of one photo, but {len(photos)} are given;"
+                " give --landmarks a folder with a file for each"
+            )
+    _check_outputs(photos, args.output)
+
+
+def _check_outputs(photos: list[Path], folder: Path) -> None:
+    """No two photos may want the same output files, and no output may overwrite a photo."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; --output names a folder")
+    owner: dict[str, Path] = {}
+    inputs = {os.path.realpath(photo): photo for photo in photos}
+    for photo in photos:
+        first = owner.setdefault(photo.stem, photo)
+        if first is not photo:
+            raise InputError(
+                f"{photo}: its results would overwrite those of {first}; give them different --output folders"
+            )
+        for suffix in RESULT_SUFFIXES:
+            victim = inputs.get(os.path.realpath(folder / f"{photo.stem}{suffix}"))
+            if victim is not None:
+                raise InputError(
+                    f"{victim}: would be overwritten by the results; choose another --output folder"
+                )
+
+
+def _one(photo: Path, reconstructor: FaceReconstructor, args: argparse.Namespace) -> str:
+    """Reconstruct one photo and write its files; what to tell the user."""
+    from ..images import read_image
+    from ..landmarks import read_landmarks
+    from ..placement import check_landmarks, square_crop
+    from ..results import write_results
+
+    image = read_image(photo)
+    height, width = image.shape[:2]
+    source: dict[str, Any] = {"photo": photo.name}
+    landmarks, box, note = None, args.box, ""
+    if args.landmarks is not None:
+        file = _landmark_file(photo, args.landmarks)
+        landmarks = check_landmarks(read_landmarks(file), width, height, str(file))
+        source["landmarks"] = file.name
+    if box is not None:
+        square_crop(box, width, height, "--box")
+        source["box"] = list(box)
+    detected = landmarks is None and box is None
+    if detected:
+        landmarks, box, note = _detect(photo, image, args.detector)
+        source["detector"] = note
+    face = reconstructor(
+        image, landmarks, box, refinements=args.refinements, recrop=detected and landmarks is None
+    )
+    write_results(args.output, photo.stem, image, reconstructor, face, source)
+    pitch, yaw, roll = face.angles
+    found = f" (face found by {note})" if note else ""
+    return (
+        f"{photo}: yaw {yaw:+.1f}, pitch {pitch:+.1f}, roll {roll:+.1f} degrees{found}"
+        f" -> {args.output / photo.stem}.obj .ply .json .png"
+    )
+
+
+def _landmark_file(photo: Path, given: Path) -> Path:
+    """The landmark file of a photo: the one given, or the one of its name in the folder given."""
+    if not given.is_dir():
+        return given
+    found = [path for suffix in LANDMARK_SUFFIXES if (path := given / f"{photo.stem}{suffix}").is_file()]
+    if not found:
+        raise InputError(
+            f"{photo}: no landmarks for it in {given}; expected {photo.stem}.pts, .npy, .csv or .txt"
+        )
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise InputError(f"{photo}: {given} holds both {names}; keep one of them")
+    return found[0]
+
+
+def _detect(photo: Path, image: Any, detector: str) -> tuple[Any, tuple[float, ...] | None, str]:
+    """Landmarks or else a box from a detector, and what it is called."""
+    from ..detect import find_faces
+
+    faces = find_faces(image, detector)
+    if not faces:
+        raise InputError(f"{photo}: no face was found; say where it is with --landmarks or --box")
+    best = faces[0]
+    note = best.detector + (f", the largest of {len(faces)}" if len(faces) > 1 else "")
+    return best.landmarks, None if best.landmarks is not None else best.crop.box, note
+
+
+def _with_progress(photos: list[Path]) -> Iterator[Path]:
+    from tqdm import tqdm
+
+    # None: no bar where stderr is not a terminal.
+    yield from tqdm(photos, unit="photo", disable=None if len(photos) > 1 else True, leave=False)
+
+
+def _say(text: str, file: Any = None) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(text, file=file or sys.stdout)

@@ -1,0 +1,196 @@
+"""What a reconstruction leaves behind: NAME.obj, NAME.ply, NAME.json and NAME.png, all four or none."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .export import write_obj, write_ply
+from .files import atomic_path
+from .morphable.pose import matrix_from_angles
+from .render import Image, caption, contact_sheet, draw_landmarks, overlay, render_mesh, stack_sheets
+
+if TYPE_CHECKING:
+    from .reconstruct import FaceReconstructor, Reconstruction
+
+SUFFIXES = (".obj", ".ply", ".json", ".png")
+
+PANEL = 560
+_BACKDROP = (244, 241, 238)
+_TURN = 40.0  # degrees by which the last panel turns a roughly frontal face
+_FRONTAL = 25.0  # |yaw| from which it is turned to the front instead
+
+
+def write_results(
+    folder: str | os.PathLike[str],
+    name: str,
+    image: NDArray[np.uint8],
+    reconstructor: FaceReconstructor,
+    face: Reconstruction,
+    source: dict[str, Any] | None = None,
+) -> list[Path]:
+    """Write the mesh, the numbers and the picture of one face.
+
+    Everything is computed and written under temporary names first and then renamed, so that an error on the
+    way leaves none of the four files.
+
+    Args:
+        folder: made if it is not there.
+        name: the files' name without suffix.
+        image: (H, W, 3) uint8 BGR, the photo.
+        reconstructor, face: what gave the reconstruction, and the reconstruction.
+        source: further facts for the JSON file's "source", such as the photo's file name.
+
+    Returns:
+        the four paths, in the order of `SUFFIXES`. Mesh coordinates are image pixels with y pointing up from
+        the photo's bottom row, z toward the viewer.
+
+    Raises:
+        InputError: the folder cannot be written, or a folder stands where a file should go.
+    """
+    targets = [Path(folder) / f"{name}{suffix}" for suffix in SUFFIXES]
+    blocked = next((target for target in targets if target.is_dir()), None)
+    if blocked is not None:
+        raise InputError(f"{blocked}: is a folder where a file is to go; choose another output folder")
+    colors = reconstructor.colors(image, face)
+    sheet = picture(image, face, colors, name)
+    text = json.dumps(facts(image, reconstructor, face, source), indent=1, allow_nan=False)
+    points = face.upright(image.shape[0])
+    encoded = cv2.imencode(".png", sheet)[1].tobytes()
+    with ExitStack() as stack:
+        obj, ply, numbers, drawing = (stack.enter_context(atomic_path(target)) for target in targets)
+        write_obj(obj, points, face.triangles, colors)
+        write_ply(ply, points, face.triangles, colors)
+        numbers.write_text(text + "\n", encoding="utf-8")
+        drawing.write_bytes(encoded)
+    return targets
+
+
+def facts(
+    image: NDArray[np.uint8],
+    reconstructor: FaceReconstructor,
+    face: Reconstruction,
+    source: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The numbers of a reconstruction as plain Python values; `docs/reconstruction.md` explains each."""
+    from . import __version__
+
+    model = reconstructor.model
+    pitch, yaw, roll = (round(angle, 4) for angle in face.angles)
+    height, width = image.shape[:2]
+    std = model.coefficient_std
+    shapes = len(face.shape)
+    return {
+        "format": "twodasl-reconstruction",
+        "version": 1,
+        "source": {**(source or {}), "width": width, "height": height},
+        "crop": _rounded(face.crop.box),
+        "pose": {
+            "pitch_degrees": pitch,
+            "yaw_degrees": yaw,
+            "roll_degrees": roll,
+            "scale_pixels_per_mm": round(face.scale, 6),
+            "translation_pixels": _rounded(face.translation),
+        },
+        "coefficients": {"shape": _floats(face.shape), "expression": _floats(face.expression)},
+        "coefficients_in_std": {
+            "shape": _rounded(face.shape / std[:shapes]),
+            "expression": _rounded(face.expression / std[shapes:]),
+        },
+        "crop_parameters": _floats(face.parameters),
+        "landmarks_2d": [_rounded(point) for point in face.landmarks[:, :2]],
+        "landmarks_3d": [_rounded(point) for point in face.landmarks],
+        "face_model": {
+            "name": model.name,
+            "identity": model.identity,
+            "vertices": len(model.mean),
+            "shape_modes": shapes,
+            "expression_modes": len(face.expression),
+        },
+        "checkpoint": {
+            "file": Path(reconstructor.checkpoint).name,
+            "step": reconstructor.info.get("step"),
+        },
+        "software": {"twodasl": __version__, "torch": str(torch.__version__)},
+    }
+
+
+def picture(
+    image: NDArray[np.uint8], face: Reconstruction, colors: NDArray[np.floating], title: str
+) -> Image:
+    """One picture, uint8 BGR: landmarks, dense alignment, headlight, the colours on the turned mesh."""
+    photo, points = _closeup(image, face)
+    marks = points[face.landmark_indices]
+    turn, description = _turn(face.angles[1])
+    tiles = [
+        (draw_landmarks(photo, marks), "68 landmarks"),
+        (overlay(photo, points, face.triangles, opacity=0.8), f"dense alignment, {len(points):,} vertices"),
+        (render_mesh(points, face.triangles, PANEL, background=_BACKDROP), "mesh under a headlight"),
+        (
+            render_mesh(_turned(points, turn), face.triangles, PANEL, "studio", colors, background=_BACKDROP),
+            description,
+        ),
+    ]
+    sheet = contact_sheet([caption(tile, text, 32) for tile, text in tiles], len(tiles), margin=8)
+    pitch, yaw, roll = face.angles
+    plain = title.encode("ascii", "replace").decode()  # the drawing font has no other letters
+    line = f"{plain}: yaw {yaw:+.1f}, pitch {pitch:+.1f}, roll {roll:+.1f} degrees"
+    return stack_sheets([caption(np.full((6, sheet.shape[1], 3), 255, np.uint8), line, 38), sheet])
+
+
+def _closeup(image: NDArray[np.uint8], face: Reconstruction) -> tuple[Image, NDArray[np.float32]]:
+    """The photo around the face, PANEL x PANEL, and the vertices in its pixels."""
+    crop = face.crop
+    side = crop.x1 - crop.x0
+    center = np.array([crop.x0 + crop.x1, crop.y0 + crop.y1]) / 2
+    low, high = face.vertices[:, :2].min(axis=0), face.vertices[:, :2].max(axis=0)
+    # As much as the mesh needs, within reason: a network that has learned nothing may put it anywhere.
+    reach = np.maximum(np.abs(low - center), np.abs(high - center)).max() * 2 * 1.04
+    span = float(np.clip(reach, side, 1.9 * side))
+    corner = center - span / 2
+    step = span / PANEL
+    transform = np.array([[step, 0, corner[0]], [0, step, corner[1]]])
+    source = image
+    if step > 1:  # no aliasing where the photo is reduced
+        source = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.4 * step), np.uint8)
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    photo = cv2.warpAffine(
+        source, transform, (PANEL, PANEL), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=_BACKDROP
+    )
+    points = face.vertices.astype(np.float64)
+    points[:, :2] = (points[:, :2] - corner) / step
+    points[:, 2] /= step
+    return np.asarray(photo, np.uint8), points.astype(np.float32)
+
+
+def _turn(yaw: float) -> tuple[float, str]:
+    """By how many degrees of yaw to turn a face for the last panel, and what to say of it."""
+    if abs(yaw) >= _FRONTAL:
+        return -yaw, "photo's colours, turned to the front"
+    return (_TURN if yaw >= 0 else -_TURN), f"photo's colours, turned by {_TURN:.0f} degrees"
+
+
+def _turned(points: NDArray[np.float32], yaw: float) -> NDArray[np.float32]:
+    """Image-space points turned about the middle of their box."""
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    rotation = matrix_from_angles(0.0, float(np.radians(yaw)), 0.0).numpy()
+    flip = np.array([1, -1, 1], np.float32)
+    return (((points - middle) * flip) @ rotation.T * flip + middle).astype(np.float32)
+
+
+def _floats(values: NDArray[np.floating]) -> list[float]:
+    """All the digits of float32 and no more."""
+    return [float(f"{value:.9g}") for value in np.asarray(values, np.float64).tolist()]
+
+
+def _rounded(values: Any) -> list[float]:
+    return [round(float(value), 4) for value in values]
