@@ -116,7 +116,7 @@ def write_json(path: str | os.PathLike[str], report: Report) -> None:
 
 
 def write_csv(path: str | os.PathLike[str], report: Report) -> None:
-    """Write a line an image: name, yaw in degrees, yaw bin, and the NME in percent of each row of the table."""
+    """Write a line an image: name, yaw in degrees, yaw bin, and the NME in percent of each table row."""
     bins = yaw_bins(report.yaw_degrees)
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import read_array
 from ..errors import InputError
 
 SUFFIXES = (".pts", ".npy", ".csv", ".txt")
@@ -63,20 +64,7 @@ def _two_columns(file: Path, array: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _read_npy(file: Path) -> NDArray[np.float64]:
-    try:
-        # Mapped, not read: a header that claims more than the file holds is an error and not an allocation.
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        raise _open_error(file, error) from error
-    except Exception as error:  # numpy's header parser raises many kinds on broken files
-        reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"{file}: expected a .npy file of numbers (no objects), got one numpy refuses ({reason})"
-        ) from error
-    if not isinstance(array, np.ndarray):
-        raise InputError(f"{file}: expected one .npy array, got an archive of arrays (.npz)")
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"{file}: expected an array of real numbers, got dtype {array.dtype}")
+    array = read_array(file)
     if array.ndim != 2 or 68 not in array.shape:
         raise InputError(f"{file}: {_EXPECTED}, got an array of shape {array.shape}")
     with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite and is reported as such
