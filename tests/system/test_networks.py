@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from twodasl.networks import (
     Critic,
     Encoder,

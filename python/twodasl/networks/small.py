@@ -1,4 +1,4 @@
-"""A regressor for CPUs: about 1.7 million weights, 56 million multiply-adds an image (ResNet-50: 1.6 billion).
+"""A regressor for CPUs: 1.7 million weights, 56 million multiply-adds an image (ResNet-50: 1.6 billion).
 
 What shapes it:
 
@@ -6,18 +6,19 @@ What shapes it:
   convolution of stride 4, which sees every pixel of its 4x4 patch in a weight of its own and so loses no
   position. Four residual stages follow at 30, 15, 8 and 4 pixels.
 - The landmark map holds 18 single pixels. Its value in a patch jumps when a point moves by one pixel, and a
-  network needs many examples to learn that neighbouring weights mean neighbouring places. The stem therefore
-  spreads the points with a fixed Gaussian of one pixel before its convolution. In a trial on maps alone (16,000
-  faces, one epoch) the mean landmark error was 2.7 px with it and 3.1 px without; coordinate channels
-  changed nothing and were left out.
-- Translation and scale are outputs, so *where* a feature is must reach the last layer: the 4x4 map is flattened,
-  not averaged.
+  network needs many examples to learn that neighbouring weights mean neighbouring places. The stem
+  therefore spreads the points with a fixed Gaussian of one pixel before its convolution. In a trial on maps
+  alone (16,000 faces, one epoch) the mean landmark error was 2.7 px with it and 3.1 px without; coordinate
+  channels changed nothing and were left out.
+- Translation and scale are outputs, so *where* a feature is must reach the last layer: the 4x4 map is
+  flattened, not averaged.
 - The last layer starts near zero, so that an untrained network answers with the mean parameters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from torch.nn import functional as F
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with batch normalisation, the first of which may halve the map, and the shortcut."""
+    """Two 3x3 convolutions with batch normalisation, the first of which may halve the map; a shortcut."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -72,7 +73,7 @@ class SmallRegressor(nn.Module):
         self.stem = nn.Conv2d(4, widths[0], 4, 4, bias=False)
         self.stem_norm = nn.BatchNorm2d(widths[0])
         stages = [ResidualBlock(widths[0], widths[0], 1)]
-        for channels, width in zip(widths[:-1], widths[1:], strict=True):
+        for channels, width in pairwise(widths):
             stages.append(ResidualBlock(channels, width, 2))
         self.stages = nn.Sequential(*stages)
         self.hidden = nn.Linear(widths[-1] * 4 * 4, hidden)
@@ -89,7 +90,7 @@ class SmallRegressor(nn.Module):
         return self.output(F.relu(self.hidden(x), inplace=True))
 
     def spread_points(self, landmark_map: Tensor) -> Tensor:
-        """(B, 1, 120, 120) with 1 at the points and -1 elsewhere -> 0 far from a point, 1 at an isolated one."""
+        """(B, 1, 120, 120), 1 at the points and -1 elsewhere -> 0 far from a point, 1 at an isolated one."""
         kernel = self.spread_kernel.to(landmark_map.dtype)
         pad = kernel.numel() // 2
         points = (landmark_map + 1) / 2
