@@ -91,3 +91,19 @@ def check_float(tensor: Tensor, name: str) -> None:
     """TypeError unless float32 or float64."""
     if tensor.dtype not in _FLOATS:
         raise TypeError(f"{name}: expected float32 or float64, got {tensor.dtype}")
+
+
+def check_indices(indices: Tensor, vertices: int, name: str) -> Tensor:
+    """(L,) vertex indices as int64. ValueError outside [0, vertices), TypeError unless integers."""
+    if indices.dtype not in (torch.int64, torch.int32, torch.int16, torch.uint8):
+        raise TypeError(f"{name}: expected integer vertex indices, got {indices.dtype}")
+    if indices.dim() != 1:
+        raise ValueError(f"{name}: expected (L,), got {shape_text(indices)}")
+    indices = indices.to(torch.int64)
+    # The values are not known while a graph is traced; the compiled graph then trusts them as indexing does.
+    if indices.numel() and not torch.compiler.is_compiling() and indices.device.type != "meta":
+        low, high = (int(v) for v in indices.aminmax())
+        if low < 0 or high >= vertices:
+            wrong = low if low < 0 else high
+            raise ValueError(f"{name}: expected vertex indices in [0, {vertices}), got {wrong}")
+    return indices

@@ -1,7 +1,8 @@
 """Finds and loads the compiled libraries: the only file that knows a library by name.
 
-They lie beside this file in an installed package. When Python was started in a source folder (which then shadows
-the installed package), they are taken from the installed distribution, provided that both speak the same interface.
+They lie beside this file in an installed package. When Python was started in a source folder (which then
+shadows the installed package), they are taken from the installed distribution, provided that both speak the
+same interface.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from types import ModuleType
 import torch
 
 INTERFACE = 1
-"""Must equal TWODASL_INTERFACE in CMakeLists.txt: schemas, packed layout and native module fit these sources."""
+"""Must equal TWODASL_INTERFACE in CMakeLists.txt: which schemas, layout and native module fit."""
 
 _CPU_LIBRARY = "_operators_cpu.so"
 _NATIVE_MODULE = "_native" + importlib.machinery.EXTENSION_SUFFIXES[0]
@@ -45,8 +46,8 @@ def _find_folder() -> Path:
     installed = _installed_folder()
     if installed is None:
         raise ImportError(
-            f"twodasl_ext: the compiled operators ({_CPU_LIBRARY}) are not in {here} and no installed twodasl "
-            f"has them; {_REMEDY}."
+            f"twodasl_ext: the compiled operators ({_CPU_LIBRARY}) are not in {here} "
+            f"and no installed twodasl has them; {_REMEDY}."
         )
     return installed
 
@@ -75,7 +76,8 @@ def _check(native: ModuleType, folder: Path) -> None:
     found = getattr(native, "INTERFACE", None)
     if found != INTERFACE:
         raise ImportError(
-            f"twodasl_ext: the libraries in {folder} have interface {found}, these sources need {INTERFACE}; {_REMEDY}."
+            f"twodasl_ext: the libraries in {folder} have interface {found}, "
+            f"the sources in {Path(__file__).parent} need {INTERFACE}; {_REMEDY}."
         )
     wanted = os.environ.get("TWODASL_ISA")
     levels = native.build_info()["isa_levels"]
@@ -89,8 +91,8 @@ def _load_operators(path: Path, native: ModuleType) -> None:
     except OSError as error:
         built = native.build_info()["built_with_torch"]
         raise ImportError(
-            f"twodasl_ext: {path} does not load under torch {torch.__version__} (built with the headers of torch "
-            f"{built}, needs torch 2.10 or newer): {error}"
+            f"twodasl_ext: {path} does not load under torch {torch.__version__} "
+            f"(built with the headers of torch {built}, needs torch 2.10 or newer): {error}"
         ) from error
 
 

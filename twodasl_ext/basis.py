@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ._checks import shape_text
+from ._checks import check_indices, shape_text
 from ._packing import gather_modes, pack_mean, pack_modes, unpack_modes
 
 _STORAGES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_HALVES = (torch.bfloat16, torch.float16)
+_CACHES = ("_packed_mean", "_packed_modes", "_landmark_mean", "_landmark_modes", "_distance_factor")
 
 
 def _as_tensor(value: object, name: str) -> Tensor:
@@ -29,20 +31,28 @@ class MorphableBasis(nn.Module):
         mean: (N, 3), the mean shape, any unit.
         modes: (K, N, 3), displacement per unit of each coefficient; K may be 0.
         landmarks: (L,) integer vertex indices that `landmarks` and `importance_weights` use, or None.
-        storage: how the modes are kept: float32 (default), float64 (everything then runs in double precision), or
-            bfloat16/float16, which halve the memory traffic of `vertices`. Arithmetic is float32 for the last two
-            and the mean stays float32: only the displacements are rounded.
+        storage: how the modes are kept: float32 (default), float64 (everything then runs in double
+            precision), or bfloat16/float16, which halve the memory traffic of `vertices`. With the last two
+            the arithmetic and the mean stay float32: only the displacements are rounded.
 
-    A mean or modes that require a gradient are kept as they are (an `nn.Parameter` becomes a parameter of this
-    module) and packed in every call, so that a basis can be fine-tuned; everything else is packed once, here.
-    `state_dict()` holds `mean`, `modes` and `landmarks` in their plain layout. `to()` moves it; `half()` and
-    `bfloat16()` change the storage of the modes only.
+    A mean or modes that require a gradient are kept as they are (an `nn.Parameter` becomes a parameter of
+    this module) and packed in every call, so that a basis can be fine-tuned; anything else is copied and packed
+    once, here. `state_dict()` holds `mean`, `modes` and `landmarks` in their plain layout, and the distance
+    factor once it was built. `to()` moves the basis or changes its precision; half precision reaches the
+    storage of the modes only.
 
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came.
     """
 
-    _buffers_names = ("mean", "modes", "landmarks")
+    mean: Tensor
+    landmarks: Tensor | None
+    _trained_modes: Tensor | None
+    _packed_mean: Tensor | None
+    _packed_modes: Tensor | None
+    _landmark_mean: Tensor | None
+    _landmark_modes: Tensor | None
+    _distance_factor: Tensor | None
 
     def __init__(
         self,
@@ -54,78 +64,61 @@ class MorphableBasis(nn.Module):
     ) -> None:
         super().__init__()
         mean, modes = _as_tensor(mean, "mean"), _as_tensor(modes, "modes")
+        _check_shapes(mean, modes)
         if storage not in _STORAGES:
-            expected = ", ".join(str(s) for s in _STORAGES)
-            raise TypeError(f"storage: expected one of {expected}, got {storage}")
-        if mean.dim() != 2 or mean.shape[1] != 3 or mean.shape[0] == 0:
-            raise ValueError(f"mean: expected (N, 3) with at least one vertex, got {shape_text(mean)}")
-        if modes.dim() != 3 or modes.shape[1:] != mean.shape:
-            raise ValueError(
-                f"modes: expected (K, {mean.shape[0]}, 3) for a mean of {mean.shape[0]} vertices, "
-                f"got {shape_text(modes)}"
-            )
-        for tensor, name in ((mean, "mean"), (modes, "modes")):
-            if not tensor.is_floating_point():
-                raise TypeError(f"{name}: expected a floating-point tensor, got {tensor.dtype}")
-        if modes.device != mean.device:
-            raise ValueError(f"modes: expected device {mean.device} like mean, got {modes.device}")
+            raise TypeError(f"storage: expected one of {', '.join(map(str, _STORAGES))}, got {storage}")
+        if modes.requires_grad and storage in _HALVES:
+            raise TypeError(f"storage: expected float32 or float64 for modes that are trained, got {storage}")
         compute = torch.float64 if storage == torch.float64 else torch.float32
-        self._register("mean", mean, compute)
+        self._keep("mean", mean, compute)
         if modes.requires_grad:
-            if storage not in (torch.float32, torch.float64):
-                raise TypeError(f"modes: a basis that is trained needs storage float32 or float64, got {storage}")
-            self._register("trained_modes", modes, compute)
-        self._register_landmarks(landmarks, mean)
-        self._pack(modes, storage)
+            self._keep("_trained_modes", modes, compute)
+        else:
+            self.register_buffer("_trained_modes", None)
+        indices = None
+        if landmarks is not None:
+            indices = check_indices(_as_tensor(landmarks, "landmarks"), len(mean), "landmarks")
+            indices = indices.to(mean.device, copy=True)
+        self.register_buffer("landmarks", indices)
+        self._pack(modes.detach().to(storage))
 
-    def _register(self, name: str, tensor: Tensor, dtype: torch.dtype) -> None:
-        if isinstance(tensor, nn.Parameter) and tensor.dtype == dtype:
+    def _keep(self, name: str, tensor: Tensor, dtype: torch.dtype) -> None:
+        if isinstance(tensor, nn.Parameter) and tensor.requires_grad and tensor.dtype == dtype:
             self.register_parameter(name, tensor)
         elif tensor.requires_grad:
             self.register_buffer(name, tensor.to(dtype))
         else:
-            self.register_buffer(name, tensor.detach().to(dtype).clone(memory_format=torch.contiguous_format))
+            self.register_buffer(name, tensor.detach().to(dtype, copy=True).contiguous())
 
-    def _register_landmarks(self, landmarks: Tensor | np.ndarray | None, mean: Tensor) -> None:
-        self.landmarks: Tensor | None
-        if landmarks is None:
-            self.register_buffer("landmarks", None)
-            return
-        indices = _as_tensor(landmarks, "landmarks")
-        self.register_buffer("landmarks", check_indices(indices, mean.shape[0], "landmarks").to(mean.device).clone())
-
-    def _pack(self, modes: Tensor, storage: torch.dtype) -> None:
-        """Fills the packed buffers of whatever is not trained."""
+    def _pack(self, modes: Tensor) -> None:
+        """Fills the caches of whatever is not trained. `modes` (K, N, 3) has the storage's dtype."""
+        caches: dict[str, Tensor | None] = dict.fromkeys(_CACHES)
         with torch.no_grad():
-            trained_mean, trained_modes = self.mean.requires_grad, hasattr(self, "trained_modes")
-            stored = None if trained_modes else modes.detach().to(storage)
-            self._set("packed_mean", None if trained_mean else pack_mean(self.mean))
-            self._set("packed_modes", None if stored is None else pack_modes(stored))
-            self._set("landmark_mean", None)
-            self._set("landmark_modes", None)
-            self._set("_distance_factor", None)
-            if self.landmarks is not None:
-                if not trained_mean:
-                    self._set("landmark_mean", pack_mean(self.mean[self.landmarks]))
-                if stored is not None:
+            if not self.mean.requires_grad:
+                caches["_packed_mean"] = pack_mean(self.mean)
+                if self.landmarks is not None:
+                    caches["_landmark_mean"] = pack_mean(self.mean[self.landmarks])
+            if self._trained_modes is None:
+                caches["_packed_modes"] = pack_modes(modes)
+                if self.landmarks is not None:
                     # So few vertices gain nothing from half precision; their values are those of `vertices`.
-                    self._set("landmark_modes", pack_modes(stored[:, self.landmarks].to(self.mean.dtype)))
+                    rows = modes[:, self.landmarks].to(self.mean.dtype)
+                    caches["_landmark_modes"] = pack_modes(rows)
+        for name, tensor in caches.items():
+            self.register_buffer(name, tensor, persistent=False)
 
-    def _set(self, name: str, tensor: Tensor | None) -> None:
-        self.register_buffer(name, tensor, persistent=False)
-
-    # ---- what the operators use ------------------------------------------------------------------------------
+    # ---- what it is --------------------------------------------------------------------------------------
 
     @property
     def vertex_count(self) -> int:
         """N."""
-        return int(self.mean.shape[0])
+        return self.mean.shape[0]
 
     @property
     def mode_count(self) -> int:
         """K."""
-        modes = self.packed_modes if self.packed_modes is not None else self.trained_modes.transpose(0, 1)
-        return int(modes.shape[1])
+        packed = self._packed_modes
+        return self._kept_modes().shape[0] if packed is None else packed.shape[1]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -134,83 +127,106 @@ class MorphableBasis(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where it lies."""
         return self.mean.device
 
     @property
     def storage(self) -> torch.dtype:
         """The dtype in which the modes are kept."""
-        return self.packed_modes.dtype if self.packed_modes is not None else self.trained_modes.dtype
+        packed = self._packed_modes
+        return self._kept_modes().dtype if packed is None else packed.dtype
 
     @property
     def trained(self) -> bool:
         """Whether the mean or the modes require a gradient."""
-        return self.packed_mean is None or self.packed_modes is None
+        return self.mean.requires_grad or self._trained_modes is not None
 
     @property
     def modes(self) -> Tensor:
         """(K, N, 3): the trained tensor itself, otherwise a fresh copy out of the packed layout."""
-        if self.packed_modes is None:
-            return self.trained_modes
-        return unpack_modes(self.packed_modes, self.vertex_count)
+        packed = self._packed_modes
+        return self._kept_modes() if packed is None else unpack_modes(packed, self.vertex_count)
+
+    def _kept_modes(self) -> Tensor:
+        assert self._trained_modes is not None
+        return self._trained_modes
+
+    def extra_repr(self) -> str:
+        """Sizes for repr()."""
+        count = 0 if self.landmarks is None else len(self.landmarks)
+        sizes = f"vertices={self.vertex_count}, modes={self.mode_count}, landmarks={count}"
+        return f"{sizes}, storage={self.storage}"
+
+    # ---- what the operators read -------------------------------------------------------------------------
 
     def packed(self) -> tuple[Tensor, Tensor]:
         """Mean (blocks, 3, 16) and modes (blocks, K, 3, 16) of all vertices."""
-        mean = self.packed_mean if self.packed_mean is not None else pack_mean(self.mean)
-        modes = self.packed_modes if self.packed_modes is not None else pack_modes(self.trained_modes)
-        return mean, modes
+        mean, modes = self._packed_mean, self._packed_modes
+        if mean is None or self.mean.requires_grad:
+            mean = pack_mean(self.mean)
+        return mean, pack_modes(self._kept_modes()) if modes is None else modes
 
-    def packed_landmarks(self) -> tuple[Tensor, Tensor]:
-        """The same of the landmark vertices alone."""
-        if self.landmarks is None:
-            raise ValueError("basis: has no landmarks; give MorphableBasis(..., landmarks=...) or pass indices")
-        if self.landmark_mean is not None and self.landmark_modes is not None:
-            return self.landmark_mean, self.landmark_modes
-        return self.packed_rows(self.landmarks)
+    def packed_landmarks(self) -> tuple[Tensor, Tensor, int]:
+        """The same of the landmark vertices alone, and their number."""
+        indices = self.landmarks
+        if indices is None:
+            raise ValueError("basis: has no landmarks; make it with landmarks=, or pass indices")
+        mean, modes = self._landmark_mean, self._landmark_modes
+        if mean is None or modes is None or self.mean.requires_grad:
+            mean, modes = self.packed_rows(indices)
+        return mean, modes, indices.shape[0]
 
     def packed_rows(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """The same of any list of vertices (L,), gathered now."""
-        if self.packed_modes is None:
-            modes = self.trained_modes[:, indices]
+        packed = self._packed_modes
+        if packed is None:
+            modes = self._kept_modes()[:, indices]
         else:
-            modes = gather_modes(self.packed_modes, indices).to(self.mean.dtype)
+            modes = gather_modes(packed, indices).to(self.mean.dtype)
         return pack_mean(self.mean[indices]), pack_modes(modes)
 
     def distance_factor(self) -> Tensor:
-        """R with R^T R = (1/N) sum_n f_n f_n^T, f = (mean, modes, 1) of a vertex: the basis's second moments.
+        """R with R^T R = (1/N) sum_n f_n f_n^T, f_n = (mean_n, modes_n, 1): the basis's second moments.
 
-        (min(N, F), F) with F = 3 (K + 1) + 1, upper triangular, of the basis's dtype. Found by a QR decomposition in
-        double precision rather than from the moments themselves, whose condition is its square. Built at the first
-        call, then kept.
+        (min(N, F), F) with F = 3 (K + 1) + 1, upper triangular, of the basis's dtype. It comes from a QR
+        decomposition in double precision, not from the moments themselves, whose condition number is the
+        square. Built at the first call, then kept; call it once before `torch.compile`, which would otherwise
+        build it in every call.
         """
         if self.trained:
-            raise ValueError("basis: a basis that is trained has no constant distance factor")
-        if self._distance_factor is None or self._distance_factor.device != self.device:
-            with torch.no_grad():
-                mean = self.mean.to(torch.float64)
-                rows = torch.cat((mean[None], self.modes.to(torch.float64)))
-                features = torch.cat((rows.transpose(0, 1).flatten(1), mean.new_ones(len(mean), 1)), dim=1)
-                factor = torch.linalg.qr(features, mode="r").R / len(mean) ** 0.5
-                self._set("_distance_factor", factor.to(self.dtype))
-        return self._distance_factor
+            raise ValueError("basis: one that is being trained has no constant distance factor")
+        if self._distance_factor is not None:
+            return self._distance_factor
+        with torch.no_grad():
+            mean = self.mean.to(torch.float64)
+            rows = torch.cat((mean[None], self.modes.to(torch.float64)))
+            features = torch.cat((rows.transpose(0, 1).flatten(1), mean.new_ones(len(mean), 1)), dim=1)
+            factor = (torch.linalg.qr(features, mode="r").R / len(mean) ** 0.5).to(self.dtype)
+        if not torch.compiler.is_compiling():
+            self._distance_factor = factor
+        return factor
 
-    def extra_repr(self) -> str:
-        count = 0 if self.landmarks is None else len(self.landmarks)
-        return f"vertices={self.vertex_count}, modes={self.mode_count}, landmarks={count}, storage={self.storage}"
-
-    # ---- nn.Module ---------------------------------------------------------------------------------------------
+    # ---- nn.Module -----------------------------------------------------------------------------------------
 
     def _apply(self, fn: Any, recurse: bool = True) -> MorphableBasis:
+        before = self.dtype
+        full = {name: t.detach() for name, t in self._tensors().items() if name != "_packed_modes"}
         super()._apply(fn, recurse)
-        # half() and bfloat16() reach every floating buffer. Arithmetic stays float32: only modes may be narrow.
-        for name in ("mean", "packed_mean", "landmark_mean", "landmark_modes", "trained_modes"):
-            tensor = getattr(self, name, None)
-            if tensor is not None and tensor.dtype in (torch.float16, torch.bfloat16):
-                raise TypeError("a MorphableBasis cannot be converted as a whole; give storage= when it is made")
+        if self.dtype in _HALVES:
+            # half() and bfloat16() reach every floating tensor; only the packed modes may be narrow.
+            for name, tensor in full.items():
+                self._tensors()[name].data = tensor.to(self.device)
+        if self.dtype != before:
+            self._distance_factor = None
         return self
 
+    def _tensors(self) -> dict[str, Tensor]:
+        both = {**self._parameters, **self._buffers}
+        return {name: t for name, t in both.items() if t is not None and t.is_floating_point()}
+
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        for name in self._buffers_names:
-            tensor = getattr(self, name)
+        plain = {"mean": self.mean, "modes": self.modes, "landmarks": self.landmarks}
+        for name, tensor in {**plain, "distance_factor": self._distance_factor}.items():
             if tensor is not None:
                 destination[prefix + name] = tensor if keep_vars else tensor.detach()
 
@@ -224,41 +240,50 @@ class MorphableBasis(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        found = {name: state_dict.get(prefix + name) for name in self._buffers_names}
-        expected = {"mean": self.mean.shape, "modes": torch.Size((self.mode_count, self.vertex_count, 3))}
+        expected: dict[str, tuple[int, ...]] = {
+            "mean": tuple(self.mean.shape),
+            "modes": (self.mode_count, self.vertex_count, 3),
+        }
         if self.landmarks is not None:
-            expected["landmarks"] = self.landmarks.shape
+            expected["landmarks"] = tuple(self.landmarks.shape)
+        wrong = []
         for name, shape in expected.items():
-            tensor = found[name]
+            tensor = state_dict.get(prefix + name)
             if tensor is None:
                 missing_keys.append(prefix + name)
-            elif tensor.shape != shape:
-                error_msgs.append(f"{prefix}{name}: expected {tuple(shape)}, got {tuple(tensor.shape)}")
+            elif tuple(tensor.shape) != shape:
+                wrong.append(f"{prefix}{name}: expected {shape}, got {shape_text(tensor)}")
         if strict:
-            known = {prefix + name for name in expected}
+            known = {prefix + name for name in (*expected, "distance_factor")}
             unexpected_keys.extend(k for k in state_dict if k.startswith(prefix) and k not in known)
-        if error_msgs or missing_keys:
+        error_msgs.extend(wrong)
+        if wrong or any(state_dict.get(prefix + name) is None for name in expected):
             return
+        storage = self.storage
         with torch.no_grad():
-            self.mean.copy_(found["mean"])
+            self.mean.copy_(state_dict[prefix + "mean"])
             if self.landmarks is not None:
-                self.landmarks.copy_(check_indices(found["landmarks"], self.vertex_count, "landmarks"))
-            modes = found["modes"].to(self.device)
-            if self.packed_modes is None:
-                self.trained_modes.copy_(modes)
-            self._pack(modes, self.storage)
+                indices = check_indices(state_dict[prefix + "landmarks"], self.vertex_count, "landmarks")
+                self.landmarks.copy_(indices)
+            modes = state_dict[prefix + "modes"].to(self.device)
+            if self._trained_modes is not None:
+                self._trained_modes.copy_(modes)
+            self._pack(modes.to(storage))
+            factor = state_dict.get(prefix + "distance_factor")
+            if factor is not None and not self.trained:
+                self._distance_factor = factor.to(self.device, self.dtype, copy=True)
 
 
-def check_indices(indices: Tensor, vertices: int, name: str) -> Tensor:
-    """(L,) vertex indices as int64. ValueError outside [0, vertices), TypeError unless integers."""
-    if indices.dtype not in (torch.int64, torch.int32, torch.int16, torch.uint8):
-        raise TypeError(f"{name}: expected integer vertex indices, got {indices.dtype}")
-    if indices.dim() != 1:
-        raise ValueError(f"{name}: expected (L,), got {shape_text(indices)}")
-    indices = indices.to(torch.int64)
-    if indices.numel() and not torch.compiler.is_compiling():
-        low, high = int(indices.min()), int(indices.max())
-        if low < 0 or high >= vertices:
-            wrong = low if low < 0 else high
-            raise ValueError(f"{name}: expected vertex indices in [0, {vertices}), got {wrong}")
-    return indices
+def _check_shapes(mean: Tensor, modes: Tensor) -> None:
+    if mean.dim() != 2 or mean.shape[1] != 3 or mean.shape[0] == 0:
+        raise ValueError(f"mean: expected (N, 3) with at least one vertex, got {shape_text(mean)}")
+    if modes.dim() != 3 or modes.shape[1:] != mean.shape:
+        count = mean.shape[0]
+        raise ValueError(
+            f"modes: expected (K, {count}, 3) for a mean of {count} vertices, got {shape_text(modes)}"
+        )
+    for tensor, name in ((mean, "mean"), (modes, "modes")):
+        if not tensor.is_floating_point():
+            raise TypeError(f"{name}: expected a floating-point tensor, got {tensor.dtype}")
+    if modes.device != mean.device:
+        raise ValueError(f"modes: expected device {mean.device} like mean, got {modes.device}")

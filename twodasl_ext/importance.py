@@ -13,19 +13,20 @@ from .basis import MorphableBasis
 def importance_weights(
     basis: MorphableBasis, predicted: Tensor, target: Tensor, *, space: str = "3d", normalize: str = "sum"
 ) -> Tensor:
-    """Weights w_i = |p_i - p*_i| ||dH/dp_i||, normalised: H gives the posed landmarks, at the target parameters.
+    """w_i = |p_i - p*_i| ||dH/dp_i||, normalised; H gives the posed landmarks, at the target parameters.
 
-    H is linear in any single parameter, so this equals the distance that the landmarks move when parameter i alone
-    is replaced by its prediction: 3DDFA's WPDC weights and the W of 2DASL's L3d, without reconstructing 12 + K times.
+    H is linear in any single parameter, so this equals the distance that the landmarks move when parameter
+    i alone is replaced by its prediction: 3DDFA's WPDC weights and the W of 2DASL's L3d, without
+    reconstructing 12 + K times.
 
     Args:
         basis: with landmarks.
         predicted: (B, 12 + K), `[pose row-major 3x4 | coefficients]`, not whitened.
         target: (B, 12 + K), the ground truth.
-        space: "3d" measures in space and gives t_z weight 0 (as 3DDFA does); "2d" measures in the image plane and
-            gives the whole third pose row weight 0.
-        normalize: "sum" divides by the sum of the weights (all zeros when prediction and target agree), "max" by
-            their maximum plus 1e-6.
+        space: "3d" measures in space and gives t_z weight 0 (as 3DDFA does); "2d" measures in the image
+            plane and gives the whole third pose row weight 0.
+        normalize: "sum" divides by the sum of the weights (all zeros when prediction and target agree),
+            "max" by their maximum plus 1e-6.
 
     Returns:
         (B, 12 + K) of the basis's dtype. Weights are constants: no gradient flows through them.
@@ -33,19 +34,19 @@ def importance_weights(
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came.
 
-    Source: Zhu et al., 3DDFA (arXiv 1804.01005), section 3.3; Tu et al., 2DASL (arXiv 1903.09359), equation 4.
+    Source: Zhu et al., 3DDFA (arXiv 1804.01005), the Weighted Parameter Distance Cost; Tu et al., 2DASL
+    (arXiv 1903.09359), the weighted coefficient loss.
     """
     if space not in ("2d", "3d"):
         raise ValueError(f"space: expected '2d' or '3d', got {space!r}")
     if normalize not in ("sum", "max"):
         raise ValueError(f"normalize: expected 'sum' or 'max', got {normalize!r}")
     predicted, target = check_parameters(predicted, target, basis.mode_count, basis.dtype, basis.device)
-    mean, modes = basis.packed_landmarks()
-    assert basis.landmarks is not None
+    mean, modes, count = basis.packed_landmarks()
     return torch.ops.twodasl.importance_weights(
         mean.detach(),
         modes.detach(),
-        basis.landmarks.shape[0],
+        count,
         predicted.detach(),
         target.detach(),
         space == "2d",

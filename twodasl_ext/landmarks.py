@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
-from ._checks import check_coefficients_and_pose, check_tensor
-from .basis import MorphableBasis, check_indices
+from ._checks import check_coefficients_and_pose, check_indices, check_tensor
+from .basis import MorphableBasis
 
 
 def landmarks(
@@ -19,7 +19,8 @@ def landmarks(
         basis: N vertices, K modes, L landmarks.
         coefficients: (B, K) of the basis's dtype (half precision is promoted).
         pose: (B, 3, 4), rows of `M | t`.
-        indices: (L,) integer vertex indices; None takes the basis's own landmarks, whose rows are packed already.
+        indices: (L,) integer vertex indices; None takes the basis's own landmarks, whose rows are packed
+            already.
 
     Returns:
         (B, L, 3) of the basis's dtype. Gradients as for `vertices`.
@@ -31,9 +32,7 @@ def landmarks(
         coefficients, pose, basis.mode_count, basis.dtype, basis.device
     )
     if indices is None:
-        mean, modes = basis.packed_landmarks()
-        assert basis.landmarks is not None
-        count = basis.landmarks.shape[0]
+        mean, modes, count = basis.packed_landmarks()
     else:
         rows = check_indices(check_tensor(indices, "indices"), basis.vertex_count, "indices").to(basis.device)
         mean, modes = basis.packed_rows(rows)

@@ -15,22 +15,23 @@ def rasterize(
     """Draws triangles into a z-buffer; the nearest (largest z) wins.
 
     Args:
-        vertices: (B, N, 3) float32 or float64 in image space: x = column, y = row (down), z grows toward the viewer.
-        triangles: (T, 3) integer vertex indices, shared by the batch; both orientations are drawn.
-        size: height and width of the images, or one number for both.
+        vertices: (B, N, 3) float32 or float64 in image space: x = column, y = row (down), z grows toward
+        the viewer. triangles: (T, 3) integer vertex indices, shared by the batch; both orientations are
+        drawn. size: height and width of the images, or one number for both.
 
     Returns:
         triangle index (B, H, W) int64, -1 where nothing is;
         barycentric coordinates (B, H, W, 3) of the pixel in its triangle, zeros where nothing is;
         depth (B, H, W), -inf where nothing is.
 
-    Pixel (row, column) is sampled at x = column, y = row. Triangles that share an edge share no pixel and leave no
-    gap; of equal depths the lower triangle index wins. No gradient flows; to differentiate, interpolate vertex
-    attributes with the returned indices and coordinates. The same bits whatever the number of threads.
+    Pixel (row, column) is sampled at x = column, y = row. Triangles that share an edge share no pixel and
+    leave no gap; of equal depths the lower triangle index wins. No gradient flows; to differentiate,
+    interpolate vertex attributes with the returned indices and coordinates. The same bits whatever the
+    number of threads.
 
     Raises:
-        ValueError, TypeError: naming the argument, what was expected and what came; also for vertices that are not
-        finite and for triangles that refer to vertices that do not exist.
+        ValueError, TypeError: naming the argument, what was expected and what came; also for vertices that
+        are not finite and for triangles that refer to vertices that do not exist.
     """
     vertices = check_tensor(vertices, "vertices")
     triangles = check_tensor(triangles, "triangles")
@@ -44,7 +45,9 @@ def rasterize(
     if triangles.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"triangles: expected int64 or int32 vertex indices, got {triangles.dtype}")
     if triangles.device != vertices.device:
-        raise ValueError(f"triangles: expected device {vertices.device} like vertices, got {triangles.device}")
+        raise ValueError(
+            f"triangles: expected device {vertices.device} like vertices, got {triangles.device}"
+        )
     vertices = vertices.detach()
     triangles = triangles.to(torch.int64)
     if not torch.compiler.is_compiling() and vertices.device.type != "meta":
@@ -63,12 +66,13 @@ def _check_values(vertices: Tensor, triangles: Tensor) -> None:
     if triangles.numel():
         low, high = (int(v) for v in triangles.aminmax())
         if low < 0 or high >= vertices.shape[1]:
-            raise ValueError(
-                f"triangles: expected vertex indices in [0, {vertices.shape[1]}), got {low if low < 0 else high}"
-            )
+            wrong = low if low < 0 else high
+            raise ValueError(f"triangles: expected vertex indices in [0, {vertices.shape[1]}), got {wrong}")
     if not bool(torch.isfinite(vertices).all()):
         face, vertex = torch.nonzero(~torch.isfinite(vertices).all(dim=2))[0].tolist()
-        raise ValueError(f"vertices: expected finite numbers, got {vertices[face, vertex].tolist()} at vertex {vertex}")
+        raise ValueError(
+            f"vertices: expected finite numbers, got {vertices[face, vertex].tolist()} at vertex {vertex}"
+        )
 
 
 @torch.library.register_fake("twodasl::rasterize")

@@ -23,14 +23,14 @@ def vertices(basis: MorphableBasis, coefficients: Tensor, pose: Tensor) -> Tenso
     Returns:
         (B, N, 3) of the basis's dtype, in the pose's target space.
 
-    Gradients flow to `coefficients` and `pose`, and to the basis's mean and modes when those require one. The same
-    inputs give the same bits whatever the number of threads and the rest of the batch. NaN in a face's input shows
-    in that face's output.
+    Gradients flow to `coefficients` and `pose`, and to the basis's mean and modes when those require one.
+    The same inputs give the same bits whatever the number of threads and the rest of the batch. NaN in a
+    face's input shows in that face's output.
 
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came.
 
-    Source: Tu et al., 2DASL (arXiv 1903.09359), equations 1 and 2.
+    Source: Tu et al., 2DASL (arXiv 1903.09359), the face model and its scaled orthographic projection.
     """
     coefficients, pose = check_coefficients_and_pose(
         coefficients, pose, basis.mode_count, basis.dtype, basis.device

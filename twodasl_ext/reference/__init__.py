@@ -1,7 +1,7 @@
 """The operators in plain PyTorch: the oracle of the tests and the baseline of the benchmarks.
 
-The same names and arguments as `twodasl_ext`, with a plain mean (N, 3), modes (K, N, 3) and landmarks (L,) in place of
-a basis. Everything is differentiable by autograd and runs in the dtype of its inputs.
+The same names and arguments as `twodasl_ext`, with a plain mean (N, 3), modes (K, N, 3) and landmarks (L,)
+in place of a basis. Everything is differentiable by autograd and runs in the dtype of its inputs.
 """
 
 from .distance import vertex_distance_cost

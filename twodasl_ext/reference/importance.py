@@ -18,8 +18,8 @@ def importance_weights(
     space: str = "3d",
     normalize: str = "sum",
 ) -> Tensor:
-    """(B, 12 + K): how far the landmarks move when one parameter of the target is replaced by its prediction."""
-    batch, width = target.shape
+    """(B, 12 + K): how far the landmarks move when one target parameter becomes the predicted."""
+    width = target.shape[1]
     one_replaced = torch.where(torch.eye(width, dtype=torch.bool), predicted[:, None], target[:, None])
 
     def project(parameters: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def _edge(a: Tensor, b: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """The edge function of (a, b), each (..., 2), at points, evaluated from the smaller (y, x) end; and its sign."""
+    """The edge function of (a, b), each (..., 2), from the smaller (y, x) end; and that order's sign."""
     ordered = (a[..., 1] < b[..., 1]) | ((a[..., 1] == b[..., 1]) & (a[..., 0] <= b[..., 0]))
     p, q = torch.where(ordered[..., None], a, b), torch.where(ordered[..., None], b, a)
     d = q - p
@@ -15,7 +15,9 @@ def _edge(a: Tensor, b: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return value, torch.where(ordered, 1.0, -1.0).to(value)
 
 
-def rasterize(vertices: Tensor, triangles: Tensor, size: int | tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+def rasterize(
+    vertices: Tensor, triangles: Tensor, size: int | tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor]:
     """Triangle index (B, H, W), barycentric coordinates (B, H, W, 3), depth (B, H, W); memory T * H * W."""
     height, width = (size, size) if isinstance(size, int) else size
     y, x = torch.meshgrid(
