@@ -76,11 +76,9 @@ def template_radius(directions: Array) -> Array:
     """Radius of the ellipsoid-and-neck template along unit directions (..., 3)."""
     x, y, z = directions[..., 0], directions[..., 1], directions[..., 2]
     head = 1 / np.sqrt((x / 68) ** 2 + (y / 118) ** 2 + (z / 96) ** 2)
-    zn = z - 0.12 * y * (y < 0) * 1.0
-    across = np.sqrt((x / 56) ** 2 + (zn / 58) ** 2 + 1e-4)
-    neck = np.where(y < 0, np.minimum(1 / across, 400.0), 0.0)
-    neck = neck * np.clip(-y * 1.6, 0, 1)
-    power = 8.0
+    across = np.sqrt((x / 56) ** 2 + ((z - 0.12 * y) / 58) ** 2 + 1e-4)
+    neck = 1 / across / (1 + np.exp(12 * (y + 0.45)))
+    power = 6.0
     return (head**power + neck**power) ** (1 / power)
 
 

@@ -1,0 +1,1 @@
+"""Sculpted features: each module changes the head's distance field in its own region of the face."""

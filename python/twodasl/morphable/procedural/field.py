@@ -1,0 +1,66 @@
+"""The whole skin as one distance field, and its intersection with rays."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twodasl.morphable.procedural.base import CENTER, base_radius
+from twodasl.morphable.procedural.features.eyes import eye_field
+from twodasl.morphable.procedural.features.lips import lip_offset
+from twodasl.morphable.procedural.features.nose import nose_field, press_nostrils
+from twodasl.morphable.procedural.features.relief import relief_offset
+
+Array = NDArray[np.float64]
+
+
+def skin_field(p: Array, base: Array | None = None) -> Array:
+    """Approximate signed distance (mm, positive outside) of points (M, 3) from the skin.
+
+    ``base`` may hold the coarse head's radius along each point's direction from CENTER, where known.
+    """
+    ray = p - CENTER
+    radius = np.linalg.norm(ray, axis=1)
+    if base is None:
+        base = base_radius(ray / radius[:, None])
+    field = (radius - base) * 0.92
+    field = field - relief_offset(p) - lip_offset(p)
+    field = eye_field(p, field)
+    return nose_field(p, field)
+
+
+def solve_rays(
+    origins: Array, directions: Array, start: Array, base: Array | None = None, pace: float = 0.9
+) -> Array:
+    """Distance along each ray (M,) to the outermost skin point, marching inward from ``start`` (outside).
+
+    ``pace`` is the share of the field's value stepped; grazing rays overestimate their distance and need less.
+    """
+    t = np.array(start, dtype=np.float64)
+    active = np.arange(len(t))
+    cap = 8.0
+    for _ in range(60):
+        p = origins[active] + t[active, None] * directions[active]
+        value = skin_field(p, None if base is None else base[active])
+        t[active] -= np.clip(pace * value, -cap, cap)
+        active = active[np.abs(value) > 2e-3]
+        if not len(active):
+            break
+    return t
+
+
+def skin_points(directions: Array) -> Array:
+    """Skin points (M, 3) along unit directions (M, 3) from CENTER, nostrils pressed in."""
+    base = base_radius(directions)
+    nose = (np.abs(directions[:, 0]) < 0.4) & (directions[:, 2] > 0.7)
+    start = base + np.where(nose, 36.0, 9.0)
+    origins = np.broadcast_to(CENTER, directions.shape)
+    t = solve_rays(origins, directions, start, base)
+    return press_nostrils(CENTER + t[:, None] * directions)
+
+
+def skin_depth(x: Array, y: Array) -> Array:
+    """Front-view depth z (M,) of the skin at (x, y): where a ray along -z first meets it."""
+    origins = np.column_stack([x, y, np.zeros(len(x))])
+    directions = np.broadcast_to(np.array([0.0, 0.0, 1.0]), origins.shape)
+    return solve_rays(origins, directions, np.full(len(x), 125.0))

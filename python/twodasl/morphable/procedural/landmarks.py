@@ -1,0 +1,69 @@
+"""The 68 iBUG landmarks and AFLW's ears and chin as vertices of the mean head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from twodasl.morphable.procedural.skin import LID_HALF_COUNT, Skin
+
+Array = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+# Subject's left half, from the ear down to the chin (points 16 down to 8), along the border of the lower jaw.
+_JAW = [(68.5, -4, 12), (67.5, -22, 11), (64.5, -40, 10), (60.5, -58, 11), (54.5, -76, 17), (46, -90, 31),
+        (33, -101, 54), (17, -108.5, 76), (0, -111.5, 86)]  # fmt: skip
+_BROW = [(12, 19.5, 93), (21, 22.5, 91), (31, 24.5, 88), (41, 24.5, 81), (50.5, 19.5, 68)]
+_BRIDGE = [(0, 5, 92), (0, -9, 98), (0, -22, 107), (0, -35, 118)]
+_NOSE_BASE = [(0, -45.5, 100), (6.8, -46, 98), (13.5, -45, 95)]
+
+
+def landmark_indices(
+    half: Array, skin: Skin, contact: tuple[IntArray, IntArray], mirror: IntArray
+) -> tuple[IntArray, dict[str, int]]:
+    """Indices of the 68 landmarks and of AFLW's named points in the whole mesh.
+
+    half: (H, 3) vertices of the +x half, whose indices the whole mesh keeps. ``ear_left`` follows AFLW, whose
+    list starts at the image's left: it is the lobe of the subject's right ear, at negative x.
+    """
+    tree = cKDTree(half[: len(skin.points)])
+
+    def nearest(targets: Sequence[tuple[float, float, float]]) -> IntArray:
+        return np.asarray(tree.query(np.array(targets, dtype=np.float64))[1], dtype=np.int64)
+
+    def at_x(line: IntArray, x: float) -> int:
+        return int(line[np.argmin(np.abs(half[line, 0] - x))])
+
+    jaw, brow, bridge, base = nearest(_JAW), nearest(_BROW), nearest(_BRIDGE), nearest(_NOSE_BASE)
+    lid, n = skin.eye, LID_HALF_COUNT
+    eye = np.array([lid[0], lid[round(n * 0.33)], lid[round(n * 0.67)], lid[n], lid[n + round(n * 0.33)],
+                    lid[n + round(n * 0.67)]])  # fmt: skip
+    outer_up = np.array([at_x(skin.border_upper, x) for x in (0.0, 5.4, 16.0)])
+    outer_low = np.array([at_x(skin.border_lower, x) for x in (0.0, 8.5, 17.0)])
+    corner = int(skin.border_upper[-1])
+    inner_up = np.array([contact[0][0], at_x(contact[0], 8.5)])
+    inner_low = np.array([contact[1][0], at_x(contact[1], 8.5)])
+    inner_corner = int(contact[0][-1])
+
+    other = mirror
+    order = [
+        *other[jaw[:-1]], jaw[-1], *jaw[-2::-1],
+        *other[brow[::-1]], *brow,
+        *bridge,
+        other[base[2]], other[base[1]], base[0], base[1], base[2],
+        other[eye[3]], other[eye[2]], other[eye[1]], other[eye[0]], other[eye[5]], other[eye[4]],
+        *eye,
+        other[corner], other[outer_up[2]], other[outer_up[1]], outer_up[0], outer_up[1], outer_up[2], corner,
+        outer_low[2], outer_low[1], outer_low[0], other[outer_low[1]], other[outer_low[2]],
+        other[inner_corner], other[inner_up[1]], inner_up[0], inner_up[1], inner_corner,
+        inner_low[1], inner_low[0], other[inner_low[1]],
+    ]  # fmt: skip
+    ears = half[:, 0] > 60
+    lobe = np.flatnonzero(ears & (half[:, 1] < -35))
+    lobe = lobe[lobe >= len(skin.points)]
+    bottom = int(lobe[np.argmin(half[lobe, 1])])
+    named = {"ear_left": int(mirror[bottom]), "ear_right": bottom, "chin": int(jaw[-1])}
+    return np.array(order, dtype=np.int64), named

@@ -1,0 +1,189 @@
+"""Triangulated half skin: feature loops, spread points, Delaunay in the chart, holes for eye, mouth and ear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import Delaunay
+
+from twodasl.morphable.procedural.base import CENTER
+from twodasl.morphable.procedural.chart import CoarseSkin, directions_of, to_chart
+from twodasl.morphable.procedural.ears import attachment_loop
+from twodasl.morphable.procedural.features.eyes import lid_margin
+from twodasl.morphable.procedural.features.lips import CORNER_X, lower_border, upper_border
+from twodasl.morphable.procedural.field import skin_depth, skin_points, solve_rays
+from twodasl.morphable.procedural.flips import flip_edges
+from twodasl.morphable.procedural.spread import resample_by_spacing, spread_points
+
+Array = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+NECK_Y = -176.0
+MOUTH_HALF_COUNT = 17
+LID_HALF_COUNT = 24
+
+
+@dataclass(frozen=True)
+class Skin:
+    """Half skin with its loops as vertex indices.
+
+    eye: inner corner, upper margin, outer corner, lower margin (closed). border_upper, border_lower: vermilion
+    borders from the midline to the corner (shared last vertex). ear: closed attachment loop. neck: front to back.
+    """
+
+    points: Array
+    faces: IntArray
+    eye: IntArray
+    ear: IntArray
+    neck: IntArray
+    border_upper: IntArray
+    border_lower: IntArray
+
+
+def inside_polygon(points: Array, polygon: Array) -> NDArray[np.bool_]:
+    """Even-odd test of points (M, 2) against a polygon (K, 2)."""
+    x, y = points[:, 0], points[:, 1]
+    result = np.zeros(len(points), dtype=bool)
+    box = (
+        (x > polygon[:, 0].min())
+        & (x < polygon[:, 0].max())
+        & (y > polygon[:, 1].min())
+        & (y < polygon[:, 1].max())
+    )
+    if not box.any():
+        return result
+    px, py = x[box, None], y[box, None]
+    a, b = polygon, np.roll(polygon, -1, axis=0)
+    straddle = (a[:, 1] > py) != (b[:, 1] > py)
+    slope = (b[:, 0] - a[:, 0]) / np.where(a[:, 1] == b[:, 1], 1.0, b[:, 1] - a[:, 1])
+    crossing = straddle & (px < a[:, 0] + (py - a[:, 1]) * slope)
+    result[box] = crossing.sum(axis=1) % 2 == 1
+    return result
+
+
+def _offset(loop: Array, distance: float) -> Array:
+    """Closed counter-clockwise-or-not planar loop moved outward by ``distance`` along smoothed normals."""
+    tangent = np.roll(loop, -1, axis=0) - np.roll(loop, 1, axis=0)
+    normal = np.column_stack([tangent[:, 1], -tangent[:, 0]])
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    if ((loop - loop.mean(axis=0)) * normal).sum() < 0:
+        normal = -normal
+    return loop + distance * normal
+
+
+def on_skin(xy: Array) -> Array:
+    """Front-view points (M, 2) lifted onto the skin."""
+    points = np.column_stack([xy, skin_depth(xy[:, 0], xy[:, 1])])
+    return points
+
+
+def _vermilion_border() -> tuple[Array, Array]:
+    """Upper and lower vermilion borders on the skin, midline to corner, evenly spaced; the corner is shared."""
+    rows = []
+    for border in (upper_border, lower_border):
+        x = np.linspace(0, CORNER_X, 300)
+        y = border(x)
+        length = np.r_[0, np.cumsum(np.hypot(np.diff(x), np.diff(y)))]
+        # A little denser toward the corner.
+        share = np.linspace(0, 1, MOUTH_HALF_COUNT)
+        x = np.interp(length[-1] * (share + 0.4 * share * (1 - share)), length, x)
+        x[0] = 0.0
+        rows.append(on_skin(np.column_stack([x, border(x)])))
+    return rows[0], rows[1]
+
+
+def _midline(
+    mouth_top: Array, mouth_bottom: Array, neck_front: Array, neck_back: Array
+) -> tuple[Array, Array]:
+    """Two open mid-sagittal paths without their ends: chin (mouth to neck), and skull (mouth over crown to neck)."""
+    turn = np.linspace(0, 2 * np.pi, 2401)[:-1]
+    directions = np.column_stack([np.zeros_like(turn), np.sin(turn), np.cos(turn)])
+    points = skin_points(directions[np.abs(turn - 1.5 * np.pi) > 0.12])
+    points[:, 0] = 0.0
+
+    def angle(p: Array) -> Array:
+        ray = np.atleast_2d(p) - CENTER
+        return np.asarray(np.arctan2(ray[:, 1], ray[:, 2]) % (2 * np.pi), dtype=np.float64)
+
+    a = angle(points)
+    top, bottom = angle(mouth_top)[0], angle(mouth_bottom)[0]
+    front, back = angle(neck_front)[0], angle(neck_back)[0]
+    chin = points[(a > front) & (a < bottom)]
+    chin = np.concatenate([neck_front[None], chin[np.argsort(angle(chin))], mouth_bottom[None]])
+    # The skull path starts at the mouth's top, where the angle wraps past zero at the level of the centre.
+    wrapped = (a - top) % (2 * np.pi)
+    keep = (wrapped > 0) & (wrapped < (back - top) % (2 * np.pi))
+    skull = points[keep][np.argsort(wrapped[keep])]
+    skull = np.concatenate([mouth_top[None], skull, neck_back[None]])
+    return resample_by_spacing(chin)[1:-1], resample_by_spacing(skull)[1:-1]
+
+
+def _neck_loop() -> Array:
+    turn = np.linspace(0, np.pi, 200)
+    directions = np.column_stack([np.sin(turn), np.zeros_like(turn), np.cos(turn)])
+    directions[[0, -1], 0] = 0.0
+    origins = np.tile([0.0, NECK_Y, -27.0], (len(turn), 1))
+    t = solve_rays(origins, directions, np.full(len(turn), 95.0), pace=0.25)
+    loop = resample_by_spacing(origins + t[:, None] * directions)
+    loop[[0, -1], 0] = 0.0
+    return loop
+
+
+def build_skin() -> Skin:
+    """Triangulate the half skin."""
+    coarse = CoarseSkin()
+    margin = lid_margin(LID_HALF_COUNT)
+    border_upper, border_lower = _vermilion_border()
+    neck = _neck_loop()
+    ear = attachment_loop()
+    chin, skull = _midline(border_upper[0], border_lower[0], neck[0], neck[-1])
+    lid_rings = [on_skin(_offset(margin, d)) for d in (1.1, 2.4)]
+    blocks = {
+        "eye": on_skin(margin), "ear": ear, "neck": neck, "chin": chin, "skull": skull,
+        "border_upper": border_upper, "border_lower": border_lower[:-1], "ring1": lid_rings[0], "ring2": lid_rings[1],
+    }  # fmt: skip
+    index: dict[str, IntArray] = {}
+    total = 0
+    for name, block in blocks.items():
+        index[name] = np.arange(total, total + len(block))
+        total += len(block)
+    fixed = np.concatenate(list(blocks.values()))
+
+    def chart_of(block: Array) -> Array:
+        return to_chart(directions_of(block))
+
+    eye_polygon, ear_polygon = chart_of(blocks["eye"]), chart_of(ear)
+    mouth_polygon = chart_of(np.concatenate([border_upper, border_lower[-2::-1]]))
+    lid_zone = chart_of(lid_rings[1])
+    neck_chart = chart_of(neck)
+    outer = np.concatenate([neck_chart, [[-0.01, neck_chart[-1, 1]], [-0.01, neck_chart[0, 1]]]])
+
+    def outside(chart: Array) -> NDArray[np.bool_]:
+        bad = ~inside_polygon(chart, outer) | (chart[:, 0] < 0)
+        for polygon in (eye_polygon, mouth_polygon, ear_polygon):
+            bad |= inside_polygon(chart, polygon)
+        return bad
+
+    def forbidden(chart: Array) -> NDArray[np.bool_]:
+        return outside(chart) | inside_polygon(chart, lid_zone)
+
+    directions = spread_points(coarse, fixed, outside, forbidden)
+    chart = to_chart(directions)
+    triangles = Delaunay(chart).simplices.astype(np.int64)
+    triangles = triangles[~outside(chart[triangles].mean(axis=1))]
+    a, b, c = (chart[triangles[:, k]] for k in range(3))
+    turn = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    triangles = triangles[np.abs(turn) > 1e-12]
+    turn = turn[np.abs(turn) > 1e-12]
+    points = skin_points(directions)
+    points[: len(fixed)] = fixed
+    # The chart (u right, v forward) looks at the head from the crown, so it shows the outside mirrored once.
+    triangles = np.where((turn < 0)[:, None], triangles, triangles[:, ::-1])
+    triangles = flip_edges(points, triangles)
+    return Skin(
+        points=points, faces=triangles, eye=index["eye"],
+        ear=index["ear"], neck=index["neck"], border_upper=index["border_upper"],
+        border_lower=np.r_[index["border_lower"], index["border_upper"][-1]],
+    )  # fmt: skip
