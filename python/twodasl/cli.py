@@ -27,8 +27,8 @@ BROKEN_PIPE = 141  # 128 + SIGPIPE
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code.
 
-    0: done. 1: this installation is broken. 2: something the user supplied does not fit; one line on stderr says
-    what. 130: interrupted.
+    0: done. 1: this installation is broken. 2: something the user supplied does not fit; one line on stderr
+    says what. 130: interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:

@@ -24,7 +24,7 @@ MAX_PIXELS = 150_000_000
 """Pixels above which a file is refused before its pixels are decoded."""
 
 # Photographs and what scanners make. Not every format that Pillow knows: some start other programs.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "MPO", "JPEG2000", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 
 _READABLE = "a JPEG, PNG, WebP, TIFF or BMP photo"
 
@@ -48,10 +48,12 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
     path = Path(path)
     _check_file(path)
+    Image.init()
+    known = [name for name in FORMATS if name in Image.OPEN]  # older versions of Pillow lack AVIF
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images and odd metadata; sizes are checked here
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(path, formats=known) as image:
                 _check_size(path, *image.size)
                 image.load()
                 return _bgr(ImageOps.exif_transpose(image))

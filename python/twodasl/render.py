@@ -25,6 +25,7 @@ BACK_FACE = 0.35  # how much light the inside of a surface receives: the neck's 
 # the dark.
 LIGHTS = {
     "headlight": ([((0.0, 0.0, 1.0), 0.92)], 0.08),
+    "flat": ([], 1.0),  # the colours as they are: a photo's have their light in them
     "studio": ([((-0.55, 0.55, 0.75), 0.85), ((0.8, 0.1, 0.45), 0.22), ((0.1, -0.9, 0.35), 0.06)], 0.10),
 }
 SHININESS, SPECULAR = 18.0, 0.06
@@ -60,7 +61,7 @@ def render_layer(
         vertices: (N, 3) image space.
         triangles: (T, 3), counter-clockwise seen from outside in model space (y up).
         size: edge length, or (height, width).
-        light: "headlight" (from the viewer) or "studio" (key, fill and a little from below).
+        light: "headlight" (from the viewer), "studio" (key, fill and a little from below) or "flat" (none).
         colors: (N, 3) sRGB in [0, 1], or None for clay.
         samples: a pixel is the mean of samples x samples points.
 

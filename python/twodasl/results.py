@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 SUFFIXES = (".obj", ".ply", ".json", ".png")
 
 PANEL = 560
+_WIDEST = 1.6  # sides of the crop that a panel shows at most
 _BACKDROP = (244, 241, 238)
+_TINT = (0.62, 0.80, 0.95)  # RGB of the mesh laid over the photo
 _TURN = 40.0  # degrees by which the last panel turns a roughly frontal face
 _FRONTAL = 25.0  # |yaw| from which it is turned to the front instead
 
@@ -131,12 +133,18 @@ def picture(
     photo, points = _closeup(image, face)
     marks = points[face.landmark_indices]
     turn, description = _turn(face.angles[1])
+    tint = np.broadcast_to(np.array(_TINT, np.float32), points.shape)
     tiles = [
         (draw_landmarks(photo, marks), "68 landmarks"),
-        (overlay(photo, points, face.triangles, opacity=0.8), f"dense alignment, {len(points):,} vertices"),
+        (
+            overlay(photo, points, face.triangles, 0.6, colors=tint),
+            f"dense alignment, {len(points):,} vertices",
+        ),
         (render_mesh(points, face.triangles, PANEL, background=_BACKDROP), "mesh under a headlight"),
         (
-            render_mesh(_turned(points, turn), face.triangles, PANEL, "studio", colors, background=_BACKDROP),
+            render_mesh(
+                _turned(points, marks, turn), face.triangles, PANEL, "flat", colors, background=_BACKDROP
+            ),
             description,
         ),
     ]
@@ -155,7 +163,7 @@ def _closeup(image: NDArray[np.uint8], face: Reconstruction) -> tuple[Image, NDA
     low, high = face.vertices[:, :2].min(axis=0), face.vertices[:, :2].max(axis=0)
     # As much as the mesh needs, within reason: a network that has learned nothing may put it anywhere.
     reach = np.maximum(np.abs(low - center), np.abs(high - center)).max() * 2 * 1.04
-    span = float(np.clip(reach, side, 1.9 * side))
+    span = float(np.clip(reach, side, _WIDEST * side))
     corner = center - span / 2
     step = span / PANEL
     transform = np.array([[step, 0, corner[0]], [0, step, corner[1]]])
@@ -179,12 +187,15 @@ def _turn(yaw: float) -> tuple[float, str]:
     return (_TURN if yaw >= 0 else -_TURN), f"photo's colours, turned by {_TURN:.0f} degrees"
 
 
-def _turned(points: NDArray[np.float32], yaw: float) -> NDArray[np.float32]:
-    """Image-space points turned about the middle of their box."""
+def _turned(points: NDArray[np.float32], marks: NDArray[np.float32], yaw: float) -> NDArray[np.float32]:
+    """Image-space points turned by `yaw` degrees, the head (not the shoulders) in the middle of the panel."""
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
     rotation = matrix_from_angles(0.0, float(np.radians(yaw)), 0.0).numpy()
     flip = np.array([1, -1, 1], np.float32)
-    return (((points - middle) * flip) @ rotation.T * flip + middle).astype(np.float32)
+    turned = (((points - middle) * flip) @ rotation.T * flip + middle).astype(np.float32)
+    rows = (points[:, 1] >= marks[:, 1].min()) & (points[:, 1] <= marks[:, 1].max())
+    turned[:, 0] += (PANEL - 1) / 2 - (turned[rows, 0].min() + turned[rows, 0].max()) / 2
+    return turned
 
 
 def _floats(values: NDArray[np.floating]) -> list[float]:

@@ -26,6 +26,9 @@ Floats = NDArray[np.float32]
 # counts.
 _GRAZING, _SQUARE = 0.15, 0.5
 _DEPTH_RESOLUTION = 320  # pixels along the longer side of the mesh in the visibility test
+_RIM = (
+    0.02  # of that side: so near its outline the mesh may miss the face, and the photo shows the background
+)
 _DEPTH_SLACK = 0.012  # of that side: a vertex this little behind the surface is still on it
 _DARKEST_ALBEDO = 0.08  # below this a ratio says nothing about the light
 _BRIGHTEST = 3.0  # ratios above it are highlights or background
@@ -55,6 +58,9 @@ def visibility(vertices: Floats, triangles: NDArray[np.int64]) -> Floats:
     shown = small[:, 2] >= farthest[row, column] - _DEPTH_SLACK * _DEPTH_RESOLUTION
     facing = vertex_normals(vertices * np.array([1, -1, 1], np.float32), triangles)[:, 2]
     ramp = np.clip((facing - _GRAZING) / (_SQUARE - _GRAZING), 0, 1)
+    covered = np.pad(np.isfinite(depth[0].numpy()).astype(np.uint8), 1)
+    rim = cv2.distanceTransform(covered, cv2.DIST_L2, 3)[1:-1, 1:-1][row, column]
+    ramp *= np.clip(rim / (_RIM * _DEPTH_RESOLUTION) - 0.25, 0, 1)
     return np.where(shown, ramp * ramp * (3 - 2 * ramp), 0).astype(np.float32)
 
 
