@@ -1,0 +1,129 @@
+"""Random light, and the colour of a matt, slightly glossy surface under it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Lamp:
+    """A directional light in camera axes (x right, y up, z toward the viewer)."""
+
+    direction: Floats
+    colour: Floats
+    sharpness: float
+    """Of its shadows."""
+    wrap: float
+    """How far light creeps around the terminator: skin and large lamps are soft."""
+
+
+@dataclass(frozen=True)
+class Light:
+    """Ambient light as second-order spherical harmonics, and one to three lamps. Linear RGB."""
+
+    ambient: Floats
+    """(10, 3): coefficients of 1, x, y, z, xy, yz, xz, xx, yy, zz."""
+    lamps: tuple[Lamp, ...]
+
+    def ambient_at(self, normals: Floats) -> Floats:
+        """(M, 3) irradiance for unit normals (M, 3)."""
+        x, y, z = normals.T
+        basis = np.empty((len(normals), 10), np.float32)
+        basis[:, 0] = 1.0
+        basis[:, 1:4] = normals
+        for column, (a, b) in enumerate(((x, y), (y, z), (x, z), (x, x), (y, y), (z, z)), start=4):
+            np.multiply(a, b, out=basis[:, column])
+        light = basis @ self.ambient
+        return np.maximum(light, 0.02, out=light)
+
+
+def sample_light(rng: np.random.Generator) -> Light:
+    """A random illumination; overall brightness is set later, by the exposure."""
+    tint = colour_temperature(rng.uniform(-1, 1)) * rng.uniform(0.95, 1.05, 3)
+    ambient = np.zeros((10, 3), np.float32)
+    ambient[0] = rng.uniform(0.35, 1.0) * tint
+    # More from above than from below, as under a sky or a ceiling; coloured walls at the sides.
+    ambient[1:4] = rng.normal(0, 0.18, (3, 1)) + rng.normal(0, 0.04, (3, 3))
+    ambient[2] += 0.15
+    ambient[4:] = rng.normal(0, 0.05, (6, 3))
+    style = rng.random()
+    if style < 0.12:  # overcast: nearly no lamp
+        strengths = [rng.uniform(0.05, 0.3)]
+    elif style < 0.30:  # one hard lamp in the dark
+        ambient *= rng.uniform(0.15, 0.5)
+        strengths = [rng.uniform(1.0, 2.0)]
+    else:
+        strengths = list(rng.uniform(0.2, 1.3, rng.integers(1, 4)))
+    return Light(ambient, tuple(_sample_lamp(rng, strength, i) for i, strength in enumerate(strengths)))
+
+
+def _sample_lamp(rng: np.random.Generator, strength: float, index: int) -> Lamp:
+    kind = rng.random()
+    if index == 0 and kind < 0.15:  # flash beside the lens
+        azimuth, elevation = rng.normal(0, 0.15), rng.normal(0.1, 0.12)
+    elif kind < 0.75:  # window, lamp, sun
+        azimuth, elevation = rng.uniform(-1.7, 1.7), rng.uniform(-0.15, 1.2)
+    else:  # from anywhere, the back included: rims
+        azimuth, elevation = rng.uniform(-math.pi, math.pi), rng.uniform(-0.5, 1.3)
+    direction = np.array(
+        [
+            math.sin(azimuth) * math.cos(elevation),
+            math.sin(elevation),
+            math.cos(azimuth) * math.cos(elevation),
+        ],
+        np.float32,
+    )
+    vivid = rng.random() < 0.08  # stage and neon light
+    colour = rng.uniform(0.1, 1.0, 3) if vivid else colour_temperature(rng.uniform(-1, 1))
+    return Lamp(
+        direction,
+        (strength * colour).astype(np.float32),
+        float(rng.choice([4.0, 12.0, 40.0])),
+        float(rng.uniform(0.0, 0.45)),
+    )
+
+
+def colour_temperature(warmth: float) -> Floats:
+    """RGB gains from bluish (-1) to orange (1), of mean about 1."""
+    return np.array([1 + 0.16 * warmth, 1.0, 1 - 0.22 * warmth], np.float32)
+
+
+def shade(
+    albedo: Floats,
+    normals: Floats,
+    light: Light,
+    openness: Floats | None = None,
+    shadows: list[Floats] | None = None,
+    gloss: float | Floats = 0.0,
+    shininess: float = 16.0,
+) -> Floats:
+    """Linear colours (M, 3) of surface points.
+
+    albedo (M, 3) linear RGB, normals (M, 3) unit in camera axes; openness (M,) dims the ambient light, shadows
+    holds one (M,) array a lamp. Highlights are Blinn-Phong's with strength `gloss` (a number or (M,)).
+    """
+    irradiance = light.ambient_at(normals)
+    if openness is not None:
+        irradiance *= openness[:, None]
+    highlight = np.zeros((len(normals), 3), np.float32)
+    for index, lamp in enumerate(light.lamps):
+        incidence = normals @ lamp.direction
+        diffuse = np.maximum((incidence + lamp.wrap) / (1 + lamp.wrap), 0)
+        if shadows is not None:
+            diffuse *= shadows[index]
+        irradiance += diffuse[:, None] * lamp.colour
+        half = lamp.direction + np.array([0, 0, 1], np.float32)
+        half /= max(float(np.linalg.norm(half)), 1e-3)
+        lobe = np.maximum(normals @ half, 0) ** shininess
+        lobe *= np.sqrt(diffuse)  # in shadow, no highlight
+        highlight += lobe[:, None] * lamp.colour
+    irradiance *= albedo
+    highlight *= gloss[:, None] if isinstance(gloss, np.ndarray) else gloss
+    irradiance += highlight
+    return irradiance
