@@ -19,6 +19,7 @@ from ..errors import InputError
 
 _LARGEST = 1 << 28  # bytes; the lists of 3DDFA are a tenth of it
 _MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
+_BUFFER_MODULES = ("numpy.core.numeric", "numpy._core.numeric")
 
 
 class _Type:
@@ -47,13 +48,19 @@ class _Array:
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, kind, fortran, content = state
-        if not isinstance(kind, _Type) or not isinstance(content, bytes):
-            raise pickle.UnpicklingError("an array without plain bytes")
-        dtype = kind.numpy()
-        sizes = tuple(int(size) for size in shape)
-        if min(sizes, default=0) < 0 or math.prod(sizes) * dtype.itemsize != len(content):
-            raise pickle.UnpicklingError(f"{len(content)} bytes for an array of shape {sizes}")
-        self.array = np.frombuffer(content, dtype).reshape(sizes, order="F" if fortran else "C")
+        self.array = _array(content, kind, shape, "F" if fortran else "C")
+
+
+def _array(content: Any, kind: Any, shape: Any, order: str) -> NDArray[Any]:
+    if isinstance(content, str):
+        content = content.encode("latin1")  # bytes of Python 2
+    if not isinstance(kind, _Type) or not isinstance(content, (bytes, bytearray)):
+        raise pickle.UnpicklingError("an array without plain bytes")
+    dtype = kind.numpy()
+    sizes = tuple(int(size) for size in shape)
+    if min(sizes, default=0) < 0 or math.prod(sizes) * dtype.itemsize != len(content):
+        raise pickle.UnpicklingError(f"{len(content)} bytes for an array of shape {sizes}")
+    return np.frombuffer(content, dtype).reshape(sizes, order="F" if order == "F" else "C")
 
 
 def _latin_bytes(text: str, encoding: str) -> bytes:
@@ -67,6 +74,8 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module in _MODULES and name in ("_reconstruct", "ndarray"):
             return _Array
+        if module in _BUFFER_MODULES and name == "_frombuffer":  # protocol 5
+            return _array
         if module == "numpy" and name == "dtype":
             return _Type
         if (module, name) == ("_codecs", "encode"):
