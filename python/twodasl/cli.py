@@ -69,6 +69,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         prog="twodasl",
         description="3D face reconstruction and dense alignment from a single photograph.",
         epilog="`twodasl COMMAND --help` describes a command.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=16),
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -30,7 +30,7 @@ def register(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "doctor",
         help="check this installation",
-        description="Print versions, the compiled operators' build, processor level and detectors, and run one"
+        description="Print versions, the compiled operators' build, processor level and detectors; run one"
         " operator. Exit code 1 where something does not fit, with the remedy.",
     )
     parser.set_defaults(run=run)
