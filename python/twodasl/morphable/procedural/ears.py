@@ -21,7 +21,7 @@ _OUT = np.array([np.cos(_LEAN), 0.0, np.sin(_LEAN)])
 _OUT = _OUT - _BACK * (_OUT @ _BACK)
 _OUT = _OUT / np.linalg.norm(_OUT)
 _UP = np.cross(_BACK, _OUT) * -1.0
-_ORIGIN = np.array([71.5, -15.0, -4.0])
+_ORIGIN = np.array([72.5, -15.0, -4.0])
 
 # Outline in the ear's plane, (back, up), from the front of the lobe, under it and up the helix, and down in front.
 _OUTLINE = np.array([
@@ -47,7 +47,7 @@ def _place(ab: Array, height: Array) -> Array:
 def attachment_loop() -> Array:
     """Closed loop (COUNT, 3) on the skin where the ear is welded on; pairs up with the ear's outline."""
     ab = _outline()
-    back = np.where(ab[:, 0] > -8, -8 + (ab[:, 0] + 8) * 0.52, ab[:, 0])
+    back = np.where(ab[:, 0] > -8, -8 + (ab[:, 0] + 8) * 0.62, ab[:, 0])
     front = np.exp(-((ab[:, 0] + 8.4) ** 2) / 12)
     loop = np.column_stack([back - 1.6 * front, -1 + (ab[:, 1] + 1) * (0.80 + 0.06 * front)])
     return skin_points(directions_of(_place(loop, np.zeros(len(loop)))))
@@ -62,7 +62,7 @@ def _relief(ab: Array) -> Array:
                                  (13.6, 7, 2.8, 4.4), (10.5, 14, 3.0, 3.4), (8.0, 21, 3.0, 1.6)]))  # fmt: skip
     h = np.maximum(h, stroke(q, [(13.6, 7, 2.4, 4.2), (8, 11.5, 2.2, 3.4), (2, 13.5, 2.2, 2.0)]))
     bowl = np.exp(-((((ab[:, 0] - 4.0) / 7.0) ** 2 + ((ab[:, 1] + 3.0) / 8.5) ** 2) ** 2))
-    h = h - 8.0 * bowl
+    h = h - 6.5 * bowl
     h = h + 5.2 * bell(np.hypot((ab[:, 0] + 4.6) / 1.0, (ab[:, 1] + 4.0) / 1.7), 2.4)
     h = h + 1.8 * bell(np.hypot(ab[:, 0] - 1, ab[:, 1] + 23), 6.0)
     return np.asarray(h, dtype=np.float64)

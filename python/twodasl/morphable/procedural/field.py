@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from twodasl.morphable.procedural.base import CENTER, base_radius
 from twodasl.morphable.procedural.features.eyes import eye_field
 from twodasl.morphable.procedural.features.lips import lip_offset
-from twodasl.morphable.procedural.features.nose import nose_field, press_nostrils
+from twodasl.morphable.procedural.features.nose import nose_field
 from twodasl.morphable.procedural.features.relief import relief_offset
 
 Array = NDArray[np.float64]
@@ -50,13 +50,13 @@ def solve_rays(
 
 
 def skin_points(directions: Array) -> Array:
-    """Skin points (M, 3) along unit directions (M, 3) from CENTER, nostrils pressed in."""
+    """Skin points (M, 3) along unit directions (M, 3) from CENTER, the nostrils not yet pressed in."""
     base = base_radius(directions)
     nose = (np.abs(directions[:, 0]) < 0.4) & (directions[:, 2] > 0.7)
     start = base + np.where(nose, 36.0, 9.0)
     origins = np.broadcast_to(CENTER, directions.shape)
     t = solve_rays(origins, directions, start, base)
-    return press_nostrils(CENTER + t[:, None] * directions)
+    return CENTER + t[:, None] * directions
 
 
 def skin_depth(x: Array, y: Array) -> Array:

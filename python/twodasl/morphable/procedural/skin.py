@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import Delaunay
+from scipy.spatial import Delaunay, cKDTree
 
 from twodasl.morphable.procedural.base import CENTER
 from twodasl.morphable.procedural.chart import CoarseSkin, directions_of, to_chart
 from twodasl.morphable.procedural.ears import attachment_loop
 from twodasl.morphable.procedural.features.eyes import lid_margin
 from twodasl.morphable.procedural.features.lips import CORNER_X, lower_border, upper_border
+from twodasl.morphable.procedural.features.nose import press_nostrils
 from twodasl.morphable.procedural.field import skin_depth, skin_points, solve_rays
 from twodasl.morphable.procedural.flips import flip_edges
-from twodasl.morphable.procedural.spread import resample_by_spacing, spread_points
+from twodasl.morphable.procedural.spread import resample_by_spacing, spacing, spread_points
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -131,6 +132,41 @@ def _neck_loop() -> Array:
     return loop
 
 
+def _conforming(directions: Array, loops: list[IntArray], fixed: int) -> tuple[Array, IntArray]:
+    """Delaunay triangles of the chart that contain every loop's edges; free points in the way are dropped."""
+    pairs = np.concatenate([np.column_stack([loop[:-1], loop[1:]]) for loop in loops])
+    pairs.sort(axis=1)
+    for _ in range(8):
+        chart = to_chart(directions)
+        triangles = Delaunay(chart).simplices.astype(np.int64)
+        edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+        size = len(directions)
+        missing = pairs[~np.isin(pairs[:, 0] * size + pairs[:, 1], edges[:, 0] * size + edges[:, 1])]
+        if not len(missing):
+            return directions, triangles
+        a, b = chart[missing[:, 0]], chart[missing[:, 1]]
+        gap, _ = cKDTree((a + b) / 2).query(chart[fixed:])
+        reach = np.linalg.norm(a - b, axis=1).max() * 0.75
+        keep = np.concatenate([np.ones(fixed, dtype=bool), gap > reach])
+        if keep.all():
+            break
+        directions = directions[keep]
+    raise RuntimeError("the head's feature loops could not be triangulated")
+
+
+def _relaxed(points: Array, triangles: IntArray, fixed: int) -> Array:
+    """Free points moved toward their neighbours' weighted mean on the surface, and put back on the skin."""
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    edges = np.concatenate([edges, edges[:, ::-1]])
+    vector = points[edges[:, 1]] - points[edges[:, 0]]
+    weight = np.linalg.norm(vector, axis=1) / spacing((points[edges[:, 0]] + points[edges[:, 1]]) / 2)
+    total = np.bincount(edges[:, 0], weight, minlength=len(points))
+    step = [np.bincount(edges[:, 0], weight * vector[:, k], minlength=len(points)) / total for k in range(3)]
+    moved = points + 0.5 * np.column_stack(step)
+    moved[:, 0] = np.maximum(moved[:, 0], 0.15)
+    return skin_points(directions_of(moved[fixed:]))
+
+
 def build_skin() -> Skin:
     """Triangulate the half skin."""
     coarse = CoarseSkin()
@@ -169,9 +205,11 @@ def build_skin() -> Skin:
     def forbidden(chart: Array) -> NDArray[np.bool_]:
         return outside(chart) | inside_polygon(chart, lid_zone)
 
+    loops = [np.append(index["eye"], index["eye"][0]), np.append(index["ear"], index["ear"][0]), index["neck"]]
+    loops += [index["border_upper"], np.append(index["border_lower"], index["border_upper"][-1])]
     directions = spread_points(coarse, fixed, outside, forbidden)
+    directions, triangles = _conforming(directions, loops, len(fixed))
     chart = to_chart(directions)
-    triangles = Delaunay(chart).simplices.astype(np.int64)
     triangles = triangles[~outside(chart[triangles].mean(axis=1))]
     a, b, c = (chart[triangles[:, k]] for k in range(3))
     turn = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
@@ -182,6 +220,10 @@ def build_skin() -> Skin:
     # The chart (u right, v forward) looks at the head from the crown, so it shows the outside mirrored once.
     triangles = np.where((turn < 0)[:, None], triangles, triangles[:, ::-1])
     triangles = flip_edges(points, triangles)
+    for _ in range(2):
+        points[len(fixed) :] = _relaxed(points, triangles, len(fixed))
+        triangles = flip_edges(points, triangles)
+    points = press_nostrils(points)
     return Skin(
         points=points, faces=triangles, eye=index["eye"],
         ear=index["ear"], neck=index["neck"], border_upper=index["border_upper"],

@@ -11,13 +11,11 @@ Array = NDArray[np.float64]
 
 CORNER_X = 26.0
 _CONTACT = curve(
-    [(-4, -65.75), (0, -65.9), (4, -65.6), (10, -65.0), (18, -65.3), (23, -65.9), (26, -66.4), (32, -68)]
+    [(-4, -65.75), (0, -65.9), (4, -65.6), (10, -65.0), (18, -65.1), (23, -65.5), (26, -65.8), (32, -66.5)]
 )
-_UPPER = curve([(-5.4, -57.0), (0, -58.5), (3.0, -57.5), (5.4, -57.0), (9, -57.9), (15, -60.7), (21, -63.9),
-                (24.5, -65.6), (26, -66.4), (32, -68)])  # fmt: skip
-_LOWER = curve(
-    [(-6, -75.6), (0, -75.9), (6, -75.6), (12, -74.4), (18, -71.6), (23, -68.4), (26, -66.4), (32, -65)]
-)
+_UPPER = curve([(-5.4, -57.0), (0, -58.5), (3.0, -57.5), (5.4, -57.0), (9, -57.9), (15, -60.6), (21, -63.6),
+                (24.5, -65.1), (26, -65.8), (32, -67.3)])  # fmt: skip
+_LOWER = curve([(-6, -75.6), (0, -75.9), (6, -75.6), (12, -74.3), (18, -71.3), (23, -68.0), (26, -65.8), (32, -63.5)])
 
 
 def contact_line(x: Array) -> Array:
@@ -49,11 +47,11 @@ def lip_offset(p: Array) -> Array:
     yc, yu, yl = contact_line(x), upper_border(inside), lower_border(inside)
     up = np.maximum(y - yc, 0.0) / np.maximum(yu - yc, 1.6)
     down = np.maximum(yc - y, 0.0) / np.maximum(yc - yl, 1.6)
-    upper = 5.6 * taper * _roll(up, 1.0)
-    lower = 5.4 * taper * _roll(down, 1.25)
+    upper = 4.7 * taper * _roll(up, 1.0)
+    lower = 4.9 * taper * _roll(down, 1.25)
     total = np.where(y >= yc, upper, lower)
     # Groove of the contact line, tucked corners, philtrum with its ridges, mentolabial fold.
-    total -= 1.0 * taper**0.5 * bell(y - yc, 1.2)
+    total -= 0.4 * taper**0.5 * bell(y - yc, 1.2)
     total += stroke(q, [(26.5, -66.6, 2.4, -0.5), (29.0, -68.0, 2.6, -0.5)])
     total += stroke(q, [(31, -66, 4.5, 0.8), (31, -72, 4.5, 0.6)])
     total += stroke(q, [(0, -47, 2.0, -0.6), (0, -55.5, 2.4, -1.0)])

@@ -18,12 +18,12 @@ from twodasl.morphable.procedural.shapes import (
 Array = NDArray[np.float64]
 
 _DORSUM = [
-    (0, 14, 84.5, 5.5), (0, 5, 84.0, 6.0), (0, -6, 89.5, 6.6), (0, -17, 97.0, 7.0), (0, -27, 104.0, 7.2),
-    (0, -35, 108.0, 7.2),
+    (0, 15, 85.2, 4.6), (0, 5, 84.8, 4.8), (0, -6, 90.9, 4.9), (0, -17, 98.8, 4.9), (0, -27, 105.8, 5.0),
+    (0, -34, 109.6, 5.6),
 ]  # fmt: skip
-_BODY = [(0, 2, 78, 9), (0, -15, 84, 11.5), (0, -30, 93, 13), (0, -36, 97, 12)]
+_BODY = [(0, 4, 76, 10.5), (0, -15, 80.5, 14), (0, -27, 87.5, 15.5), (0, -34, 93, 13.5)]
 
-NOSTRIL_CENTER = np.array([6.6, -44.6, 103.0])
+NOSTRIL_CENTER = np.array([6.6, -44.6, 102.5])
 """Middle of the left nostril's opening (mm)."""
 
 
@@ -35,20 +35,20 @@ def nose_field(p: Array, head: Array) -> Array:
         return out
     q, base = p[near], head[near]
     q = np.column_stack([np.abs(q[:, 0]), q[:, 1:]])
-    dorsum = round_chain(q, _DORSUM, 2.0)
-    body = round_chain(q, _BODY, 4.0)
-    nose = smooth_min(dorsum, body, 9.0)
-    tip = ellipsoid(q, (2.6, -36.8, 109.6), (6.6, 6.8, 8.6))
-    nose = smooth_min(nose, tip, 5.0)
-    columella = round_chain(q, [(0, -43.0, 97.0, 4.2), (0, -42.2, 106, 3.4), (0, -40, 111, 4.0)], 2.0)
+    nose = smooth_min(round_chain(q, _DORSUM, 2.0), round_chain(q, _BODY, 4.0), 12.0)
+    tip = ellipsoid(q, (2.3, -36.6, 110.2), (6.2, 6.4, 8.0))
+    nose = smooth_min(nose, tip, 6.0)
+    floor = ellipsoid(q, (3.0, -39.5, 101.0), (9.5, 5.6, 11.0))
+    nose = smooth_min(nose, floor, 4.0)
+    columella = round_chain(q, [(0, -43.0, 97.0, 4.0), (0, -42.4, 106, 3.2), (0, -40.5, 111, 4.0)], 2.0)
     nose = smooth_min(nose, columella, 3.0)
-    wing = ellipsoid(q, (11.0, -38.9, 98.8), (5.9, 6.6, 10.0), frame(-12, 24, 10))
-    nose = smooth_min(nose, wing, 3.2)
-    blend = 3.0 + 8.0 * smoothstep(-36, -20, q[:, 1])
+    wing = ellipsoid(q, (11.3, -39.0, 97.5), (5.3, 6.6, 11.5), frame(-4, -17, 12))
+    nose = smooth_min(nose, wing, 4.5)
+    blend = 4.0 + 8.0 * smoothstep(-36, -20, q[:, 1])
     joined = smooth_min(base, nose, blend)
-    # Alar groove above and behind the wing, and the soft facet between tip and wing.
-    joined = joined - stroke(q, [(9.5, -33.5, 1.6, -0.5), (13.8, -31.5, 1.5, -1.0), (17.5, -35, 1.5, -1.0),
-                                 (18.6, -41, 1.5, -0.6)])  # fmt: skip
+    # Alar groove above and behind the wing.
+    joined = joined - stroke(q, [(8.5, -32.5, 1.9, -0.3), (12.6, -31.0, 1.9, -0.7), (16.8, -34, 1.8, -0.8),
+                                 (18.4, -40, 1.8, -0.5)])  # fmt: skip
     out[near] = joined
     return out
 
@@ -71,4 +71,4 @@ def nostril_depth(p: Array) -> Array:
 def press_nostrils(p: Array) -> Array:
     """Move the points of the nostril openings up and back into the nose."""
     depth = nostril_depth(p)[:, None]
-    return p + depth * np.array([0.2, 6.0, -3.0])
+    return p + depth * np.array([0.2, 6.5, -3.0])
