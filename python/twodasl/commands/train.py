@@ -1,0 +1,98 @@
+"""`twodasl train`: train a network on synthetic faces."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..training import TrainingConfig
+
+DESCRIPTION = """\
+Train a network on synthetic faces of a face model. DIR/checkpoint.pt is replaced as training goes on, and is
+what `twodasl reconstruct` and `twodasl evaluate` read.
+"""
+EPILOG = """\
+The configuration is a preset, changed by --config, then by --model, then by --set. --dry-run prints it, as a
+file for --config. With --resume it is that of the run in DIR. See docs/training.md.
+"""
+
+
+def register(subparsers: Any) -> None:
+    """Describe the command's arguments."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train a network",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="folder for checkpoints")
+    parser.add_argument("--preset", metavar="NAME", help="paper, small (default) or demo")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file of settings to change")
+    parser.add_argument(
+        "-m",
+        "--model",
+        metavar="M",
+        help="face model: procedural, a .npz file or an ICT-FaceKit folder",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one setting, as in stage1.steps=500; may be repeated",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument("--dry-run", action="store_true", help="print the configuration and stop")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train as the options say."""
+    from ..training import train
+    from ..training.presets import to_toml
+
+    config = _configuration(options)
+    if options.dry_run:
+        print(to_toml(config), end="")
+        return 0
+    if options.output is None:
+        raise InputError("--output: expected a folder for the checkpoints, got none; give -o DIR")
+    result = train(config, output=options.output, resume=options.resume, device=_device(options.device))
+    if result.history:
+        last = result.history[-1]
+        terms = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name != "step")
+        print(f"step {last['step']:.0f}: {terms}")
+    print(f"wrote {result.checkpoint}")
+    return 0
+
+
+def _configuration(options: argparse.Namespace) -> TrainingConfig:
+    from ..training import TrainingConfig, load_checkpoint, preset
+    from ..training.presets import read_toml
+    from ..training.state import CHECKPOINT
+
+    config = preset(options.preset or "small")
+    if options.resume and options.output is not None and (options.output / CHECKPOINT).exists():
+        path = options.output / CHECKPOINT
+        began = TrainingConfig.from_dict(load_checkpoint(path)["config"], where=str(path))
+        # What the user gives again must agree; `train` compares.
+        config = began if options.preset is None else config
+    if options.config is not None:
+        config = config.updated(read_toml(options.config), where=str(options.config))
+    if options.model is not None:
+        config = config.updated({"data": {"model": options.model}}, where="--model")
+    return config.with_settings(options.set)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
+        raise InputError(f"--device: expected cpu, or cuda where there is a GPU, got {name!r}")
+    return name

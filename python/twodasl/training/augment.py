@@ -1,0 +1,152 @@
+"""Changes of a batch each time it is used: the face moves in the crop, the light changes, the detector errs.
+
+All randomness comes from a numpy generator that the caller seeds with the step. Images, landmarks and
+parameters change together and exactly.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..data.crops import SIZE, flip_y
+from ..landmarks import eighteen_from_21, eighteen_from_68
+from .config import AugmentConfig, LandmarkConfig
+from .streams import Batch
+
+# A rotation or distortion beyond this many standard deviations is drawn in to it.
+_LIMIT = 2.5
+
+
+def augment(batch: Batch, config: AugmentConfig, rng: np.random.Generator) -> Batch:
+    """A batch whose faces were rotated, scaled and shifted in the image plane, in another light.
+
+    The image plane's similarity x' = s Q (x - c) + c + d acts on parameters as well: it multiplies the pose
+    from the left, with depth scaled by s. Border pixels repeat where the crop did not reach.
+    """
+    count = len(batch["image"])
+    angle = np.radians(config.rotation) * _normal(rng, count)
+    scale = np.exp(config.scale * _normal(rng, count))
+    shift = config.shift * _normal(rng, (count, 2))
+    gain = np.exp(config.gain * _normal(rng, (count, 4)))
+    images = batch["image"].numpy()
+    changed = dict(batch)
+    changed["image"] = torch.from_numpy(
+        np.stack(
+            [
+                _relit(_moved(images[i], angle[i], scale[i], shift[i]), gain[i, :3], gain[i, 3])
+                for i in range(count)
+            ]
+        )
+    )
+    changed["landmarks"] = _move_points(batch["landmarks"], angle, scale, shift)
+    if "parameters" in batch:
+        changed["parameters"] = _move_parameters(batch["parameters"], angle, scale, shift)
+    x, row = changed["landmarks"][..., 0], changed["landmarks"][..., 1]
+    inside = (x > -0.5) & (x < SIZE - 0.5) & (row > -0.5) & (row < SIZE - 0.5)
+    changed["visible"] = batch["visible"] & inside
+    return changed
+
+
+def detect(batch: Batch, config: LandmarkConfig, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """The 18 landmarks as a detector might find them.
+
+    Returns:
+        points (B, 18, 2) float32 crop pixels, and shown (B, 18) bool: which of them enter the map.
+    """
+    observed, visible = observed_eighteen(batch)
+    points, seen = observed.numpy().astype(np.float64), visible.numpy()
+    count = len(points)
+    yaw = batch["yaw"].numpy() if "yaw" in batch else np.zeros(count)
+    size = np.exp(config.tail * _normal(rng, count)) * (1 + config.profile * np.abs(yaw) / (math.pi / 2))
+    known = np.asarray(np.isfinite(points).all(axis=2))[..., None]
+    centred = points - (np.where(known, points, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))[:, None]
+    error = config.shift * _normal(rng, (count, 1, 2))
+    error = error + centred @ (config.affine * _normal(rng, (count, 2, 2)))
+    error = error + config.jitter * _normal(rng, (count, 18, 2))
+    found = points + size[:, None, None] * error
+    shown = rng.random((count, 18)) >= config.point_dropout
+    hides = rng.random((count, 1)) < config.hide_occluded
+    shown &= (~hides | seen) & known[..., 0]
+    shown &= rng.random((count, 1)) >= config.map_dropout
+    return torch.from_numpy(found.astype(np.float32)), torch.from_numpy(shown)
+
+
+def observed_eighteen(batch: Batch) -> tuple[Tensor, Tensor]:
+    """The annotated 18 points (B, 18, 2), and which are visible (B, 18); of 68, AFLW's 21, or 18 landmarks.
+
+    A midpoint of two landmarks is visible where both are.
+    """
+    points, visible = batch["landmarks"][..., :2], batch["visible"]
+    if points.shape[1] == 68:
+        return eighteen_from_68(points), eighteen_from_68(visible[..., None].float())[..., 0] == 1
+    if points.shape[1] == 21:
+        return eighteen_from_21(points), eighteen_from_21(visible[..., None])[..., 0]
+    if points.shape[1] != 18:
+        raise ValueError(f"landmarks: expected 68, 21 or 18 points, got {points.shape[1]}")
+    return points, visible
+
+
+def _normal(rng: np.random.Generator, shape: int | tuple[int, ...]) -> NDArray[np.float64]:
+    return np.clip(rng.standard_normal(shape), -_LIMIT, _LIMIT)
+
+
+def _moved(
+    image: NDArray[np.uint8], angle: float, scale: float, shift: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    centre = (SIZE - 1) / 2
+    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    offset = centre + shift - linear @ [centre, centre]
+    matrix = np.concatenate([linear, offset[:, None]], axis=1)
+    return np.asarray(
+        cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+        dtype=np.uint8,
+    )
+
+
+def _relit(image: NDArray[np.uint8], gains: NDArray[np.float64], gamma: float) -> NDArray[np.uint8]:
+    levels = np.linspace(0, 1, 256) ** gamma
+    table = np.clip(255 * levels[:, None] * gains, 0, 255).round().astype(np.uint8)
+    return np.asarray(cv2.LUT(image, table[None]), dtype=np.uint8)
+
+
+def _move_points(
+    points: Tensor, angle: NDArray[np.float64], scale: NDArray[np.float64], shift: NDArray[np.float64]
+) -> Tensor:
+    """Landmarks (B, L, 2 or 3) of the moved image; depth is scaled."""
+    centre = (SIZE - 1) / 2
+    cosine, sine, dx, dy = (
+        torch.from_numpy(v).to(points.dtype)[:, None]
+        for v in (scale * np.cos(angle), scale * np.sin(angle), shift[:, 0], shift[:, 1])
+    )
+    x, row = points[..., 0] - centre, points[..., 1] - centre
+    moved = [cosine * x - sine * row + centre + dx, sine * x + cosine * row + centre + dy]
+    if points.shape[-1] == 3:
+        moved.append(points[..., 2] * torch.from_numpy(scale).to(points.dtype)[:, None])
+    return torch.stack(moved, dim=-1)
+
+
+def _move_parameters(
+    parameters: Tensor, angle: NDArray[np.float64], scale: NDArray[np.float64], shift: NDArray[np.float64]
+) -> Tensor:
+    """Parameters (B, 12+K) whose landmarks are those of `_move_points`: rows point down, y points up."""
+    centre = (SIZE - 1) / 2
+    middle = np.array([centre, float(flip_y(np.array(centre))), 0.0])
+    pose = parameters[:, :12].double().numpy().reshape(-1, 3, 4)
+    turn = np.zeros((len(pose), 3, 3))
+    turn[:, 0, 0] = turn[:, 1, 1] = scale * np.cos(angle)
+    turn[:, 0, 1] = scale * np.sin(angle)
+    turn[:, 1, 0] = -turn[:, 0, 1]
+    turn[:, 2, 2] = scale
+    moved = turn @ pose
+    moved[:, :, 3] = (turn @ (pose[:, :, 3] - middle)[..., None])[..., 0] + middle
+    moved[:, 0, 3] += shift[:, 0]
+    moved[:, 1, 3] -= shift[:, 1]
+    flat = torch.from_numpy(moved.reshape(-1, 12)).to(parameters.dtype)
+    return torch.cat([flat, parameters[:, 12:]], dim=1)

@@ -1,0 +1,254 @@
+"""The configuration of a training run: frozen dataclasses, plain dictionaries, and nothing else.
+
+A configuration is what a checkpoint stores (`to_dict`) and what a TOML file or `--set key=value` changes
+(`from_dict`, `with_settings`). Two equal configurations, on one machine, give the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from ..errors import InputError
+from ..networks import REGRESSORS
+from .records import Record
+
+
+def _expect(condition: bool, key: str, expected: str, got: object) -> None:
+    if not condition:
+        raise InputError(f"configuration: {key}: expected {expected}, got {got!r}")
+
+
+def _expect_positive(record: Record, *keys: str) -> None:
+    for key in keys:
+        value = getattr(record, key)
+        _expect(math.isfinite(value) and value > 0, key, "a positive number", value)
+
+
+def _expect_not_negative(record: Record, *keys: str) -> None:
+    for key in keys:
+        value = getattr(record, key)
+        _expect(math.isfinite(value) and value >= 0, key, "a number from 0", value)
+
+
+def _expect_share(record: Record, *keys: str) -> None:
+    for key in keys:
+        _expect(0 <= getattr(record, key) <= 1, key, "a number from 0 to 1", getattr(record, key))
+
+
+@dataclass(frozen=True)
+class DataConfig(Record):
+    """Which faces."""
+
+    model: str = "procedural"
+    """The face model: what `twodasl.morphable.load_model` accepts."""
+    faces: int = 12_000
+    """Synthetic faces with 3D annotation in the training set."""
+    photos: int = 4_000
+    """Synthetic faces of which only the visible 2D landmarks are used. 0: no such faces."""
+    pool: bool = True
+    """Render every face once and keep it in memory (43 KB a face); otherwise each time it is used."""
+    workers: int = 0
+    """Processes that render: for the pool, or ahead of the loop. 0: in the process that trains."""
+
+    def __post_init__(self) -> None:
+        _expect(self.faces >= 2, "faces", "at least 2", self.faces)
+        _expect_not_negative(self, "photos", "workers")
+
+
+@dataclass(frozen=True)
+class LandmarkConfig(Record):
+    """What a landmark detector does to the landmarks before they enter the map; all drawn anew for each use.
+
+    The error of a face is a shift of all points, an affine distortion about their centre, and an error of
+    each point, times a factor that is log-normal over faces and grows with |yaw|. The defaults are about the
+    spread of a common detector's landmarks on AFLW2000-3D against its annotation.
+    """
+
+    shift: float = 0.8
+    """Standard deviation of the shift, crop pixels."""
+    affine: float = 0.035
+    """Standard deviation of the four entries of the distortion."""
+    jitter: float = 1.0
+    """Standard deviation of each point's error, crop pixels."""
+    profile: float = 0.8
+    """The factor at |yaw| = 90 degrees is 1 + this."""
+    tail: float = 0.45
+    """Standard deviation of the factor's logarithm: how uneven faces are."""
+    point_dropout: float = 0.03
+    """Share of points left out of the map."""
+    hide_occluded: float = 0.3
+    """Share of faces whose invisible points are left out, as in AFLW; detectors guess them."""
+    map_dropout: float = 0.15
+    """Share of faces with a blank map, so that the network also works without landmarks."""
+
+    def __post_init__(self) -> None:
+        _expect_not_negative(self, "shift", "affine", "jitter", "profile", "tail")
+        _expect_share(self, "point_dropout", "hide_occluded", "map_dropout")
+
+
+@dataclass(frozen=True)
+class AugmentConfig(Record):
+    """Changes of a face each time it is used; parameters and landmarks follow exactly."""
+
+    rotation: float = 10.0
+    """Standard deviation of the rotation in the image plane, degrees."""
+    scale: float = 0.06
+    """Standard deviation of the logarithm of the scale."""
+    shift: float = 3.0
+    """Standard deviation of the shift along each axis, pixels."""
+    gain: float = 0.12
+    """Standard deviation of the logarithm of each colour channel's gain, and of the common gamma."""
+
+    def __post_init__(self) -> None:
+        _expect_not_negative(self, "rotation", "scale", "shift", "gain")
+
+
+@dataclass(frozen=True)
+class NetworkConfig(Record):
+    regressor: str = "small"
+    """`small` or `resnet50`."""
+    start: str = ""
+    """For resnet50: a file of torchvision ImageNet weights, or the authors' checkpoint, to start from."""
+    encoder_widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
+    """Channels of the encoder's six convolutions; the last one is the size of z."""
+    precision: str = "float32"
+    """`float32`, or `bfloat16` for the convolutions (faster on processors that have it)."""
+
+    def __post_init__(self) -> None:
+        _expect(self.regressor in REGRESSORS, "regressor", " or ".join(sorted(REGRESSORS)), self.regressor)
+        _expect(not self.start or self.regressor == "resnet50", "start", "resnet50's only", self.start)
+        positive = all(width > 0 for width in self.encoder_widths)
+        _expect(
+            len(self.encoder_widths) == 6 and positive, "encoder_widths", "six widths", self.encoder_widths
+        )
+        known = ("float32", "bfloat16")
+        _expect(self.precision in known, "precision", " or ".join(known), self.precision)
+
+
+@dataclass(frozen=True)
+class LossConfig(Record):
+    """Weights of the self-supervision losses, in both stages; a term of weight 0 is not computed."""
+
+    landmarks_2d: float = 0.005
+    """L2d-con, l1."""
+    landmarks_3d: float = 0.005
+    """L3d-con, l2."""
+    cycle: float = 1.0
+    """Lcyc, l3 (the authors' draft trainer used 0.005)."""
+    self_critic: float = 0.005
+    """Lsc, l4."""
+    second_pass_every: int = 1
+    """Steps from one second pass (L3d-con and Lcyc) to the next; 1 is the paper's, more is cheaper."""
+    space: str = "3d"
+    """Importance weights of L3d: landmarks in `3d` or `2d`."""
+    normalize: str = "sum"
+    """Importance weights of L3d: divided by their `sum` (the paper) or `max` (3DDFA)."""
+    adversarial: str = "saturating"
+    """The regressor's side of Lsc: `saturating` (the paper) or `non-saturating`."""
+
+    def __post_init__(self) -> None:
+        _expect_not_negative(self, "landmarks_2d", "landmarks_3d", "cycle", "self_critic")
+        _expect_positive(self, "second_pass_every")
+        _expect(self.space in ("2d", "3d"), "space", "2d or 3d", self.space)
+        _expect(self.normalize in ("sum", "max"), "normalize", "sum or max", self.normalize)
+        forms = ("saturating", "non-saturating")
+        _expect(self.adversarial in forms, "adversarial", " or ".join(forms), self.adversarial)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig(Record):
+    name: str = "adam"
+    """`adam` or `sgd`."""
+    momentum: float = 0.9
+    """Of SGD."""
+    weight_decay: float = 0.0
+    clip: float = 10.0
+    """Largest norm of the regressor's gradient; longer ones are shortened to it. 0: no limit."""
+    critic_learning_rate: float = 1e-4
+    """Adam's, for encoder and critic."""
+
+    def __post_init__(self) -> None:
+        _expect(self.name in ("adam", "sgd"), "name", "adam or sgd", self.name)
+        _expect_not_negative(self, "weight_decay", "clip")
+        _expect(0 <= self.momentum < 1, "momentum", "a number from 0 to below 1", self.momentum)
+        _expect_positive(self, "critic_learning_rate")
+
+
+@dataclass(frozen=True)
+class StageConfig(Record):
+    """One stage: how long, how fast, and which supervision the 3D-annotated faces give."""
+
+    steps: int = 1000
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-5
+    schedule: str = "cosine"
+    """From the first learning rate to the final one: `cosine` or `exponential`."""
+    warmup: int = 0
+    """Steps over which the learning rate rises from zero at the beginning."""
+    parameters: float = 1.0
+    """Weight of L3d, the importance-weighted parameter loss."""
+    vertices: float = 0.0
+    """Weight of the vertex distance cost."""
+
+    def __post_init__(self) -> None:
+        _expect_not_negative(self, "steps", "warmup", "parameters", "vertices")
+        _expect_positive(self, "learning_rate", "final_learning_rate")
+        _expect(
+            self.schedule in ("cosine", "exponential"), "schedule", "cosine or exponential", self.schedule
+        )
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of step 0 <= step < steps of this stage."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / (self.warmup + 1)
+        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
+        if self.schedule == "exponential":
+            return self.learning_rate * (self.final_learning_rate / self.learning_rate) ** progress
+        swing = self.learning_rate - self.final_learning_rate
+        return self.final_learning_rate + 0.5 * swing * (1 + math.cos(math.pi * progress))
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Record):
+    """Everything that decides the outcome of a training run."""
+
+    preset: str = "small"
+    """The name under which it began; a note."""
+    seed: int = 0
+    batch: int = 32
+    """3D-annotated faces a step."""
+    photo_batch: int = 8
+    """2D-only faces a step; 0 leaves them out."""
+    checkpoint_every: int = 200
+    """Steps from one checkpoint to the next; each replaces the last."""
+    keep_every: int = 0
+    """Steps from one checkpoint that is kept under a name of its own to the next; 0 keeps none."""
+    data: DataConfig = field(default_factory=DataConfig)
+    landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    stage1: StageConfig = field(default_factory=StageConfig)
+    stage2: StageConfig = field(
+        default_factory=lambda: StageConfig(steps=300, learning_rate=1e-4, parameters=0.0, vertices=0.1)
+    )
+
+    def __post_init__(self) -> None:
+        _expect(self.seed >= 0, "seed", "a number from 0", self.seed)
+        _expect(self.batch >= 2, "batch", "at least 2 (batch normalisation)", self.batch)
+        _expect_not_negative(self, "photo_batch", "keep_every")
+        _expect_positive(self, "checkpoint_every")
+        _expect(self.steps > 0, "stage1.steps", "at least one step in one of the stages", self.steps)
+
+    @property
+    def steps(self) -> int:
+        """Steps of both stages."""
+        return self.stage1.steps + self.stage2.steps
+
+    def stage_at(self, step: int) -> tuple[StageConfig, int]:
+        """The stage of a step, and the step counted from that stage's beginning."""
+        if step < self.stage1.steps:
+            return self.stage1, step
+        return self.stage2, step - self.stage1.steps

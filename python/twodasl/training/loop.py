@@ -1,0 +1,207 @@
+"""The training loop: both stages of the paper, from the first step to the last, in the order they happen."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..data.synthetic import SyntheticFaces
+from ..errors import InputError
+from ..morphable import MorphableModel, Whitening, load_model
+from .checkpoint import save_checkpoint
+from .config import TrainingConfig
+from .objective import critic_term, prepare, regressor_terms, term_weights
+from .state import CHECKPOINT, Run, begin, check_resumable, contents, restore, saved_run
+from .streams import Batch, Faces, LandmarksOnly, Order, Pool, batches
+
+# Random streams of a run: the data orders' here, augmentation's in objective.py.
+_FACES, _PHOTOS = 0, 1
+# Seeds of the synthetic faces: a run's two sets never share a face.
+_FACE_SEEDS, _PHOTO_SEEDS = 2_000_000, 3_000_000
+# Steps averaged in one entry of the history.
+_LOG_EVERY = 20
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback sees after each step."""
+
+    step: int
+    """Steps done, from 1."""
+    steps: int
+    terms: dict[str, float]
+    """The step's terms, not weighted; `critic` and `total` among them."""
+    learning_rate: float
+    regressor: nn.Module
+    """In training mode; leave it so."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a finished run leaves behind."""
+
+    regressor: nn.Module
+    """In evaluation mode."""
+    whitening: Whitening
+    model: MorphableModel
+    config: TrainingConfig
+    history: list[dict[str, float]]
+    """Means over up to 20 steps each: step, learning_rate, total and the terms."""
+    checkpoint: Path | None
+
+
+def train(
+    config: TrainingConfig,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    model: MorphableModel | None = None,
+    faces: Faces | None = None,
+    photos: Faces | None = None,
+    device: torch.device | str = "cpu",
+    callback: Callable[[Progress], None] | None = None,
+    progress: bool = True,
+) -> TrainingResult:
+    """Train a regressor.
+
+    Args:
+        config: everything that decides the outcome. Same configuration, machine and libraries: same bits.
+        output: folder for `checkpoint.pt`; None keeps nothing on the disk.
+        resume: go on from `output/checkpoint.pt`, bit for bit as if the run had not stopped; where there is
+            no checkpoint yet, begin.
+        model: the face model; None loads `config.data.model`.
+        faces: 3D-annotated faces instead of synthetic ones, see `streams.Faces`.
+        photos: faces with 2D landmarks instead of synthetic ones.
+        device: where to compute.
+        callback: called after every step.
+        progress: whether to show progress bars (on a terminal).
+
+    Raises:
+        InputError: a face model or checkpoint that does not fit, an output folder that is in use, or a loss
+            that is no longer finite.
+    """
+    folder = None if output is None else Path(output)
+    saved = saved_run(folder, resume)
+    name = config.data.model if model is None else model.name
+    model = load_model(config.data.model) if model is None else model
+    if saved is not None and folder is not None:
+        check_resumable(folder / CHECKPOINT, saved, config, model)
+    torch.manual_seed(config.seed)
+    if faces is None:
+        faces = SyntheticFaces(model, config.data.faces, config.seed + _FACE_SEEDS)
+    if photos is None and config.photo_batch and config.data.photos:
+        photos = LandmarksOnly(SyntheticFaces(model, config.data.photos, config.seed + _PHOTO_SEEDS))
+    run = begin(config, name, model, faces, photos, torch.device(device))
+    if saved is not None and folder is not None:
+        restore(run, saved, folder / CHECKPOINT)
+    if config.data.pool and run.step < config.steps:
+        faces = Pool(faces, config.data.workers, "rendering faces", progress)
+        if photos is not None:
+            photos = Pool(photos, config.data.workers, "rendering photos", progress)
+
+    networks, stream = run.networks, _stream(config, faces, photos, run.step)
+    networks.regressor.train()
+    recent: list[dict[str, float]] = []
+    with tqdm(
+        total=config.steps, initial=run.step, desc="training", unit="step", disable=None if progress else True
+    ) as bar:
+        for step in range(run.step, config.steps):
+            stage, step_of_stage = config.stage_at(step)
+            learning_rate = stage.learning_rate_at(step_of_stage)
+            for group in run.optimizer.param_groups:
+                group["lr"] = learning_rate
+            batch = prepare(*next(stream), config, step).to(device)
+
+            weights = term_weights(config.loss, stage)
+            second_pass = step % config.loss.second_pass_every == 0
+            terms, whitened = regressor_terms(networks, batch, config.loss, weights, second_pass)
+            total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+            run.optimizer.zero_grad()
+            total.backward()
+            norm = _clip(networks.regressor, config.optimizer.clip)
+            _check_finite({**terms, "total": total, "gradient": norm}, step, folder)
+            run.optimizer.step()
+
+            if "self_critic" in terms:
+                terms["critic"] = critic_term(networks, batch, whitened)
+                run.critic_optimizer.zero_grad()
+                terms["critic"].backward()
+                _check_finite({"critic": terms["critic"]}, step, folder)
+                run.critic_optimizer.step()
+
+            run.step = step + 1
+            shown = {"total": total.item(), **{name: term.item() for name, term in terms.items()}}
+            recent.append({"learning_rate": learning_rate, **shown})
+            if run.step % _LOG_EVERY == 0 or _is_due(run):
+                run.history.append({"step": run.step, **_means(recent)})
+                recent = []
+            bar.set_postfix({name: f"{value:.3g}" for name, value in shown.items()}, refresh=False)
+            bar.update()
+            if callback is not None:
+                callback(Progress(run.step, config.steps, shown, learning_rate, networks.regressor))
+            if folder is not None:
+                _save_if_due(run, folder)
+
+    return TrainingResult(
+        networks.regressor.eval(),
+        networks.whitening,
+        model,
+        config,
+        run.history,
+        None if folder is None else folder / CHECKPOINT,
+    )
+
+
+def _stream(
+    config: TrainingConfig, faces: Faces, photos: Faces | None, start: int
+) -> Iterator[tuple[Batch, Batch | None]]:
+    """The batches of both kinds from a step on."""
+    order = Order(len(faces), config.batch, (config.seed, _FACES))
+    first = batches(faces, order, start, config.steps, config.data.workers)
+    if photos is None or not config.photo_batch:
+        return ((batch, None) for batch in first)
+    order = Order(len(photos), config.photo_batch, (config.seed, _PHOTOS))
+    return zip(first, batches(photos, order, start, config.steps, config.data.workers), strict=True)
+
+
+def _clip(regressor: nn.Module, limit: float) -> Tensor:
+    """Shorten the gradient to `limit`, if there is one; its norm before."""
+    return nn.utils.clip_grad_norm_(regressor.parameters(), limit or math.inf)
+
+
+def _check_finite(values: dict[str, Tensor], step: int, folder: Path | None) -> None:
+    numbers = {name: float(value) for name, value in values.items()}
+    if all(math.isfinite(number) for number in numbers.values()):
+        return
+    listed = ", ".join(f"{name} {number:.3g}" for name, number in numbers.items())
+    last = "" if folder is None else f"; {folder / CHECKPOINT} holds the last good state"
+    raise InputError(
+        f"step {step + 1}: the loss is no longer finite ({listed}); lower the learning rate or"
+        f" optimizer.clip{last}"
+    )
+
+
+def _means(entries: list[dict[str, float]]) -> dict[str, float]:
+    """Means of each key over the entries that have it."""
+    keys = dict.fromkeys(key for entry in entries for key in entry)
+    return {key: sum(e[key] for e in entries if key in e) / sum(key in e for e in entries) for key in keys}
+
+
+def _is_due(run: Run) -> bool:
+    """Whether a checkpoint follows this step."""
+    return run.step == run.config.steps or run.step % run.config.checkpoint_every == 0
+
+
+def _save_if_due(run: Run, folder: Path) -> None:
+    config = run.config
+    if _is_due(run):
+        save_checkpoint(folder / CHECKPOINT, contents(run))
+    if config.keep_every and run.step % config.keep_every == 0:
+        save_checkpoint(folder / f"checkpoint-{run.step:07d}.pt", contents(run))

@@ -1,0 +1,162 @@
+"""What a training step minimises: the terms of both stages, from a batch of each kind of face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from twodasl_ext import MorphableBasis, landmarks
+
+from .. import losses
+from ..data.crops import flip_y, network_input
+from ..landmarks import eighteen_from_68, landmark_map
+from ..morphable import Whitening, split_parameters
+from ..networks import Critic, Encoder
+from .augment import augment, detect, observed_eighteen
+from .config import LossConfig, StageConfig, TrainingConfig
+from .streams import Batch
+
+
+@dataclass
+class Networks:
+    """What is trained, and what it is trained with."""
+
+    regressor: nn.Module
+    encoder: Encoder
+    critic: Critic
+    basis: MorphableBasis
+    whitening: Whitening
+    precision: str = "float32"
+
+    def regress(self, inputs: Tensor) -> Tensor:
+        """(B, 4, 120, 120) -> whitened parameters (B, 12+K) float32."""
+        half = self.precision == "bfloat16"
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=half):
+            whitened = self.regressor(inputs)
+        return whitened.float()
+
+    def project(self, parameters: Tensor) -> Tensor:
+        """Parameters (B, 12+K) -> the 18 landmarks (B, 18, 3) in crop pixels (x, row, z)."""
+        pose, coefficients = split_parameters(parameters, self.basis.mode_count)
+        x, y, z = landmarks(self.basis, coefficients, pose).unbind(-1)
+        return eighteen_from_68(torch.stack([x, flip_y(y), z], dim=-1))
+
+    def adversaries(self) -> Iterator[nn.Parameter]:
+        """The weights of encoder and critic, which one optimiser trains."""
+        yield from self.encoder.parameters()
+        yield from self.critic.parameters()
+
+
+@dataclass
+class Faces:
+    """A batch as the step sees it: 3D-annotated faces first, then the 2D-only ones."""
+
+    inputs: Tensor
+    """(B, 4, 120, 120) image and landmark map."""
+    observed: Tensor
+    """(B, 18, 2) the annotated 2D landmarks, crop pixels."""
+    visible: Tensor
+    """(B, 18) bool: which of them count."""
+    parameters: Tensor
+    """(A, 12+K) ground truth of the first A faces."""
+
+    def to(self, device: torch.device | str) -> Faces:
+        """The same on a device."""
+        return Faces(
+            self.inputs.to(device),
+            self.observed.to(device),
+            self.visible.to(device),
+            self.parameters.to(device),
+        )
+
+
+def prepare(faces: Batch, photos: Batch | None, config: TrainingConfig, step: int) -> Faces:
+    """Augment, simulate the detector, draw the maps. The random numbers are a function of seed and step.
+
+    The landmarks of a 3D-annotated face are its model's, and all count; of a 2D-only face the visible ones.
+    """
+    parts = [faces] if photos is None else [faces, photos]
+    rng = np.random.default_rng((config.seed, _AUGMENT, step))
+    inputs, observed, visible = [], [], []
+    for position, part in enumerate(parts):
+        part = augment(part, config.augment, rng)
+        points, shown = detect(part, config.landmarks, rng)
+        inputs.append(network_input(part["image"], points, shown))
+        annotated, seen = observed_eighteen(part)
+        observed.append(annotated)
+        visible.append(torch.ones_like(seen) if position == 0 else seen)
+        if position == 0:
+            parameters = part["parameters"]
+    return Faces(torch.cat(inputs), torch.cat(observed), torch.cat(visible), parameters)
+
+
+def term_weights(loss: LossConfig, stage: StageConfig) -> dict[str, float]:
+    """The weight of every term in a stage."""
+    return {
+        "parameters": stage.parameters,
+        "vertices": stage.vertices,
+        "landmarks_2d": loss.landmarks_2d,
+        "landmarks_3d": loss.landmarks_3d,
+        "cycle": loss.cycle,
+        "self_critic": loss.self_critic,
+    }
+
+
+def regressor_terms(
+    networks: Networks, faces: Faces, loss: LossConfig, weights: dict[str, float], second_pass: bool
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The terms, not yet weighted, that have a weight; and the whitened prediction (B, 12+K).
+
+    Args:
+        second_pass: whether L3d-con and Lcyc, which need one, are computed in this step.
+    """
+    annotated = len(faces.parameters)
+    whitened = networks.regress(faces.inputs)
+    predicted = networks.whitening.unwhiten(whitened)
+    points = networks.project(predicted)
+    supervised, target = predicted[:annotated], faces.parameters
+    terms: dict[str, Tensor] = {}
+    if weights["parameters"]:
+        terms["parameters"] = losses.parameter_loss(
+            networks.basis,
+            networks.whitening,
+            supervised,
+            target,
+            space=loss.space,
+            normalize=loss.normalize,
+        )
+    if weights["vertices"]:
+        terms["vertices"] = losses.vertex_loss(networks.basis, supervised, target)
+    if weights["landmarks_2d"]:
+        terms["landmarks_2d"] = losses.landmark_consistency_2d(points[..., :2], faces.observed, faces.visible)
+    if second_pass and (weights["landmarks_3d"] or weights["cycle"]):
+        # The same image with the map of the landmarks just predicted: a face must map to itself.
+        redrawn = torch.cat([faces.inputs[:, :3], landmark_map(points[..., :2])], dim=1)
+        returned = networks.project(networks.whitening.unwhiten(networks.regress(redrawn)))
+        if weights["landmarks_3d"]:
+            terms["landmarks_3d"] = losses.landmark_consistency_3d(points, returned)
+        if weights["cycle"]:
+            terms["cycle"] = losses.cycle_loss(faces.observed, returned[..., :2], faces.visible)
+    if weights["self_critic"] and annotated < len(whitened):
+        fakes, images = whitened[annotated:], faces.inputs[annotated:]
+        with torch.no_grad():
+            code = networks.encoder(images)
+        terms["self_critic"] = losses.self_critic_loss(networks.critic(code, fakes), loss.adversarial)
+    return terms, whitened
+
+
+def critic_term(networks: Networks, faces: Faces, whitened: Tensor) -> Tensor:
+    """The critic's loss: ground truth of annotated faces against what was regressed for the 2D-only ones."""
+    annotated = len(faces.parameters)
+    code = networks.encoder(faces.inputs)
+    real = networks.critic(code[:annotated], networks.whitening.whiten(faces.parameters))
+    fake = networks.critic(code[annotated:], whitened[annotated:].detach())
+    return losses.critic_loss(real, fake)
+
+
+# Names the random stream of this module beside the data orders' (see loop.py).
+_AUGMENT = 2

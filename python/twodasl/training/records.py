@@ -1,0 +1,137 @@
+"""Frozen dataclasses to plain dictionaries and back, with errors that name the key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, TypeVar, get_type_hints
+
+from ..errors import InputError
+
+R = TypeVar("R", bound="Record")
+
+
+class Record:
+    """Base of the configuration's dataclasses: bool, int, float, str, tuples of int, and other records."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested dictionaries of numbers, text and lists: what a checkpoint or a TOML file can hold."""
+        return _plain(asdict(self))  # type: ignore[call-overload]
+
+    @classmethod
+    def from_dict(cls: type[R], values: Mapping[str, Any], *, where: str = "configuration") -> R:
+        """The record with these values; a key that is left out keeps its default.
+
+        Raises:
+            InputError: an unknown key or a value of the wrong type, with the key's full name and `where`.
+        """
+        return _build(cls, values, where, "", None)
+
+    def updated(self: R, values: Mapping[str, Any], *, where: str = "configuration") -> R:
+        """A copy with these values, nested as in `from_dict`; what is left out keeps this record's value."""
+        return _build(type(self), values, where, "", self)
+
+    def with_settings(self: R, settings: Sequence[str]) -> R:
+        """A copy changed by `key=value` texts, the key dotted: `stage1.steps=500`, `data.pool=false`.
+
+        Raises:
+            InputError: no `=`, an unknown key, or a value that does not fit the key.
+        """
+        record = self
+        for setting in settings:
+            key, equals, text = setting.partition("=")
+            if not equals or not key.strip():
+                raise InputError(f"--set {setting}: expected key=value, as in stage1.steps=500")
+            path = key.strip().split(".")
+            nested: Any = _from_text(_field_type(type(self), path, setting), text.strip(), setting)
+            for name in reversed(path):
+                nested = {name: nested}
+            record = record.updated(nested, where=f"--set {setting}")
+        return record
+
+    def differences(self: R, other: R) -> list[str]:
+        """Dotted keys in which two records differ, with both values, for messages."""
+        mine, theirs = _flat(self.to_dict()), _flat(other.to_dict())
+        return [f"{key} ({mine[key]!r} and {theirs[key]!r})" for key in mine if mine[key] != theirs[key]]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _build(cls: type[R], values: Any, where: str, prefix: str, base: R | None) -> R:
+    if not isinstance(values, Mapping):
+        raise InputError(f"{where}: {prefix.rstrip('.')}: expected a table of settings, got {values!r}")
+    types = get_type_hints(cls)
+    known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+    chosen: dict[str, Any] = {}
+    if base is not None:
+        chosen = {name: getattr(base, name) for name in known}
+    for key, value in values.items():
+        if key not in known:
+            raise InputError(f"{where}: unknown key {prefix}{key}; known here: {', '.join(known)}")
+        kind = types[key]
+        if is_dataclass(kind):
+            inner = None if base is None else getattr(base, key)
+            chosen[key] = _build(kind, value, where, f"{prefix}{key}.", inner)  # type: ignore[arg-type]
+        else:
+            chosen[key] = _checked(kind, value, f"{where}: {prefix}{key}")
+    try:
+        return cls(**chosen)
+    except InputError as error:
+        raise InputError(str(error).replace("configuration: ", f"{where}: {prefix}", 1)) from None
+
+
+def _checked(kind: Any, value: Any, where: str) -> Any:
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind is str and isinstance(value, str):
+        return value
+    if kind == tuple[int, ...] and isinstance(value, list | tuple):
+        return tuple(_checked(int, item, where) for item in value)
+    raise InputError(f"{where}: expected {_kind_name(kind)}, got {value!r}")
+
+
+def _kind_name(kind: Any) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    return names.get(kind, "a list of whole numbers")
+
+
+def _field_type(cls: type, path: Sequence[str], setting: str) -> Any:
+    """The type of a dotted key."""
+    for depth, name in enumerate(path):
+        types = get_type_hints(cls) if is_dataclass(cls) else {}
+        if name not in types:
+            inside = ", ".join(types) or "none"
+            raise InputError(
+                f"--set {setting}: unknown key {'.'.join(path[: depth + 1])}; known here: {inside}"
+            )
+        cls = types[name]
+    if is_dataclass(cls):
+        inside = ", ".join(get_type_hints(cls))
+        raise InputError(f"--set {setting}: expected a key inside {'.'.join(path)}: {inside}")
+    return cls
+
+
+def _from_text(kind: Any, text: str, setting: str) -> Any:
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if kind == tuple[int, ...]:
+            return [int(item) for item in text.strip("[]()").split(",")]
+        return kind(text)
+    except (KeyError, ValueError):
+        raise InputError(f"--set {setting}: expected {_kind_name(kind)}, got {text!r}") from None

@@ -1,0 +1,160 @@
+"""The state of a training run: how it begins, what a checkpoint holds of it, how it is put back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+from ..morphable import MorphableModel, Whitening
+from ..networks import Critic, Encoder, build_regressor
+from .checkpoint import check_model, load_checkpoint, load_start_weights
+from .config import TrainingConfig
+from .objective import Networks
+from .streams import Faces, read
+
+CHECKPOINT = "checkpoint.pt"
+"""The newest checkpoint's name in the output folder."""
+
+# Parameter vectors from which the whitening is estimated.
+_WHITENING_SAMPLES = 20_000
+
+
+@dataclass
+class Run:
+    """Everything that changes while a run goes on."""
+
+    config: TrainingConfig
+    model_name: str
+    model: MorphableModel
+    networks: Networks
+    optimizer: torch.optim.Optimizer
+    critic_optimizer: torch.optim.Optimizer
+    lengths: list[int]
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def begin(
+    config: TrainingConfig,
+    name: str,
+    model: MorphableModel,
+    faces: Faces,
+    photos: Faces | None,
+    device: torch.device,
+) -> Run:
+    """Fresh networks and optimisers. name: what `load_model` finds the face model by, for the checkpoint."""
+    basis = model.basis(device)
+    outputs = 12 + basis.mode_count
+    regressor = build_regressor(config.network.regressor, outputs)
+    if config.network.start:
+        load_start_weights(regressor, config.network.start)
+    encoder = Encoder(config.network.encoder_widths)
+    networks = Networks(
+        regressor.to(device),
+        encoder.to(device),
+        Critic(encoder.latent, outputs).to(device),
+        basis,
+        estimate_whitening(faces).to(device),
+        config.network.precision,
+    )
+    choice, weights = config.optimizer, list(regressor.parameters())
+    rate = config.stage1.learning_rate
+    optimizer: torch.optim.Optimizer
+    if choice.name == "sgd":
+        optimizer = torch.optim.SGD(weights, rate, momentum=choice.momentum, weight_decay=choice.weight_decay)
+    else:
+        optimizer = torch.optim.AdamW(weights, rate, weight_decay=choice.weight_decay)
+    critic_optimizer = torch.optim.Adam(list(networks.adversaries()), choice.critic_learning_rate)
+    lengths = [len(faces), 0 if photos is None else len(photos)]
+    return Run(config, name, model, networks, optimizer, critic_optimizer, lengths)
+
+
+def estimate_whitening(faces: Faces, samples: int = _WHITENING_SAMPLES) -> Whitening:
+    """Mean and standard deviation of every parameter over the first faces of a data set.
+
+    A dataset with `parameters(index)` is asked for those alone, so that no picture is drawn.
+    """
+    count = min(samples, len(faces))
+    if hasattr(faces, "parameters"):
+        vectors = [faces.parameters(index) for index in range(count)]
+    else:
+        vectors = [sample["parameters"] for sample in read(faces, range(count))]
+    return Whitening.from_samples(torch.stack([torch.as_tensor(v) for v in vectors]))
+
+
+def contents(run: Run) -> dict[str, Any]:
+    """The checkpoint of this moment, see `checkpoint.py`."""
+    networks = run.networks
+    return {
+        "config": run.config.to_dict(),
+        "model_name": run.model_name,
+        "model_identity": run.model.identity,
+        "model_counts": list(run.model.counts),
+        "whitening": networks.whitening.state_dict(),
+        "regressor": networks.regressor.state_dict(),
+        "encoder": networks.encoder.state_dict(),
+        "critic": networks.critic.state_dict(),
+        "optimizers": {
+            "regressor": run.optimizer.state_dict(),
+            "critic": run.critic_optimizer.state_dict(),
+        },
+        "step": run.step,
+        "epoch": run.step * run.config.batch // run.lengths[0],
+        "lengths": run.lengths,
+        "rng": torch.get_rng_state(),
+        "history": run.history,
+    }
+
+
+def saved_run(folder: Path | None, resume: bool) -> dict[str, Any] | None:
+    """The checkpoint to go on from, if there is one and it is wanted."""
+    if folder is None:
+        if resume:
+            raise InputError("resume: expected the output folder of the run to go on with, got none")
+        return None
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give a folder for the checkpoints")
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    if not resume:
+        raise InputError(f"{path}: a run is there already; go on with --resume, or choose another folder")
+    # What a killed process was about to write.
+    for leftover in folder.glob(f".{path.stem}*{path.suffix}"):
+        leftover.unlink(missing_ok=True)
+    return load_checkpoint(path)
+
+
+def check_resumable(path: Path, saved: dict[str, Any], config: TrainingConfig, model: MorphableModel) -> None:
+    """Raises InputError when a checkpoint belongs to another face model or configuration."""
+    check_model(path, saved, model)
+    began = TrainingConfig.from_dict(saved["config"], where=str(path))
+    if differences := began.differences(config):
+        raise InputError(
+            f"{path}: the run began with another configuration: {', '.join(differences)}; resume with the"
+            " same, or choose another folder"
+        )
+
+
+def restore(run: Run, saved: dict[str, Any], path: Path) -> None:
+    """Put a checkpoint's state back. Raises InputError when it does not fit the run."""
+    if saved["lengths"] != run.lengths:
+        raise InputError(
+            f"{path}: the run began with {saved['lengths']} faces and photos, got {run.lengths}; give the same"
+        )
+    networks = run.networks
+    try:
+        networks.regressor.load_state_dict(saved["regressor"])
+        networks.encoder.load_state_dict(saved["encoder"])
+        networks.critic.load_state_dict(saved["critic"])
+        networks.whitening.load_state_dict(saved["whitening"])
+        run.optimizer.load_state_dict(saved["optimizers"]["regressor"])
+        run.critic_optimizer.load_state_dict(saved["optimizers"]["critic"])
+        torch.set_rng_state(saved["rng"])
+        run.step, run.history = saved["step"], list(saved["history"])
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: does not hold a whole training run; it cannot be resumed") from error

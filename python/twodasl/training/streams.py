@@ -1,0 +1,166 @@
+"""Batches in an order that is a function of seed and step alone, so that a resumed run goes on exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+Sample = dict[str, Any]
+Batch = dict[str, Tensor]
+
+# Faces that a worker renders before it hands them over.
+_CHUNK = 64
+
+
+class Faces(Protocol):
+    """A map-style dataset of faces: what `twodasl.data.synthetic.SyntheticFaces` gives for an index.
+
+    A sample has image (120, 120, 3) uint8 BGR, landmarks (68, 2 or 3) crop pixels and visible (68,) bool (or
+    AFLW's 21 points, or the 18), and may have parameters (12+K,) float32 and yaw (radians). A dataset may also
+    have `batch(indices)`, for speed, and `parameters(index)`.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+
+class LandmarksOnly(Dataset):
+    """Faces of which only the visible 2D landmarks are known, made from annotated ones."""
+
+    def __init__(self, faces: Faces) -> None:
+        self.faces = faces
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.batch([index])[0]
+
+    def batch(self, indices: Sequence[int]) -> list[Sample]:
+        """The samples of several indices."""
+        kept = ("image", "landmarks", "visible", "yaw")
+        samples = [{key: s[key] for key in kept if key in s} for s in read(self.faces, indices)]
+        return [{**sample, "landmarks": sample["landmarks"][:, :2]} for sample in samples]
+
+
+class Pool(Dataset):
+    """Every sample of a dataset, made once and kept in memory.
+
+    Args:
+        faces: the dataset.
+        workers: processes that make the samples; 0 makes them here.
+        label: what the progress bar says.
+        progress: whether there is one.
+    """
+
+    def __init__(self, faces: Faces, workers: int = 0, label: str = "faces", progress: bool = True) -> None:
+        chunks = range(0, len(faces), _CHUNK)
+        loader = _loader(_Chunks(faces), chunks, workers)
+        self.columns: Batch = {}
+        bar = tqdm(total=len(faces), desc=label, unit="face", disable=None if progress else True)
+        with bar:
+            for start, chunk in zip(chunks, loader, strict=True):
+                if not self.columns:
+                    self.columns = {k: v.new_empty(len(faces), *v.shape[1:]) for k, v in chunk.items()}
+                size = len(chunk["image"])
+                for key, values in chunk.items():
+                    self.columns[key][start : start + size] = values
+                bar.update(size)
+
+    def __len__(self) -> int:
+        return len(self.columns["image"])
+
+    def __getitem__(self, index: int) -> Sample:
+        return {key: values[index] for key, values in self.columns.items()}
+
+    def gather(self, indices: Sequence[int]) -> Batch:
+        """The samples of several indices, stacked."""
+        rows = torch.as_tensor(np.asarray(indices))
+        return {key: values[rows] for key, values in self.columns.items()}
+
+
+class Order:
+    """Which samples a step sees: epoch after epoch, each a random permutation of its own.
+
+    Args:
+        length: of the dataset.
+        batch: samples a step; a batch may reach from one epoch into the next.
+        seed: a sequence of numbers from 0; other numbers give another order.
+    """
+
+    def __init__(self, length: int, batch: int, seed: Sequence[int]) -> None:
+        if length < 1 or batch < 1:
+            raise ValueError(f"length, batch: expected positive numbers, got {length} and {batch}")
+        self.length, self.batch, self.seed = length, batch, tuple(seed)
+        self._epoch, self._permutation = -1, np.empty(0, np.int64)
+
+    def indices(self, step: int) -> list[int]:
+        """The dataset indices of a step's batch."""
+        first = step * self.batch
+        return [self._at(position) for position in range(first, first + self.batch)]
+
+    def _at(self, position: int) -> int:
+        epoch, place = divmod(position, self.length)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._permutation = np.random.default_rng((*self.seed, epoch)).permutation(self.length)
+        return int(self._permutation[place])
+
+
+def batches(faces: Faces, order: Order, start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
+    """The stacked batches of steps start, ..., stop - 1; `workers` processes, if any, make them ahead."""
+    if isinstance(faces, Pool):
+        return (faces.gather(order.indices(step)) for step in range(start, stop))
+    return iter(_loader(_Steps(faces, order), range(start, stop), workers))
+
+
+def read(faces: Faces, indices: Sequence[int]) -> list[Sample]:
+    """Several samples of a dataset, with its `batch` where it has one."""
+    if hasattr(faces, "batch"):
+        return faces.batch(indices)
+    return [faces[index] for index in indices]
+
+
+def stack(samples: Sequence[Sample]) -> Batch:
+    """One tensor a key."""
+    return {key: torch.stack([torch.as_tensor(s[key]) for s in samples]) for key in samples[0]}
+
+
+class _Chunks(Dataset):
+    def __init__(self, faces: Faces) -> None:
+        self.faces = faces
+
+    def __getitem__(self, start: int) -> Batch:
+        return stack(read(self.faces, range(start, min(start + _CHUNK, len(self.faces)))))
+
+
+class _Steps(Dataset):
+    def __init__(self, faces: Faces, order: Order) -> None:
+        self.faces, self.order = faces, order
+
+    def __getitem__(self, step: int) -> Batch:
+        return stack(read(self.faces, self.order.indices(step)))
+
+
+def _loader(dataset: Dataset, keys: range, workers: int) -> DataLoader:
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=keys,
+        num_workers=workers,
+        worker_init_fn=_one_thread,
+        # Its own generator: a loader draws a seed when it starts, which must not move torch's global state.
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)

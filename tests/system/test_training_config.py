@@ -1,0 +1,136 @@
+"""Configurations: round trips, overrides, and errors that name the key."""
+
+import pytest
+from twodasl.errors import InputError
+from twodasl.training.config import StageConfig, TrainingConfig
+from twodasl.training.presets import PRESETS, preset, read_toml, to_toml
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_dictionaries_and_toml(name, tmp_path):
+    config = preset(name)
+    assert config.preset == name
+    assert TrainingConfig.from_dict(config.to_dict()) == config
+    file = tmp_path / "config.toml"
+    file.write_text(to_toml(config))
+    assert TrainingConfig().updated(read_toml(file)) == config
+    assert TrainingConfig.from_dict(read_toml(file)) == config
+
+
+def test_text_survives_toml(tmp_path):
+    config = TrainingConfig().updated({"data": {"model": 'C:\\faces\\"mine".npz'}})
+    (tmp_path / "c.toml").write_text(to_toml(config))
+    assert TrainingConfig.from_dict(read_toml(tmp_path / "c.toml")) == config
+
+
+def test_what_is_left_out_keeps_its_value():
+    config = preset("paper").updated({"stage1": {"steps": 7}, "seed": 3})
+    assert (config.stage1.steps, config.seed) == (7, 3)
+    assert config.stage1.learning_rate == preset("paper").stage1.learning_rate
+    assert config.loss == preset("paper").loss
+
+
+def test_settings():
+    config = TrainingConfig().with_settings(
+        [
+            "stage1.steps=12",
+            "data.pool=False",
+            "stage2.learning_rate=3e-4",
+            "network.encoder_widths=[4,4,4,4,4,8]",
+            "data.model=/faces/a=b.npz",
+        ]
+    )
+    assert config.stage1.steps == 12
+    assert config.data.pool is False
+    assert config.stage2.learning_rate == 3e-4
+    assert config.network.encoder_widths == (4, 4, 4, 4, 4, 8)
+    assert config.data.model == "/faces/a=b.npz"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("stage1.step=3", "unknown key stage1.step; known here: steps,"),
+        ("stage3.steps=3", "unknown key stage3; known here: preset,"),
+        ("seed.x=3", "unknown key seed.x"),
+        ("stage1=3", "expected a key inside stage1: steps,"),
+        ("stage1.steps=many", "expected a whole number, got 'many'"),
+        ("stage1.steps=1.5", "expected a whole number"),
+        ("data.pool=yes", "expected true or false"),
+        ("seed", "expected key=value"),
+        ("=3", "expected key=value"),
+        ("network.regressor=vgg", "network.regressor: expected resnet50 or small, got 'vgg'"),
+        ("network.encoder_widths=1,2", "network.encoder_widths: expected six widths"),
+        ("loss.cycle=-1", "loss.cycle: expected a number from 0, got -1.0"),
+        ("loss.cycle=nan", "loss.cycle: expected a number from 0, got nan"),
+        ("stage1.learning_rate=inf", "stage1.learning_rate: expected a positive number"),
+        ("landmarks.map_dropout=1.5", "landmarks.map_dropout: expected a number from 0 to 1"),
+        ("batch=1", "batch: expected at least 2"),
+    ],
+)
+def test_bad_settings_name_the_key(setting, message):
+    with pytest.raises(InputError) as error:
+        TrainingConfig().with_settings([setting])
+    assert message in str(error.value)
+    assert str(error.value).startswith(f"--set {setting}: ")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"stage1": {"stepz": 3}}, "run.toml: unknown key stage1.stepz"),
+        ({"stage1": 3}, "run.toml: stage1: expected a table of settings, got 3"),
+        ({"batch": "32"}, "run.toml: batch: expected a whole number, got '32'"),
+        ({"batch": True}, "run.toml: batch: expected a whole number, got True"),
+        ({"stage1": {"steps": 0}, "stage2": {"steps": 0}}, "run.toml: stage1.steps: expected at least one"),
+        ({"network": {"encoder_widths": [1, 2, 3, 4, 5, "6"]}}, "network.encoder_widths: expected"),
+    ],
+)
+def test_bad_dictionaries_name_the_key(values, message):
+    with pytest.raises(InputError) as error:
+        TrainingConfig.from_dict(values, where="run.toml")
+    assert message in str(error.value)
+
+
+def test_bad_toml_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_toml(tmp_path / "missing.toml")
+    (tmp_path / "bad.toml").write_text("seed = = 3")
+    with pytest.raises(InputError, match=r"bad\.toml: expected a TOML"):
+        read_toml(tmp_path / "bad.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"binary\.toml: expected a TOML"):
+        read_toml(tmp_path / "binary.toml")
+
+
+def test_unknown_preset():
+    with pytest.raises(InputError, match="paper, small, demo, got 'huge'"):
+        preset("huge")
+
+
+def test_differences_name_both_values():
+    config = TrainingConfig()
+    other = config.updated({"seed": 5, "stage1": {"steps": 9}})
+    assert config.differences(other) == ["seed (0 and 5)", "stage1.steps (1000 and 9)"]
+    assert config.differences(config) == []
+
+
+def test_stages_follow_one_another():
+    config = TrainingConfig(stage1=StageConfig(steps=3), stage2=StageConfig(steps=2))
+    assert config.steps == 5
+    found = [config.stage_at(step) for step in range(5)]
+    assert found == [(config.stage1, i) for i in range(3)] + [(config.stage2, i) for i in range(2)]
+
+
+def test_learning_rates():
+    cosine = StageConfig(steps=100, learning_rate=1.0, final_learning_rate=0.1, warmup=9)
+    assert [cosine.learning_rate_at(i) for i in range(9)] == pytest.approx([i / 10 for i in range(1, 10)])
+    assert cosine.learning_rate_at(9) == 1.0
+    assert cosine.learning_rate_at(99) == pytest.approx(0.1, abs=1e-3)
+    rates = [cosine.learning_rate_at(i) for i in range(9, 100)]
+    assert rates == sorted(rates, reverse=True)
+    exponential = StageConfig(steps=100, learning_rate=1.0, final_learning_rate=0.01, schedule="exponential")
+    assert exponential.learning_rate_at(0) == 1.0
+    assert exponential.learning_rate_at(50) == pytest.approx(0.1)
+    ratio = exponential.learning_rate_at(51) / exponential.learning_rate_at(50)
+    assert ratio == pytest.approx(exponential.learning_rate_at(2) / exponential.learning_rate_at(1))
