@@ -18,7 +18,7 @@ from .landmarks import eighteen_from_68
 from .morphable import MorphableModel, decompose_pose, load_model, split_parameters
 from .placement import FaceInput, face_input, moved_to
 from .texture import vertex_colors
-from .training.checkpoint import load_regressor
+from .training.checkpoint import check_model, load_regressor
 
 Floats = NDArray[np.float32]
 
@@ -124,9 +124,8 @@ class FaceReconstructor:
     ) -> list[Reconstruction]:
         """Reconstruct many faces, `batch_size` at a time through the network.
 
-        images: one a face (the same array may appear for each of its faces); landmarks, boxes: one entry a
-            face, None
-        where there is none. The rest, and errors, as in `__call__`.
+        images: one a face (the same array may appear for each of its faces). landmarks, boxes: one entry a
+        face, None where there is none. The rest, and errors, as in `__call__`.
         """
         points = landmarks if landmarks is not None else [None] * len(images)
         corners = boxes if boxes is not None else [None] * len(images)
@@ -236,23 +235,16 @@ def _matching_model(
     model: MorphableModel | str | os.PathLike[str] | None,
 ) -> MorphableModel:
     """The face model, once it is known to be the one that the checkpoint was trained for."""
-    trained = str(info["model_name"])
-    if model is None:
-        try:
-            found = load_model(trained)
-        except InputError as error:
-            raise InputError(
-                f"{checkpoint}: was trained for the face model {trained!r}, which is not at hand;"
-                " give it as --model"
-            ) from error
-    else:
-        found = load_model(model)
-    if found.identity != info["model_identity"]:
-        counts = "/".join(map(str, info["model_counts"]))
+    # The name under which training loaded it; a path may lead nowhere by now.
+    name = info["config"].get("data", {}).get("model", info["model_name"])
+    try:
+        found = load_model(name if model is None else model)
+    except InputError as error:
+        if model is not None:
+            raise
         raise InputError(
-            f"{checkpoint}: was trained for the face model {trained!r} ({counts} vertices/shapes/expressions,"
-            f" identity {str(info['model_identity'])[:12]}), not for {found.name!r}"
-            f" ({'/'.join(map(str, found.counts))}, identity {found.identity[:12]});"
-            " give the one it was trained for"
-        )
+            f"{checkpoint}: was trained for the face model {info['model_name']!r} from {name}, which cannot"
+            f" be loaded ({error}); give the model itself (--model)"
+        ) from error
+    check_model(checkpoint, info, found)
     return found

@@ -1,0 +1,135 @@
+"""A face model and a network so small that tests can make them, and the photograph of scikit-image."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage
+import torch
+from twodasl.landmarks import read_landmarks
+from twodasl.morphable import MorphableModel
+from twodasl.networks import build_regressor
+from twodasl.training.checkpoint import save_checkpoint
+from twodasl.training.config import NetworkConfig, TrainingConfig
+
+ROWS, COLUMNS = 25, 40
+AXES = np.array([75.0, 105.0, 90.0])  # half a head, millimetres
+
+
+@pytest.fixture(scope="session")
+def photo68() -> np.ndarray:
+    """(68, 2) landmarks of the photograph."""
+    return read_landmarks(str(files("twodasl") / "resources/astronaut68.csv"))
+
+
+@pytest.fixture(scope="session")
+def photo_path() -> Path:
+    """The photograph: `astronaut`, 512x512, in scikit-image's own folder."""
+    return Path(skimage.__file__).parent / "data/astronaut.png"
+
+
+@pytest.fixture(scope="session")
+def ball_model(photo68) -> MorphableModel:
+    """A closed ellipsoid of about a thousand vertices with the 68 landmarks where a face has them."""
+    return make_ball(photo68)
+
+
+def make_ball(photo68: np.ndarray, name: str = "ball", stretch: float = 1.0) -> MorphableModel:
+    polar, around = np.meshgrid(
+        np.linspace(0, np.pi, ROWS + 2)[1:-1], np.arange(COLUMNS) * 2 * np.pi / COLUMNS, indexing="ij"
+    )
+    unit = np.stack([np.sin(polar) * np.sin(around), np.cos(polar), np.sin(polar) * np.cos(around)], -1)
+    unit = np.concatenate([unit.reshape(-1, 3), [[0, 1, 0], [0, -1, 0]]])
+    ring = np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS)
+    a, b = ring[:-1], ring[1:]
+    following = [np.roll(a, -1, 1), np.roll(b, -1, 1)]
+    top, bottom = ROWS * COLUMNS, ROWS * COLUMNS + 1
+    triangles = np.concatenate(
+        [
+            np.stack([a, b, following[1]], -1).reshape(-1, 3),
+            np.stack([a, following[1], following[0]], -1).reshape(-1, 3),
+            np.stack([np.full(COLUMNS, top), ring[0], np.roll(ring[0], -1)], -1),
+            np.stack([np.full(COLUMNS, bottom), np.roll(ring[-1], -1), ring[-1]], -1),
+        ]
+    )
+    mean = unit * AXES * [stretch, 1, 1]
+    shape = np.stack([unit * [8, 0, 0], unit * [0, 10, 0]])
+    expression = (unit * [0, 0, 5])[None]
+    # The photograph's points, 150 mm tall, on the front of the ellipsoid.
+    flat = (photo68 - photo68.mean(0)) * [1, -1] * 150 / np.ptp(photo68[:, 1])
+    front = np.where(unit[:, 2] > 0, 0, 1e6)
+    nearest = np.linalg.norm(mean[:, None, :2] - flat, axis=2) + front[:, None]
+    return MorphableModel(
+        name=name,
+        mean=mean.astype(np.float32),
+        shape_modes=shape.astype(np.float32),
+        expression_modes=expression.astype(np.float32),
+        coefficient_std=np.array([1, 1, 1], np.float32),
+        triangles=triangles.astype(np.int64),
+        landmarks=nearest.argmin(0).astype(np.int64),
+    )
+
+
+def save_network(path: Path, model: MorphableModel, model_path: Path, weights: float = 0.0) -> Path:
+    """A checkpoint of an untrained small network whose answers scatter by `weights` about a centred face.
+
+    With 0 the answer is the same for every photo: the model's mean, frontal, 0.45 pixels a millimetre.
+    """
+    torch.manual_seed(0)
+    config = TrainingConfig(network=NetworkConfig(regressor="small"))
+    settings = config.to_dict()
+    settings["data"]["model"] = str(model_path)
+    outputs = 12 + len(model.coefficient_std)
+    network = build_regressor("small", outputs).eval()
+    torch.nn.init.normal_(network.output.weight, std=weights)
+    torch.nn.init.zeros_(network.output.bias)
+    middle = torch.zeros(outputs)
+    middle[[0, 5, 10]] = 0.45
+    middle[[3, 7]] = 60.0
+    spread = torch.full((outputs,), 0.1)
+    spread[[3, 7]] = 5.0
+    save_checkpoint(
+        path,
+        {
+            "config": settings,
+            "model_name": model.name,
+            "model_identity": model.identity,
+            "model_counts": list(model.counts),
+            "whitening": {"mean": middle, "std": spread},
+            "regressor": network.state_dict(),
+            "step": 0,
+            "epoch": 0,
+        },
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def ball_path(ball_model, tmp_path_factory) -> Path:
+    """The model in a file."""
+    path = tmp_path_factory.mktemp("model") / "ball.npz"
+    ball_model.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def ball_checkpoint(ball_model, ball_path, tmp_path_factory) -> Path:
+    """A network that always answers with the same centred face."""
+    return save_network(tmp_path_factory.mktemp("checkpoint") / "ball.pt", ball_model, ball_path)
+
+
+@pytest.fixture(scope="session")
+def lively_checkpoint(ball_model, ball_path, tmp_path_factory) -> Path:
+    """A network whose answer depends on what it sees."""
+    return save_network(tmp_path_factory.mktemp("checkpoint") / "lively.pt", ball_model, ball_path, 1.0)
+
+
+@pytest.fixture(scope="session")
+def other_model(photo68, tmp_path_factory) -> Path:
+    """Another face model's file, with the same counts."""
+    path = tmp_path_factory.mktemp("model") / "wide.npz"
+    make_ball(photo68, "wide", 1.2).save(path)
+    return path
