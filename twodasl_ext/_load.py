@@ -92,7 +92,8 @@ def _load_operators(path: Path, native: ModuleType) -> None:
         built = native.build_info()["built_with_torch"]
         raise ImportError(
             f"twodasl_ext: {path} does not load under torch {torch.__version__} "
-            f"(built with the headers of torch {built}, needs torch 2.10 or newer): {error}"
+            f"(built with the headers of torch {built}, needs torch 2.10 or newer): "
+            f"{error.__cause__ or error}"
         ) from error
 
 

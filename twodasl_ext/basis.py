@@ -36,10 +36,10 @@ class MorphableBasis(nn.Module):
             the arithmetic and the mean stay float32: only the displacements are rounded.
 
     A mean or modes that require a gradient are kept as they are (an `nn.Parameter` becomes a parameter of
-    this module) and packed in every call, so that a basis can be fine-tuned; anything else is copied and packed
-    once, here. `state_dict()` holds `mean`, `modes` and `landmarks` in their plain layout, and the distance
-    factor once it was built. `to()` moves the basis or changes its precision; half precision reaches the
-    storage of the modes only.
+    this module) and packed in every call, so that a basis can be fine-tuned; anything else is copied and
+    packed once, here. `state_dict()` holds `mean`, `modes` and `landmarks` in their plain layout, and the
+    distance factor once it was built. `to()` moves the basis or changes its precision; half precision reaches
+    the storage of the modes only.
 
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came.

@@ -50,19 +50,25 @@ def rasterize(
         )
     vertices = vertices.detach()
     triangles = triangles.to(torch.int64)
-    if not torch.compiler.is_compiling() and vertices.device.type != "meta":
-        _check_values(vertices, triangles)
-    return torch.ops.twodasl.rasterize(vertices, triangles, height, width)
+    try:
+        return torch.ops.twodasl.rasterize(vertices, triangles, height, width)
+    except RuntimeError:
+        # The kernel looks at the values at memory speed; only here does it matter which one is wrong.
+        _explain_values(vertices, triangles)
+        raise
 
 
 def _check_size(size: int | tuple[int, int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
+    numbers = (size, size) if isinstance(size, int) else size
+    if not (isinstance(numbers, (tuple, list)) and [type(n) for n in numbers] == [int, int]):
+        raise TypeError(f"size: expected a number or (height, width), got {size!r}")
+    height, width = numbers
     if height < 1 or width < 1:
         raise ValueError(f"size: expected at least 1 x 1 pixels, got {height} x {width}")
     return height, width
 
 
-def _check_values(vertices: Tensor, triangles: Tensor) -> None:
+def _explain_values(vertices: Tensor, triangles: Tensor) -> None:
     if triangles.numel():
         low, high = (int(v) for v in triangles.aminmax())
         if low < 0 or high >= vertices.shape[1]:

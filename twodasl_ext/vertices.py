@@ -74,28 +74,58 @@ def _fake_backward_basis(
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     mean, modes, _, coefficients, pose = inputs
+    needs = ctx.needs_input_grad
+    if not (needs[3] or needs[4]):  # a basis's own gradients do not need the basis
+        mean = modes = None
     ctx.save_for_backward(mean, modes, coefficients, pose)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    mean, modes, coefficients, pose = ctx.saved_tensors
-    need_mean, need_modes, _, need_coefficients, need_pose = ctx.needs_input_grad
-    grad_mean = grad_modes = grad_coefficients = grad_pose = None
+def _gradients(
+    needs: tuple[bool, ...],
+    grad: Tensor,
+    mean: Tensor | None,
+    modes: Tensor | None,
+    coefficients: Tensor,
+    pose: Tensor,
+) -> tuple[Tensor | None, ...]:
+    """Gradients of mean, modes, count, coefficients, pose; None where not needed."""
+    need_mean, need_modes, _, need_coefficients, need_pose = needs
+    results: list[Tensor | None] = [None] * 5
     if need_coefficients or need_pose:
         grad_coefficients, grad_pose = torch.ops.twodasl.vertices_backward(
             grad, mean, modes, coefficients, pose, need_coefficients, need_pose
         )
+        results[3] = grad_coefficients if need_coefficients else None
+        results[4] = grad_pose if need_pose else None
     if need_mean or need_modes:
         grad_mean, grad_modes = torch.ops.twodasl.vertices_backward_basis(
             grad, coefficients, pose, need_mean, need_modes
         )
-    return (
-        grad_mean if need_mean else None,
-        grad_modes if need_modes else None,
-        None,
-        grad_coefficients if need_coefficients else None,
-        grad_pose if need_pose else None,
-    )
+        results[0] = grad_mean if need_mean else None
+        results[1] = grad_modes if need_modes else None
+    return tuple(results)
+
+
+class _FirstDerivativeOnly(torch.autograd.Function):
+    """The gradients under `create_graph=True`: right in themselves, an error when differentiated again."""
+
+    @staticmethod
+    def forward(ctx: Any, needs: tuple[bool, ...], *tensors: Any) -> Any:
+        return _gradients(needs, *tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise RuntimeError(
+            "twodasl_ext.vertices: the second derivative is not implemented; "
+            "use twodasl_ext.reference.vertices where one is needed"
+        )
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    needs = tuple(ctx.needs_input_grad)
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        return _FirstDerivativeOnly.apply(needs, grad, *ctx.saved_tensors)
+    return _gradients(needs, grad, *ctx.saved_tensors)
 
 
 torch.library.register_autograd("twodasl::vertices", _backward, setup_context=_setup_context)

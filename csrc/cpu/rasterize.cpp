@@ -80,6 +80,32 @@ inline bool set_up(const T* a, const T* b, const T* c, Triangle& t) {
 
 }  // namespace
 
+bool indices_inside(const int64_t* indices, int64_t count, int64_t vertices) {
+  int64_t signs = 0;  // the sign bit gathers every index below 0 or above the last
+  for (int64_t i = 0; i < count; ++i) {
+    const uint64_t beyond = static_cast<uint64_t>(vertices - 1) - static_cast<uint64_t>(indices[i]);
+    signs |= indices[i] | static_cast<int64_t>(beyond);
+  }
+  return signs >= 0;
+}
+
+template <class T>
+bool all_finite(const T* values, int64_t count) {
+  constexpr int kLanes = 8;
+  T zeros[kLanes] = {};  // 0 * infinity and 0 * NaN are NaN, and stay
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int j = 0; j < kLanes; ++j) zeros[j] += values[i + j] * T(0);
+  }
+  for (; i < count; ++i) zeros[0] += values[i] * T(0);
+  T total = T(0);
+  for (int j = 0; j < kLanes; ++j) total += zeros[j];
+  return total == T(0);
+}
+
+template bool all_finite<float>(const float*, int64_t);
+template bool all_finite<double>(const double*, int64_t);
+
 template <class T>
 void rasterize_rows(const RasterizeParams<T>& params, int64_t image, int64_t row_begin, int64_t row_end,
                     double* nearest) {
@@ -136,7 +162,7 @@ void rasterize_rows(const RasterizeParams<T>& params, int64_t image, int64_t row
         continue;
       }
       const int64_t* corner = params.triangles + 3 * index[i];
-      Triangle t;
+      Triangle t{};
       set_up(vertices + 3 * corner[0], vertices + 3 * corner[1], vertices + 3 * corner[2], t);
       const double x = static_cast<double>(column), y = static_cast<double>(row);
       const double w1 = t.edge[1].inside * t.edge[1].value(x, y) * t.inverse;

@@ -12,6 +12,11 @@
 
 namespace twodasl::cpu {
 
+// What would make a kernel read outside the vertices or draw nonsense; memory speed, no branches.
+bool indices_inside(const int64_t* indices, int64_t count, int64_t vertices);
+template <class T>
+bool all_finite(const T* values, int64_t count);
+
 // Rows [row_begin, row_end) of image `image`. `nearest` is scratch for (row_end - row_begin) * width doubles.
 // Every pixel depends on its own triangles alone, so the split into rows does not change the result.
 template <class T>

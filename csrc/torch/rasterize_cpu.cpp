@@ -34,12 +34,8 @@ std::tuple<Tensor, Tensor, Tensor> rasterize(const Tensor& vertices_in, const Te
   const Tensor vertices = dense(vertices_in), triangles = dense(triangles_in);
   const int64_t batch = vertices.size(0), count = vertices.size(1), triangles_count = triangles.size(0);
   const int64_t* corner = in<int64_t>(triangles);
-  bool inside = true;
-  for (int64_t i = 0; i < 3 * triangles_count; ++i) {
-    inside &= static_cast<uint64_t>(corner[i]) < static_cast<uint64_t>(count);
-  }
-  STD_TORCH_CHECK(inside, "twodasl: triangles refer to vertices that do not exist");
-
+  STD_TORCH_CHECK(cpu::indices_inside(corner, 3 * triangles_count, count),
+                  "twodasl: triangles refer to vertices that do not exist");
   Tensor index = torch::stable::empty({batch, height, width}, ScalarType::Long, std::nullopt, vertices.device());
   Tensor barycentrics = empty_like_type({batch, height, width, 3}, vertices);
   Tensor depth = empty_like_type({batch, height, width}, vertices);
@@ -48,6 +44,7 @@ std::tuple<Tensor, Tensor, Tensor> rasterize(const Tensor& vertices_in, const Te
       torch::stable::empty({batch, height, width}, ScalarType::Double, std::nullopt, vertices.device());
   const auto run = [&](auto number) {
     using T = decltype(number);
+    STD_TORCH_CHECK(cpu::all_finite(in<T>(vertices), 3 * batch * count), "twodasl: vertices are not finite");
     launch(RasterizeParams<T>{in<T>(vertices), corner, out<int64_t>(index), out<T>(barycentrics), out<T>(depth), batch,
                               count, triangles_count, height, width},
            nearest);

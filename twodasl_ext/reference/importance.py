@@ -26,7 +26,7 @@ def importance_weights(
         flat = parameters.reshape(-1, width)
         points = landmarks_of(mean, modes, landmarks, flat[:, 12:], flat[:, :12].reshape(-1, 3, 4))
         points = points[..., :2] if space == "2d" else points
-        return points.reshape(*parameters.shape[:-1], -1)
+        return points.reshape(*parameters.shape[:-1], points.shape[1] * points.shape[2])
 
     weights = (project(one_replaced) - project(target)[:, None]).norm(dim=2)
     weights[:, 8 if space == "2d" else 11 : 12] = 0

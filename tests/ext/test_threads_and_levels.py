@@ -1,0 +1,103 @@
+"""The same bits for every number of threads; every compiled instruction-set level, each in its own process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import twodasl_ext as te
+
+from .cases import CASES, make
+
+THREADS_CASES = [CASES[i] for i in (6, 9, 10)]
+
+
+@pytest.fixture
+def restore_threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def run_everything(case):
+    inputs = make(case).to(torch.float32)
+    leaves = [t.requires_grad_() for t in (inputs.mean, inputs.modes, inputs.coefficients, inputs.pose)]
+    trained = te.MorphableBasis(inputs.mean, inputs.modes, inputs.landmarks)
+    basis = te.MorphableBasis(inputs.mean.detach(), inputs.modes.detach(), inputs.landmarks)
+    posed = te.vertices(trained, inputs.coefficients, inputs.pose)
+    results = [posed, *torch.autograd.grad(posed, leaves, inputs.grad)]
+    results.append(te.landmarks(basis, inputs.coefficients, inputs.pose))
+    results.append(te.importance_weights(basis, inputs.predicted, inputs.target))
+    screen = posed.detach()[:3] / 20 + 16
+    triangles = torch.arange(case.vertices // 3 * 3).reshape(-1, 3)
+    results.extend(te.rasterize(screen, triangles, (37, 41)))
+    return [r.detach().clone() for r in results]
+
+
+@pytest.mark.parametrize("case", THREADS_CASES, ids=[c.name for c in THREADS_CASES])
+def test_the_number_of_threads_changes_no_bit(case, restore_threads):
+    torch.set_num_threads(1)
+    alone = run_everything(case)
+    for threads in (2, 3, 7):
+        torch.set_num_threads(threads)
+        for _ in range(2):
+            assert all(torch.equal(a, b) for a, b in zip(alone, run_everything(case), strict=True))
+
+
+def runnable_levels():
+    levels = te.build_info()["isa_levels"]
+    return levels[: levels.index(te.cpu_capability()["best"]) + 1]
+
+
+SUITE = ["test_values.py", "test_gradients.py"]
+SELECTION = "test_vertices or importance_weights and 3d and sum or gradcheck"
+
+
+@pytest.mark.parametrize("level", runnable_levels())
+def test_every_level_passes_the_numerical_tests(level):
+    if level == te.cpu_capability()["active"]:
+        pytest.skip(f"{level} is the level that this whole run uses")
+    here = os.path.dirname(__file__)
+    environment = {**os.environ, "TWODASL_ISA": level, "OMP_NUM_THREADS": "1"}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "--import-mode=importlib",
+    ]
+    command += [os.path.join(here, name) for name in SUITE]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("level", runnable_levels())
+def test_the_environment_chooses_the_level(level):
+    program = "import json, twodasl_ext as te; print(json.dumps(te.cpu_capability()))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "TWODASL_ISA": level},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["active"] == level
+
+
+def test_an_unknown_level_is_an_error():
+    done = subprocess.run(
+        [sys.executable, "-c", "import twodasl_ext"],
+        env={**os.environ, "TWODASL_ISA": "mmx"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "TWODASL_ISA is 'mmx'; expected one of" in done.stderr
