@@ -18,7 +18,7 @@ from .shapes import smoothstep
 Array = NDArray[np.float64]
 
 # How far from the eyeball's surface (mm) the skin still moves with the eye, and where it no longer does.
-LID_REACH, ORBIT_REACH = 3.0, 15.0
+LID_REACH, ORBIT_REACH = 3.0, 18.0
 
 
 class Anatomy:

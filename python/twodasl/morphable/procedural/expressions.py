@@ -30,7 +30,7 @@ def lower_side(a: Anatomy) -> Array:
     """
     corner = a.mark(54)
     height = contact_line(a.across) - a.y
-    between = np.sqrt(np.clip(1 - np.minimum(a.across / corner[0], 1) ** 2.5, 0, 1))
+    between = 1 - np.minimum(a.across / corner[0], 1) ** 3
     behind = a.ramp(a.z, corner[2] - 55, corner[2] - 25)
     far = a.ramp(np.abs(height), 0, 24)
     share = 0.5 + 0.5 * np.sign(height) * np.maximum(between * behind, far)

@@ -39,6 +39,7 @@ class Lids:
     upper_margin: Array
     lower_margin: Array
     slice_radius: Array
+    from_margin: Array
 
 
 def measured(a: Anatomy) -> Lids:
@@ -67,6 +68,7 @@ def measured(a: Anatomy) -> Lids:
         lower_weight=below * near * (1 - smoothstep(1.0, LOWER_REACH, fall)),
         upper_margin=upper,
         lower_margin=lower,
+        from_margin=np.where(socket, 0.0, np.maximum(np.where(above, lift, fall), 0.0)),
         slice_radius=np.sqrt(np.maximum((a.eye_radius + CORNEA + CLEARANCE) ** 2 - arm[:, 0] ** 2, 0)),
     )
 
@@ -77,7 +79,9 @@ def shut(a: Anatomy) -> Array:
     gap = np.maximum(lids.upper_margin - lids.lower_margin, 0)
     travel = -lids.upper_weight * (UPPER_SHARE * gap + OVERLAP * np.minimum(gap / 0.1, 1))
     travel = travel + lids.lower_weight * (1 - UPPER_SHARE) * gap
-    floor = np.minimum(lids.slice_radius, lids.radius)
+    # The socket behind the lids may dip into the eyeball on its way: the lid hides it.
+    hidden = a.regions["eye_socket_left"] + a.regions["eye_socket_right"] > 0.5
+    floor = np.where(hidden, 0.0, np.minimum(lids.slice_radius, lids.radius))
     # From a point at `radius` the tangent to the circle `floor` touches it `reach` further on.
     reach = np.arccos(np.clip(floor / np.maximum(lids.radius, 1e-9), -1, 1))
     beyond = np.clip(np.abs(travel) - reach, 0, 1.2)
@@ -86,7 +90,7 @@ def shut(a: Anatomy) -> Array:
     field = np.zeros_like(a.points)
     field[:, 1] = radius * np.sin(end) - lids.radius * np.sin(lids.angle)
     field[:, 2] = radius * np.cos(end) - lids.radius * np.cos(lids.angle)
-    return np.where((travel != 0)[:, None], field, 0)
+    return _eased(a, lids, np.where((travel != 0)[:, None], field, 0))
 
 
 def opened(a: Anatomy, upper: float, lower: float) -> Array:
@@ -101,4 +105,12 @@ def opened(a: Anatomy, upper: float, lower: float) -> Array:
     field = np.zeros_like(a.points)
     field[:, 1] = turn * lids.radius * np.cos(lids.angle)
     field[:, 2] = -turn * lids.radius * np.sin(lids.angle)
-    return field
+    return _eased(a, lids, field)
+
+
+def _eased(a: Anatomy, lids: Lids, field: Array) -> Array:
+    """The field with soft borders: exact at the margins, smoothed over the surface away from them."""
+    soft = smoothstep(1.0, 5.0, lids.from_margin)[:, None]
+    still = a.regions["eyeball_left"] + a.regions["eyeball_right"] > 0.5
+    eased = (1 - soft) * field + soft * a.smooth(field, 10)
+    return np.where(still[:, None], 0.0, eased)

@@ -50,7 +50,7 @@ def cranium(a: Anatomy) -> dict[str, Array]:
 
 def ears(a: Anatomy) -> dict[str, Array]:
     """Size and protrusion of the ears; both act on the ears alone, from where they are attached."""
-    weight = a.smooth(a.regions["ears"][:, None], 6)
+    weight = a.smooth(a.regions["ears"][:, None], 14)
     root = a.points[a.regions["ear_left"] > 0.5]
     root = np.array([root[:, 0].min(), root[:, 1].mean(), root[:, 2].max()])
     arm = a.away(root)
