@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class HalfMesh:
         Seen from outside, each next ring lies to the left of the direction of travel along the ring.
         """
         p = self.vertices()
-        for inner, outer in zip(rings[:-1], rings[1:], strict=True):
+        for inner, outer in pairwise(rings):
             a, b = inner, outer
             if closed:
                 a1, b1 = np.roll(a, -1), np.roll(b, -1)

@@ -9,7 +9,7 @@ from scipy.interpolate import CubicSpline
 from twodasl.morphable.procedural.builder import HalfMesh
 from twodasl.morphable.procedural.chart import directions_of
 from twodasl.morphable.procedural.field import skin_points
-from twodasl.morphable.procedural.shapes import bell, stroke
+from twodasl.morphable.procedural.shapes import bell, smoothstep, stroke
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -73,34 +73,26 @@ def add_ear(mesh: HalfMesh, loop: IntArray) -> None:
     outline = _outline()
     weld = mesh.vertices()[loop]
     front = np.exp(-((outline[:, 0] + 8.4) ** 2) / 10)
-    rim_back = _place(_CONCHA + 0.955 * (outline - _CONCHA), -2.4 + 2.4 * front)
+    # In front the ear has no edge of its own: it rises out of the cheek, so its plane comes down to the skin.
+    sink = front * ((weld - _ORIGIN) @ _OUT + 0.4)
+
+    def ring(s: float, extra: Array) -> IntArray:
+        ab = _CONCHA + s * (outline - _CONCHA)
+        settle = sink * smoothstep(0.70, 0.97, np.full(COUNT, s))
+        return mesh.add_points(_place(ab, extra + settle), "ears")
+
+    rim_height = -2.4 * (1 - front)
+    rim = _place(_CONCHA + 0.955 * (outline - _CONCHA), rim_height + sink)
+    bend = _place(_CONCHA + 0.80 * (outline - _CONCHA), -4.5 * (1 - front) + sink)
+    bend = bend + front[:, None] * (0.5 * (weld + rim) - bend)
     rings = [loop]
     for share in (0.25, 0.5, 0.78):
-        bend = _place(_CONCHA + 0.80 * (outline - _CONCHA), -4.5 + 4.5 * front)
-        point = (1 - share) ** 2 * weld + 2 * share * (1 - share) * bend + share**2 * rim_back
+        point = (1 - share) ** 2 * weld + 2 * share * (1 - share) * bend + share**2 * rim
         rings.append(mesh.add_points(point, "ears"))
-    rings.append(mesh.add_points(rim_back, "ears"))
-    rings.append(mesh.add_points(_place(_CONCHA + 0.99 * (outline - _CONCHA), -0.6 + 0.8 * front), "ears"))
-    for s in (
-        0.985,
-        0.955,
-        0.92,
-        0.88,
-        0.84,
-        0.80,
-        0.76,
-        0.71,
-        0.66,
-        0.60,
-        0.54,
-        0.47,
-        0.39,
-        0.30,
-        0.20,
-        0.10,
-    ):
-        ab = _CONCHA + s * (outline - _CONCHA)
-        rings.append(mesh.add_points(_place(ab, _relief(ab)), "ears"))
+    rings.append(mesh.add_points(rim, "ears"))
+    rings.append(ring(0.99, -0.6 * (1 - front)))
+    for s in (0.985, 0.955, 0.92, 0.88, 0.84, 0.80, 0.76, 0.71, 0.66, 0.60, 0.54, 0.47, 0.39, 0.30, 0.20, 0.10):
+        rings.append(ring(s, _relief(_CONCHA + s * (outline - _CONCHA)) * (1 - front * (s > 0.97) * 0.7)))
     mesh.add_rings(rings, closed=True)
     tip = mesh.add_points(_place(_CONCHA[None], _relief(_CONCHA[None])), "ears")
     mesh.add_fan(rings[-1], int(tip[0]))

@@ -154,8 +154,8 @@ def _conforming(directions: Array, loops: list[IntArray], fixed: int) -> tuple[A
     raise RuntimeError("the head's feature loops could not be triangulated")
 
 
-def _relaxed(points: Array, triangles: IntArray, fixed: int) -> Array:
-    """Free points moved toward their neighbours' weighted mean on the surface, and put back on the skin."""
+def _relaxed(points: Array, triangles: IntArray, moving: IntArray) -> Array:
+    """The ``moving`` points moved toward their neighbours' weighted mean on the surface, and put back on the skin."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     edges = np.concatenate([edges, edges[:, ::-1]])
     vector = points[edges[:, 1]] - points[edges[:, 0]]
@@ -164,7 +164,7 @@ def _relaxed(points: Array, triangles: IntArray, fixed: int) -> Array:
     step = [np.bincount(edges[:, 0], weight * vector[:, k], minlength=len(points)) / total for k in range(3)]
     moved = points + 0.5 * np.column_stack(step)
     moved[:, 0] = np.maximum(moved[:, 0], 0.15)
-    return skin_points(directions_of(moved[fixed:]))
+    return skin_points(directions_of(moved[moving]))
 
 
 def build_skin() -> Skin:
@@ -220,8 +220,12 @@ def build_skin() -> Skin:
     # The chart (u right, v forward) looks at the head from the crown, so it shows the outside mirrored once.
     triangles = np.where((turn < 0)[:, None], triangles, triangles[:, ::-1])
     triangles = flip_edges(points, triangles)
-    for _ in range(2):
-        points[len(fixed) :] = _relaxed(points, triangles, len(fixed))
+    free = np.arange(len(points)) >= len(fixed)
+    for sweep in range(4):
+        # The steep nose needs more rounds than the rest.
+        steep = (points[:, 0] < 24) & (np.abs(points[:, 1] + 40) < 15) & (points[:, 2] > 75)
+        moving = np.flatnonzero(free & (steep | (sweep < 1)))
+        points[moving] = _relaxed(points, triangles, moving)
         triangles = flip_edges(points, triangles)
     points = press_nostrils(points)
     return Skin(

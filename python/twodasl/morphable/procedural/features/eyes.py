@@ -14,7 +14,7 @@ EYE_CENTER = np.array([31.6, 0.0, 68.3])
 EYE_RADIUS = 12.0
 LID_THICKNESS = 1.5
 
-_UPPER = np.array([(16.4, -2.0), (18.0, -0.3), (21.0, 2.3), (25.5, 4.5), (30.0, 5.3), (34.5, 5.0), (39.0, 3.4),
+_UPPER = np.array([(16.4, -2.0), (18.0, -0.3), (21.0, 2.3), (25.5, 4.2), (30.0, 5.0), (34.5, 4.7), (39.0, 3.2),
                    (42.5, 1.5), (44.6, 0.2)])  # fmt: skip
 _LOWER = np.array([(16.4, -2.0), (18.6, -3.0), (22.5, -4.1), (28.0, -5.1), (33.0, -5.4), (37.5, -4.6), (41.5, -2.4),
                    (44.6, 0.2)])  # fmt: skip
@@ -50,8 +50,8 @@ def eye_field(p: Array, head: Array) -> Array:
     # Upper crease, deepest over the middle of the lid, and the fold of skin hanging over it.
     joined = joined - stroke(q, [(17.5, 3.0, 0.9, -0.3), (22, 7.0, 0.9, -1.1), (28, 9.6, 0.9, -1.3),
                                  (34, 9.8, 0.9, -1.3), (40, 7.8, 0.9, -1.1), (45.5, 3.8, 0.9, -0.4)])  # fmt: skip
-    joined = joined - stroke(q, [(20, 9.0, 2.2, 0.4), (27, 12.6, 2.4, 1.1), (34, 13.0, 2.4, 1.3),
-                                 (41, 11.0, 2.4, 1.4), (47, 6.5, 2.2, 0.8)])  # fmt: skip
+    joined = joined - stroke(q, [(20, 8.5, 2.4, 0.3), (27, 12.0, 2.6, 1.1), (34, 12.4, 2.6, 1.5),
+                                 (41, 10.4, 2.6, 1.7), (47, 6.0, 2.4, 0.9)])  # fmt: skip
     # Lower lid: roll under the margin, then the shallow groove to the cheek.
     joined = joined - stroke(q, [(19, -6.5, 1.6, 0.0), (24, -8.0, 1.7, 0.35), (33, -9.0, 1.7, 0.4),
                                  (41, -6.5, 1.6, 0.1)])  # fmt: skip

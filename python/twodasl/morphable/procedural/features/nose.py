@@ -21,9 +21,9 @@ _DORSUM = [
     (0, 15, 85.2, 4.6), (0, 5, 84.8, 4.8), (0, -6, 90.9, 4.9), (0, -17, 98.8, 4.9), (0, -27, 105.8, 5.0),
     (0, -34, 109.6, 5.6),
 ]  # fmt: skip
-_BODY = [(0, 4, 76, 10.5), (0, -15, 80.5, 14), (0, -27, 87.5, 15.5), (0, -34, 93, 13.5)]
+_BODY = [(0, 4, 77, 9.0), (0, -15, 82, 12), (0, -27, 88.5, 13.9), (0, -34, 94.0, 12.3)]
 
-NOSTRIL_CENTER = np.array([6.6, -44.6, 102.5])
+NOSTRIL_CENTER = np.array([6.5, -44.6, 103.6])
 """Middle of the left nostril's opening (mm)."""
 
 
@@ -36,19 +36,19 @@ def nose_field(p: Array, head: Array) -> Array:
     q, base = p[near], head[near]
     q = np.column_stack([np.abs(q[:, 0]), q[:, 1:]])
     nose = smooth_min(round_chain(q, _DORSUM, 2.0), round_chain(q, _BODY, 4.0), 12.0)
-    tip = ellipsoid(q, (2.3, -36.6, 110.2), (6.2, 6.4, 8.0))
+    tip = ellipsoid(q, (1.7, -36.6, 110.2), (6.6, 6.4, 8.0))
     nose = smooth_min(nose, tip, 6.0)
     floor = ellipsoid(q, (3.0, -39.5, 101.0), (9.5, 5.6, 11.0))
     nose = smooth_min(nose, floor, 4.0)
     columella = round_chain(q, [(0, -43.0, 97.0, 4.0), (0, -42.4, 106, 3.2), (0, -40.5, 111, 4.0)], 2.0)
     nose = smooth_min(nose, columella, 3.0)
-    wing = ellipsoid(q, (11.3, -39.0, 97.5), (5.3, 6.6, 11.5), frame(-4, -17, 12))
-    nose = smooth_min(nose, wing, 4.5)
-    blend = 4.0 + 8.0 * smoothstep(-36, -20, q[:, 1])
+    wing = ellipsoid(q, (11.3, -39.2, 97.5), (5.3, 6.3, 11.5), frame(-4, -17, 12))
+    nose = smooth_min(nose, wing, 6.0)
+    blend = 4.0 + 14.0 * smoothstep(-36, -18, q[:, 1])
     joined = smooth_min(base, nose, blend)
     # Alar groove above and behind the wing.
-    joined = joined - stroke(q, [(8.5, -32.5, 1.9, -0.3), (12.6, -31.0, 1.9, -0.7), (16.8, -34, 1.8, -0.8),
-                                 (18.4, -40, 1.8, -0.5)])  # fmt: skip
+    joined = joined - stroke(q, [(8.5, -32.5, 1.9, -0.3), (12.6, -31.0, 2.1, -0.35), (17.2, -34, 2.2, -0.35),
+                                 (18.8, -40, 1.9, -0.5)])  # fmt: skip
     out[near] = joined
     return out
 
@@ -61,11 +61,11 @@ def nostril_depth(p: Array) -> Array:
     side = np.array([1.0, 0.0, -0.22])
     side = side / np.linalg.norm(side)
     u, v = q @ along, q @ side
-    rho = np.sqrt((u / 5.4) ** 2 + (v / 3.1) ** 2)
+    rho = np.sqrt((u / 5.0) ** 2 + (v / 3.0) ** 2)
     under = (
-        smoothstep(-37.0, -40.5, p[:, 1]) * smoothstep(114, 110, p[:, 2]) * bell(np.minimum(q[:, 1], 0), 6.0)
+        smoothstep(-37.0, -40.5, p[:, 1]) * smoothstep(114, 110, p[:, 2]) * bell(np.minimum(q[:, 1] + 1.5, 0), 2.0)
     )
-    return np.asarray(smoothstep(1.08, 0.55, rho) * under, dtype=np.float64)
+    return np.asarray(smoothstep(1.12, 0.45, rho) * under, dtype=np.float64)
 
 
 def press_nostrils(p: Array) -> Array:

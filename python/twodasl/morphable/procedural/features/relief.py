@@ -21,7 +21,7 @@ def relief_offset(p: Array) -> Array:
     total = stroke(q, [(20, -39, 2.4, -0.7), (25, -47, 3.0, -0.9), (30, -56, 3.4, -0.6), (33, -64, 4, -0.2)])
     total += stroke(q, [(24, -32, 6, 0.6), (31, -42, 6, 0.8), (37, -52, 7, 0.6)])
     # Cheekbone, the hollow under it, chin pads.
-    total += stroke(q, [(38, -17, 7, 0.9), (49, -15, 7, 1.6), (57, -12, 7, 1.2)])
+    total += stroke(q, [(38, -17, 7, 0.9), (49, -16, 7, 1.5), (56, -15, 7, 0.6)])
     total += stroke(q, [(46, -46, 8, -0.8), (50, -58, 8, -0.8)])
     total += stroke(q, [(0, -97, 6, 0.8), (8, -98, 6, 0.6)])
     # Larynx, and the hollow over it.
