@@ -25,7 +25,6 @@ PHOTOGRAPHS = (
     "gravel.png",
     "coins.png",
     "moon.png",
-    "page.png",
     "text.png",
     "hubble_deep_field.jpg",
     "motorcycle_left.png",
@@ -132,9 +131,9 @@ def _colour(rng: np.random.Generator) -> NDArray[np.float64]:
     kind = rng.random()
     if kind < 0.3:
         return np.full(3, rng.uniform(0, 1)) + rng.normal(0, 0.02, 3)
-    if kind < 0.75:
+    if kind < 0.9:
         grey = rng.uniform(0.05, 0.95)
-        return np.clip(grey + rng.normal(0, 0.13, 3), 0, 1)
+        return np.clip(grey + rng.normal(0, 0.11, 3), 0, 1)
     return rng.uniform(0, 1, 3)
 
 

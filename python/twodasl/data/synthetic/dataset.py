@@ -68,7 +68,7 @@ class SyntheticFaces(Dataset[Sample]):
             raise InputError(f"seed: expected a whole number of at least 0, got {seed}")
         self.model, self.length, self.seed = model, int(length), int(seed)
         self.options = options or SyntheticOptions()
-        bank = NoiseBank()
+        bank = self.noise = NoiseBank()
         self.sampler = ParameterSampler(model, self.options)
         self.scene = Scene(model, self.options, bank)
         self.backgrounds = Backgrounds(bank, self.options.photo_backgrounds)
@@ -159,18 +159,36 @@ class SyntheticFaces(Dataset[Sample]):
         self, rng: np.random.Generator, look: Look, triangle: NDArray[np.int64], weights: Floats
     ) -> Floats:
         """Head over background, (SIZE, SIZE, 3) BGR display values."""
-        flat = triangle.ravel()
-        drawn = np.flatnonzero(flat >= 0)
-        corners = self.scene.triangles.numpy()[flat[drawn]]
-        colours = np.einsum("nck,nc->nk", look.colours[corners], weights.reshape(-1, 3)[drawn])
-        layer = np.zeros((*triangle.shape, 4), np.float32)
-        layer.reshape(-1, 4)[drawn, :3] = colours[:, ::-1]
-        layer.reshape(-1, 4)[drawn, 3] = 1
-        layer = cv2.resize(layer, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        # Gathers the three corners' colours and adds them up by their barycentrics, in one pass. Where there is
+        # no triangle the index is -1, any corner, and the weights are zero: so is the coverage.
+        corners = self.scene.corners[triangle.ravel()]
+        blended = torch.nn.functional.embedding_bag(
+            torch.from_numpy(corners),
+            torch.from_numpy(look.colours),
+            per_sample_weights=torch.from_numpy(weights).view(-1, 3),
+            mode="sum",
+        )
+        fine = blended.numpy().reshape(*triangle.shape, 4)
+        layer = cv2.resize(fine, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
         coverage = layer[..., 3:]
-        light = np.sqrt(np.clip(layer[..., :3] / np.maximum(coverage, 1e-6), 0, 1.6))
+        light = layer[..., :3] / np.maximum(coverage, 1e-6)
+        # A film's shoulder: highlights bend over instead of clipping. Then the display's curve.
+        light = np.sqrt(np.maximum(light * (1.35 + 0.22 * light) / (1 + light), 0))
+        self._comb_hair(rng, light, triangle)
         image = self.backgrounds.sample(rng)
         return image + coverage * (light - image)
+
+    def _comb_hair(self, rng: np.random.Generator, light: Floats, triangle: NDArray[np.int64]) -> None:
+        """Strands finer than the mesh, where hair or cloth is on top."""
+        factor = int(self.options.supersampling)
+        first, last = self.scene.shell_range
+        top = triangle[factor // 2 :: factor, factor // 2 :: factor]
+        shell = (top >= first) & (top < last)
+        if not shell.any():
+            return
+        strands = self.noise.patch(rng, SIZE, SIZE, "streaks" if rng.random() < 0.8 else "clouds", turn=0.5)
+        pattern = np.exp(np.float32(rng.uniform(0.2, 1.8)) * (strands - np.float32(0.5)))
+        light *= np.where(shell, pattern, np.float32(1))[..., None]
 
 
 def _joined(coefficients: Floats, pose: Pose) -> Floats:

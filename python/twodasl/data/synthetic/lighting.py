@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .planar import dot
+
 Floats = NDArray[np.float32]
 
 
@@ -32,22 +34,22 @@ class Light:
     lamps: tuple[Lamp, ...]
 
     def ambient_at(self, normals: Floats) -> Floats:
-        """(M, 3) irradiance for unit normals (M, 3)."""
-        x, y, z = normals.T
-        basis = np.empty((len(normals), 10), np.float32)
-        basis[:, 0] = 1.0
-        basis[:, 1:4] = normals
-        for column, (a, b) in enumerate(((x, y), (y, z), (x, z), (x, x), (y, y), (z, z)), start=4):
-            np.multiply(a, b, out=basis[:, column])
-        light = basis @ self.ambient
-        return np.maximum(light, 0.02, out=light)
+        """(3, n) irradiance for unit normals (3, n)."""
+        x, y, z = normals
+        basis = np.empty((10, normals.shape[1]), np.float32)
+        basis[0] = 1.0
+        basis[1:4] = normals
+        for row, (a, b) in enumerate(((x, y), (y, z), (x, z), (x, x), (y, y), (z, z)), start=4):
+            np.multiply(a, b, out=basis[row])
+        light = np.einsum("kn,kc->cn", basis, self.ambient)
+        return np.maximum(light, np.float32(0.02), out=light)
 
 
 def sample_light(rng: np.random.Generator) -> Light:
     """A random illumination; overall brightness is set later, by the exposure."""
     tint = colour_temperature(rng.uniform(-1, 1)) * rng.uniform(0.95, 1.05, 3)
     ambient = np.zeros((10, 3), np.float32)
-    ambient[0] = rng.uniform(0.35, 1.0) * tint
+    ambient[0] = rng.uniform(0.2, 0.85) * tint
     # More from above than from below, as under a sky or a ceiling; coloured walls at the sides.
     ambient[1:4] = rng.normal(0, 0.18, (3, 1)) + rng.normal(0, 0.04, (3, 3))
     ambient[2] += 0.15
@@ -101,29 +103,33 @@ def shade(
     openness: Floats | None = None,
     shadows: list[Floats] | None = None,
     gloss: float | Floats = 0.0,
-    shininess: float = 16.0,
+    shininess: int = 4,
 ) -> Floats:
-    """Linear colours (M, 3) of surface points.
+    """Linear colours (3, n) of surface points.
 
-    albedo (M, 3) linear RGB, normals (M, 3) unit in camera axes; openness (M,) dims the ambient light, shadows
-    holds one (M,) array a lamp. Highlights are Blinn-Phong's with strength `gloss` (a number or (M,)).
+    albedo (3, n) linear RGB, normals (3, n) unit in camera axes; openness (n,) dims the ambient light, shadows
+    holds one (n,) array a lamp. Highlights are Blinn-Phong's with strength `gloss` (a number or (n,)) and exponent
+    2 ** shininess.
     """
     irradiance = light.ambient_at(normals)
     if openness is not None:
-        irradiance *= openness[:, None]
-    highlight = np.zeros((len(normals), 3), np.float32)
+        irradiance *= openness
+    highlight = np.zeros_like(normals)
     for index, lamp in enumerate(light.lamps):
-        incidence = normals @ lamp.direction
-        diffuse = np.maximum((incidence + lamp.wrap) / (1 + lamp.wrap), 0)
+        diffuse = np.maximum(
+            (dot(lamp.direction, normals) + np.float32(lamp.wrap)) / np.float32(1 + lamp.wrap), 0
+        )
         if shadows is not None:
             diffuse *= shadows[index]
-        irradiance += diffuse[:, None] * lamp.colour
+        irradiance += lamp.colour[:, None] * diffuse
         half = lamp.direction + np.array([0, 0, 1], np.float32)
-        half /= max(float(np.linalg.norm(half)), 1e-3)
-        lobe = np.maximum(normals @ half, 0) ** shininess
-        lobe *= np.sqrt(diffuse)  # in shadow, no highlight
-        highlight += lobe[:, None] * lamp.colour
+        half /= max(float(np.sqrt(np.square(half).sum())), 1e-3)
+        lobe = np.maximum(dot(half, normals), 0)
+        for _ in range(shininess):  # far cheaper than a power
+            np.square(lobe, out=lobe)
+        lobe *= np.minimum(diffuse, 1)  # in shadow, no highlight
+        highlight += lamp.colour[:, None] * lobe
     irradiance *= albedo
-    highlight *= gloss[:, None] if isinstance(gloss, np.ndarray) else gloss
+    highlight *= gloss
     irradiance += highlight
     return irradiance

@@ -28,11 +28,13 @@ class NoiseBank:
         self.cells = np.stack([*folded, _worley(rng, 40), _worley(rng, 150)]).astype(np.float32)
         """Creases, marble and cells."""
 
-    def patch(self, rng: np.random.Generator, height: int, width: int, family: str = "any") -> Floats:
-        """A random, rotated and scaled piece of a texture, (height, width) float32 in about [0, 1]."""
+    def patch(
+        self, rng: np.random.Generator, height: int, width: int, family: str = "any", turn: float = np.pi
+    ) -> Floats:
+        """A random, scaled piece of a texture turned by up to `turn` radians, (height, width) float32 in [0, 1]."""
         tile = self._tile(rng, family)
         zoom = float(np.exp(rng.uniform(-1.2, 0.7)))
-        angle = rng.uniform(0, 2 * np.pi)
+        angle = rng.uniform(-turn, turn)
         cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
         x, y = rng.uniform(0, TILE, 2)
         transform = np.array([[cosine, -sine, x], [sine, cosine, y]])

@@ -77,7 +77,7 @@ def glasses(
                     * _spot(rng, points[:, :2].mean(axis=0), width),
                     np.full(3, 0.95),
                 )
-    colour = np.full(3, rng.uniform(0.02, 0.3)) if rng.random() < 0.7 else rng.uniform(0, 0.9, 3)
+    colour = np.full(3, rng.uniform(0.02, 0.3)) if rng.random() < 0.85 else rng.uniform(0, 0.9, 3)
     thickness = rng.uniform(0.9, 4.5) * scale
     frame = np.zeros((SIZE, SIZE), np.float32)
     near = 2.0 * scale

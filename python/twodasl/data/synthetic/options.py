@@ -39,7 +39,7 @@ class SyntheticOptions:
     torso: float = 0.9
     glasses: float = 0.16
     occluders: float = 0.22
-    photo_backgrounds: float = 0.25
+    photo_backgrounds: float = 0.35
     """Share of backgrounds cut from scikit-image's bundled photographs (none shows a person)."""
     grayscale: float = 0.14
     black_borders: float = 0.14

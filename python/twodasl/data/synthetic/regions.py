@@ -104,10 +104,10 @@ def hairline_height(azimuth: NDArray[np.floating], points: NDArray[np.floating])
     brow = float(points[17:27, 1].mean())
     third = brow - float(points[33, 1])
     front = brow + 0.95 * third
-    eye, nose, mouth = float(points[36:48, 1].mean()), float(points[33, 1]), float(points[48:60, 1].mean())
-    knots = np.array([0.0, 0.45, 0.75, 1.0, 1.25, 1.5, 1.75, 2.1, np.pi])
+    eye, nose = float(points[36:48, 1].mean()), float(points[33, 1])
+    knots = np.array([0.0, 0.45, 0.75, 1.0, 1.25, 1.5, 1.75, 2.2, np.pi])
     heights = [front, front, brow + 0.7 * third, brow + 0.25 * third, eye - 0.1 * third, eye + 0.1 * third]
-    heights += [eye - 0.2 * third, nose, mouth]
+    heights += [eye, nose + 0.3 * third, nose - 0.1 * third]
     return np.interp(np.abs(azimuth), knots, heights)
 
 

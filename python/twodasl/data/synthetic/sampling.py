@@ -67,7 +67,9 @@ class ParameterSampler:
         """Coefficients (K,) float32 and a pose."""
         coefficients = self._coefficients(rng)
         # From the rounded values, so that the crop fits the parameters that are handed out.
-        landmarks = self.landmark_mean + np.tensordot(coefficients.astype(np.float64), self.landmark_modes, 1)
+        landmarks = self.landmark_mean + np.einsum(
+            "k,knc->nc", coefficients.astype(np.float64), self.landmark_modes
+        )
         return coefficients, self._pose(rng, landmarks)
 
     def _coefficients(self, rng: np.random.Generator) -> Floats:
@@ -98,7 +100,7 @@ class ParameterSampler:
     def _pose(self, rng: np.random.Generator, landmarks: NDArray[np.float64]) -> Pose:
         pitch, yaw, roll = self._angles(rng)
         rotation = rotation_matrix(pitch, yaw, roll)
-        projected = landmarks @ rotation.T
+        projected = np.einsum("nk,ck->nc", landmarks, rotation)
         low, high = projected[:, :2].min(axis=0), projected[:, :2].max(axis=0)
         # The crop of a detector's landmarks: each edge of their bounding box is off by a little; a few by much.
         side = float((high - low).max())

@@ -14,8 +14,9 @@ from ...morphable import MorphableModel
 from .lighting import Light, sample_light, shade
 from .noise import NoiseBank
 from .options import SyntheticOptions
+from .planar import cross, mean_under, mixed, normalised, planar, turned
 from .sampling import Pose
-from .shell import AZIMUTHS, ELEVATIONS, ShellMaker, cross, grid_normals, normalised
+from .shell import AZIMUTHS, ELEVATIONS, ShellMaker, grid_normals
 from .skin import Complexions, sample_hair_colour
 from .torso import COLUMNS, ROWS, TorsoMaker
 from .transfer import light_transfer, tangent_operators
@@ -33,7 +34,7 @@ class Look:
     vertices: Floats
     """(M, 3) crop space of the parameters: y up, pixels."""
     colours: Floats
-    """(M, 3) linear RGB, exposed."""
+    """(M, 4): linear BGR, exposed, and 1."""
     skin: Floats
     """(3,) BGR display colour of the lit face, for hands."""
 
@@ -65,6 +66,10 @@ class Scene:
             _mouth_triangles() + mouth,
         ]
         self.triangles = torch.from_numpy(np.concatenate(triangles))
+        start = len(model.triangles)
+        self.shell_range = start, start + len(self.shells.triangles)
+        self.vertex_count = mouth + 17
+        self.corners = self.triangles.numpy().astype(np.int32)
 
     def geometry(self, coefficients: Floats, poses: Floats) -> Floats:
         """(B, K), (B, 3, 4) to (B, 3N, 3): vertices, then both tangent fields (still shifted by t)."""
@@ -74,12 +79,14 @@ class Scene:
     def dress(self, rng: np.random.Generator, posed: Floats, pose: Pose) -> Look:
         """Everything about one sample's appearance in space. posed: (3N, 3) of `geometry`."""
         options = self.options
-        head, first, second = posed.reshape(3, self.count, 3)
+        head = posed[: self.count]
         shift = pose.matrix[:, 3]
-        normals = normalised(cross(first - shift, second - shift))
+        first, second = (
+            planar(posed[start : start + self.count] - shift) for start in (self.count, 2 * self.count)
+        )
+        normals = normalised(cross(first, second))
         rotation = pose.rotation.astype(np.float32)
         light = sample_light(rng)
-        shadows = [self.transfer.shadow(rotation.T @ lamp.direction, lamp.sharpness) for lamp in light.lamps]
         hair_colour = sample_hair_colour(rng)
         worn = rng.random()
         bald = worn > options.hair + options.headwear and rng.random() < 0.7
@@ -87,44 +94,51 @@ class Scene:
         regions = self.complexions.regions
         oil = rng.uniform(0.0, 0.16) * rng.random()
         gloss = (oil * (0.4 + 0.6 * regions.front) + 0.5 * regions.eyes).astype(np.float32)
+        shininess = int(rng.integers(2, 6))
+        # Only what faces the viewer can be seen; the margin is for normals averaged over a sharp edge.
+        near = np.flatnonzero(normals[2] > -0.3)
+        lamps = [(np.einsum("kc,k->c", rotation, lamp.direction), lamp.sharpness) for lamp in light.lamps]
+        face, seen = regions.front[near] * np.maximum(normals[2, near], 0), albedo.take(near, axis=1)
         shaded = shade(
-            albedo,
-            normals,
+            seen,
+            normals.take(near, axis=1),
             light,
-            self.transfer.openness,
-            shadows,
-            gloss,
-            float(np.exp(rng.uniform(1.8, 3.6))),
+            self.transfer.openness[near],
+            [self.transfer.shadow(*lamp)[near] for lamp in lamps],
+            gloss[near],
+            shininess,
         )
-        # Accessories live in the head's own axes: undo the pose of the landmarks.
-        linear = pose.matrix[:, :3].astype(np.float64)
-        own = (head[self.landmarks].astype(np.float64) - shift) @ np.linalg.inv(linear).T
-        face = regions.front * np.maximum(normals[:, 2], 0)
+        # Accessories live in the head's own axes: undo the pose of the landmarks (a scaled rotation).
+        own = np.einsum(
+            "nk,kc->nc", head[self.landmarks].astype(np.float64) - shift, pose.rotation / pose.scale
+        )
         if worn < options.headwear:
             shell = self.shells.headwear(rng, own)
         elif worn < options.headwear + options.hair:
             shell = self.shells.hair(rng, hair_colour, own)
         else:
             shell = self.shells.hidden()
-        tone = (face @ albedo) / max(float(face.sum()), 1e-6)
         torso = self.torsos.hidden()
         if rng.random() < options.torso:
             angles = (pose.pitch, pose.yaw, pose.roll)
-            torso = self.torsos.torso(rng, own, angles, pose.rotation, tone)
-        parts = [shaded]
+            torso = self.torsos.torso(rng, own, angles, pose.rotation, mean_under(face, seen))
+        gain = self._exposure(rng, shaded, seen, face)
+        colours = np.zeros((self.vertex_count, 4), np.float32)
+        colours[:, 3] = 1
+        colours[near, :3] = (shaded[::-1] * gain).T
+        start = self.count
         for piece, rows, columns in ((shell, ELEVATIONS, AZIMUTHS), (torso, ROWS, COLUMNS)):
-            facing = grid_normals(piece.vertices, rows, columns) @ rotation.T
+            facing = turned(rotation, grid_normals(piece.vertices, rows, columns))
             # The inside of a hood or of hair is seen too: light it from the viewer's side.
-            facing *= np.where(facing[:, 2:] < 0, np.float32(-1), np.float32(1))
-            parts.append(shade(piece.albedo, facing, light, None, None, piece.gloss, 12.0))
-        parts.append(self._mouth_colours(rng, light))
-        gain = self._exposure(rng, shaded, albedo, face)
-        colours = np.concatenate(parts)
-        colours *= gain
+            facing *= np.where(facing[2] < 0, np.float32(-1), np.float32(1))
+            lit = shade(planar(piece.albedo), facing, light, None, None, piece.gloss, 4)
+            colours[start : start + rows * columns, :3] = (lit[::-1] * gain).T
+            start += rows * columns
+        colours[start:, :3] = (self._mouth_colours(rng, light)[::-1] * gain).T
         attached = np.concatenate([shell.vertices, torso.vertices, _mouth_vertices(own)]).astype(np.float32)
-        vertices = np.concatenate([head, attached @ pose.matrix[:, :3].T + shift])
-        lit = (face @ shaded) / max(float(face.sum()), 1e-6) * gain
-        return Look(vertices, colours, np.sqrt(np.clip(lit, 0, 1))[::-1].astype(np.float32))
+        placed = np.einsum("nk,ck->nc", attached, pose.matrix[:, :3]) + shift
+        skin = np.sqrt(np.clip(mean_under(face, shaded) * gain, 0, 1))[::-1]
+        return Look(np.concatenate([head, placed]), colours, skin.astype(np.float32))
 
     def _mouth_colours(self, rng: np.random.Generator, light: Light) -> Floats:
         """Teeth above, dark red below; less light inside."""
@@ -135,18 +149,17 @@ class Scene:
             inside[1:4] = inside[9:12] = np.array([0.62, 0.58, 0.5], np.float32) * np.float32(
                 rng.uniform(0.5, 1.1)
             )
-        normals = np.tile(np.array([0, 0, 1], np.float32), (17, 1))
-        return shade(inside, normals, light) * np.float32(0.6)
+        normals = np.repeat(np.array([[0], [0], [1]], np.float32), 17, axis=1)
+        return shade(planar(inside), normals, light) * np.float32(0.6)
 
     @staticmethod
     def _exposure(rng: np.random.Generator, shaded: Floats, albedo: Floats, face: Floats) -> np.float32:
         """The camera's gain: it meters the light on the face, and allows a little for dark and light skin."""
-        total = max(float(face.sum()), 1e-6)
-        reflected = float(face @ (shaded @ _LUMINANCE)) / total
-        reflectance = float(face @ (albedo @ _LUMINANCE)) / total
+        reflected = float(mean_under(face, mixed(_LUMINANCE, shaded)))
+        reflectance = float(mean_under(face, mixed(_LUMINANCE, albedo)))
         irradiance = reflected / max(reflectance, 1e-4)
         allowance = (0.3 / max(reflectance, 0.01)) ** 0.25
-        return np.float32(np.exp(rng.normal(-0.05, 0.4)) * allowance / max(irradiance, 1e-4))
+        return np.float32(np.exp(rng.normal(-0.25, 0.38)) * allowance / max(irradiance, 1e-4))
 
 
 def _mouth_triangles() -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...morphable import MorphableModel
 from .noise import NoiseBank
+from .planar import cross, normalised, planar
 from .regions import hairline_height, head_centre
 
 Floats = NDArray[np.float32]
@@ -51,6 +52,10 @@ class ShellMaker:
             [np.sin(azimuth) * flat, np.sin(elevation), np.cos(azimuth) * flat], axis=2
         )
         self.radius = self._radius(model.mean.astype(np.float64))
+        # Safely under the skin everywhere, beside the nose too.
+        wrapped = np.concatenate([self.radius[:, -6:], self.radius, self.radius[:, :6]], axis=1)
+        self.below = cv2.erode(wrapped, np.ones((7, 7)))[:, 6:-6] - 9 * self.unit
+        self.neck = 30 * self.unit
         self.triangles = grid_triangles(ELEVATIONS, AZIMUTHS, wrap=True)
         self.hairline = self._elevation_of(hairline_height(self.azimuth, self.points))
 
@@ -148,7 +153,7 @@ class ShellMaker:
         flare: float,
     ) -> Floats:
         """Vertices of a shell that shows above `lower` (elevation by azimuth)."""
-        shown = np.clip((self.elevation[:, None] - lower) / np.radians(7) + 0.5, 0, 1)
+        shown = np.clip((self.elevation[:, None] - lower) / np.radians(13) + 0.5, 0, 1)
         shown = shown * shown * (3 - 2 * shown)
         radius = self.radius + np.maximum(thickness, 1.5 * self.unit)
         if length > 0:
@@ -158,7 +163,10 @@ class ShellMaker:
             slope = self.elevation[below, None]
             hanging = flare * widest / np.cos(slope)
             radius[below] = np.minimum(hanging, length / np.sin(-slope))
-        radius = 0.62 * self.radius * (1 - shown) + radius * shown
+        # Just under the skin, and within the neck below the chin, where nothing is to show.
+        depth = 60 * self.unit * np.clip(lower - self.elevation[:, None], 0, 0.5)
+        hidden = np.where(self.elevation[:, None] < np.radians(-25), self.neck, self.below - depth)
+        radius = hidden * (1 - shown) + radius * shown
         # Follow this head's width, height and depth, as its landmarks tell them.
         now = np.ptp(landmarks, axis=0) / np.ptp(self.points, axis=0)
         centre = head_centre(landmarks)
@@ -212,28 +220,12 @@ def grid_triangles(rows: int, columns: int, wrap: bool) -> NDArray[np.int64]:
 
 
 def grid_normals(vertices: Floats, rows: int, columns: int) -> Floats:
-    """(rows * columns, 3) unit normals of a closed grid, pointing away from its inside."""
-    grid = vertices.reshape(rows, columns, 3)
+    """(3, rows * columns) unit normals of a closed grid (rows * columns, 3), pointing away from its inside."""
+    grid = planar(vertices).reshape(3, rows, columns)
     along = np.empty_like(grid)
-    along[1:-1] = grid[2:] - grid[:-2]
-    along[0], along[-1] = grid[1] - grid[0], grid[-1] - grid[-2]
+    along[:, 1:-1] = grid[:, 2:] - grid[:, :-2]
+    along[:, 0], along[:, -1] = grid[:, 1] - grid[:, 0], grid[:, -1] - grid[:, -2]
     across = np.empty_like(grid)
-    across[:, 1:-1] = grid[:, 2:] - grid[:, :-2]
-    across[:, 0], across[:, -1] = grid[:, 1] - grid[:, -1], grid[:, 0] - grid[:, -2]
-    normals = cross(along.reshape(-1, 3), across.reshape(-1, 3))
-    return normalised(normals)
-
-
-def cross(a: Floats, b: Floats) -> Floats:
-    """Row-wise cross product; several times faster than np.cross on small rows."""
-    result = np.empty_like(a)
-    result[:, 0] = a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1]
-    result[:, 1] = a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2]
-    result[:, 2] = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
-    return result
-
-
-def normalised(rows: Floats) -> Floats:
-    """Rows at unit length; zero rows stay zero."""
-    length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    return rows / np.maximum(length, 1e-12)[:, None]
+    across[:, :, 1:-1] = grid[:, :, 2:] - grid[:, :, :-2]
+    across[:, :, 0], across[:, :, -1] = grid[:, :, 1] - grid[:, :, -1], grid[:, :, 0] - grid[:, :, -2]
+    return normalised(cross(along.reshape(3, -1), across.reshape(3, -1)))

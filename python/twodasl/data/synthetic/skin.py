@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+import twodasl_ext
+
 from ...morphable import MorphableModel
+from .planar import mixed, planar
 from .regions import Regions, find_regions
 from .sampling import truncated_normal
 
@@ -51,67 +57,83 @@ class Complexions:
 
     def __init__(self, model: MorphableModel) -> None:
         self.regions: Regions = find_regions(model)
-        self.mean = None if model.albedo_mean is None else model.albedo_mean
-        self.modes = model.albedo_modes
         self.std = model.albedo_std
+        self.basis: twodasl_ext.MorphableBasis | None = None
+        if model.albedo_mean is not None:
+            # Colours are as linear as shapes: the same operator adds up their modes.
+            modes = np.zeros((1, *model.mean.shape), np.float32)
+            if model.albedo_modes is not None:
+                modes = model.albedo_modes
+            self.basis = twodasl_ext.MorphableBasis(
+                torch.from_numpy(model.albedo_mean), torch.from_numpy(modes)
+            )
         points = model.mean[model.landmarks].astype(np.float64)
-        self._blotches = _smooth_fields(model.mean, points)
-        self._painted = None if self.mean is not None else _eye_and_mouth_paint(model, self.regions, points)
+        self._blotches, self._blotch_sizes = _smooth_fields(model.mean, points)
+        self._where = {
+            name: Patch.of(getattr(self.regions, name))
+            for name in ("lips", "brows", "sockets", "beard", "cheeks", "scalp", "tip")
+        }
+        self._lids = Patch.of(self.regions.sockets * (1 - self.regions.eyes))
+        self._painted = None if self.basis is not None else _eye_and_mouth_paint(model, self.regions, points)
 
     def sample(self, rng: np.random.Generator, hair: Floats, bald: bool) -> Floats:
-        """Linear RGB albedo (N, 3) float32 for a person with this hair colour (3,) linear."""
+        """Linear RGB albedo (3, N) float32 for a person with this hair colour (3,) linear."""
         regions = self.regions
-        skin = self._modelled(rng) if self.mean is not None else self._plain(rng)
+        skin = self._modelled(rng) if self.basis is not None else self._plain(rng)
         tint = np.array([1.0, 1.0, 1.0]) + rng.normal(0, 0.02, 3)
-        skin *= (tint * rng.uniform(0.88, 1.12)).astype(np.float32)
-        # Blotches: low-frequency light and dark, and a separate one for redness.
-        weights = rng.normal(0, 1, len(self._blotches)).astype(np.float32)
-        blotches = (weights * rng.uniform(0.004, 0.02)) @ self._blotches
-        skin *= (1 + blotches)[:, None]
-        red = rng.uniform(-0.02, 0.09) * regions.cheeks + rng.uniform(0, 0.09) * regions.tip
-        skin *= 1 + red[:, None] * np.array([0.4, -0.8, -0.7], np.float32)
-        skin *= 1 - (rng.uniform(0, 0.2) * regions.sockets)[:, None] * np.array([0.8, 1.0, 0.9], np.float32)
+        skin *= (tint * rng.uniform(0.88, 1.12)).astype(np.float32)[:, None]
+        # Blotches: large soft ones and fine ones.
+        weights = (rng.normal(0, 1, len(self._blotches)) * self._blotch_sizes * rng.uniform(0.3, 1.5)).astype(
+            np.float32
+        )
+        blotches = mixed(weights, self._blotches)
+        skin *= 1 + blotches
+        where = self._where
+        for name, redness in (("cheeks", rng.uniform(-0.02, 0.1)), ("tip", rng.uniform(0, 0.1))):
+            where[name].scale(skin, 1 + redness * np.array([0.4, -0.8, -0.7]))
+        where["sockets"].scale(skin, 1 - rng.uniform(0, 0.25) * np.array([0.8, 1.0, 0.9]))
+        natural = np.sqrt(hair)
         if rng.random() < 0.3:  # lipstick, or pale lips
-            colour = np.array([0.62, 0.18, 0.2]) * rng.uniform(0.6, 1.3, 3)
-            _blend(skin, colour, regions.lips * rng.uniform(0.1, 0.75))
-        if rng.random() < 0.15:  # eye shadow, mascara
-            _blend(
-                skin, rng.uniform(0.02, 0.35, 3), regions.sockets * (1 - regions.eyes) * rng.uniform(0.2, 0.7)
+            where["lips"].blend(
+                skin, np.array([0.62, 0.18, 0.2]) * rng.uniform(0.6, 1.3, 3), rng.uniform(0.1, 0.75)
             )
-        _blend(skin, np.sqrt(hair) * 0.8, regions.brows * rng.uniform(0.1, 0.85))
-        if rng.random() < 0.32:  # stubble to full beard
-            patches = np.clip(1 + 2.5 * blotches / max(float(np.abs(blotches).max()), 1e-6), 0.3, 1.3)
-            _blend(skin, np.sqrt(hair) * 0.9 + 0.02, regions.beard * patches * rng.uniform(0.1, 0.9))
+        if rng.random() < 0.15:  # eye shadow, mascara
+            lids = self._lids
+            lids.blend(skin, rng.uniform(0.02, 0.35, 3), rng.uniform(0.2, 0.7))
+        where["brows"].blend(skin, natural * 0.8, rng.uniform(0.1, 0.85))
+        if rng.random() < 0.32:  # stubble to full beard, thin in places
+            beard = where["beard"]
+            thin = np.clip(1 + rng.uniform(0, 6) * blotches[beard.indices], 0.4, 1.2)
+            beard.blend(skin, natural * 0.9 + 0.02, rng.uniform(0.05, 0.9) * thin)
         if not bald:
-            _blend(skin, np.sqrt(hair), regions.scalp * rng.uniform(0.75, 1.0))
+            where["scalp"].blend(skin, natural, rng.uniform(0.75, 1.0))
         np.clip(skin, 0.01, 1.0, out=skin)
         # From display values to light: a square instead of sRGB's curve, here and back at the camera.
         return np.square(skin, out=skin)
 
     def _modelled(self, rng: np.random.Generator) -> Floats:
-        assert self.mean is not None
-        if self.modes is None or self.std is None:
-            return self.mean.copy()
-        coefficients = (1.15 * truncated_normal(rng, len(self.std), 2.5) * self.std).astype(np.float32)
-        skin = np.tensordot(coefficients, self.modes, 1)
-        skin += self.mean
-        return skin
+        assert self.basis is not None
+        coefficients = np.zeros(1, np.float32)
+        if self.std is not None:
+            coefficients = (1.15 * truncated_normal(rng, len(self.std), 2.5) * self.std).astype(np.float32)
+        identity = torch.eye(3, 4)[None]
+        return planar(
+            twodasl_ext.vertices(self.basis, torch.from_numpy(coefficients)[None], identity)[0].numpy()
+        )
 
     def _plain(self, rng: np.random.Generator) -> Floats:
         """A tone from the ramp; lips redder and darker; eyes and mouth painted."""
         assert self._painted is not None
         place = rng.uniform(0, len(_TONES) - 1)
         tone = np.stack([np.interp(place, np.arange(len(_TONES)), channel) for channel in _TONES.T])
-        skin = np.tile(tone.astype(np.float32), (len(self.regions.lips), 1))
+        skin = np.repeat(tone.astype(np.float32)[:, None], len(self.regions.lips), axis=1)
         lips = tone * rng.uniform([0.72, 0.5, 0.5], [0.95, 0.72, 0.75])
-        _blend(skin, lips, 0.8 * self.regions.lips)
+        self._where["lips"].blend(skin, lips, 0.8)
         iris = _IRIS[rng.choice(len(_IRIS), p=[0.45, 0.25, 0.15, 0.15])] * rng.uniform(0.7, 1.3)
-        for colour, weight in ((None, self._painted["iris"]), (np.full(3, 0.03), self._painted["pupil"])):
-            white = np.array([0.9, 0.87, 0.85])
-            if colour is None:
-                _blend(skin, white, self._painted["eye"])
-            _blend(skin, iris if colour is None else colour, weight)
-        _blend(skin, np.array([0.35, 0.12, 0.11]), self._painted["mouth"])
+        self._painted["eye"].blend(skin, np.array([0.9, 0.87, 0.85]))
+        self._painted["iris"].blend(skin, iris)
+        self._painted["pupil"].blend(skin, np.full(3, 0.03))
+        self._painted["mouth"].blend(skin, np.array([0.35, 0.12, 0.11]))
         return skin
 
 
@@ -124,26 +146,55 @@ def sample_hair_colour(rng: np.random.Generator) -> Floats:
     return np.square(np.clip(colour, 0.02, 1)).astype(np.float32)
 
 
-def _blend(skin: Floats, colour: NDArray[np.floating], weight: NDArray[np.floating]) -> None:
-    """Moves colours toward `colour` by `weight` (N,), in place; touches only where there is weight."""
-    where = np.flatnonzero(weight > 0.004)
-    part = weight[where, None].astype(np.float32)
-    skin[where] += part * (colour.astype(np.float32) - skin[where])
+@dataclass(frozen=True)
+class Patch:
+    """A soft part of the head: the vertices in it and how much they belong to it."""
+
+    indices: NDArray[np.int64]
+    weights: Floats
+
+    @classmethod
+    def of(cls, mask: NDArray[np.floating]) -> Patch:
+        """Of a mask (N,); what belongs to it by less than half a percent is left out."""
+        indices = np.flatnonzero(mask > 0.005)
+        return cls(indices, mask[indices].astype(np.float32))
+
+    def blend(
+        self, skin: Floats, colour: NDArray[np.floating], strength: float | NDArray[np.floating] = 1.0
+    ) -> None:
+        """Moves colours toward `colour` (3,), in place; strength is a number or one a vertex."""
+        weight = self.weights * np.asarray(strength, np.float32)
+        for channel, target in zip(skin, colour.astype(np.float32), strict=True):
+            part = channel[self.indices]
+            channel[self.indices] = part + weight * (target - part)
+
+    def scale(self, skin: Floats, factor: NDArray[np.floating]) -> None:
+        """Multiplies colours by `factor` (3,), in place."""
+        for channel, change in zip(skin, factor.astype(np.float32) - 1, strict=True):
+            channel[self.indices] *= 1 + self.weights * change
 
 
-def _smooth_fields(mean: Floats, points: NDArray[np.float64], count: int = 24) -> Floats:
-    """(count, N) random smooth functions on the head: plane waves from head size down to a few millimetres."""
+def _smooth_fields(mean: Floats, points: NDArray[np.float64], count: int = 14) -> tuple[Floats, Floats]:
+    """(count, N) random smooth functions on the head, unit variance, and the usual strength (count,) of each.
+
+    Each is a sum of plane waves in random directions about one wavelength, from half a head to freckles.
+    """
     rng = np.random.default_rng(7)
-    wavelength = np.exp(np.linspace(np.log(90.0), np.log(6.0), count))
-    direction = rng.normal(0, 1, (count, 3))
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    phase = ((mean - points[30]) @ (direction / wavelength[:, None]).T + rng.random(count)) * 2 * np.pi
-    return np.ascontiguousarray(np.sin(phase).T.astype(np.float32))
+    fields = np.empty((count, len(mean)), np.float32)
+    wavelengths = np.exp(np.linspace(np.log(80.0), np.log(7.0), count))
+    for row, wavelength in enumerate(wavelengths):
+        waves = rng.normal(0, 1, (16, 3))
+        waves /= (
+            np.linalg.norm(waves, axis=1, keepdims=True) * wavelength * np.exp(rng.normal(0, 0.2, (16, 1)))
+        )
+        phase = (np.einsum("nk,wk->nw", mean - points[30], waves) + rng.random(16)) * 2 * np.pi
+        fields[row] = np.sin(phase).sum(axis=1) / np.sqrt(8)
+    return fields, (0.009 * (wavelengths / 80) ** 0.25).astype(np.float32)
 
 
 def _eye_and_mouth_paint(
     model: MorphableModel, regions: Regions, points: NDArray[np.float64]
-) -> dict[str, Floats]:
+) -> dict[str, Patch]:
     """Weights for eyeballs, irises, pupils and the inside of the mouth on a model without colours."""
     count = len(model.mean)
     paint = {key: np.zeros(count, np.float32) for key in ("eye", "iris", "pupil", "mouth")}
@@ -162,4 +213,4 @@ def _eye_and_mouth_paint(
         paint["pupil"] = np.maximum(paint["pupil"], np.clip(2.5 - away, 0, 1))
     for key in ("iris", "pupil"):
         paint[key] *= paint["eye"]
-    return paint
+    return {key: Patch.of(mask) for key, mask in paint.items()}

@@ -42,6 +42,7 @@ class TorsoMaker:
         self.bank = bank
         self.points = model.mean[model.landmarks].astype(np.float64)
         self.unit = float(np.linalg.norm(self.points[36] - self.points[45])) / 90.0
+        self.own_neck = bool((model.mean[:, 1] < self.points[8, 1] - 30 * self.unit).any())
         self.azimuth = np.linspace(-np.pi, np.pi, COLUMNS + 1)[:-1]
         place = np.linspace(0, len(_SECTIONS) - 1, ROWS)
         self.sections = np.stack(
@@ -62,8 +63,10 @@ class TorsoMaker:
         height = np.where(height < -20 * self.unit, height * rng.uniform(0.85, 1.35), height)
         build = rng.uniform(0.85, 1.2)
         neck = 1 + (build - 1) * np.clip((-height / self.unit) / 80, 0, 1)
-        rng_neck = rng.uniform(0.88, 1.12)
-        width, depth = width * neck * rng_neck, depth * neck * rng_neck
+        thickness = rng.uniform(0.88, 1.12)
+        if self.own_neck:  # stay inside the model's
+            thickness *= np.where(height > -60 * self.unit, 0.72, 1.0)
+        width, depth = width * neck * thickness, depth * neck * thickness
         centre = head_centre(landmarks)
         chin = float(landmarks[8, 1])
         sine, cosine = np.sin(self.azimuth), np.cos(self.azimuth)
@@ -78,9 +81,9 @@ class TorsoMaker:
             roll * rng.uniform(0.0, 1.0),
         )
         # Camera <- torso is `own`; the head's rotation is applied to everything later, so undo it here.
-        relative = rotation.T @ own
+        relative = np.einsum("kc,kj->cj", rotation, own)
         pivot = np.array([centre[0], chin + 10 * self.unit, centre[2] - 15 * self.unit])
-        vertices = (grid - pivot) @ relative.T + pivot
+        vertices = np.einsum("rak,ck->rac", grid - pivot, relative) + pivot
         return Shell(vertices.reshape(-1, 3).astype(np.float32), self._clothes(rng, grid, chin, skin), 0.02)
 
     def hidden(self) -> Shell:

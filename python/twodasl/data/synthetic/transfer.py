@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import twodasl_ext
 
 from ...morphable import MorphableModel
+from .planar import mixed
 
 Floats = NDArray[np.float32]
 
@@ -33,10 +34,10 @@ class LightTransfer:
 
     def shadow(self, direction: NDArray[np.floating], sharpness: float) -> Floats:
         """(N,) light arriving from around a direction (model axes); a small sharpness is a large lamp."""
-        closeness = self.directions @ direction.astype(np.float32)
+        closeness = np.einsum("dk,k->d", self.directions, direction.astype(np.float32))
         nearest = np.argpartition(closeness, -6)[-6:]
         weights = np.exp(sharpness * (closeness[nearest] - closeness[nearest].max()))
-        return (weights / weights.sum()) @ self.visibility[nearest]
+        return mixed(weights / weights.sum(), self.visibility[nearest])
 
 
 def light_transfer(model: MorphableModel) -> LightTransfer:
@@ -46,7 +47,9 @@ def light_transfer(model: MorphableModel) -> LightTransfer:
     radius = float(np.linalg.norm(mean, axis=1).max())
     scale = (_RESOLUTION / 2 - 1) / radius
     frames = np.stack([_frame(direction) for direction in directions])
-    seen = mean @ frames.transpose(0, 2, 1) * scale + np.float32([_RESOLUTION / 2, _RESOLUTION / 2, 0.0])
+    seen = np.einsum("nk,dck->dnc", mean, frames) * scale + np.float32(
+        [_RESOLUTION / 2, _RESOLUTION / 2, 0.0]
+    )
     seen = seen.astype(np.float32)
     triangles = torch.from_numpy(model.triangles)
     visibility = np.empty((DIRECTIONS, len(mean)), np.float32)
@@ -63,7 +66,7 @@ def light_transfer(model: MorphableModel) -> LightTransfer:
     for _ in range(3):
         visibility = np.ascontiguousarray((average @ visibility.T).T)
     normals = mean_normals(model)
-    cosine = np.maximum(directions @ normals.T, 0.0)
+    cosine = np.maximum(np.einsum("dk,nk->dn", directions, normals), 0.0)
     openness = (cosine * visibility).sum(axis=0) / np.maximum(cosine.sum(axis=0), 1e-6)
     return LightTransfer(directions, visibility.astype(np.float32), openness.astype(np.float32))
 
