@@ -53,8 +53,8 @@ def test_build_info():
 
 
 def run_copy(folder, site=None):
-    """Imports the copy of the sources in `folder` as from a checkout, with `site` as an installed distribution
-    or with none. Gives back what was printed and the last line of the error."""
+    """Imports the copy of the sources in `folder` as from a checkout, with `site` as what is installed, or
+    with nothing. Gives back what was printed and the last line of the error."""
     program = f"import sys; sys.path[:0] = {[str(folder), *([str(site)] if site else [])]!r}\n"
     if site is None:
         program += (

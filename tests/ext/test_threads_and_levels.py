@@ -1,4 +1,4 @@
-"""The same bits for every number of threads; every compiled instruction-set level, each in its own process."""
+"""The same bits for every number of threads; every compiled instruction-set level in its own process."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_the_message_names_argument_expectation_and_what_came(face):
         te.vertices(basis, inputs.coefficients, [1.0])
     with pytest.raises(ValueError, match=r"^pose: expected device cpu like the basis, got meta$"):
         te.vertices(basis, inputs.coefficients, inputs.pose.to("meta"))
-    with pytest.raises(TypeError, match="^coefficients: expected a dense tensor"):
+    with pytest.raises(TypeError, match=r"^coefficients: expected a dense tensor"):
         te.vertices(basis, inputs.coefficients.to_sparse(), inputs.pose)
 
 
@@ -101,9 +101,9 @@ def test_basis():
 def test_landmarks(face):
     basis, inputs = face
     bare = te.MorphableBasis(inputs.mean, inputs.modes)
-    with pytest.raises(ValueError, match="^basis: has no landmarks"):
+    with pytest.raises(ValueError, match=r"^basis: has no landmarks"):
         te.landmarks(bare, inputs.coefficients, inputs.pose)
-    with pytest.raises(ValueError, match="^basis: has no landmarks"):
+    with pytest.raises(ValueError, match=r"^basis: has no landmarks"):
         te.importance_weights(bare, inputs.predicted, inputs.target)
     with pytest.raises(ValueError, match=r"^indices: expected vertex indices in \[0, 203\), got 203$"):
         te.landmarks(basis, inputs.coefficients, inputs.pose, torch.tensor([0, 203]))

@@ -1,0 +1,82 @@
+"""The best eager PyTorch that we know for each operator: what a careful user would write without us."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def vertices(flat_mean: Tensor, flat_modes: Tensor, coefficients: Tensor, pose: Tensor) -> Tensor:
+    """mean (3 N,), modes (K, 3 N) by component: one GEMM and a batched 3x3 product, contiguous reads.
+
+    Gives (B, N, 3) as a transposed view, which costs nothing; the layout (N, 3) was slower everywhere.
+    """
+    batch = coefficients.shape[0]
+    shape = torch.addmm(flat_mean, coefficients, flat_modes).view(batch, 3, -1)
+    return torch.baddbmm(pose[:, :, 3:], pose[:, :, :3], shape).transpose(1, 2)
+
+
+def importance_weights(mean: Tensor, modes: Tensor, predicted: Tensor, target: Tensor) -> Tensor:
+    """Landmark rows mean (L, 3), modes (K, L, 3): the derivative's norms; 3D, sum to 1."""
+    batch, count = target.shape[0], mean.shape[0]
+    turn = target[:, :12].view(batch, 3, 4)[:, :, :3]
+    shape = torch.addmm(mean.reshape(1, -1), target[:, 12:], modes.reshape(len(modes), -1)).view(
+        batch, count, 3
+    )
+    columns = shape.norm(dim=1)
+    moved = modes.reshape(1, -1, 3) @ turn.transpose(1, 2)
+    mode_norms = moved.view(batch, len(modes), count * 3).norm(dim=2)
+    shift = columns.new_full((batch, 1), count**0.5)
+    norms = torch.cat((columns, shift, columns, shift, columns, 0 * shift, mode_norms), dim=1)
+    weights = (predicted - target).abs() * norms
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def rasterize(vertices: Tensor, triangles: Tensor, size: int) -> Tensor:
+    """Index of the nearest triangle, (B, H, W): all triangles' boxes of pixels in one list, two scatters."""
+    return torch.stack([_image(v.double()[triangles], size) for v in vertices])
+
+
+def _edge(a: Tensor, b: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+    ordered = (a[:, 1] < b[:, 1]) | ((a[:, 1] == b[:, 1]) & (a[:, 0] <= b[:, 0]))
+    low, high = torch.where(ordered[:, None], a, b), torch.where(ordered[:, None], b, a)
+    d = high - low
+    value = d[:, 0] * (p[:, 1] - low[:, 1]) - d[:, 1] * (p[:, 0] - low[:, 0])
+    return value, torch.where(ordered, 1.0, -1.0).double()
+
+
+def _image(corners: Tensor, size: int) -> Tensor:
+    first = corners[..., :2].amin(dim=1).ceil().clamp(min=0).long()
+    last = corners[..., :2].amax(dim=1).floor().clamp(max=size - 1).long()
+    spans = (last - first + 1).clamp(min=0)
+    boxes = spans.prod(dim=1)
+    triangle = torch.repeat_interleave(torch.arange(len(corners)), boxes)
+    place = torch.arange(len(triangle)) - (boxes.cumsum(0) - boxes)[triangle]
+    width = spans[triangle, 0]
+    x, y = (
+        first[triangle, 0] + place % width,
+        first[triangle, 1] + torch.div(place, width, rounding_mode="floor"),
+    )
+    point = torch.stack((x, y), dim=1).double()
+    flat = corners[triangle]
+    a, b, c = flat[:, 0, :2], flat[:, 1, :2], flat[:, 2, :2]
+    area, sign = _edge(a, b, c)
+    area = area * sign
+    orientation = area.sign()
+    inside = area != 0
+    sides = []
+    for start, end in ((b, c), (c, a), (a, b)):
+        value, sign = _edge(start, end, point)
+        inner = sign * orientation
+        side = inner * value
+        inside &= (side > 0) | ((side == 0) & (inner > 0))
+        sides.append(side)
+    z = flat[..., 2]
+    depth = z[:, 0] + (sides[1] * (z[:, 1] - z[:, 0]) + sides[2] * (z[:, 2] - z[:, 0])) / area.abs()
+    pixel, depth, triangle = (y * size + x)[inside], depth[inside], triangle[inside]
+    nearest = torch.full((size * size,), -torch.inf, dtype=torch.float64).scatter_reduce(
+        0, pixel, depth, "amax"
+    )
+    won = depth == nearest[pixel]
+    index = torch.full((size * size,), len(corners)).scatter_reduce(0, pixel[won], triangle[won], "amin")
+    return torch.where(index == len(corners), -1, index).view(size, size)
