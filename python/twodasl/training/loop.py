@@ -177,7 +177,7 @@ def _clip(regressor: nn.Module, limit: float) -> Tensor:
 
 
 def _check_finite(values: dict[str, Tensor], step: int, folder: Path | None) -> None:
-    numbers = {name: float(value) for name, value in values.items()}
+    numbers = {name: value.item() for name, value in values.items()}
     if all(math.isfinite(number) for number in numbers.values()):
         return
     listed = ", ".join(f"{name} {number:.3g}" for name, number in numbers.items())

@@ -143,9 +143,7 @@ def check_resumable(path: Path, saved: dict[str, Any], config: TrainingConfig, m
 def restore(run: Run, saved: dict[str, Any], path: Path) -> None:
     """Put a checkpoint's state back. Raises InputError when it does not fit the run."""
     if saved["lengths"] != run.lengths:
-        raise InputError(
-            f"{path}: the run began with {saved['lengths']} faces and photos, got {run.lengths}; give the same"
-        )
+        raise InputError(f"{path}: the run began with {saved['lengths']} faces and photos, got {run.lengths}")
     networks = run.networks
     try:
         networks.regressor.load_state_dict(saved["regressor"])

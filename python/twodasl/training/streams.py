@@ -23,8 +23,8 @@ class Faces(Protocol):
     """A map-style dataset of faces: what `twodasl.data.synthetic.SyntheticFaces` gives for an index.
 
     A sample has image (120, 120, 3) uint8 BGR, landmarks (68, 2 or 3) crop pixels and visible (68,) bool (or
-    AFLW's 21 points, or the 18), and may have parameters (12+K,) float32 and yaw (radians). A dataset may also
-    have `batch(indices)`, for speed, and `parameters(index)`.
+    AFLW's 21 points, or the 18), and may have parameters (12+K,) float32 and yaw (radians). A dataset may
+    also have `batch(indices)`, for speed, and `parameters(index)`.
     """
 
     def __len__(self) -> int: ...
@@ -156,6 +156,8 @@ def _loader(dataset: Dataset, keys: range, workers: int) -> DataLoader:
         batch_size=None,
         sampler=keys,
         num_workers=workers,
+        # Spawned, not forked: OpenCV's and torch's threads do not survive a fork, and calls then hang.
+        multiprocessing_context="spawn" if workers else None,
         worker_init_fn=_one_thread,
         # Its own generator: a loader draws a seed when it starts, which must not move torch's global state.
         generator=torch.Generator().manual_seed(0),

@@ -1,0 +1,240 @@
+"""Checkpoints: whole or refused, never executed, and only for the face model they were made for."""
+
+import os
+import pickle
+import zipfile
+
+import pytest
+import torch
+from twodasl.errors import InputError
+from twodasl.morphable import MorphableModel, Whitening
+from twodasl.networks import ResNet50, build_regressor
+from twodasl.training import TrainingConfig, check_model, load_checkpoint, load_regressor, save_checkpoint
+from twodasl.training.checkpoint import load_start_weights
+
+
+def contents(model, **changes):
+    outputs = 12 + len(model.coefficient_std)
+    torch.manual_seed(1)
+    return {
+        "config": TrainingConfig().to_dict(),
+        "model_name": model.name,
+        "model_identity": model.identity,
+        "model_counts": list(model.counts),
+        "whitening": Whitening(torch.randn(outputs), torch.rand(outputs) + 0.5).state_dict(),
+        "regressor": build_regressor("small", outputs).state_dict(),
+        "step": 12,
+        **changes,
+    }
+
+
+@pytest.fixture
+def saved(ball_model, tmp_path):
+    path = tmp_path / "run.pt"
+    save_checkpoint(path, contents(ball_model))
+    return path
+
+
+def test_round_trip(ball_model, saved):
+    expected = contents(ball_model)
+    loaded = load_checkpoint(saved)
+    assert loaded["format"] == "twodasl-checkpoint"
+    assert loaded["config"] == expected["config"]
+    regressor, whitening, info = load_regressor(saved)
+    assert not regressor.training
+    for name, value in expected["regressor"].items():
+        assert torch.equal(regressor.state_dict()[name], value)
+    assert torch.equal(whitening.mean, expected["whitening"]["mean"])
+    assert info["model_identity"] == ball_model.identity
+    assert info["model_counts"] == list(ball_model.counts)
+    assert info["step"] == 12
+    check_model(saved, info, ball_model)
+
+
+def test_weights_only_can_read_it(saved):
+    assert torch.load(saved, weights_only=True)["step"] == 12
+
+
+def test_another_face_model_is_refused_by_both_names(ball_model, other_model, saved):
+    other = MorphableModel.load(other_model)
+    with pytest.raises(InputError) as error:
+        check_model(saved, load_checkpoint(saved), other)
+    for part in (
+        str(saved),
+        f"'ball' (1002/2/1 vertices/shapes/expressions), identity {ball_model.identity[:12]}",
+        f"'wide' (1002/2/1 vertices/shapes/expressions), identity {other.identity[:12]}",
+    ):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize("share", [0.0001, 0.1, 0.5, 0.9, 0.99, 0.9999])
+def test_truncated_files_are_refused(saved, share):
+    size = saved.stat().st_size
+    os.truncate(saved, int(size * share))
+    with pytest.raises(InputError, match=r"run\.pt: the checkpoint is truncated or damaged"):
+        load_checkpoint(saved)
+
+
+def test_a_file_that_lacks_its_last_byte_is_refused(saved):
+    os.truncate(saved, saved.stat().st_size - 1)
+    with pytest.raises(InputError, match="truncated or damaged"):
+        load_checkpoint(saved)
+
+
+def test_a_flipped_bit_is_found(saved):
+    with zipfile.ZipFile(saved) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    data = bytearray(saved.read_bytes())
+    data[largest.header_offset + 500 + largest.file_size // 2] ^= 4
+    saved.write_bytes(data)
+    with pytest.raises(InputError, match="the checkpoint is damaged"):
+        load_checkpoint(saved)
+
+
+def test_zeros_at_the_end_of_a_file_are_found(saved):
+    """What a crash can leave where the file's length reached the disk and its data did not."""
+    data = saved.read_bytes()
+    saved.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+    with pytest.raises(InputError, match="truncated or damaged"):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b"", "is empty"), (b"x", "is no twodasl checkpoint"), (b"\x89PNG" + bytes(500), "is no twodasl")],
+)
+def test_other_files_are_refused(tmp_path, data, message):
+    path = tmp_path / "other.pt"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=message):
+        load_checkpoint(path)
+
+
+def test_missing_files_and_folders_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"none\.pt: cannot be read"):
+        load_checkpoint(tmp_path / "none.pt")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_checkpoint(tmp_path)
+
+
+class Payload:
+    def __reduce__(self):
+        return (os.system, ("touch executed",))
+
+
+def test_pickled_code_is_not_executed(ball_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_checkpoint(tmp_path / "evil.pt", contents(ball_model, extra=Payload()))
+    with pytest.raises(InputError, match="pickled objects"):
+        load_checkpoint(tmp_path / "evil.pt")
+    (tmp_path / "raw.pt").write_bytes(pickle.dumps(Payload()))
+    with pytest.raises(InputError, match="is no twodasl checkpoint"):
+        load_checkpoint(tmp_path / "raw.pt")
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"state_dict": {}}, [1, 2], {"format": "other"}, torch.zeros(3)],
+    ids=["dict", "list", "format", "tensor"],
+)
+def test_other_torch_files_are_refused(tmp_path, value):
+    torch.save(value, tmp_path / "x.pt")
+    with pytest.raises(InputError, match="is no twodasl checkpoint"):
+        load_checkpoint(tmp_path / "x.pt")
+
+
+def test_other_zip_files_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
+        archive.writestr("readme", "hello")
+    with pytest.raises(InputError, match="is no twodasl checkpoint"):
+        load_checkpoint(tmp_path / "x.pt")
+
+
+def test_newer_versions_are_refused(ball_model, tmp_path):
+    torch.save({"format": "twodasl-checkpoint", "version": 2, **contents(ball_model)}, tmp_path / "x.pt")
+    with pytest.raises(InputError, match="version 2, this twodasl reads version 1"):
+        load_checkpoint(tmp_path / "x.pt")
+
+
+def test_missing_parts_are_named(ball_model, tmp_path):
+    partial = contents(ball_model)
+    del partial["regressor"]
+    partial["step"] = "many"
+    save_checkpoint(tmp_path / "x.pt", partial)
+    with pytest.raises(InputError, match="lacks regressor, step"):
+        load_checkpoint(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model_counts": [1002, 5, 5]},
+        {"model_counts": [1, 2]},
+        {"whitening": {"mean": torch.zeros(15)}},
+        {"whitening": {"mean": torch.zeros(14), "std": torch.ones(14)}},
+        {"regressor": {"output.weight": torch.zeros(15, 256)}},
+        {"config": {**TrainingConfig().to_dict(), "network": {"regressor": "resnet50"}}},
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(ball_model, tmp_path, change):
+    save_checkpoint(tmp_path / "x.pt", contents(ball_model, **change))
+    with pytest.raises(InputError, match=r"x\.pt: the checkpoint's weights do not fit"):
+        load_regressor(tmp_path / "x.pt")
+
+
+def test_a_configuration_of_another_program_is_refused(ball_model, tmp_path):
+    save_checkpoint(tmp_path / "x.pt", contents(ball_model, config={"epochs": 3}))
+    with pytest.raises(InputError, match=r"x\.pt: unknown key epochs"):
+        load_regressor(tmp_path / "x.pt")
+
+
+def test_saving_leaves_nothing_half_written(saved, monkeypatch, ball_model):
+    before = saved.read_bytes()
+
+    def fail(value, path):
+        with open(path, "wb") as file:
+            file.write(b"PK half")
+        raise RuntimeError("disk full")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(RuntimeError):
+        save_checkpoint(saved, contents(ball_model))
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == ["run.pt"]
+
+
+def test_resnet_starts_from_authors_or_imagenet_files(tmp_path):
+    torch.manual_seed(0)
+    source = ResNet50(62)
+    state = source.state_dict()
+    authors = {"res_state_dict": {f"module.{k}": v for k, v in state.items()}, "epoch": 9}
+    # Their files are of the format before the zip archive.
+    torch.save(authors, tmp_path / "authors.pth.tar", _use_new_zipfile_serialization=False)
+    network = ResNet50(62)
+    load_start_weights(network, tmp_path / "authors.pth.tar")
+    assert torch.equal(network.fc.weight, source.fc.weight)
+    with pytest.raises(InputError, match="as many outputs"):
+        load_start_weights(ResNet50(50), tmp_path / "authors.pth.tar")
+
+    imagenet = {k: v for k, v in state.items() if not k.startswith("fc.")}
+    imagenet["conv1.weight"] = state["conv1.weight"][:, :3].clone()
+    torch.save(imagenet, tmp_path / "resnet50.pth")
+    network = ResNet50(62)
+    before = network.fc.weight.clone()
+    load_start_weights(network, tmp_path / "resnet50.pth")
+    assert torch.equal(network.fc.weight, before)
+    assert torch.equal(network.layer3[2].conv2.weight, source.layer3[2].conv2.weight)
+    assert torch.equal(network.conv1.weight[:, 3], torch.zeros(64, 7, 7))
+
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
+    for name, message in (("other.pth", "expected a ResNet-50"), ("none.pth", "no such file")):
+        with pytest.raises(InputError, match=message):
+            load_start_weights(ResNet50(62), tmp_path / name)
+    (tmp_path / "text.pth").write_text("hello")
+    with pytest.raises(InputError, match="cannot be read as weights"):
+        load_start_weights(ResNet50(62), tmp_path / "text.pth")
+    del imagenet["layer3.2.conv2.weight"]
+    torch.save(imagenet, tmp_path / "part.pth")
+    with pytest.raises(InputError, match="layers have other names"):
+        load_start_weights(ResNet50(62), tmp_path / "part.pth")
