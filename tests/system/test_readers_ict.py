@@ -42,7 +42,7 @@ def folder(tmp_path):
     write_mesh(shapes / "generic_neutral_mesh.obj", neutral, faces)
     for index in range(3):
         write_mesh(shapes / f"identity{index:03d}.obj", neutral + rng.normal(size=neutral.shape), faces)
-    for name in ("jawOpen", "mouthSmile_L", "mouthSmile_R", "eyeLookUp_L"):
+    for name in ("jawOpen", "mouthSmile_L", "mouthSmile_R", "eyeBlink_L", "eyeBlink_R", "eyeLookUp_L"):
         write_mesh(shapes / f"{name}.obj", neutral + rng.normal(size=neutral.shape), faces)
     indices = list(range(68))
     indices[36], indices[45] = 0, SIDE - 1  # the outer eye corners, eight units apart
@@ -53,12 +53,12 @@ def folder(tmp_path):
 
 def test_a_miniature_folder(folder):
     model = load_model(folder)
-    assert model.counts == (81, 3, 3)
+    assert model.counts == (81, 3, 4)
     assert model.landmarks[45] == SIDE - 1
     assert np.linalg.norm(model.mean[0] - model.mean[SIDE - 1]) > 70  # centimetres became millimetres
     # Quads became pairs; the four quads of the eyelashes are gone.
     assert len(model.triangles) == 2 * (64 - 4)
-    flat = model.expression_modes.reshape(3, -1)
+    flat = model.expression_modes.reshape(4, -1)
     gram = flat @ flat.T
     assert np.abs(gram - np.diag(np.diag(gram))).max() < 1e-5 * gram.max()
     assert np.all(model.coefficient_std == 1)
@@ -77,7 +77,7 @@ def test_expressions_are_spanned_by_their_modes(folder):
     jaw = (
         10 * np.array([line.split()[1:] for line in lines if line.startswith("v ")], float).ravel() - neutral
     )
-    flat = model.expression_modes.reshape(3, -1).astype(float)
+    flat = model.expression_modes.reshape(4, -1).astype(float)
     fitted = np.linalg.lstsq(flat.T, jaw, rcond=None)[0] @ flat
     np.testing.assert_allclose(fitted, jaw, atol=1e-3)
 

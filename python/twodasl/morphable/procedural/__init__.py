@@ -18,8 +18,8 @@ from .shape_modes import shape_modes
 def procedural_model() -> MorphableModel:
     """The embedded model: 40 shape and 10 expression modes, colours with their own modes.
 
-    Coefficient 1 is one standard deviation of every mode. Built once in a process, in a few seconds; the same on every
-    machine up to rounding.
+    Coefficient 1 is one standard deviation of every mode. Built once in a process, in a few seconds; the
+    same on every machine up to rounding.
     """
     head = mean_head()
     anatomy = Anatomy(head)

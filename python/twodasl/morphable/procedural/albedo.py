@@ -1,8 +1,9 @@
 """The colours of the embedded model: skin, lips, brows, short hair, eyes; and how they differ between people.
 
-Colours are sRGB in [0, 1], painted as layers over the mean head: each layer covers what lies below it by an opacity a vertex.
-The modes recolour layers, so a dark skin keeps its brows and a blue iris its pupil. Skin tones run through the range of
-published photographic skin colour charts (about (0.95, 0.80, 0.70) for the lightest to (0.25, 0.15, 0.10) for the darkest).
+Colours are sRGB in [0, 1], painted as layers over the mean head: each layer covers what lies below it by an
+opacity a vertex. The modes recolour layers, so a dark skin keeps its brows and a blue iris its pupil. Skin
+tones run through the range of published photographic skin colour charts (about (0.95, 0.80, 0.70) for the
+lightest to (0.25, 0.15, 0.10) for the darkest).
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ CARUNCLE = np.array([0.80, 0.50, 0.46])
 
 
 def _speckle(a: Array, period: float, seed: int) -> Array:
-    """Smooth noise in [-1, 1] over positions (N, 3) with features of about `period` mm, the same on both sides."""
+    """Smooth noise in [-1, 1] over positions (N, 3) with features of about `period` mm, the same on both
+    sides."""
     rng = np.random.default_rng(seed)
     waves = rng.normal(size=(12, 3))
     waves *= 2 * np.pi / period / np.linalg.norm(waves, axis=1, keepdims=True)
@@ -41,13 +43,13 @@ class Paint:
 
     def __init__(self, a: Anatomy) -> None:
         r = a.regions
-        eye, brow, mouth, wing = a.eye, a.brow, a.mouth, a.mark(35)
+        eye, mouth, wing = a.eye, a.mouth, a.mark(35)
         self.eyeball = r["eyeball_left"] + r["eyeball_right"]
         self.inside = r["mouth_interior"]
         self.lips = np.clip(np.maximum(r["lip_upper"], r["lip_lower"]), 0, 1)
         self.nostrils = np.clip(r["nostrils"] * 1.2, 0, 1)
         self.caruncle = np.clip(r["caruncle_left"] + r["caruncle_right"], 0, 1)
-        self.brows = np.clip(r["brows"] * (0.85 + 0.15 * _speckle(a.points, 3.0, 1)), 0, 1) * 0.82
+        self.brows = np.clip(r["brows"] * (0.85 + 0.15 * _speckle(a.points, 3.0, 1)), 0, 1) * 0.72
         self.hair = self._short_hair(a) * (0.9 + 0.1 * _speckle(a.points, 9.0, 2)) * 0.86
         self.blush = a.bump((eye[0] + 6, mouth[1] + 32, 74), (13, 12, 20))
         tips = np.maximum(a.bump(a.mark(30), (9, 9, 14)), 0.5 * a.bump(wing, (8, 8, 12)))
@@ -55,12 +57,12 @@ class Paint:
         self.blush = np.maximum(self.blush, 0.6 * r["ears"])
         self.orbit = a.bump((eye[0] - 2, eye[1] - 3, eye[2] + 8), (15, 9.5, 18))
         chin = a.mark(8)[1]
-        self.beard = a.ramp(a.y, chin - 22, chin + 2) * a.ramp(a.y, a.mark(33)[1] - 1, a.mark(33)[1] - 9)
+        self.beard = a.ramp(a.y, chin - 26, chin + 2) * a.ramp(a.y, a.mark(33)[1] + 2, a.mark(33)[1] - 8)
         jawline = np.interp(
             a.across, [0, 24, 34, 50, 70], [200, mouth[1] + 30, mouth[1] + 4, mouth[1] + 8, eye[1] - 20]
         )
         self.beard = (
-            self.beard * a.ramp(a.y, jawline + 8, jawline - 8) * a.ramp(a.z, -14, 6) * (1 - self.lips)
+            self.beard * a.ramp(a.y, jawline + 14, jawline - 12) * a.ramp(a.z, -14, 8) * (1 - self.lips)
         )
         self.beard = self.beard * (1 - r["ears"]) * (1 - self.inside)
         top, bottom = lid_heights(a.across)
@@ -87,12 +89,12 @@ class Paint:
 
     @staticmethod
     def _short_hair(a: Anatomy) -> Array:
-        """Cropped hair: above a line from the forehead by the temple and sideburn, over the ear and down to the nape."""
+        """Cropped hair: above a line from the forehead by temple and sideburn over the ear to the nape."""
         brow, ear = a.brow[1], a.ear[1]
         line = [
-            (-100, -58), (-60, -56), (-45, -46), (-32, ear - 16), (-24, ear + 18), (-8, ear + 30), (2, ear + 26),
-            (8, ear + 4), (16, ear), (22, ear + 12), (30, brow + 6), (40, brow + 26), (52, brow + 40), (70, brow + 44),
-            (100, brow + 47),
+            (-100, -58), (-60, -56), (-45, -46), (-32, ear - 16), (-24, ear + 18), (-8, ear + 30),
+            (2, ear + 26), (8, ear + 4), (16, ear), (22, ear + 12), (30, brow + 6), (40, brow + 26),
+            (52, brow + 40), (70, brow + 44), (100, brow + 47),
         ]  # fmt: skip
         depth, height = np.array(line, dtype=np.float64).T
         edge = np.interp(a.z, depth, height)
@@ -114,14 +116,14 @@ def _painted(p: Paint, **change: Array | float) -> Array:
     skin = skin + (0.010 * p.mottle)[:, None] * [1.0, 1.05, 1.0]
     skin = skin + (p.blush * (1 + shift("blush")))[:, None] * [0.022, -0.028, -0.02]
     skin = skin - (p.orbit * (1 + shift("orbit")))[:, None] * [0.06, 0.065, 0.05]
-    skin = skin + (p.beard * (0.35 + shift("beard")))[:, None] * (np.array([0.40, 0.36, 0.34]) - SKIN) * 0.5
+    skin = skin + (p.beard * (0.15 + shift("beard")))[:, None] * (np.array([0.40, 0.36, 0.34]) - SKIN) * 0.5
     lips = SKIN + shift("skin") * 0.75 + [-0.02, -0.165, -0.11] + shift("lips")
     color = _over(lips, 0.85 * p.lips, skin)
     color = _over(color * 0.25, p.nostrils, color)
     color = _over(CARUNCLE + 0.3 * shift("skin"), p.caruncle, color)
     hair = HAIR + shift("hair")
-    color = _over(hair, np.clip(p.hair * (1 + shift("cover")), 0, 1), color)
-    color = _over(hair * 0.95, p.brows, color)
+    color = _over(hair, p.hair * (1 + shift("cover")), color)
+    color = _over(hair * 0.95, p.brows * (1 + shift("brows")), color)
     color = _over(LASHES, p.lashes, color)
     color = _over(MOUTH, p.inside, color)
     sclera = SCLERA + p.veins[:, None] * [-0.03, -0.10, -0.10]
@@ -133,15 +135,16 @@ def _painted(p: Paint, **change: Array | float) -> Array:
 # What each mode changes, at one standard deviation.
 _CHANGES: dict[str, dict[str, Array | float]] = {
     "skin tone": {"skin": np.array([0.105, 0.105, 0.10]), "hair": np.array([0.02, 0.012, 0.006])},
-    "ruddiness": {"skin": np.array([0.013, -0.009, -0.006]), "blush": 0.5},
-    "undertone": {"skin": np.array([0.002, 0.004, -0.014])},
+    "ruddiness": {"skin": np.array([0.011, -0.006, -0.004]), "blush": 0.5},
+    "undertone": {"skin": np.array([0.004, 0.005, -0.012])},
     "hair colour": {"hair": np.array([0.105, 0.080, 0.045])},
     "hair redness": {"hair": np.array([0.035, 0.0, -0.015])},
-    "hair cover": {"cover": -0.3},
+    "hair cover": {"cover": 0.24},
+    "brow density": {"brows": 0.24},
     "lip colour": {"lips": np.array([-0.01, -0.055, -0.04])},
     "iris colour": {"iris": np.array([0.01, 0.06, 0.115])},
     "iris lightness": {"iris": np.array([0.055, 0.05, 0.04])},
-    "beard shadow": {"beard": 0.30},
+    "beard shadow": {"beard": 0.22},
     "dark eye sockets": {"orbit": 0.6},
 }
 

@@ -1,7 +1,7 @@
 """Where things are on the mean head: what shape modes, expressions and colours are written in terms of.
 
-Everything is found from landmarks, regions and eyeballs; nothing depends on the numbering of the vertices, so the sculpt
-may change under the modes. Fields over the head are (N, 3) displacements in millimetres.
+Everything is found from landmarks, regions and eyeballs; nothing depends on the numbering of the vertices,
+so the sculpt may change under the modes. Fields over the head are (N, 3) displacements in millimetres.
 """
 
 from __future__ import annotations
@@ -54,12 +54,14 @@ class Anatomy:
 
     @cached_property
     def gonion(self) -> Array:
-        """(3,) the left angle of the jaw: below the ear at the height of the mouth's corner, on the jaw's outline."""
+        """(3,) the left angle of the jaw: below the ear at the height of the mouth's corner, on the jaw's
+        outline."""
         return (self.marks[12] + self.marks[13]) / 2
 
     # Brushes: weights (N,) in [0, 1].
     def bump(self, center: ArrayLike, radii: ArrayLike) -> Array:
-        """Gaussian of standard deviations `radii` (mm: x, y, z or one for all) about a point and its mirror image."""
+        """Gaussian of standard deviations `radii` (mm: x, y, z or one for all) about a point and its mirror
+        image."""
         here = np.column_stack([self.across, self.y, self.z])
         return np.asarray(np.exp(-0.5 * (((here - np.asarray(center)) / np.asarray(radii)) ** 2).sum(1)))
 
@@ -75,7 +77,7 @@ class Anatomy:
         )
 
     def away(self, center: ArrayLike) -> Array:
-        """Vectors (N, 3) to the vertices from a point of the left half, or from its mirror image on the right."""
+        """Vectors (N, 3) to the vertices from a point of the left half; on the right, from its mirror image."""
         center = np.asarray(center, dtype=np.float64)
         mirrored = np.where(self.side[:, None] < 0, center * [-1, 1, 1], center)
         return self.points - mirrored
@@ -119,7 +121,8 @@ class Anatomy:
         return csr_matrix(diags(1 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1)) @ graph)
 
     def smooth(self, field: Array, rounds: int = 4) -> Array:
-        """The field after some rounds of averaging with its neighbours: brushes' edges become soft on the surface."""
+        """The field after some rounds of averaging with its neighbours: brushes' edges become soft on the
+        surface."""
         for _ in range(rounds):
             field = 0.5 * (field + self.neighbours @ field)
         return field
@@ -130,10 +133,11 @@ class Anatomy:
 
     # What every field of the head must respect.
     def with_rigid_eyes(self, field: Array, growth: float = 0.0, turn: float = 0.0) -> Array:
-        """Each eye moves as one: translated by what the field does to its lids, grown and turned about its centre.
+        """Each eye moves as one: translated by what the field does to its lids, grown and turned about its
+        centre.
 
-        growth: relative. turn: radians, outer corner up. Eyeball, socket and lids follow exactly, so that lids keep
-        hugging the eyeball; toward the border of the orbit the field takes over.
+        growth: relative. turn: radians, outer corner up. Eyeball, socket and lids follow exactly, so that
+        lids keep hugging the eyeball; toward the border of the orbit the field takes over.
         """
         moved = field.copy()
         for marks, sign in ((slice(42, 48), 1.0), (slice(36, 42), -1.0)):

@@ -1,8 +1,9 @@
 """The ten expression modes.
 
-Each is a straight movement, coefficient 1 = an ordinary strength of the expression, 3 = its extreme: eyes shut, mouth
-open by a finger's breadth, corners of a broad smile. The strengths are millimetres of landmark movement a unit. Modes
-are named from the subject's side: "blink left" shuts the eye at +x, on the right of the picture.
+Each is a straight movement, coefficient 1 = an ordinary strength of the expression, 3 = its extreme: eyes
+shut, mouth open by a finger's breadth, corners of a broad smile. The strengths are millimetres of landmark
+movement a unit. Modes are named from the subject's side: "blink left" shuts the eye at +x, on the right of
+the picture.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ JAW_TURN = 0.046
 
 
 def lower_side(a: Anatomy) -> Array:
-    """(N,) how far a vertex follows the lower jaw rather than the skull: 1 on the lower lip, 0 on the upper one.
+    """(N,) how far a vertex follows the lower jaw rather than the skull: 1 on the lower lip, 0 on the upper
+    one.
 
     The jump between the lips fades toward the corners, where both follow half; away from the mouth
     the two sides meet in a smooth transition across the cheek.
@@ -42,17 +44,17 @@ def lower_side(a: Anatomy) -> Array:
 
 def jaw_open(a: Anatomy) -> Array:
     """The mandible turns about the condyles, just before the ears; lower lip, chin and cheeks go with it."""
-    hinge = a.ear + [0, -4, 16]
+    hinge = a.ear + np.array([0, -4, 16])
     chin = a.mark(8)
     share = lower_side(a) * a.ramp(a.z, hinge[2] - 12, hinge[2] + 28)
     inside = a.regions["mouth_interior"]
     share = share * np.maximum(a.ramp(a.y, chin[1] - 42, chin[1] - 2), inside)
     arm = a.points - hinge
     field = share[:, None] * JAW_TURN * np.column_stack([np.zeros(len(arm)), -arm[:, 2], arm[:, 1]])
-    # The lower lip rolls out as the mouth opens. Closing further than shut it then passes behind the upper lip,
-    # which is what pressed lips look like.
-    lip = a.bump((0, a.mouth[1] - 5, a.mouth[2]), (20, 7, 14)) * np.maximum(2 * lower_side(a) - 1, 0)
-    return field + a.push(lip, forward=3.4)
+    # The lower lip rolls out as the mouth opens. Closing further than shut it then passes behind the upper
+    # lip, which is what pressed lips look like.
+    lip = a.bump((0, a.mouth[1] - 5, a.mouth[2]), (300, 8, 24)) * np.maximum(2 * lower_side(a) - 1, 0)
+    return field + a.push(lip, forward=3.6)
 
 
 def _soft(a: Anatomy, field: Array, rounds: int = 3) -> Array:
@@ -81,7 +83,9 @@ def smile(a: Anatomy) -> Array:
 def frown(a: Anatomy) -> Array:
     """Corners of the mouth down, chin raised against the lower lip."""
     corner, chin = a.mark(54), a.mark(8)
-    field = a.push(a.bump(corner + [2, -1, 0], (9, 9, 18)), lateral=0.2, up=-2.0, forward=-0.1)
+    field = a.push(
+        a.bump((corner[0] + 2, corner[1] - 1, corner[2]), (9, 9, 18)), lateral=0.2, up=-2.0, forward=-0.1
+    )
     middle = a.bump((0, corner[1], corner[2] + 12), (11, 11, 22))
     field += a.push(middle, up=0.6, forward=0.3)
     field += a.push(a.bump((0, chin[1] + 15, chin[2] + 8), (13, 9, 18)), up=1.0, forward=0.7)
@@ -127,7 +131,7 @@ def squint(a: Anatomy) -> Array:
 def sneer(a: Anatomy) -> Array:
     """Wings of the nose and upper lip lifted, inner brows down."""
     wing, base, brow = a.mark(35), a.mark(33), a.brow
-    field = a.push(a.bump(wing + [2, 3, 0], (9, 9, 15)), up=1.2, lateral=0.35)
+    field = a.push(a.bump((wing[0] + 2, wing[1] + 3, wing[2]), (9, 9, 15)), up=1.2, lateral=0.35)
     lip = a.bump((13, a.mouth[1] + 6, a.mouth[2] - 3), (10, 8, 20)) * (1 - lower_side(a))
     field += a.push(lip, up=1.3, forward=0.2)
     field += a.push(a.bump((wing[0] + 10, base[1] + 8, wing[2] - 8), (9, 12, 16)), up=0.9, forward=0.9)

@@ -1,8 +1,8 @@
-"""How the lids move: they slide over the eyeball, turning about the axis through its centre that runs across the face.
+"""How the lids move: they slide over the eyeball, turning about the axis across the face through its centre.
 
-A mode is linear, so a vertex travels along a straight line while the real lid travels along an arc. Lines are chosen that
-never pass through the eyeball: where a chord would, the end point is moved outward along its radius until the chord only
-touches a sphere a little larger than the eyeball.
+A mode is linear, so a vertex travels along a straight line while the real lid travels along an arc. Lines are
+chosen that never pass through the eyeball: where a chord would, the end point is moved outward along its
+radius until the chord only touches a sphere a little larger than the eyeball.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .shapes import smoothstep
 
 Array = NDArray[np.float64]
 
-# Share of the opening that the upper lid travels in a blink; the lower lid meets it (about 9 mm to 2 in adults).
+# Share of the opening that the upper lid travels in a blink; the lower lid meets it.
 UPPER_SHARE = 0.76
 # The lids overlap a little when shut, so that no light shows between two straight edges.
 OVERLAP = np.radians(2.5)
@@ -30,7 +30,8 @@ UPPER_REACH, LOWER_REACH, INWARD_REACH = 15.0, 12.0, 0.9
 
 @dataclass(frozen=True)
 class Lids:
-    """Both eyes' lids, in planes across the eye: angles above the horizontal through the eyeball's centre (N,)."""
+    """Both eyes' lids, in planes across the eye: angles above the horizontal through the eyeball's centre
+    (N,)."""
 
     angle: Array
     radius: Array
@@ -94,7 +95,8 @@ def shut(a: Anatomy) -> Array:
 
 
 def opened(a: Anatomy, upper: float, lower: float) -> Array:
-    """Field (N, 3) that raises the upper margins by `upper` mm and drops the lower ones by `lower`, at their middle.
+    """Field (N, 3) that raises the upper margins by `upper` mm and drops the lower ones by `lower`, at
+    their middle.
 
     Every vertex leaves along its tangent, so that it clears the eyeball in both directions.
     """

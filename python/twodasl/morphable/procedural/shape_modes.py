@@ -1,10 +1,11 @@
 """The 40 shape modes: how heads of adults differ, one standard deviation each.
 
-The spreads follow the standard deviations that Farkas (Anthropometry of the Head and Face, 2nd ed., 1994) gives for
-young adults, in millimetres: head width eu-eu 5.5, head length g-op 7, face width zy-zy 5, jaw width go-go 5.5, face
-height n-gn 6, nose height n-sn 3.3, nose width al-al 2.5, nose protrusion sn-prn 1.8, eye spacing en-en 2.5, mouth width
-ch-ch 3.5, lip heights 1.3, chin height 3, ear length 3.5; canthal tilt about 2 degrees. A mode moves one such measure; where
-several modes share a measure (a face is longer by its nose, philtrum and chin too) each takes its part.
+The spreads follow the standard deviations of adults' measures (after Farkas, Anthropometry of the Head and
+Face, 1994), in millimetres, rounded: head width eu-eu 5.5, head length g-op 7, face width zy-zy 5, jaw width
+go-go 5.5, face height n-gn 6, nose height n-sn 3.3, nose width al-al 2.5, nose protrusion sn-prn 1.8, eye
+spacing en-en 2.5, mouth width ch-ch 3.5, lip heights 1.3, chin height 3, ear length 3.5; canthal tilt about 2
+degrees. A mode moves one such measure; where several modes share one (a face is longer by its nose, philtrum
+and chin too) each takes its part.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from .lids import opened
 Array = NDArray[np.float64]
 
 
+def _at(point: Array, x: float, y: float, z: float) -> Array:
+    return point + np.array([x, y, z])
+
+
 def cranium(a: Anatomy) -> dict[str, Array]:
     """Head width, length and height, forehead, temples, ears and neck."""
     brow, chin = a.brow[1], a.mark(8)[1]
@@ -27,7 +32,9 @@ def cranium(a: Anatomy) -> dict[str, Array]:
     width = a.push(a.across / 72 * above * (1 - 0.55 * a.ramp(a.z, 30, 85)), lateral=2.8)
     behind = np.clip((a.ear[2] + 10 - a.z) / (a.ear[2] + 10 - a.skull_back), 0, None)
     length = a.push(behind**1.5 * a.ramp(a.y, chin, brow - 30), forward=-6.5)
-    height = a.push(a.ramp(a.y, brow + 2, a.crown + 25), up=9.0)
+    height = a.push(
+        np.clip((a.y - brow) / (a.crown - brow), 0, None) ** 1.5 * a.ramp(a.y, brow, brow + 40), up=6.5
+    )
     front = a.ramp(a.z, -30, 70)
     slope = a.push(a.ramp(a.y, brow + 2, brow + 75) * front, up=-1.0, forward=-5.0)
     temples = a.push(a.bump((58, brow + 22, 45), (24, 26, 30)), lateral=2.4, forward=1.0)
@@ -55,7 +62,7 @@ def ears(a: Anatomy) -> dict[str, Array]:
     root = np.array([root[:, 0].min(), root[:, 1].mean(), root[:, 2].max()])
     arm = a.away(root)
     grown = 0.055 * arm
-    turned = np.radians(4.5) * np.column_stack([-arm[:, 2] * a.side, np.zeros(len(arm)), arm[:, 0] * a.side])
+    turned = np.radians(3.5) * np.column_stack([-arm[:, 2] * a.side, np.zeros(len(arm)), arm[:, 0] * a.side])
     return {"ear size": weight * grown, "ear protrusion": weight * turned}
 
 
@@ -89,23 +96,23 @@ def face(a: Anatomy) -> dict[str, Array]:
 def nose(a: Anatomy) -> dict[str, Array]:
     """Length, width, protrusion, bridge, hump, tip and wings."""
     nasion, tip, base, wing = a.mark(27), a.mark(30), a.mark(33), a.mark(35)
-    chin, mouth = a.mark(8)[1], a.mouth[1]
+    chin = a.mark(8)[1]
     beside = a.ramp(a.across, 62, 14) * a.ramp(a.z, 25, 75)
     drop = a.ramp(a.y, nasion[1] - 2, base[1] + 4) * (1 - 0.65 * a.ramp(a.y, base[1] - 3, chin + 10))
     length = a.push(drop * beside, up=-2.3)
     width = a.push(a.bump((wing[0] + 2, wing[1] + 4, wing[2] + 2), (8, 9, 13)), lateral=1.25)
     along = np.clip((nasion[1] - a.y) / (nasion[1] - tip[1]), 0, 1)
     forward = np.exp(-0.5 * (a.across / 12) ** 2) * along**1.4 * a.ramp(a.y, base[1] - 7, base[1] + 4)
-    protrusion = a.push(forward * a.ramp(a.z, 70, 95), forward=1.9)
+    protrusion = a.push(forward * a.ramp(a.z, 70, 95), forward=2.2)
     root = a.bump((0, (nasion[1] + tip[1]) / 2 + 9, nasion[2]), (8, 13, 25))
     bridge = a.push(root, forward=1.6)
     middle = nasion + 0.48 * (tip - nasion)
     hump = a.push(a.bump(middle, (7, 7, 16)), forward=1.3) + a.push(a.bump(tip, (8, 7, 12)), forward=-0.5)
-    end = a.bump(tip + [0, -3, -2], (9, 8.5, 12))
-    arm = a.points - (base + [0, 2, -4])
+    end = a.bump(_at(tip, 0, -3, -2), (9, 8.5, 12))
+    arm = a.points - _at(base, 0, 2, -4)
     turn = np.radians(4.5) * np.column_stack([np.zeros(len(arm)), arm[:, 2], -arm[:, 1]])
-    ball = a.bump(tip + [0, -2, -5], (7.5, 7.5, 9))
-    bulb = ball[:, None] * (a.points - (tip + [0, -2, -9])) * [0.13, 0.1, 0.06]
+    ball = a.bump(_at(tip, 0, -2, -5), (7.5, 7.5, 9))
+    bulb = ball[:, None] * (a.points - _at(tip, 0, -2, -9)) * [0.13, 0.1, 0.06]
     return {
         "nose length": length,
         "nose width": width,
@@ -128,9 +135,9 @@ def mouth(a: Anatomy) -> dict[str, Array]:
     upper = a.bump((0, (top[1] + center[1]) / 2, center[2]), (60, 4.0, 22)) * within * (a.z > 60)
     lower = a.bump((0, (bottom[1] + center[1]) / 2, center[2]), (60, 4.6, 22)) * within * (a.z > 60)
     toward = np.clip((a.y - center[1]) / (top[1] - center[1]), 0, 1.3)
-    upper_lip = a.push(upper, forward=1.1) + a.push(upper * toward, up=0.75)
+    upper_lip = a.push(upper, forward=1.2) + a.push(upper * toward, up=1.05)
     toward = np.clip((center[1] - a.y) / (center[1] - bottom[1]), 0, 1.3)
-    lower_lip = a.push(lower, forward=1.15) + a.push(lower * toward, up=-0.75)
+    lower_lip = a.push(lower, forward=1.3) + a.push(lower * toward, up=-1.05)
     under = a.ramp(a.y, base[1] - 1, top[1] + 2) * (1 - 0.7 * a.ramp(a.y, bottom[1], chin + 4))
     philtrum = a.push(under * a.ramp(a.across, 52, 18) * a.ramp(a.z, 20, 75), up=-1.5)
     forward = a.push(a.bump((0, center[1], center[2]), (24, 15, 30)), forward=1.9)
@@ -148,7 +155,7 @@ def jaw(a: Anatomy) -> dict[str, Array]:
     chin, mouth, gonion = a.mark(8), a.mouth, a.gonion
     front = a.ramp(a.z, 10, 60)
     low = a.ramp(a.y, mouth[1] - 10, chin[1] + 4)
-    height = a.push(low * (0.35 + 0.65 * front), up=-2.5)
+    height = a.push(low * (0.35 + 0.65 * front), up=-2.9)
     point = a.bump((0, chin[1] + 9, chin[2] + 8), (22, 15, 26))
     protrusion = a.push(point, forward=2.7)
     width = a.push(
@@ -171,7 +178,8 @@ def jaw(a: Anatomy) -> dict[str, Array]:
 
 
 def asymmetries(a: Anatomy) -> dict[str, Array]:
-    """What differs between the two sides: the lower face, the nose, the heights of eye, brow and mouth's corner."""
+    """What differs between the two sides: the lower face, the nose, the heights of eye, brow and mouth's
+    corner."""
     nasion, tip, chin = a.mark(27)[1], a.mark(30), a.mark(8)[1]
     sideways = np.array([1.0, 0, 0])
     low = a.ramp(a.y, a.mark(33)[1] + 5, chin) * a.ramp(a.z, -10, 50) * a.ramp(a.y, chin - 50, chin)

@@ -7,12 +7,14 @@ quads.
 What becomes of it:
 
 * the first 40 identities are the shape modes, coefficient 1 = one standard deviation;
-* the expression shapes D (rows: shape - neutral) become 10 orthogonal modes. They span the first principal
-  directions of the second moment D^T D about neutral (so that neutral stays the mean) over the skin of the
-  face, where lids and brows count, not teeth and tongue. A face uses each shape with a weight between 0 and
-  1; the weights' spread is taken as `EXPRESSION_SPREAD`, so that 3 sigma of a mode is about one shape in
-  full. Left out are gaze (it turns the eyeballs, which no landmark shows) and mouthClose (it only corrects an
-  open jaw);
+* the expression shapes become 10 orthogonal modes. Both sides of a shape are one action, the lids apart. The
+  modes span the first principal directions of the actions' second moment about neutral (so that neutral stays
+  the mean) over the skin of the face, where lids and brows count, not teeth and tongue. A face makes each
+  action with a weight between 0 and 1. The weights' spread is taken as `EXPRESSION_SPREAD`, so that 3 sigma
+  of a mode is about one action in full; it is larger for small movements and smaller for large ones, by the
+  root of their size, because lids and brows move all the time and a jaw seldom opens in full. Left out are
+  gaze (it turns the eyeballs, which no landmark shows), mouthClose (it only corrects an open jaw) and what
+  people hardly do: jaw and mouth sideways or forward, lips rolled, shrugged or funnelled;
 * quads become triangles. Eyelashes, tear fluid and the transparent shells in front of the eyes keep their
   vertices (the indices stay ICT's) and lose their faces: drawn as skin they would cover the eyes;
 * units become millimetres. ICT's outer eye corners lie 8.9 units apart; adults' lie 80-100 mm apart (Farkas
@@ -39,6 +41,9 @@ NEUTRAL = "generic_neutral_mesh.obj"
 # AFLW's ear points (the lobes) of ICT's topology; its README does not list them.
 FULL_TOPOLOGY = 26719
 EARS = {"ear_left": 7462, "ear_right": 6735}
+UNUSED = (
+    r"(eyeLook|PupilDilate|mouthClose|(mouth|jaw)(Left|Right|Forward)\.|mouthRoll|mouthShrug|mouthFunnel)"
+)
 TRANSPARENT = ("lacrimal", "eyeblend", "eyeocclusion", "eyelash")
 # "Multi-PIE 68 point facial landmarks indices" of ICT-FaceKit's README, for folders copied without it.
 # fmt: off
@@ -95,7 +100,8 @@ def read_ict_facekit(
     for row, path in enumerate(tqdm(paths, "reading ICT-FaceKit", unit="mesh", disable=not progress)):
         moved[row] = (_read_vertices(path, len(neutral)) - neutral) * scale
     shape_modes, blend = moved[: len(identities)], moved[len(identities) :]
-    modes, names = reduce_expressions(blend, [path.stem for path in expressions], skin, expression_modes)
+    actions, names = merge_sides(blend, [path.stem for path in expressions])
+    modes, names = reduce_expressions(actions, names, skin, expression_modes)
     ears = EARS if len(neutral) == FULL_TOPOLOGY else {}
     return MorphableModel(
         name="ict-facekit",
@@ -108,6 +114,17 @@ def read_ict_facekit(
         named_landmarks={**ears, "chin": int(landmarks[8])},
         mode_names=(*(path.stem for path in identities), *names),
     )
+
+
+def merge_sides(shapes: NDArray[np.float32], names: list[str]) -> tuple[NDArray[np.float32], list[str]]:
+    """Left and right halves of an expression (`name_L`, `name_R`) summed into one, but for the lids.
+
+    shapes: (M, N, 3) displacements. Returns (A, N, 3) and A names, A <= M, in order of first appearance.
+    """
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        rows.setdefault(name if name.startswith("eyeBlink") else re.sub("_[LR]$", "", name), []).append(row)
+    return np.stack([shapes[members].sum(0) for members in rows.values()]), list(rows)
 
 
 def reduce_expressions(
@@ -126,6 +143,9 @@ def reduce_expressions(
         the sign that makes its strongest shapes positive; and for each the names of the two shapes that it
         resembles most.
     """
+    size = np.sqrt(np.diag(_gram(shapes[:, skin])))
+    spread = np.sqrt(np.median(size) / np.maximum(size, 1e-6 * size.max()))
+    shapes = shapes * spread[:, None, None].astype(np.float32)
     on_skin = _gram(shapes[:, skin])
     values, vectors = np.linalg.eigh(on_skin)
     order = np.argsort(values)[::-1]
@@ -154,7 +174,7 @@ def _shapes_folder(folder: Path) -> Path | None:
 
 
 def _is_expression(path: Path) -> bool:
-    return not re.match(r"identity\d|generic_neutral|eyeLook|PupilDilate|mouthClose", path.name)
+    return not re.match(r"identity\d|generic_neutral|" + UNUSED, path.name)
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -1,0 +1,73 @@
+"""`twodasl models`: look at a face model, or convert it into one `.npz`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+MODEL_HELP = "'procedural' (the embedded model), a .npz file, or an ICT-FaceKit folder"
+
+
+def register(subparsers: Any) -> None:
+    """Describe `models show` and `models convert`."""
+    parser = subparsers.add_parser("models", help="show and convert face models")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    show = actions.add_parser(
+        "show",
+        help="draw a contact sheet of a face model",
+        description="Draw the mean from five sides, every mode at -3 and +3 standard deviations, random faces.",
+    )
+    show.add_argument("model", help=MODEL_HELP)
+    show.add_argument(
+        "-o", "--output", type=Path, default=Path("model-sheet.png"), help="default: %(default)s"
+    )
+    show.add_argument("--seed", type=int, default=0, help="of the random faces; default: %(default)s")
+    show.set_defaults(run=run_show)
+    convert = actions.add_parser("convert", help="write a face model as one .npz")
+    convert.add_argument("model", help=MODEL_HELP)
+    convert.add_argument("output", type=Path, help="the .npz to write")
+    convert.set_defaults(run=run_convert)
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """Print what the model is made of and write its sheet."""
+    import cv2
+
+    from ..errors import InputError
+    from ..files import atomic_path
+    from ..model_sheet import model_sheet
+    from ..morphable import load_model
+
+    if args.output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"{args.output}: a sheet is written as .png or .jpg; choose a name that ends so")
+    model = load_model(args.model)
+    _describe(model)
+    sheet = model_sheet(model, seed=args.seed)
+    with atomic_path(args.output) as temporary:
+        if not cv2.imwrite(str(temporary), sheet):
+            raise InputError(f"{args.output}: the picture cannot be encoded; choose a name ending in .png")
+    print(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
+    return 0
+
+
+def run_convert(args: argparse.Namespace) -> int:
+    """Write the model as a `.npz`."""
+    from ..morphable import load_model
+
+    model = load_model(args.model)
+    model.save(args.output)
+    _describe(model)
+    print(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB)")
+    return 0
+
+
+def _describe(model: Any) -> None:
+    count, shapes, expressions = model.counts
+    tones = 0 if model.albedo_std is None else len(model.albedo_std)
+    colors = "no colours" if model.albedo_mean is None else f"colours with {tones} modes"
+    parts = (
+        f"{count} vertices, {len(model.triangles)} triangles, {shapes} shape modes, {expressions} expressions"
+    )
+    print(f"{model.name}: {parts}, {colors}")
+    print(f"identity {model.identity}")
