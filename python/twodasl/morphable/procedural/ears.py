@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
+from scipy.ndimage import gaussian_filter1d
 
 from twodasl.morphable.procedural.builder import HalfMesh
 from twodasl.morphable.procedural.chart import directions_of
@@ -44,12 +45,18 @@ def _place(ab: Array, height: Array) -> Array:
     return _ORIGIN + ab[:, :1] * _BACK + ab[:, 1:] * _UP + height[:, None] * _OUT
 
 
+def _front(outline: Array) -> Array:
+    """How much each outline point belongs to the ear's front, which has no free edge (COUNT,)."""
+    weight = np.exp(-((np.minimum(outline[:, 0] + 7.6, 0)) ** 2) / 10) * smoothstep(-1.0, -7.0, outline[:, 0])
+    return np.asarray(gaussian_filter1d(weight, 2.2, mode="wrap"), dtype=np.float64)
+
+
 def attachment_loop() -> Array:
     """Closed loop (COUNT, 3) on the skin where the ear is welded on; pairs up with the ear's outline."""
     ab = _outline()
+    front = _front(ab)
     back = np.where(ab[:, 0] > -8, -8 + (ab[:, 0] + 8) * 0.62, ab[:, 0])
-    front = np.exp(-((ab[:, 0] + 8.4) ** 2) / 12)
-    loop = np.column_stack([back - 1.6 * front, -1 + (ab[:, 1] + 1) * (0.80 + 0.06 * front)])
+    loop = np.column_stack([back - 3.2 * front * smoothstep(-27, -14, ab[:, 1]), -1 + (ab[:, 1] + 1) * (0.80 + 0.10 * front)])
     return skin_points(directions_of(_place(loop, np.zeros(len(loop)))))
 
 
@@ -72,9 +79,12 @@ def add_ear(mesh: HalfMesh, loop: IntArray) -> None:
     """Weld the left ear onto the closed skin loop (indices (COUNT,))."""
     outline = _outline()
     weld = mesh.vertices()[loop]
-    front = np.exp(-((outline[:, 0] + 8.4) ** 2) / 10)
-    # In front the ear has no edge of its own: it rises out of the cheek, so its plane comes down to the skin.
-    sink = front * ((weld - _ORIGIN) @ _OUT + 0.4)
+    front = _front(outline)
+    # In front the ear has no edge of its own: it rises out of the cheek, so its plane comes down to the skin, which
+    # falls away from that plane as far as the ear leans.
+    offset = weld - _ORIGIN
+    skin_height = offset @ _OUT - (outline[:, 0] - offset @ _BACK) * np.tan(_LEAN)
+    sink = front * (skin_height + 0.5)
 
     def ring(s: float, extra: Array) -> IntArray:
         ab = _CONCHA + s * (outline - _CONCHA)
@@ -82,9 +92,11 @@ def add_ear(mesh: HalfMesh, loop: IntArray) -> None:
         return mesh.add_points(_place(ab, extra + settle), "ears")
 
     rim_height = -2.4 * (1 - front)
-    rim = _place(_CONCHA + 0.955 * (outline - _CONCHA), rim_height + sink)
-    bend = _place(_CONCHA + 0.80 * (outline - _CONCHA), -4.5 * (1 - front) + sink)
-    bend = bend + front[:, None] * (0.5 * (weld + rim) - bend)
+    scale = (0.955 + 0.06 * front)[:, None]
+    rim = _place(_CONCHA + scale * (outline - _CONCHA), rim_height + sink)
+    bend = _place(_CONCHA + 0.80 * (outline - _CONCHA), -4.5 * (1 - front))
+    along = (rim - weld) * [0.0, 1.0, 1.0]
+    bend = bend + front[:, None] * (weld + 0.7 * along - bend)
     rings = [loop]
     for share in (0.25, 0.5, 0.78):
         point = (1 - share) ** 2 * weld + 2 * share * (1 - share) * bend + share**2 * rim

@@ -21,7 +21,7 @@ _DORSUM = [
     (0, 15, 85.2, 4.6), (0, 5, 84.8, 4.8), (0, -6, 90.9, 4.9), (0, -17, 98.8, 4.9), (0, -27, 105.8, 5.0),
     (0, -34, 109.6, 5.6),
 ]  # fmt: skip
-_BODY = [(0, 4, 77, 9.0), (0, -15, 82, 12), (0, -27, 88.5, 13.9), (0, -34, 94.0, 12.3)]
+_BODY = [(0, 5, 75.5, 11), (0, -15, 80, 14.4), (0, -27, 87.2, 15.2), (0, -34, 93.1, 13.3)]
 
 NOSTRIL_CENTER = np.array([6.5, -44.6, 103.6])
 """Middle of the left nostril's opening (mm)."""
@@ -38,13 +38,13 @@ def nose_field(p: Array, head: Array) -> Array:
     nose = smooth_min(round_chain(q, _DORSUM, 2.0), round_chain(q, _BODY, 4.0), 12.0)
     tip = ellipsoid(q, (1.7, -36.6, 110.2), (6.6, 6.4, 8.0))
     nose = smooth_min(nose, tip, 6.0)
-    floor = ellipsoid(q, (3.0, -39.5, 101.0), (9.5, 5.6, 11.0))
+    floor = ellipsoid(q, (3.0, -38.8, 101.0), (9.5, 5.2, 11.0), frame(-5, 0, 0))
     nose = smooth_min(nose, floor, 4.0)
-    columella = round_chain(q, [(0, -43.0, 97.0, 4.0), (0, -42.4, 106, 3.2), (0, -40.5, 111, 4.0)], 2.0)
+    columella = round_chain(q, [(0, -41.0, 97.0, 3.6), (0, -41.2, 106, 3.2), (0, -39.5, 111, 4.0)], 2.0)
     nose = smooth_min(nose, columella, 3.0)
     wing = ellipsoid(q, (11.3, -39.2, 97.5), (5.3, 6.3, 11.5), frame(-4, -17, 12))
     nose = smooth_min(nose, wing, 6.0)
-    blend = 4.0 + 14.0 * smoothstep(-36, -18, q[:, 1])
+    blend = 5.0 + 13.0 * smoothstep(-36, -18, q[:, 1])
     joined = smooth_min(base, nose, blend)
     # Alar groove above and behind the wing.
     joined = joined - stroke(q, [(8.5, -32.5, 1.9, -0.3), (12.6, -31.0, 2.1, -0.35), (17.2, -34, 2.2, -0.35),
