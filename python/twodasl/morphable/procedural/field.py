@@ -38,14 +38,22 @@ def solve_rays(
     """
     t = np.array(start, dtype=np.float64)
     active = np.arange(len(t))
-    cap = 8.0
-    for _ in range(60):
+    rate = np.full(len(t), 1.0 / pace)
+    value = np.zeros(0)
+    step = np.zeros(0)
+    for sweep in range(60):
         p = origins[active] + t[active, None] * directions[active]
-        value = skin_field(p, None if base is None else base[active])
-        t[active] -= np.clip(pace * value, -cap, cap)
-        active = active[np.abs(value) > 2e-3]
+        before, value = value, skin_field(p, None if base is None else base[active])
+        if sweep:
+            # Secant estimate of how fast the field falls along the ray, kept within what a marching step may trust.
+            slope = (before - value) / np.where(step == 0, 1.0, step)
+            rate[active] = np.clip(slope, 0.4 / pace * 0.9, 1.3 / pace)
+        open_ = np.abs(value) > 2e-3
+        active, value = active[open_], value[open_]
         if not len(active):
             break
+        step = np.clip(value / rate[active], -8.0, 8.0)
+        t[active] -= step
     return t
 
 

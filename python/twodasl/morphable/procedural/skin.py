@@ -16,7 +16,7 @@ from twodasl.morphable.procedural.features.lips import CORNER_X, lower_border, u
 from twodasl.morphable.procedural.features.nose import press_nostrils
 from twodasl.morphable.procedural.field import skin_depth, skin_points, solve_rays
 from twodasl.morphable.procedural.flips import flip_edges
-from twodasl.morphable.procedural.spread import resample_by_spacing, spacing, spread_points
+from twodasl.morphable.procedural.spread import neighbour_shift, resample_by_spacing, spread_points
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -156,13 +156,7 @@ def _conforming(directions: Array, loops: list[IntArray], fixed: int) -> tuple[A
 
 def _relaxed(points: Array, triangles: IntArray, moving: IntArray) -> Array:
     """The ``moving`` points moved toward their neighbours' weighted mean on the surface, and put back on the skin."""
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    edges = np.concatenate([edges, edges[:, ::-1]])
-    vector = points[edges[:, 1]] - points[edges[:, 0]]
-    weight = np.linalg.norm(vector, axis=1) / spacing((points[edges[:, 0]] + points[edges[:, 1]]) / 2)
-    total = np.bincount(edges[:, 0], weight, minlength=len(points))
-    step = [np.bincount(edges[:, 0], weight * vector[:, k], minlength=len(points)) / total for k in range(3)]
-    moved = points + 0.5 * np.column_stack(step)
+    moved = points + 0.5 * neighbour_shift(points, triangles, power=1)
     moved[:, 0] = np.maximum(moved[:, 0], 0.15)
     return skin_points(directions_of(moved[moving]))
 

@@ -78,7 +78,7 @@ def spread_points(skin: CoarseSkin, fixed: Array, outside: Callable[[Array], NDA
     """
     rng = np.random.default_rng(seed)
     fixed_directions = directions_of(fixed)
-    directions = _candidates(skin, 60000, rng)
+    directions = _candidates(skin, 45000, rng)
     directions = directions[~forbidden(to_chart(directions))]
     points = skin.points(directions)
     h = spacing(points)
@@ -88,26 +88,30 @@ def spread_points(skin: CoarseSkin, fixed: Array, outside: Callable[[Array], NDA
     keep = _thin(points, h)
     directions = np.concatenate([fixed_directions, directions[keep]])
     count = len(fixed)
-    for _ in range(rounds):
+    for turn in range(rounds):
         points = np.concatenate([fixed, skin.points(directions[count:])])
-        chart = to_chart(directions)
-        triangles = Delaunay(chart).simplices
-        triangles = triangles[~outside(chart[triangles].mean(axis=1))]
-        edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-        edges = np.concatenate([edges, edges[:, ::-1]])
-        vector = points[edges[:, 1]] - points[edges[:, 0]]
-        length = np.linalg.norm(vector, axis=1)
-        weight = (length / spacing((points[edges[:, 0]] + points[edges[:, 1]]) / 2)) ** 2
-        total = np.bincount(edges[:, 0], weight, minlength=len(points))
-        shift = np.column_stack(
-            [np.bincount(edges[:, 0], weight * vector[:, k], minlength=len(points)) for k in range(3)]
-        )
-        step = shift[count:] / np.maximum(total[count:], 1e-9)[:, None]
+        if turn % 2 == 0:
+            chart = to_chart(directions)
+            triangles = Delaunay(chart).simplices
+            triangles = triangles[~outside(chart[triangles].mean(axis=1))]
+        step = neighbour_shift(points, triangles, power=2)[count:]
         moved = directions_of(points[count:] + 0.6 * step)
         moved[:, 0] = np.maximum(moved[:, 0], 1e-3)
         ok = ~forbidden(to_chart(moved))
         directions[count:][ok] = moved[ok]
     return directions
+
+
+def neighbour_shift(points: Array, triangles: IntArray, power: int) -> Array:
+    """Vector (N, 3) from each point to its neighbours' mean, weighted by (edge length / wanted spacing)^power."""
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    tail, head = np.concatenate([edges, edges[:, ::-1]]).T
+    vector = points[head] - points[tail]
+    h = spacing(points)
+    weight = (2 * np.sqrt((vector * vector).sum(axis=1)) / (h[head] + h[tail])) ** power
+    total = np.bincount(tail, weight, minlength=len(points))
+    shift = [np.bincount(tail, weight * vector[:, k], minlength=len(points)) for k in range(3)]
+    return np.asarray(np.column_stack(shift) / np.maximum(total, 1e-9)[:, None], dtype=np.float64)
 
 
 def resample_by_spacing(path: Array) -> Array:
