@@ -43,7 +43,7 @@ def importance_weights(
         raise ValueError(f"normalize: expected 'sum' or 'max', got {normalize!r}")
     predicted, target = check_parameters(predicted, target, basis.mode_count, basis.dtype, basis.device)
     mean, modes, count = basis.packed_landmarks()
-    return torch.ops.twodasl.importance_weights(
+    return torch.ops.twodasl.importance_weights.default(
         mean.detach(),
         modes.detach(),
         count,

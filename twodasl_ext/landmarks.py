@@ -37,4 +37,4 @@ def landmarks(
         rows = check_indices(check_tensor(indices, "indices"), basis.vertex_count, "indices").to(basis.device)
         mean, modes = basis.packed_rows(rows)
         count = rows.shape[0]
-    return torch.ops.twodasl.vertices(mean, modes, count, coefficients, pose)
+    return torch.ops.twodasl.vertices.default(mean, modes, count, coefficients, pose)

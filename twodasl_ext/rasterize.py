@@ -51,7 +51,7 @@ def rasterize(
     vertices = vertices.detach()
     triangles = triangles.to(torch.int64)
     try:
-        return torch.ops.twodasl.rasterize(vertices, triangles, height, width)
+        return torch.ops.twodasl.rasterize.default(vertices, triangles, height, width)
     except RuntimeError:
         # The kernel looks at the values at memory speed; only here does it matter which one is wrong.
         _explain_values(vertices, triangles)

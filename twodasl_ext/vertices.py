@@ -36,7 +36,7 @@ def vertices(basis: MorphableBasis, coefficients: Tensor, pose: Tensor) -> Tenso
         coefficients, pose, basis.mode_count, basis.dtype, basis.device
     )
     mean, modes = basis.packed()
-    return torch.ops.twodasl.vertices(mean, modes, basis.vertex_count, coefficients, pose)
+    return torch.ops.twodasl.vertices.default(mean, modes, basis.vertex_count, coefficients, pose)
 
 
 @torch.library.register_fake("twodasl::vertices")
@@ -92,13 +92,13 @@ def _gradients(
     need_mean, need_modes, _, need_coefficients, need_pose = needs
     results: list[Tensor | None] = [None] * 5
     if need_coefficients or need_pose:
-        grad_coefficients, grad_pose = torch.ops.twodasl.vertices_backward(
+        grad_coefficients, grad_pose = torch.ops.twodasl.vertices_backward.default(
             grad, mean, modes, coefficients, pose, need_coefficients, need_pose
         )
         results[3] = grad_coefficients if need_coefficients else None
         results[4] = grad_pose if need_pose else None
     if need_mean or need_modes:
-        grad_mean, grad_modes = torch.ops.twodasl.vertices_backward_basis(
+        grad_mean, grad_modes = torch.ops.twodasl.vertices_backward_basis.default(
             grad, coefficients, pose, need_mean, need_modes
         )
         results[0] = grad_mean if need_mean else None
