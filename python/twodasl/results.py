@@ -87,7 +87,7 @@ def facts(
     from . import __version__
 
     model = reconstructor.model
-    pitch, yaw, roll = (round(angle, 4) for angle in face.angles)
+    pitch, yaw, roll = (round(angle, 4) + 0.0 for angle in face.angles)
     height, width = image.shape[:2]
     std = model.coefficient_std
     shapes = len(face.shape)
@@ -126,6 +126,12 @@ def facts(
     }
 
 
+def describe_pose(face: Reconstruction) -> str:
+    """The pose for people: `yaw +12.3, pitch -4.0, roll +0.0 degrees`."""
+    pitch, yaw, roll = (round(angle, 1) + 0.0 for angle in face.angles)  # adding 0 turns -0 into +0
+    return f"yaw {yaw:+.1f}, pitch {pitch:+.1f}, roll {roll:+.1f} degrees"
+
+
 def picture(
     image: NDArray[np.uint8], face: Reconstruction, colors: NDArray[np.floating], title: str
 ) -> Image:
@@ -149,9 +155,8 @@ def picture(
         ),
     ]
     sheet = contact_sheet([caption(tile, text, 32) for tile, text in tiles], len(tiles), margin=8)
-    pitch, yaw, roll = face.angles
     plain = title.encode("ascii", "replace").decode()  # the drawing font has no other letters
-    line = f"{plain}: yaw {yaw:+.1f}, pitch {pitch:+.1f}, roll {roll:+.1f} degrees"
+    line = f"{plain}: {describe_pose(face)}"
     return stack_sheets([caption(np.full((6, sheet.shape[1], 3), 255, np.uint8), line, 38), sheet])
 
 
@@ -204,4 +209,4 @@ def _floats(values: NDArray[np.floating]) -> list[float]:
 
 
 def _rounded(values: Any) -> list[float]:
-    return [round(float(value), 4) for value in values]
+    return [round(float(value), 4) + 0.0 for value in values]

@@ -150,7 +150,7 @@ def _one(photo: Path, reconstructor: FaceReconstructor, args: argparse.Namespace
     from ..images import read_image
     from ..landmarks import read_landmarks
     from ..placement import check_landmarks, square_crop
-    from ..results import write_results
+    from ..results import describe_pose, write_results
 
     image = read_image(photo)
     height, width = image.shape[:2]
@@ -171,12 +171,8 @@ def _one(photo: Path, reconstructor: FaceReconstructor, args: argparse.Namespace
         image, landmarks, box, refinements=args.refinements, recrop=detected and landmarks is None
     )
     write_results(args.output, photo.stem, image, reconstructor, face, source)
-    pitch, yaw, roll = face.angles
     found = f" (face found by {note})" if note else ""
-    return (
-        f"{photo}: yaw {yaw:+.1f}, pitch {pitch:+.1f}, roll {roll:+.1f} degrees{found}"
-        f" -> {args.output / photo.stem}.obj .ply .json .png"
-    )
+    return f"{photo}: {describe_pose(face)}{found} -> {args.output / photo.stem}.obj .ply .json .png"
 
 
 def _landmark_file(photo: Path, given: Path) -> Path:
