@@ -14,7 +14,7 @@ EYE_CENTER = np.array([31.6, 0.0, 68.3])
 EYE_RADIUS = 12.0
 LID_THICKNESS = 1.5
 
-_UPPER = np.array([(16.2, -2.0), (17.9, -0.3), (21.0, 2.4), (25.5, 4.5), (30.0, 5.3), (34.5, 5.0), (39.3, 3.4),
+_UPPER = np.array([(16.2, -2.0), (17.9, -0.3), (21.0, 2.2), (25.5, 4.2), (30.0, 5.0), (34.5, 4.8), (39.3, 3.3),
                    (43.2, 1.5), (45.6, 0.2)])  # fmt: skip
 _LOWER = np.array([(16.2, -2.0), (18.5, -3.0), (22.5, -4.2), (28.0, -5.2), (33.0, -5.6), (38.0, -4.8), (42.3, -2.5),
                    (45.6, 0.2)])  # fmt: skip
@@ -48,10 +48,10 @@ def eye_field(p: Array, head: Array) -> Array:
     lids = np.linalg.norm(q - EYE_CENTER, axis=1) - (EYE_RADIUS + LID_THICKNESS)
     joined = smooth_min(head[near], lids, 5.0)
     # Upper crease, deepest over the middle of the lid, and the fold of skin hanging over it.
-    joined = joined - stroke(q, [(17.5, 3.0, 0.9, -0.3), (22, 7.0, 0.9, -1.1), (28, 9.6, 0.9, -1.3),
-                                 (34, 9.8, 0.9, -1.3), (40, 7.8, 0.9, -1.1), (45.5, 3.8, 0.9, -0.4)])  # fmt: skip
-    joined = joined - stroke(q, [(20, 8.5, 2.4, 0.3), (27, 12.0, 2.6, 1.1), (34, 12.4, 2.6, 1.5),
-                                 (41, 10.4, 2.6, 1.7), (47, 6.0, 2.4, 0.9)])  # fmt: skip
+    joined = joined - stroke(q, [(17.5, 3.0, 1.1, -0.2), (22, 6.6, 1.1, -0.9), (28, 8.9, 1.1, -1.2),
+                                 (34, 9.1, 1.1, -1.2), (40, 7.3, 1.1, -1.0), (46.5, 3.6, 1.1, -0.3)])  # fmt: skip
+    joined = joined - stroke(q, [(20, 8.2, 2.4, 0.3), (27, 11.8, 2.8, 1.2), (34, 12.2, 2.8, 1.7),
+                                 (41, 10.2, 2.8, 1.9), (47.5, 6.0, 2.4, 0.9)])  # fmt: skip
     # Lower lid: roll under the margin, then the shallow groove to the cheek.
     joined = joined - stroke(q, [(19, -6.5, 1.6, 0.0), (24, -8.0, 1.7, 0.35), (33, -9.0, 1.7, 0.4),
                                  (41, -6.5, 1.6, 0.1)])  # fmt: skip
@@ -59,8 +59,8 @@ def eye_field(p: Array, head: Array) -> Array:
                                  (38, -13.5, 2.6, -0.3)])  # fmt: skip
     # Medial hollow beside the bridge, brow ridge above.
     joined = joined - stroke(q, [(13.5, 6, 3.0, -0.8), (14.5, 0, 3.0, -1.2), (15.5, -5, 3.0, -0.4)])
-    joined = joined - stroke(q, [(10, 19, 5, 0.6), (22, 21.5, 5, 1.0), (36, 23, 5, 1.0), (48, 19, 5, 1.2),
-                                 (54, 12, 5, 0.8)])  # fmt: skip
+    joined = joined - stroke(q, [(10, 19, 5, 0.4), (22, 21.5, 5, 0.6), (36, 23, 5, 0.6), (48, 19, 5, 0.9),
+                                 (54, 12, 5, 0.7)])  # fmt: skip
     out[near] = joined
     return out
 
@@ -70,7 +70,7 @@ def brow_weight(p: Array) -> Array:
     q = np.column_stack([np.abs(p[:, 0]), p[:, 1:]])
     hair = stroke(q, [(11.5, 18.5, 2.6, 0.9), (20, 20.6, 2.9, 1.0), (30, 23.0, 2.7, 1.0), (40, 24.0, 2.2, 1.0),
                       (47, 21.5, 1.6, 0.8), (52.5, 17.5, 1.1, 0.4)])  # fmt: skip
-    return np.asarray(smoothstep(0.15, 0.75, hair) * (p[:, 2] > 30), dtype=np.float64)
+    return np.asarray(smoothstep(0.08, 0.9, hair) * (p[:, 2] > 30), dtype=np.float64)
 
 
 def lid_heights(x: Array) -> tuple[Array, Array]:
