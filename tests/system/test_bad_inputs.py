@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from twodasl import results
 from twodasl.cli import main
 
 BOX = ["--box", "140", "40", "320", "220"]
@@ -239,7 +240,8 @@ def test_one_box_or_landmark_file_for_several_photos(run, tmp_path, photo_path):
     _refused(run(photo_path, other, "--landmarks", file), file, "one photo")
 
 
-def test_a_bad_photo_in_a_batch_does_not_stop_the_rest(run, tmp_path, photo_path, photo68):
+def test_a_bad_photo_in_a_batch_does_not_stop_the_rest(run, tmp_path, photo_path, photo68, monkeypatch):
+    monkeypatch.setattr(results, "PANEL", 80)
     marks = tmp_path / "marks"
     marks.mkdir()
     for name in ("first", "third", "fourth"):
