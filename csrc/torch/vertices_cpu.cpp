@@ -1,5 +1,6 @@
 // vertices on the CPU: checks, allocation, parameters, launch.
 #include "../cpu/kernels.h"
+#include "../cpu/pages.h"
 #include "../cpu/reduce.h"
 #include "stable.h"
 
@@ -53,6 +54,7 @@ Tensor vertices(const Tensor& mean_in, const Tensor& modes_in, int64_t count, co
                                       in<T>(pose),
                                       out<T>(output),
                                       batch};
+    cpu::prefer_huge_pages(params.output, static_cast<size_t>(batch * count * 3) * sizeof(T));
     const Partition cut = partition(count, modes_count, batch, sizeof(S));
     const int64_t faces = batch < cut.group_faces ? batch : cut.group_faces;
     const int64_t work = cut.part_blocks * kBlockRow * (modes_count + 5) * faces;
