@@ -77,7 +77,7 @@ class Anatomy:
         )
 
     def away(self, center: ArrayLike) -> Array:
-        """Vectors (N, 3) to the vertices from a point of the left half; on the right, from its mirror image."""
+        """Vectors (N, 3) to the vertices from a point of the left half, or its mirror image on the right."""
         center = np.asarray(center, dtype=np.float64)
         mirrored = np.where(self.side[:, None] < 0, center * [-1, 1, 1], center)
         return self.points - mirrored
@@ -98,16 +98,6 @@ class Anatomy:
         return np.maximum(near * front, np.minimum(inside, 1))
 
     @cached_property
-    def normals(self) -> Array:
-        """(N, 3) outward unit normals of the mean head."""
-        a, b, c = (self.points[self.head.triangles[:, k]] for k in range(3))
-        area = np.cross(b - a, c - a)
-        total = np.zeros_like(self.points)
-        for corner in range(3):
-            np.add.at(total, self.head.triangles[:, corner], area)
-        return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
-
-    @cached_property
     def neighbours(self) -> csr_matrix:
         """(N, N) the mean over a vertex's neighbours."""
         t = self.head.triangles
@@ -126,6 +116,11 @@ class Anatomy:
         for _ in range(rounds):
             field = 0.5 * (field + self.neighbours @ field)
         return field
+
+    def outward(self, center: ArrayLike) -> Array:
+        """Unit vectors (N, 3) away from a point on the midline: a smooth stand-in for normals."""
+        arm = self.points - np.asarray(center)
+        return arm / np.maximum(np.linalg.norm(arm, axis=1, keepdims=True), 1.0)
 
     def mirrored(self, field: Array) -> Array:
         """The same field on the other side of the face."""
@@ -151,16 +146,17 @@ class Anatomy:
     def with_coherent_ears(self, field: Array) -> Array:
         """Each ear follows its attachment as a whole, by the affine motion that fits best there."""
         moved = field.copy()
+        soft = self.smooth(self.regions["ears"][:, None], 8)
         rim = np.asarray(self.neighbours @ self.regions["ears"]).ravel() * (self.regions["ears"] < 0.5) > 0
         for sign in (1.0, -1.0):
             base = rim & (self.side * sign > 0)
-            ear = (self.regions["ears"] > 0.5) & (self.side * sign > 0)
             center = self.points[base].mean(0)
             arm = np.column_stack([np.ones(base.sum()), self.points[base] - center])
             # A millimetre of misfit at the rim costs as much as a strain of ten percent.
             ridge = np.diag([0.0, 1, 1, 1]) * 100.0 * base.sum()
             motion = np.linalg.solve(arm.T @ arm + ridge, arm.T @ field[base])
-            moved[ear] = np.column_stack([np.ones(ear.sum()), self.points[ear] - center]) @ motion
+            here = soft * (self.side * sign > 0)[:, None]
+            moved += here * (np.column_stack([np.ones(len(field)), self.points - center]) @ motion - field)
         return moved
 
     def finished(self, field: Array, growth: float = 0.0, turn: float = 0.0, symmetric: bool = True) -> Array:

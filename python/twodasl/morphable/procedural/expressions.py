@@ -147,7 +147,7 @@ def cheeks(a: Anatomy) -> Array:
     )
     weight = np.minimum(weight + 0.2 * a.bump((12, mouth[1] - 14, 92), (14, 6, 20)), 1)
     weight = weight * (1 - a.regions["mouth_interior"]) * (1 - a.regions["ears"])
-    return _soft(a, weight[:, None] * a.smooth(a.normals, 8) * 2.8, 8)
+    return _soft(a, weight[:, None] * a.outward((0, mouth[1] + 2, 18)) * 2.7, 6)
 
 
 def expression_modes(a: Anatomy) -> tuple[Array, tuple[str, ...]]:

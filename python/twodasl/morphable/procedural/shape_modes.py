@@ -61,7 +61,7 @@ def ears(a: Anatomy) -> dict[str, Array]:
     root = a.points[a.regions["ear_left"] > 0.5]
     root = np.array([root[:, 0].min(), root[:, 1].mean(), root[:, 2].max()])
     arm = a.away(root)
-    grown = 0.055 * arm
+    grown = 0.05 * arm
     turned = np.radians(3.5) * np.column_stack([-arm[:, 2] * a.side, np.zeros(len(arm)), arm[:, 0] * a.side])
     return {"ear size": weight * grown, "ear protrusion": weight * turned}
 
@@ -82,7 +82,7 @@ def face(a: Anatomy) -> dict[str, Array]:
     jowl = np.maximum(a.bump((47, mouth[1] - 14, 38), (18, 18, 28)), a.bump((0, chin - 10, 55), (38, 13, 30)))
     full = a.ramp(a.y, nasion, mouth[1]) * 0.4 * a.ramp(a.across, 24, 50) * a.ramp(a.z, -10, 30)
     fat = np.clip(np.maximum(jowl, full), 0, 1) * (1 - a.regions["mouth_interior"])
-    fullness = a.smooth(fat[:, None] * a.normals * (1 - a.regions["ears"])[:, None], 12) * 3.0
+    fullness = a.smooth(fat[:, None] * a.outward((0, mouth[1] + 20, 22)), 8) * 3.3
     return {
         "face width": wide,
         "face length": long,
@@ -103,7 +103,7 @@ def nose(a: Anatomy) -> dict[str, Array]:
     width = a.push(a.bump((wing[0] + 2, wing[1] + 4, wing[2] + 2), (8, 9, 13)), lateral=1.25)
     along = np.clip((nasion[1] - a.y) / (nasion[1] - tip[1]), 0, 1)
     forward = np.exp(-0.5 * (a.across / 12) ** 2) * along**1.4 * a.ramp(a.y, base[1] - 7, base[1] + 4)
-    protrusion = a.push(forward * a.ramp(a.z, 70, 95), forward=2.2)
+    protrusion = a.push(forward * a.ramp(a.z, 70, 95), forward=2.6)
     root = a.bump((0, (nasion[1] + tip[1]) / 2 + 9, nasion[2]), (8, 13, 25))
     bridge = a.push(root, forward=1.6)
     middle = nasion + 0.48 * (tip - nasion)
@@ -135,9 +135,9 @@ def mouth(a: Anatomy) -> dict[str, Array]:
     upper = a.bump((0, (top[1] + center[1]) / 2, center[2]), (60, 4.0, 22)) * within * (a.z > 60)
     lower = a.bump((0, (bottom[1] + center[1]) / 2, center[2]), (60, 4.6, 22)) * within * (a.z > 60)
     toward = np.clip((a.y - center[1]) / (top[1] - center[1]), 0, 1.3)
-    upper_lip = a.push(upper, forward=1.2) + a.push(upper * toward, up=1.05)
+    upper_lip = a.push(upper, forward=1.4) + a.push(upper * toward, up=1.5)
     toward = np.clip((center[1] - a.y) / (center[1] - bottom[1]), 0, 1.3)
-    lower_lip = a.push(lower, forward=1.3) + a.push(lower * toward, up=-1.05)
+    lower_lip = a.push(lower, forward=1.4) + a.push(lower * toward, up=-1.5)
     under = a.ramp(a.y, base[1] - 1, top[1] + 2) * (1 - 0.7 * a.ramp(a.y, bottom[1], chin + 4))
     philtrum = a.push(under * a.ramp(a.across, 52, 18) * a.ramp(a.z, 20, 75), up=-1.5)
     forward = a.push(a.bump((0, center[1], center[2]), (24, 15, 30)), forward=1.9)
