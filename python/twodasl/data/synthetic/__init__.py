@@ -2,5 +2,6 @@
 
 from .dataset import SyntheticFaces
 from .options import SyntheticOptions
+from .pool import FacePool, generate_pool
 
-__all__ = ["SyntheticFaces", "SyntheticOptions"]
+__all__ = ["FacePool", "SyntheticFaces", "SyntheticOptions", "generate_pool"]

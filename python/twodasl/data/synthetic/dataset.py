@@ -19,6 +19,7 @@ from ...morphable import MorphableModel
 from ..crops import SIZE, flip_y
 from .backgrounds import Backgrounds
 from .degrade import develop
+from .filters import resized
 from .noise import NoiseBank
 from .occluders import Canvas, glasses, occluder
 from .options import SyntheticOptions
@@ -49,11 +50,11 @@ class SyntheticFaces(Dataset[Sample]):
         parameters: (12+K,) float32, `[3x4 pose row-major | coefficients]`, not whitened;
         landmarks: (68, 3) float32, crop pixels (x = column, row, z), the model's landmark vertices posed by
             `parameters`; row is `flip_y` of the model's y;
-        visible: (68,) bool: not hidden by the head itself, hair, clothes or an opaque occluder, and inside the crop;
+        visible: (68,) bool: inside the crop and not hidden by head, hair, clothes or an opaque occluder;
         yaw: float, radians, AFLW2000's convention.
 
-    A sample is a function of (seed, index, model, options): order, batches, workers and threads do not matter.
-    The same bits are promised on one machine with one set of library versions.
+    A sample is a function of (seed, index, model, options): order, batches, workers and threads do not
+    matter. The same bits are promised on one machine with one set of library versions.
 
     Raises:
         InputError: a negative seed or length; IndexError: an index outside the dataset.
@@ -71,6 +72,11 @@ class SyntheticFaces(Dataset[Sample]):
         bank = self.noise = NoiseBank()
         self.sampler = ParameterSampler(model, self.options)
         self.scene = Scene(model, self.options, bank)
+        # Pixels of the finer picture that is drawn, and the one of them in the middle of each final pixel.
+        self._fine = round(SIZE * self.options.supersampling)
+        middle = np.floor((np.arange(SIZE) + 0.5) * self.options.supersampling).astype(np.int64)
+        self._middle = np.ix_(middle, middle)
+        self._bags = torch.arange(0, 3 * self._fine**2, 3, dtype=torch.int32)
         self.backgrounds = Backgrounds(bank, self.options.photo_backgrounds)
 
     def __len__(self) -> int:
@@ -114,35 +120,26 @@ class SyntheticFaces(Dataset[Sample]):
             self.scene.dress(rng, one, pose)
             for rng, one, (_, pose) in zip(streams, posed, drawn, strict=True)
         ]
-        factor = int(self.options.supersampling)
-        placed = np.stack([look.vertices for look in looks])
-        placed[..., 1] = flip_y(placed[..., 1])
-        landmarks = placed[:, self.scene.landmarks].copy()
-        # Sub-pixel s of pixel u is sampled at u + (s + 0.5) / factor - 0.5.
-        placed[..., :2] = (placed[..., :2] + np.float32(0.5)) * np.float32(factor) - np.float32(0.5)
-        drawing = twodasl_ext.rasterize(torch.from_numpy(placed), self.scene.triangles, SIZE * factor)
-        index_map, weights, depth = (tensor.numpy() for tensor in drawing)
         return [
-            self._finish(rng, look, pose, coefficients[k], landmarks[k], index_map[k], weights[k], depth[k])
-            for k, (rng, look, (_, pose)) in enumerate(zip(streams, looks, drawn, strict=True))
+            self._drawn(rng, look, pose, one)
+            for rng, look, (one, pose) in zip(streams, looks, drawn, strict=True)
         ]
 
-    def _finish(
-        self,
-        rng: np.random.Generator,
-        look: Look,
-        pose: Pose,
-        coefficients: Floats,
-        landmarks: Floats,
-        triangle: NDArray[np.int64],
-        weights: Floats,
-        depth: Floats,
-    ) -> Sample:
-        factor = int(self.options.supersampling)
+    def _drawn(self, rng: np.random.Generator, look: Look, pose: Pose, coefficients: Floats) -> Sample:
+        """Rasterises a look, puts things behind and before it, and photographs it."""
+        factor = self.options.supersampling
+        placed = look.vertices
+        placed[:, 1] = flip_y(placed[:, 1])
+        landmarks = placed[self.scene.landmarks]
+        # Sub-pixel s of pixel u is sampled at u + (s + 0.5) / factor - 0.5.
+        placed[:, :2] = (placed[:, :2] + np.float32(0.5)) * np.float32(factor) - np.float32(0.5)
+        drawing = twodasl_ext.rasterize(
+            torch.from_numpy(placed)[None], torch.from_numpy(look.triangles), self._fine
+        )
+        triangle, weights, depth = (tensor[0].numpy() for tensor in drawing)
         canvas = Canvas(self._composed(rng, look, triangle, weights))
-        coarse = depth[factor // 2 :: factor, factor // 2 :: factor]
         if rng.random() < self.options.glasses:
-            glasses(rng, canvas, landmarks, pose.rotation, pose.scale, coarse)
+            glasses(rng, canvas, landmarks, pose.rotation, pose.scale, depth[self._middle])
         if rng.random() < self.options.occluders:
             occluder(rng, canvas, landmarks, look.skin, self.backgrounds)
         visible = _visible(landmarks, depth, factor, canvas.covered, 5.0 * pose.scale)
@@ -159,30 +156,38 @@ class SyntheticFaces(Dataset[Sample]):
         self, rng: np.random.Generator, look: Look, triangle: NDArray[np.int64], weights: Floats
     ) -> Floats:
         """Head over background, (SIZE, SIZE, 3) BGR display values."""
-        # Gathers the three corners' colours and adds them up by their barycentrics, in one pass. Where there is
-        # no triangle the index is -1, any corner, and the weights are zero: so is the coverage.
-        corners = self.scene.corners[triangle.ravel()]
+        # Gathers the three corners' colours and adds them up by their barycentrics, in one pass. Where there
+        # is no triangle the index is -1, taken as 0, and the weights are zero: so is the coverage.
+        corners = look.triangles.astype(np.int32).take(triangle.ravel(), axis=0, mode="clip")
         blended = torch.nn.functional.embedding_bag(
-            torch.from_numpy(corners),
+            torch.from_numpy(corners).view(-1),
             torch.from_numpy(look.colours),
-            per_sample_weights=torch.from_numpy(weights).view(-1, 3),
+            self._bags,
+            per_sample_weights=torch.from_numpy(weights).view(-1),
             mode="sum",
         )
         fine = blended.numpy().reshape(*triangle.shape, 4)
-        layer = cv2.resize(fine, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        layer = resized(fine, SIZE, SIZE)
         coverage = layer[..., 3:]
-        light = layer[..., :3] / np.maximum(coverage, 1e-6)
+        reflected = layer[..., :3] / np.maximum(coverage, 1e-6)
         # A film's shoulder: highlights bend over instead of clipping. Then the display's curve.
-        light = np.sqrt(np.maximum(light * (1.35 + 0.22 * light) / (1 + light), 0))
-        self._comb_hair(rng, light, triangle)
+        curved = np.maximum(reflected * (1.35 + 0.22 * reflected) / (1 + reflected), 0)
+        light: Floats = np.sqrt(curved, dtype=np.float32)
+        self._comb_hair(rng, light, triangle, look.shell_range)
         image = self.backgrounds.sample(rng)
-        return image + coverage * (light - image)
+        image += coverage * (light - image)
+        return image
 
-    def _comb_hair(self, rng: np.random.Generator, light: Floats, triangle: NDArray[np.int64]) -> None:
+    def _comb_hair(
+        self,
+        rng: np.random.Generator,
+        light: Floats,
+        triangle: NDArray[np.int64],
+        shell_range: tuple[int, int],
+    ) -> None:
         """Strands finer than the mesh, where hair or cloth is on top."""
-        factor = int(self.options.supersampling)
-        first, last = self.scene.shell_range
-        top = triangle[factor // 2 :: factor, factor // 2 :: factor]
+        first, last = shell_range
+        top = triangle[self._middle]
         shell = (top >= first) & (top < last)
         if not shell.any():
             return
@@ -196,15 +201,16 @@ def _joined(coefficients: Floats, pose: Pose) -> Floats:
 
 
 def _visible(
-    landmarks: Floats, depth: Floats, factor: int, covered: Floats, slack: float
+    landmarks: Floats, depth: Floats, factor: float, covered: Floats, slack: float
 ) -> NDArray[np.bool_]:
     """Landmarks in front of, or within `slack` pixels behind, something drawn within a pixel of them."""
     x, row = landmarks[:, 0], landmarks[:, 1]
     inside = (x > -0.5) & (x < SIZE - 0.5) & (row > -0.5) & (row < SIZE - 0.5)
     # The farthest surface within a pixel: a contour's own neighbour pixels may belong to what is before it.
-    farthest = cv2.erode(depth, np.ones((2 * factor + 1, 2 * factor + 1), np.uint8), borderValue=np.inf)
-    fine_x = np.clip(np.rint((x + 0.5) * factor - 0.5), 0, SIZE * factor - 1).astype(int)
-    fine_row = np.clip(np.rint((row + 0.5) * factor - 0.5), 0, SIZE * factor - 1).astype(int)
+    side = 2 * int(np.ceil(factor)) + 1
+    farthest = cv2.erode(depth, np.ones((side, side), np.uint8), borderValue=np.inf)
+    fine_x = np.clip(np.rint((x + 0.5) * factor - 0.5), 0, len(depth) - 1).astype(int)
+    fine_row = np.clip(np.rint((row + 0.5) * factor - 0.5), 0, len(depth) - 1).astype(int)
     open_space = farthest[fine_row, fine_x] <= landmarks[:, 2] + slack
     column = np.clip(np.rint(x), 0, SIZE - 1).astype(int)
     line = np.clip(np.rint(row), 0, SIZE - 1).astype(int)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..crops import SIZE
+from .filters import blurred, clipped, resized
 from .options import SyntheticOptions
 
 Floats = NDArray[np.float32]
@@ -46,10 +47,10 @@ def _tone(rng: np.random.Generator, image: Floats, grayscale: float) -> Floats:
     if rng.random() < 0.5:
         # Contrast about middle grey; a strong S-curve is what high-key and low-key portraits have.
         contrast = np.float32(np.exp(rng.normal(0.12, 0.28)))
-        image = 0.5 + contrast * (image - 0.5)
-    image = np.clip(image, 0, 1)
+        image = clipped(0.5 + contrast * (image - 0.5))
+    image = clipped(image)
     if rng.random() < 0.5:
-        image = np.power(image, np.float32(np.exp(rng.normal(0, 0.22))))
+        image = np.asarray(cv2.pow(image, float(np.exp(rng.normal(0, 0.22)))), np.float32)
     if rng.random() < 0.2:
         haze = np.float32(rng.uniform(0, 0.25))
         image = image * (1 - haze) + haze * np.float32(rng.uniform(0.2, 1.0))
@@ -65,26 +66,23 @@ def _soften(rng: np.random.Generator, image: Floats, strength: float) -> Floats:
     """Focus, motion, or a photograph in which the face was small; or sharpening."""
     kind = rng.random()
     if kind < 0.3:
-        return cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.0 + 0.8 * strength)))
+        return blurred(image, rng.uniform(0.3, 1.0 + 0.8 * strength))
     if kind < 0.36:
         length = int(rng.integers(3, 5 + int(5 * strength)))
         kernel = np.zeros((length, length), np.float32)
         angle = rng.uniform(0, np.pi)
         reach = (length - 1) / 2 * np.array([np.cos(angle), np.sin(angle)])
         middle = (length - 1) / 2
-        start, end = (tuple(int(round(v)) for v in middle + sign * reach) for sign in (-1, 1))
+        start, end = (tuple(round(float(v)) for v in middle + sign * reach) for sign in (-1, 1))
         cv2.line(kernel, start, end, 1.0)
-        return cv2.filter2D(image, -1, kernel / kernel.sum())
+        return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.float32)
     if kind < 0.62:
         small = int(np.clip(SIZE * rng.uniform(0.55 - 0.25 * min(strength, 1.5), 0.9), 24, SIZE))
         down = int(rng.choice([cv2.INTER_AREA, cv2.INTER_LINEAR]))
         up = int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC]))
-        return cv2.resize(
-            cv2.resize(image, (small, small), interpolation=down), (SIZE, SIZE), interpolation=up
-        )
+        return resized(resized(image, small, small, down), SIZE, SIZE, up)
     if kind < 0.74:
-        blurred = cv2.GaussianBlur(image, (0, 0), 1.0)
-        return image + np.float32(rng.uniform(0.2, 0.9)) * (image - blurred)
+        return image + np.float32(rng.uniform(0.2, 0.9)) * (image - blurred(image, 1.0))
     return image
 
 
@@ -96,7 +94,7 @@ def _grain(rng: np.random.Generator, image: Floats, strength: float) -> Floats:
     channels = 1 if rng.random() < 0.4 else 3
     noise = rng.standard_normal((SIZE, SIZE, channels), dtype=np.float32)
     if rng.random() < 0.25:
-        noise = cv2.GaussianBlur(noise, (0, 0), 0.8).reshape(SIZE, SIZE, channels) * 2
+        noise = blurred(noise, 0.8).reshape(SIZE, SIZE, channels) * np.float32(2)
     return image + sigma * noise * (0.5 + np.clip(image, 0, 1))
 
 

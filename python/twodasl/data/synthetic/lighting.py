@@ -107,9 +107,9 @@ def shade(
 ) -> Floats:
     """Linear colours (3, n) of surface points.
 
-    albedo (3, n) linear RGB, normals (3, n) unit in camera axes; openness (n,) dims the ambient light, shadows
-    holds one (n,) array a lamp. Highlights are Blinn-Phong's with strength `gloss` (a number or (n,)) and exponent
-    2 ** shininess.
+    albedo (3, n) linear RGB, normals (3, n) unit in camera axes; openness (n,) dims the ambient light,
+    shadows holds one (n,) array a lamp. Highlights are Blinn-Phong's with strength `gloss` (a number or (n,))
+    and exponent 2 ** shininess.
     """
     irradiance = light.ambient_at(normals)
     if openness is not None:

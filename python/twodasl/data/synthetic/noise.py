@@ -31,7 +31,7 @@ class NoiseBank:
     def patch(
         self, rng: np.random.Generator, height: int, width: int, family: str = "any", turn: float = np.pi
     ) -> Floats:
-        """A random, scaled piece of a texture turned by up to `turn` radians, (height, width) float32 in [0, 1]."""
+        """A random, scaled piece of a texture, turned by up to `turn` radians: (height, width) in [0, 1]."""
         tile = self._tile(rng, family)
         zoom = float(np.exp(rng.uniform(-1.2, 0.7)))
         angle = rng.uniform(-turn, turn)
@@ -39,7 +39,8 @@ class NoiseBank:
         x, y = rng.uniform(0, TILE, 2)
         transform = np.array([[cosine, -sine, x], [sine, cosine, y]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(tile, transform, (width, height), flags=flags, borderMode=cv2.BORDER_WRAP)
+        piece = cv2.warpAffine(tile, transform, (width, height), flags=flags, borderMode=cv2.BORDER_WRAP)
+        return np.asarray(piece, np.float32)
 
     def window(self, rng: np.random.Generator, height: int, width: int, family: str) -> Floats:
         """A piece of a texture as it is: (height, width), both at most TILE."""
@@ -71,7 +72,7 @@ def _worley(rng: np.random.Generator, points: int) -> Floats:
     for row, column in rng.integers(0, TILE, (points, 2)):
         seeds[row::TILE, column::TILE] = 0
     distance = cv2.distanceTransform(seeds, cv2.DIST_L2, 5)[TILE : 2 * TILE, TILE : 2 * TILE]
-    return _normalised(distance)
+    return _normalised(np.asarray(distance, np.float32))
 
 
 def _normalised(field: NDArray[np.floating]) -> Floats:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..crops import SIZE
 from .backgrounds import Backgrounds
+from .filters import blurred
 
 Floats = NDArray[np.float32]
 
@@ -40,8 +41,8 @@ def glasses(
 ) -> None:
     """Frames in space before the eyes, with their temples; parts behind the face are left out.
 
-    landmarks (68, 3) crop pixels (x, row, z); rotation (3, 3) with y up; scale in pixels per millimetre; depth
-    (SIZE, SIZE) of the picture, -inf where there is only background.
+    landmarks (68, 3) crop pixels (x, row, z); rotation (3, 3) with y up; scale in pixels per millimetre;
+    depth (SIZE, SIZE) of the picture, -inf where there is only background.
     """
     flip = np.array([1.0, -1.0, 1.0])
     right, up, front = rotation[:, 0] * flip, rotation[:, 1] * flip, rotation[:, 2] * flip
@@ -136,7 +137,7 @@ def _hand(rng: np.random.Generator, canvas: Canvas, landmarks: Floats, skin: Flo
         for shrink, light in ((1.0, 0.6), (0.8, 0.88), (0.45, 1.0)):
             mask = np.zeros((SIZE, SIZE), np.float32)
             _line(mask, line, thick * shrink)
-            canvas.paint(cv2.GaussianBlur(mask, (0, 0), 0.7), colour * light)
+            canvas.paint(blurred(mask, 0.7), colour * light)
 
 
 def _object(rng: np.random.Generator, canvas: Canvas, textures: Backgrounds) -> None:
@@ -157,7 +158,7 @@ def _object(rng: np.random.Generator, canvas: Canvas, textures: Backgrounds) -> 
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     mask = _filled(shape @ rotation.T + centre)
     if rng.random() < 0.4:
-        mask = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.6, 3)))
+        mask = blurred(mask, rng.uniform(0.6, 3))
     canvas.paint(mask * np.float32(rng.choice([1.0, 1.0, 0.6])), textures.texture(rng))
 
 
@@ -172,7 +173,7 @@ def _face_mask(rng: np.random.Generator, canvas: Canvas, landmarks: Floats) -> N
     shade = np.linspace(1.1, 0.7, SIZE, dtype=np.float32)[:, None, None]
     folds = 1 + 0.1 * np.sin(np.arange(SIZE, dtype=np.float32) / rng.uniform(1, 3))[:, None, None]
     picture = np.clip(colour.astype(np.float32) * shade * folds, 0, 1) * np.ones((1, SIZE, 1), np.float32)
-    canvas.paint(_filled(hull), picture)
+    canvas.paint(_filled(np.asarray(hull, np.float32)), picture)
 
 
 def _microphone(rng: np.random.Generator, canvas: Canvas, landmarks: Floats) -> None:
@@ -187,7 +188,7 @@ def _microphone(rng: np.random.Generator, canvas: Canvas, landmarks: Floats) -> 
         canvas.paint(mask, np.full(3, grey * light))
     for shrink, light in ((1.0, 0.7), (0.7, 1.0), (0.35, 1.5)):
         mask = np.zeros((SIZE, SIZE), np.float32)
-        centre = tuple(int(round(v * 16)) for v in place - radius * (1 - shrink) * 0.4)
+        centre = tuple(round(float(v) * 16) for v in place - radius * (1 - shrink) * 0.4)
         cv2.circle(mask, centre, int(radius * shrink * 16), 1.0, -1, cv2.LINE_AA, _SHIFT)
         canvas.paint(np.clip(mask, 0, 1), np.full(3, min(grey * light, 1)))
 
@@ -225,7 +226,7 @@ def _fixed(points: NDArray[np.floating]) -> NDArray[np.int32]:
 def _line(mask: Floats, points: NDArray[np.floating], thickness: float) -> None:
     """An antialiased polyline; one thinner than a pixel is drawn fainter."""
     strength = float(min(max(thickness, 0.3), 1.0))
-    width = max(int(round(thickness)), 1)
+    width = max(round(float(thickness)), 1)
     cv2.polylines(mask, [_fixed(points)], False, strength, width, cv2.LINE_AA, _SHIFT)
 
 

@@ -46,8 +46,8 @@ class SyntheticOptions:
     """Share of crops that reach over the border of their photograph."""
     degradation: float = 1.0
     """Strength of blur, noise, compression and resizing; 0 leaves them out."""
-    supersampling: int = 2
-    """Samples per pixel along each axis, 1 to 4."""
+    supersampling: float = 1.5
+    """Samples per pixel along each axis: 1, 1.5, 2, 2.5, 3 or 4."""
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -63,8 +63,8 @@ class SyntheticOptions:
         self._check("box_noise", 0.0, 0.3)
         self._check("degradation", 0.0, 2.0)
         self._check("supersampling", 1, 4)
-        if self.supersampling != int(self.supersampling):
-            raise InputError(f"supersampling: expected a whole number, got {self.supersampling!r}")
+        if 2 * self.supersampling != int(2 * self.supersampling):
+            raise InputError(f"supersampling: expected a multiple of one half, got {self.supersampling!r}")
 
     def _check(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)

@@ -1,7 +1,7 @@
 """Arithmetic on vectors stored by component, (3, n): contiguous, so that numpy is fast on them.
 
-Sums are einsum's, never the BLAS's: those may round differently with another number of threads, and a sample's
-bits must not depend on it.
+Sums are einsum's, never the BLAS's: those may round differently with another number of threads, and a
+sample's bits must not depend on it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def mixed(weights: NDArray[np.floating], fields: Floats) -> Floats:
 
 def mean_under(mask: Floats, values: Floats) -> NDArray[np.float64]:
     """Mean of values (..., n) weighted by mask (n,)."""
-    return np.einsum("n,...n->...", mask, values, dtype=np.float64) / max(float(mask.sum()), 1e-6)
+    return np.einsum("n,...n->...", mask, values).astype(np.float64) / max(float(mask.sum()), 1e-6)
 
 
 def cross(a: Floats, b: Floats) -> Floats:

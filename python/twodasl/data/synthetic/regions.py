@@ -7,6 +7,7 @@ through the middle of the head: azimuth 0 is the front, positive toward +x.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -68,7 +69,7 @@ def find_regions(model: MorphableModel) -> Regions:
     middle = [points[36:42].mean(axis=0), points[42:48].mean(axis=0)]
     sockets = np.maximum(*(_ball(mean, eye, 0.26 * unit) for eye in middle)) * facing
     cheek = [
-        0.5 * points[k] + 0.3 * points[l] + 0.2 * points[31 + m] for k, l, m in ((2, 48, 0), (14, 54, 4))
+        0.5 * points[k] + 0.3 * points[lip] + 0.2 * points[31 + m] for k, lip, m in ((2, 48, 0), (14, 54, 4))
     ]
     cheeks = np.maximum(*(_ball(mean, spot, 0.3 * unit) for spot in cheek)) * facing
     tip = _ball(mean, points[30], 0.16 * unit)
@@ -211,7 +212,7 @@ def _signed_distance(points: NDArray[np.float64], outline: NDArray[np.float64]) 
 def _stroke(mean: NDArray[np.float64], line: NDArray[np.float64], width: float) -> NDArray[np.float64]:
     """Gaussian around a polyline in space."""
     nearest = np.full(len(mean), np.inf)
-    for start, end in zip(line[:-1], line[1:], strict=True):
+    for start, end in pairwise(line):
         along = end - start
         t = np.clip((mean - start) @ along / max(float(along @ along), 1e-9), 0, 1)
         nearest = np.minimum(nearest, ((mean - start - t[:, None] * along) ** 2).sum(axis=1))

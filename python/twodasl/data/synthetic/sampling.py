@@ -43,7 +43,7 @@ def rotation_matrix(pitch: float, yaw: float, roll: float) -> NDArray[np.float64
 
 
 def truncated_normal(rng: np.random.Generator, count: int, limit: float) -> NDArray[np.float64]:
-    """Standard normal numbers folded back into [-limit, limit] by redrawing; one draw decides the fallback."""
+    """Standard normal numbers within [-limit, limit]: redrawn a few times, then cut."""
     values = rng.standard_normal(count)
     for _ in range(4):
         outside = np.abs(values) > limit
@@ -102,7 +102,7 @@ class ParameterSampler:
         rotation = rotation_matrix(pitch, yaw, roll)
         projected = np.einsum("nk,ck->nc", landmarks, rotation)
         low, high = projected[:, :2].min(axis=0), projected[:, :2].max(axis=0)
-        # The crop of a detector's landmarks: each edge of their bounding box is off by a little; a few by much.
+        # The crop of a detector's landmarks: each edge of their bounding box is a little off, some much.
         side = float((high - low).max())
         noise = self.options.box_noise * (2.5 if rng.random() < 0.1 else 1.0)
         low = low + rng.normal(0.0, noise * side, 2)
@@ -111,7 +111,8 @@ class ParameterSampler:
         scale = SIZE / (BOX_MARGIN * side)
         # The box's centre is crop pixel size / 2 on both axes; z = 0 is the landmarks' mean depth, so that
         # the depth of a face is something its picture tells.
-        centre = np.array([SIZE / 2, flip_y(np.float64(SIZE / 2)), 0.0])
+        centre = np.array([SIZE / 2, SIZE / 2, 0.0])
+        centre[1] = flip_y(centre[1:2])[0]
         anchor = np.array([*(low + high) / 2, projected[:, 2].mean()])
         translation = centre - scale * anchor
         matrix = np.concatenate([scale * rotation, translation[:, None]], axis=1).astype(np.float32)

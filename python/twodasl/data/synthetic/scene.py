@@ -16,9 +16,9 @@ from .noise import NoiseBank
 from .options import SyntheticOptions
 from .planar import cross, mean_under, mixed, normalised, planar, turned
 from .sampling import Pose
-from .shell import AZIMUTHS, ELEVATIONS, ShellMaker, grid_normals
+from .shell import Shell, ShellMaker, grid_normals
 from .skin import Complexions, sample_hair_colour
-from .torso import COLUMNS, ROWS, TorsoMaker
+from .torso import TorsoMaker
 from .transfer import light_transfer, tangent_operators
 
 Floats = NDArray[np.float32]
@@ -26,13 +26,21 @@ Floats = NDArray[np.float32]
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 _INNER_LIPS = np.arange(60, 68)
 
+# Surfaces turned away from the viewer by more than this (z of the unit normal) are neither lit nor drawn; the
+# margin is for normals averaged over a sharp edge.
+_AWAY = -0.3
+
 
 @dataclass(frozen=True)
 class Look:
     """What a sample's mesh looks like, before it is drawn."""
 
     vertices: Floats
-    """(M, 3) crop space of the parameters: y up, pixels."""
+    """(M, 3) crop space of the parameters: y up, pixels. The model's own come first."""
+    triangles: NDArray[np.int64]
+    """(T, 3): those that can be seen."""
+    shell_range: tuple[int, int]
+    """First of the triangles that are hair or hat, and the one after the last."""
     colours: Floats
     """(M, 4): linear BGR, exposed, and 1."""
     skin: Floats
@@ -40,7 +48,7 @@ class Look:
 
 
 class Scene:
-    """Prepares a model once, then dresses and lights samples of it. The triangles are the same for all."""
+    """Prepares a model once, then dresses and lights samples of it."""
 
     def __init__(self, model: MorphableModel, options: SyntheticOptions, bank: NoiseBank) -> None:
         self.options = options
@@ -50,6 +58,8 @@ class Scene:
         self.transfer = light_transfer(model)
         self.shells = ShellMaker(model, bank)
         self.torsos = TorsoMaker(model, bank)
+        self.triangles = model.triangles
+        self.corner_columns = np.ascontiguousarray(model.triangles.T)
         # Vertices and both tangent fields leave one call of the operator.
         operators = tangent_operators(model)
         mean = np.concatenate([model.mean, *(operator @ model.mean for operator in operators)])
@@ -57,19 +67,6 @@ class Scene:
         self.basis = twodasl_ext.MorphableBasis(
             torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(np.stack(modes).astype(np.float32))
         )
-        shell, torso = self.count, self.count + ELEVATIONS * AZIMUTHS
-        mouth = torso + ROWS * COLUMNS
-        triangles = [
-            model.triangles,
-            self.shells.triangles + shell,
-            self.torsos.triangles + torso,
-            _mouth_triangles() + mouth,
-        ]
-        self.triangles = torch.from_numpy(np.concatenate(triangles))
-        start = len(model.triangles)
-        self.shell_range = start, start + len(self.shells.triangles)
-        self.vertex_count = mouth + 17
-        self.corners = self.triangles.numpy().astype(np.int32)
 
     def geometry(self, coefficients: Floats, poses: Floats) -> Floats:
         """(B, K), (B, 3, 4) to (B, 3N, 3): vertices, then both tangent fields (still shifted by t)."""
@@ -78,79 +75,98 @@ class Scene:
 
     def dress(self, rng: np.random.Generator, posed: Floats, pose: Pose) -> Look:
         """Everything about one sample's appearance in space. posed: (3N, 3) of `geometry`."""
-        options = self.options
-        head = posed[: self.count]
-        shift = pose.matrix[:, 3]
-        first, second = (
-            planar(posed[start : start + self.count] - shift) for start in (self.count, 2 * self.count)
-        )
+        options, count = self.options, self.count
+        head, shift = posed[:count], pose.matrix[:, 3]
+        first, second = (planar(posed[k * count : (k + 1) * count] - shift) for k in (1, 2))
         normals = normalised(cross(first, second))
-        rotation = pose.rotation.astype(np.float32)
+        # Accessories live in the head's own axes: undo the pose (a scaled rotation) of the landmarks.
+        away = head[self.landmarks].astype(np.float64) - shift
+        own = np.einsum("nk,kc->nc", away, pose.rotation / pose.scale)
         light = sample_light(rng)
         hair_colour = sample_hair_colour(rng)
         worn = rng.random()
         bald = worn > options.hair + options.headwear and rng.random() < 0.7
-        albedo = self.complexions.sample(rng, hair_colour, bald)
-        regions = self.complexions.regions
-        oil = rng.uniform(0.0, 0.16) * rng.random()
-        gloss = (oil * (0.4 + 0.6 * regions.front) + 0.5 * regions.eyes).astype(np.float32)
-        shininess = int(rng.integers(2, 6))
-        # Only what faces the viewer can be seen; the margin is for normals averaged over a sharp edge.
-        near = np.flatnonzero(normals[2] > -0.3)
-        lamps = [(np.einsum("kc,k->c", rotation, lamp.direction), lamp.sharpness) for lamp in light.lamps]
-        face, seen = regions.front[near] * np.maximum(normals[2, near], 0), albedo.take(near, axis=1)
-        shaded = shade(
-            seen,
-            normals.take(near, axis=1),
-            light,
-            self.transfer.openness[near],
-            [self.transfer.shadow(*lamp)[near] for lamp in lamps],
-            gloss[near],
-            shininess,
-        )
-        # Accessories live in the head's own axes: undo the pose of the landmarks (a scaled rotation).
-        own = np.einsum(
-            "nk,kc->nc", head[self.landmarks].astype(np.float64) - shift, pose.rotation / pose.scale
-        )
+        facing = normals[2] > _AWAY
+        near = np.flatnonzero(facing)
+        albedo = self.complexions.sample(rng, hair_colour, bald).take(near, axis=1)
+        shaded = self._lit_head(rng, albedo, normals.take(near, axis=1), near, light, pose)
+        face = self.complexions.regions.front[near] * np.maximum(normals[2, near], 0)
+        gain = self._exposure(rng, shaded, albedo, face)
+
+        shell = torso = None
         if worn < options.headwear:
             shell = self.shells.headwear(rng, own)
         elif worn < options.headwear + options.hair:
             shell = self.shells.hair(rng, hair_colour, own)
-        else:
-            shell = self.shells.hidden()
-        torso = self.torsos.hidden()
         if rng.random() < options.torso:
             angles = (pose.pitch, pose.yaw, pose.roll)
-            torso = self.torsos.torso(rng, own, angles, pose.rotation, mean_under(face, seen))
-        gain = self._exposure(rng, shaded, seen, face)
-        colours = np.zeros((self.vertex_count, 4), np.float32)
-        colours[:, 3] = 1
-        colours[near, :3] = (shaded[::-1] * gain).T
-        start = self.count
-        for piece, rows, columns in ((shell, ELEVATIONS, AZIMUTHS), (torso, ROWS, COLUMNS)):
-            facing = turned(rotation, grid_normals(piece.vertices, rows, columns))
-            # The inside of a hood or of hair is seen too: light it from the viewer's side.
-            facing *= np.where(facing[2] < 0, np.float32(-1), np.float32(1))
-            lit = shade(planar(piece.albedo), facing, light, None, None, piece.gloss, 4)
-            colours[start : start + rows * columns, :3] = (lit[::-1] * gain).T
-            start += rows * columns
-        colours[start:, :3] = (self._mouth_colours(rng, light)[::-1] * gain).T
-        attached = np.concatenate([shell.vertices, torso.vertices, _mouth_vertices(own)]).astype(np.float32)
-        placed = np.einsum("nk,ck->nc", attached, pose.matrix[:, :3]) + shift
-        skin = np.sqrt(np.clip(mean_under(face, shaded) * gain, 0, 1))[::-1]
-        return Look(np.concatenate([head, placed]), colours, skin.astype(np.float32))
+            torso = self.torsos.torso(rng, own, angles, pose.rotation, mean_under(face, albedo))
 
-    def _mouth_colours(self, rng: np.random.Generator, light: Light) -> Floats:
-        """Teeth above, dark red below; less light inside."""
-        inside = np.tile(
-            np.array([0.10, 0.025, 0.02], np.float32) * np.float32(rng.uniform(0.3, 1.2)), (17, 1)
+        colour = np.zeros((3, count), np.float32)
+        for channel, values in zip(colour, shaded, strict=True):
+            channel[near] = values
+        a, b, c = self.corner_columns
+        drawn = np.flatnonzero(facing.take(a) | facing.take(b) | facing.take(c))
+        triangles = [self.triangles.take(drawn, axis=0)]
+        vertices: list[NDArray[np.floating]] = []
+        colours, offset = [colour], count
+        shell_range = (0, 0)
+        for piece in (shell, torso):
+            if piece is None:
+                continue
+            if piece is shell:
+                shell_range = (len(drawn), len(drawn) + len(piece.triangles))
+            triangles.append(piece.triangles + offset)
+            vertices.append(piece.vertices)
+            colours.append(_lit_piece(piece, light, pose.rotation))
+            offset += len(piece.vertices)
+        triangles.append(_MOUTH_TRIANGLES + offset)
+        vertices.append(_mouth_vertices(own))
+        colours.append(self._mouth_colours(rng, light))
+
+        attached = np.concatenate(vertices).astype(np.float32)
+        placed = np.einsum("nk,ck->nc", attached, pose.matrix[:, :3]) + shift
+        blue_first = np.concatenate(colours, axis=1)[::-1] * gain
+        table = np.ones((blue_first.shape[1], 4), np.float32)
+        table[:, :3] = blue_first.T
+        return Look(
+            vertices=np.concatenate([head, placed]),
+            triangles=np.concatenate(triangles),
+            shell_range=shell_range,
+            colours=table,
+            skin=np.sqrt(np.clip(mean_under(face, shaded) * gain, 0, 1))[::-1].astype(np.float32),
         )
+
+    def _lit_head(
+        self,
+        rng: np.random.Generator,
+        albedo: Floats,
+        normals: Floats,
+        near: NDArray[np.int64],
+        light: Light,
+        pose: Pose,
+    ) -> Floats:
+        """(3, n) light from the vertices `near`; their normals in camera axes."""
+        regions = self.complexions.regions
+        oil = rng.uniform(0.0, 0.16) * rng.random()
+        gloss = (oil * (0.4 + 0.6 * regions.front[near]) + 0.5 * regions.eyes[near]).astype(np.float32)
+        shadows = []
+        for lamp in light.lamps:
+            direction = np.einsum("kc,k->c", pose.rotation, lamp.direction)
+            shadows.append(self.transfer.shadow(direction, lamp.sharpness)[near])
+        openness = self.transfer.openness[near]
+        return shade(albedo, normals, light, openness, shadows, gloss, int(rng.integers(2, 6)))
+
+    @staticmethod
+    def _mouth_colours(rng: np.random.Generator, light: Light) -> Floats:
+        """Teeth above, dark red below; less light inside."""
+        inside = np.array([[0.10], [0.025], [0.02]], np.float32) * np.ones((3, 17), np.float32)
+        inside *= np.float32(rng.uniform(0.3, 1.2))
         if rng.random() < 0.75:
-            inside[1:4] = inside[9:12] = np.array([0.62, 0.58, 0.5], np.float32) * np.float32(
-                rng.uniform(0.5, 1.1)
-            )
-        normals = np.repeat(np.array([[0], [0], [1]], np.float32), 17, axis=1)
-        return shade(planar(inside), normals, light) * np.float32(0.6)
+            teeth = np.array([[0.62], [0.58], [0.5]], np.float32) * np.float32(rng.uniform(0.5, 1.1))
+            inside[:, 1:4] = inside[:, 9:12] = teeth
+        normals = np.array([[0], [0], [1]], np.float32) * np.ones((3, 17), np.float32)
+        return shade(inside, normals, light) * np.float32(0.6)
 
     @staticmethod
     def _exposure(rng: np.random.Generator, shaded: Floats, albedo: Floats, face: Floats) -> np.float32:
@@ -162,6 +178,13 @@ class Scene:
         return np.float32(np.exp(rng.normal(-0.25, 0.38)) * allowance / max(irradiance, 1e-4))
 
 
+def _lit_piece(piece: Shell, light: Light, rotation: NDArray[np.floating]) -> Floats:
+    facing = turned(rotation, grid_normals(piece.vertices, *piece.grid))
+    # The inside of a hood or of hair is seen too: light it from the viewer's side.
+    facing *= np.where(facing[2] < 0, np.float32(-1), np.float32(1))
+    return shade(planar(piece.albedo), facing, light, None, None, piece.gloss, 4)
+
+
 def _mouth_triangles() -> NDArray[np.int64]:
     """Two rings of eight and a middle point."""
     ring = np.arange(8)
@@ -171,8 +194,11 @@ def _mouth_triangles() -> NDArray[np.int64]:
     return np.concatenate([*outer, inner]).astype(np.int64)
 
 
+_MOUTH_TRIANGLES = _mouth_triangles()
+
+
 def _mouth_vertices(own: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A shallow bowl behind the inner lips (17, 3), in the head's axes: models differ in what they have there."""
+    """A shallow bowl behind the inner lips (17, 3), in the head's axes: not every model has one."""
     ring = own[_INNER_LIPS]
     middle = ring.mean(axis=0)
     # Wider than the opening and a little behind it: its edge stays out of sight.

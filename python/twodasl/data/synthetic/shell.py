@@ -29,9 +29,13 @@ class Shell:
     """A sampled surface in the model's axes and millimetres."""
 
     vertices: Floats
-    """(ELEVATIONS * AZIMUTHS, 3)"""
+    """(rows * columns, 3)"""
+    triangles: NDArray[np.int64]
+    """(T, 3): those that may show."""
+    grid: tuple[int, int]
+    """Rows and columns."""
     albedo: Floats
-    """Linear RGB, the same length."""
+    """Linear RGB, (rows * columns, 3)."""
     gloss: float
 
 
@@ -52,6 +56,7 @@ class ShellMaker:
             [np.sin(azimuth) * flat, np.sin(elevation), np.cos(azimuth) * flat], axis=2
         )
         self.radius = self._radius(model.mean.astype(np.float64))
+        self.corner_columns = np.ascontiguousarray(grid_triangles(ELEVATIONS, AZIMUTHS, wrap=True).T)
         # Safely under the skin everywhere, beside the nose too.
         wrapped = np.concatenate([self.radius[:, -6:], self.radius, self.radius[:, :6]], axis=1)
         self.below = cv2.erode(wrapped, np.ones((7, 7)))[:, 6:-6] - 9 * self.unit
@@ -89,7 +94,7 @@ class ShellMaker:
         lower = lower + np.radians(6) * (self.bank.window(rng, 1, AZIMUTHS, "clouds")[0] - 0.5)
         relief = self.bank.window(rng, ELEVATIONS, AZIMUTHS, str(rng.choice(["clouds", "streaks"]))) - 0.5
         bumps = base * rng.uniform(0.2, 1.2) * relief
-        vertices = self._surface(
+        vertices, triangles = self._surface(
             lower, base + bumps, length * self.unit, landmarks, flare=rng.uniform(0.9, 1.3)
         )
         strands = self.bank.window(rng, ELEVATIONS, AZIMUTHS, "streaks" if rng.random() < 0.75 else "clouds")
@@ -100,7 +105,7 @@ class ShellMaker:
             (0.75 + 0.25 * np.clip(self.directions[..., 1] + 0.7, 0, 1)).reshape(-1, 1).astype(np.float32)
         )
         albedo = np.clip(colour * shade, 0.002, 0.95).astype(np.float32)
-        return Shell(vertices, albedo, float(rng.uniform(0.0, 0.12)))
+        return Shell(vertices, triangles, (ELEVATIONS, AZIMUTHS), albedo, float(rng.uniform(0.0, 0.12)))
 
     def headwear(self, rng: np.random.Generator, landmarks: NDArray[np.floating]) -> Shell:
         """A hat, cap, hood, scarf or helmet."""
@@ -125,7 +130,9 @@ class ShellMaker:
             length = rng.uniform(100, 180)
             base += rng.uniform(0, 25) * self.unit
         folds = base * rng.uniform(0.1, 0.7) * (self.bank.window(rng, ELEVATIONS, AZIMUTHS, "clouds") - 0.5)
-        vertices = self._surface(lower, base + folds + brim, length * self.unit, landmarks, flare=1.05)
+        vertices, triangles = self._surface(
+            lower, base + folds + brim, length * self.unit, landmarks, flare=1.05
+        )
         colour = np.square(
             rng.uniform(0.03, 0.95, 3) if rng.random() < 0.6 else np.full(3, rng.uniform(0.03, 0.95))
         )
@@ -137,12 +144,7 @@ class ShellMaker:
             rows = (np.arange(ELEVATIONS) // rng.integers(2, 7)) % 2 == 0
             albedo[rows] = np.square(rng.uniform(0.03, 0.95, 3)) * cloth[rows][..., None]
         albedo = np.clip(albedo, 0.002, 0.95).reshape(-1, 3).astype(np.float32)
-        return Shell(vertices, albedo, float(rng.uniform(0, 0.05)))
-
-    def hidden(self) -> Shell:
-        """A shell that does not show: all in one point inside the head."""
-        vertices = np.tile(self.centre.astype(np.float32), (ELEVATIONS * AZIMUTHS, 1))
-        return Shell(vertices, np.zeros_like(vertices), 0.0)
+        return Shell(vertices, triangles, (ELEVATIONS, AZIMUTHS), albedo, float(rng.uniform(0, 0.05)))
 
     def _surface(
         self,
@@ -151,8 +153,8 @@ class ShellMaker:
         length: float,
         landmarks: NDArray[np.floating],
         flare: float,
-    ) -> Floats:
-        """Vertices of a shell that shows above `lower` (elevation by azimuth)."""
+    ) -> tuple[Floats, NDArray[np.int64]]:
+        """Vertices of a shell that shows above `lower` (elevation by azimuth); its triangles that show."""
         shown = np.clip((self.elevation[:, None] - lower) / np.radians(13) + 0.5, 0, 1)
         shown = shown * shown * (3 - 2 * shown)
         radius = self.radius + np.maximum(thickness, 1.5 * self.unit)
@@ -172,7 +174,10 @@ class ShellMaker:
         centre = head_centre(landmarks)
         stretch = np.clip([now[0], 0.5 * (now[0] + now[1]), now[2]], 0.85, 1.2)
         vertices = centre + self.directions * radius[..., None] * stretch
-        return vertices.reshape(-1, 3).astype(np.float32)
+        outside = (shown > 0).ravel()
+        a, b, c = self.corner_columns
+        drawn = np.flatnonzero(outside.take(a) | outside.take(b) | outside.take(c))
+        return vertices.reshape(-1, 3).astype(np.float32), self.triangles.take(drawn, axis=0)
 
     def _elevation_of(self, height: NDArray[np.float64]) -> NDArray[np.float64]:
         """Elevation by azimuth at which the mean head has this height."""
@@ -181,7 +186,7 @@ class ShellMaker:
         return self.elevation[rows]
 
     def _radius(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Radius of the mean head per direction; where the model has no vertices, that of an ellipsoid skull."""
+        """Radius of the mean head by direction; where the model has no vertices, an ellipsoid's."""
         offset = mean - self.centre
         radius = np.linalg.norm(offset, axis=1)
         elevation = np.arcsin(offset[:, 1] / np.maximum(radius, 1e-6))
@@ -206,7 +211,7 @@ class ShellMaker:
             grown = cv2.dilate(padded, np.ones((3, 3)))[:, 1:-1]
             grid = np.where(empty, 0.9 * grown, grid)
         wrapped = np.concatenate([grid[:, -6:], grid, grid[:, :6]], axis=1)
-        return cv2.GaussianBlur(wrapped, (0, 0), 1.0)[:, 6:-6]
+        return np.asarray(cv2.GaussianBlur(wrapped, (0, 0), 1.0)[:, 6:-6], np.float64)
 
 
 def grid_triangles(rows: int, columns: int, wrap: bool) -> NDArray[np.int64]:
@@ -220,7 +225,7 @@ def grid_triangles(rows: int, columns: int, wrap: bool) -> NDArray[np.int64]:
 
 
 def grid_normals(vertices: Floats, rows: int, columns: int) -> Floats:
-    """(3, rows * columns) unit normals of a closed grid (rows * columns, 3), pointing away from its inside."""
+    """(3, rows * columns) unit normals of a closed grid (rows * columns, 3), pointing outward."""
     grid = planar(vertices).reshape(3, rows, columns)
     along = np.empty_like(grid)
     along[:, 1:-1] = grid[:, 2:] - grid[:, :-2]

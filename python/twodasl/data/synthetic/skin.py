@@ -78,7 +78,6 @@ class Complexions:
 
     def sample(self, rng: np.random.Generator, hair: Floats, bald: bool) -> Floats:
         """Linear RGB albedo (3, N) float32 for a person with this hair colour (3,) linear."""
-        regions = self.regions
         skin = self._modelled(rng) if self.basis is not None else self._plain(rng)
         tint = np.array([1.0, 1.0, 1.0]) + rng.normal(0, 0.02, 3)
         skin *= (tint * rng.uniform(0.88, 1.12)).astype(np.float32)[:, None]

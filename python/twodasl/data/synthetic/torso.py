@@ -58,12 +58,12 @@ class TorsoMaker:
         rotation: NDArray[np.floating],
         skin: NDArray[np.floating],
     ) -> Shell:
-        """A torso in the *head's* axes: it is turned back by part of the head's rotation. skin (3,) linear RGB."""
+        """A torso in the *head's* axes: turned back by part of the head's rotation. skin (3,) linear RGB."""
         height, width, depth, shift = self.sections.T * self.unit
         height = np.where(height < -20 * self.unit, height * rng.uniform(0.85, 1.35), height)
         build = rng.uniform(0.85, 1.2)
         neck = 1 + (build - 1) * np.clip((-height / self.unit) / 80, 0, 1)
-        thickness = rng.uniform(0.88, 1.12)
+        thickness = np.full(ROWS, rng.uniform(0.88, 1.12))
         if self.own_neck:  # stay inside the model's
             thickness *= np.where(height > -60 * self.unit, 0.72, 1.0)
         width, depth = width * neck * thickness, depth * neck * thickness
@@ -84,12 +84,13 @@ class TorsoMaker:
         relative = np.einsum("kc,kj->cj", rotation, own)
         pivot = np.array([centre[0], chin + 10 * self.unit, centre[2] - 15 * self.unit])
         vertices = np.einsum("rak,ck->rac", grid - pivot, relative) + pivot
-        return Shell(vertices.reshape(-1, 3).astype(np.float32), self._clothes(rng, grid, chin, skin), 0.02)
-
-    def hidden(self) -> Shell:
-        """A torso that does not show."""
-        vertices = np.tile(head_centre(self.points).astype(np.float32), (ROWS * COLUMNS, 1))
-        return Shell(vertices, np.zeros_like(vertices), 0.0)
+        return Shell(
+            vertices.reshape(-1, 3).astype(np.float32),
+            self.triangles,
+            (ROWS, COLUMNS),
+            self._clothes(rng, grid, chin, skin),
+            0.02,
+        )
 
     def _clothes(
         self, rng: np.random.Generator, grid: NDArray[np.float64], chin: float, skin: NDArray[np.floating]

@@ -47,8 +47,8 @@ def light_transfer(model: MorphableModel) -> LightTransfer:
     radius = float(np.linalg.norm(mean, axis=1).max())
     scale = (_RESOLUTION / 2 - 1) / radius
     frames = np.stack([_frame(direction) for direction in directions])
-    seen = np.einsum("nk,dck->dnc", mean, frames) * scale + np.float32(
-        [_RESOLUTION / 2, _RESOLUTION / 2, 0.0]
+    seen = np.einsum("nk,dck->dnc", mean, frames) * scale + np.array(
+        [_RESOLUTION / 2, _RESOLUTION / 2, 0.0], np.float32
     )
     seen = seen.astype(np.float32)
     triangles = torch.from_numpy(model.triangles)

@@ -1,0 +1,102 @@
+"""`twodasl data`: look at synthetic faces, or write some to a folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .models import MODEL_HELP
+
+_ENLARGED = 2
+
+
+def register(subparsers: Any) -> None:
+    """Describe `data synthetic`."""
+    parser = subparsers.add_parser("data", help="look at data sets and synthetic faces")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    synthetic = actions.add_parser(
+        "synthetic",
+        help="draw synthetic faces",
+        description="Draw random faces of a face model: a contact sheet with their landmarks (hidden ones "
+        "red), and optionally the samples themselves.",
+    )
+    synthetic.add_argument("--model", default="procedural", help=f"{MODEL_HELP}; default: %(default)s")
+    synthetic.add_argument("-n", "--count", type=int, default=36, help="how many faces; default: %(default)s")
+    synthetic.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    synthetic.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("synthetic-faces.png"),
+        help="the sheet; default: %(default)s",
+    )
+    synthetic.add_argument("--plain", action="store_true", help="do not draw the landmarks")
+    synthetic.add_argument(
+        "--folder",
+        type=Path,
+        help="also write every face as a .png, and parameters, landmarks, visibility as .npy",
+    )
+    synthetic.set_defaults(run=run_synthetic)
+
+
+def run_synthetic(args: argparse.Namespace) -> int:
+    """Draw the faces, write the sheet and, where asked for, the samples."""
+    import cv2
+
+    from ..data.synthetic import SyntheticFaces
+    from ..errors import InputError
+    from ..files import atomic_path
+    from ..morphable import load_model
+    from ..render import contact_sheet
+
+    if args.output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"{args.output}: a sheet is written as .png or .jpg; choose a name that ends so")
+    if args.count < 1:
+        raise InputError(f"--count: expected at least 1 face, got {args.count}")
+    if args.seed < 0:
+        raise InputError(f"--seed: expected a whole number of at least 0, got {args.seed}")
+    faces = SyntheticFaces(load_model(args.model), args.count, args.seed)
+    samples = faces.batch(range(args.count))
+    sheet = contact_sheet([_tile(sample, not args.plain) for sample in samples], min(9, args.count))
+    with atomic_path(args.output) as temporary:
+        if not cv2.imwrite(str(temporary), sheet):
+            raise InputError(f"{args.output}: the picture cannot be encoded; choose a name ending in .png")
+    print(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
+    if args.folder is not None:
+        _write(args.folder, samples)
+        print(f"wrote {args.count} faces to {args.folder}")
+    return 0
+
+
+def _tile(sample: dict[str, Any], marked: bool) -> Any:
+    import cv2
+    import numpy as np
+
+    from ..render import draw_landmarks
+
+    image = sample["image"].numpy()
+    tile = cv2.resize(image, None, fx=_ENLARGED, fy=_ENLARGED, interpolation=cv2.INTER_CUBIC)
+    if not marked:
+        return tile
+    points = (sample["landmarks"][:, :2].numpy() + 0.5) * _ENLARGED - 0.5
+    tile = draw_landmarks(tile, points)
+    for x, y in np.rint(points[~sample["visible"].numpy()] * 16).astype(int):
+        cv2.circle(tile, (int(x), int(y)), 28, (40, 40, 255), -1, cv2.LINE_AA, 4)
+    return tile
+
+
+def _write(folder: Path, samples: list[dict[str, Any]]) -> None:
+    import cv2
+    import numpy as np
+
+    from ..errors import InputError
+    from ..files import atomic_path
+
+    for index, sample in enumerate(samples):
+        with atomic_path(folder / f"{index:06d}.png") as temporary:
+            if not cv2.imwrite(str(temporary), sample["image"].numpy()):
+                raise InputError(f"{folder}: the pictures cannot be written; choose another folder")
+    for key in ("parameters", "landmarks", "visible"):
+        with atomic_path(folder / f"{key}.npy") as temporary:
+            np.save(temporary, np.stack([sample[key].numpy() for sample in samples]))
