@@ -136,7 +136,7 @@ def _painted(p: Paint, **change: Array | float) -> Array:
 _CHANGES: dict[str, dict[str, Array | float]] = {
     "skin tone": {"skin": np.array([0.105, 0.105, 0.10]), "hair": np.array([0.02, 0.012, 0.006])},
     "ruddiness": {"skin": np.array([0.011, -0.006, -0.004]), "blush": 0.5},
-    "undertone": {"skin": np.array([0.004, 0.005, -0.012])},
+    "undertone": {"skin": np.array([0.004, 0.004, -0.009])},
     "hair colour": {"hair": np.array([0.105, 0.080, 0.045])},
     "hair redness": {"hair": np.array([0.035, 0.0, -0.015])},
     "hair cover": {"cover": 0.24},

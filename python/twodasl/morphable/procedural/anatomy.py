@@ -100,19 +100,15 @@ class Anatomy:
     @cached_property
     def neighbours(self) -> csr_matrix:
         """(N, N) the mean over a vertex's neighbours."""
-        t = self.head.triangles
-        rows, columns = (
-            np.concatenate([t, t[:, ::-1]]).ravel(),
-            np.roll(np.concatenate([t, t[:, ::-1]]), 1, 1).ravel(),
-        )
+        both_ways = np.concatenate([self.head.triangles, self.head.triangles[:, ::-1]])
+        rows, columns = both_ways.ravel(), np.roll(both_ways, 1, axis=1).ravel()
         count = len(self.points)
         graph = csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count))
         graph.data[:] = 1
         return csr_matrix(diags(1 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1)) @ graph)
 
     def smooth(self, field: Array, rounds: int = 4) -> Array:
-        """The field after some rounds of averaging with its neighbours: brushes' edges become soft on the
-        surface."""
+        """The field after some rounds of averaging with its neighbours: the edges of brushes become soft."""
         for _ in range(rounds):
             field = 0.5 * (field + self.neighbours @ field)
         return field

@@ -71,10 +71,10 @@ def smile(a: Anatomy) -> Array:
     lips = a.bump((0, corner[1] + 1, corner[2]), (300, 10, 28)) * np.exp(
         -0.5 * (np.maximum(a.across - corner[0], 0) / 11) ** 2
     )
-    field = a.push(lips * reach, lateral=1.9, up=1.9, forward=-0.9)
+    field = a.push(lips * reach, lateral=2.1, up=2.4, forward=-1.0)
     field += a.push(lips * (1 - reach), up=0.25, forward=-0.5)
     field += a.push(
-        a.bump((eye[0] + 9, eye[1] - 33, eye[2] - 2), (14, 11, 18)), lateral=0.4, up=1.0, forward=1.0
+        a.bump((eye[0] + 9, eye[1] - 33, eye[2] - 2), (14, 11, 18)), lateral=0.4, up=1.1, forward=1.2
     )
     field += a.push(a.bump((corner[0] + 7, corner[1] + 9, corner[2] - 2), (4, 9, 12)), forward=-0.4)
     return _soft(a, field) + opened(a, upper=-0.08, lower=-0.28)

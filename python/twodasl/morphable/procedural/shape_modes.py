@@ -110,9 +110,9 @@ def nose(a: Anatomy) -> dict[str, Array]:
     hump = a.push(a.bump(middle, (7, 7, 16)), forward=1.3) + a.push(a.bump(tip, (8, 7, 12)), forward=-0.5)
     end = a.bump(_at(tip, 0, -3, -2), (9, 8.5, 12))
     arm = a.points - _at(base, 0, 2, -4)
-    turn = np.radians(4.5) * np.column_stack([np.zeros(len(arm)), arm[:, 2], -arm[:, 1]])
+    turn = np.radians(6.0) * np.column_stack([np.zeros(len(arm)), arm[:, 2], -arm[:, 1]])
     ball = a.bump(_at(tip, 0, -2, -5), (7.5, 7.5, 9))
-    bulb = ball[:, None] * (a.points - _at(tip, 0, -2, -9)) * [0.13, 0.1, 0.06]
+    bulb = ball[:, None] * (a.points - _at(tip, 0, -2, -9)) * [0.19, 0.14, 0.08]
     return {
         "nose length": length,
         "nose width": width,
@@ -166,7 +166,7 @@ def jaw(a: Anatomy) -> dict[str, Array]:
     angle = a.bump((gonion[0], gonion[1], gonion[2] - 8), (22, 24, 30)) * a.ramp(a.y, chin[1] - 45, chin[1])
     wide = a.push(angle, lateral=3.0)
     drop = a.push(
-        a.bump((gonion[0], gonion[1] - 6, gonion[2] - 4), (20, 17, 24)), up=-3.0, forward=-1.2, lateral=0.6
+        a.bump((gonion[0], gonion[1] - 6, gonion[2] - 4), (20, 17, 24)), up=-4.5, forward=-1.8, lateral=0.6
     )
     return {
         "chin height": height,
@@ -216,6 +216,6 @@ def shape_modes(a: Anatomy) -> tuple[Array, tuple[str, ...]]:
         named |= {name: a.finished(field) for name, field in group(a).items()}
     named |= {name: a.with_rigid_eyes(a.smooth(field, 3)) for name, field in ears(a).items()}
     named |= {name: a.finished(*motion) for name, motion in eyes(a).items()}
-    named["eye opening"] = opened(a, upper=0.55, lower=0.35)
+    named["eye opening"] = opened(a, upper=0.8, lower=0.45)
     named |= {name: a.finished(field, symmetric=False) for name, field in asymmetries(a).items()}
     return np.stack(list(named.values())), tuple(named)
