@@ -44,7 +44,7 @@ def add_socket(mesh: HalfMesh, margin: IntArray) -> None:
     unit = edge / distance[:, None]
     angle = np.arccos(np.clip(unit[:, 2], -1, 1))
     azimuth = np.arctan2(unit[:, 1], unit[:, 0])
-    inner_corner = np.exp(-(np.linalg.norm(edge - edge[0], axis=1) ** 2) / (2 * 2.2**2))
+    inner_corner = np.exp(-(np.linalg.norm(edge - edge[0], axis=1) ** 2) / (2 * 3.2**2))
 
     def ring(angles: Array, radii: Array) -> IntArray:
         radial = np.column_stack(

@@ -24,7 +24,7 @@ _RINGS = [
 
 
 _ROWS = (0.2, 0.42, 0.64, 0.84, 1.0)
-_INNER_CORNER = CORNER_X - 1.3
+_INNER_CORNER = CORNER_X - 2.2
 
 
 def add_lips(mesh: HalfMesh, border_upper: IntArray, border_lower: IntArray) -> tuple[IntArray, IntArray]:

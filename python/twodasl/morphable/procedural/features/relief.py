@@ -38,8 +38,8 @@ def _side_relief(p: Array) -> Array:
     # Border of the lower jaw from chin to angle to ear, and the undercut below it.
     border = stroke(q, [(84, -106, 5, 0.3), (66, -102, 5, 0.9), (46, -96, 5, 1.2), (26, -88, 5, 1.5),
                         (15, -78, 5, 1.4), (10, -62, 5, 0.7)])  # fmt: skip
-    under = stroke(q, [(70, -112, 4, -0.6), (46, -107, 5, -1.4), (26, -100, 5, -1.8), (8, -88, 5, -2.0),
-                       (0, -70, 5, -1.6), (-2, -54, 5, -0.8)])  # fmt: skip
+    under = stroke(q, [(70, -112, 5, -0.5), (46, -107, 6, -1.1), (26, -100, 6.5, -1.3), (8, -88, 6.5, -1.4),
+                       (0, -70, 6.5, -1.1), (-2, -54, 6, -0.5)])  # fmt: skip
     # Muscle from behind the ear down to the pit of the neck, and the hollow in front of it.
     muscle = stroke(q, [(-20, -58, 6, 0.3), (-12, -85, 6.5, 1.4), (0, -120, 7, 1.8), (14, -150, 6, 1.8),
                         (24, -178, 5, 1.6)])  # fmt: skip
