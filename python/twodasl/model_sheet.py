@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -126,7 +128,7 @@ class _Studio:
             tiles.append(caption(picture, f"{name} {sign * SIGMAS:+g} sd"))
         return tiles
 
-    def random_faces(self, seed: int):  # type: ignore[no-untyped-def]
+    def random_faces(self, seed: int) -> Iterator[Image]:
         """Yield captioned random people, alternately from the front and from the sides."""
         model = self.model
         rng = np.random.default_rng(seed)

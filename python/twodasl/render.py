@@ -28,7 +28,7 @@ LIGHTS = {
     "flat": ([], 1.0),  # the colours as they are: a photo's have their light in them
     "studio": ([((-0.55, 0.55, 0.75), 0.85), ((0.8, 0.1, 0.45), 0.22), ((0.1, -0.9, 0.35), 0.06)], 0.10),
 }
-SHININESS, SPECULAR = 18.0, 0.06
+SHININESS, SPECULAR = 18.0, 0.045
 
 
 def vertex_normals(vertices: ArrayLike, triangles: ArrayLike) -> Floats:

@@ -16,7 +16,7 @@ def register(subparsers: Any) -> None:
     show = actions.add_parser(
         "show",
         help="draw a contact sheet of a face model",
-        description="Draw the mean from five sides, every mode at -3 and +3 standard deviations, random faces.",
+        description="Draw the mean from five sides, every mode at -3 and +3 sigma, and random faces.",
     )
     show.add_argument("model", help=MODEL_HELP)
     show.add_argument(
