@@ -32,7 +32,7 @@ def add_lips(mesh: HalfMesh, border_upper: IntArray, border_lower: IntArray) -> 
     points = mesh.vertices()
     x = np.linspace(0.0, 1.0, len(border_upper))
     x = _INNER_CORNER * (x + 0.4 * x * (1 - x))
-    gap = 0.2 * np.sqrt(np.clip(1 - (x / _INNER_CORNER) ** 2, 0, 1))
+    gap = 0.13 * np.sqrt(np.clip(1 - (x / _INNER_CORNER) ** 2, 0, 1))
     contacts = []
     corners: list[IntArray] = []
     for sign, border in ((1.0, border_upper), (-1.0, border_lower)):

@@ -21,7 +21,7 @@ _DORSUM = [
     (0, 15, 85.2, 4.6), (0, 5, 84.8, 4.8), (0, -6, 90.9, 4.9), (0, -17, 98.8, 4.9), (0, -27, 105.8, 5.0),
     (0, -34, 109.6, 5.6),
 ]  # fmt: skip
-_BODY = [(0, 5, 76, 9.6), (0, -15, 80, 14.4), (0, -27, 87.2, 15.2), (0, -34, 93.1, 13.3)]
+_BODY = [(0, 5, 76, 9.6), (0, -15, 80, 14.4), (0, -27, 87.0, 15.6), (0, -34, 92.6, 14.3)]
 
 NOSTRIL_CENTER = np.array([6.5, -44.6, 103.6])
 """Middle of the left nostril's opening (mm)."""
@@ -43,11 +43,11 @@ def nose_field(p: Array, head: Array) -> Array:
     columella = round_chain(q, [(0, -41.0, 97.0, 3.6), (0, -41.2, 106, 3.2), (0, -39.5, 111, 4.0)], 2.0)
     nose = smooth_min(nose, columella, 3.0)
     wing = ellipsoid(q, (11.3, -39.2, 97.5), (5.3, 6.3, 11.5), frame(-4, -17, 12))
-    nose = smooth_min(nose, wing, 6.0)
+    nose = smooth_min(nose, wing, 7.5)
     blend = 5.0 + 13.0 * smoothstep(-36, -18, q[:, 1])
     joined = smooth_min(base, nose, blend)
     # Alar groove above and behind the wing.
-    joined = joined - stroke(q, [(8.5, -32.5, 1.9, -0.3), (12.6, -31.0, 2.1, -0.35), (17.2, -34, 2.2, -0.35),
+    joined = joined - stroke(q, [(8.5, -32.5, 1.9, -0.15), (12.6, -31.0, 2.1, -0.2), (17.2, -34, 2.2, -0.3),
                                  (18.8, -40, 1.9, -0.5)])  # fmt: skip
     out[near] = joined
     return out
