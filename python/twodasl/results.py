@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".obj", ".ply", ".json", ".png")
 
 PANEL = 560
-_WIDEST = 1.6  # sides of the crop that a panel shows at most
+_WIDEST = 1.7  # sides of the crop that a panel shows at most
+_BORDER = 0.03  # of the panel, around the mesh
 _BACKDROP = (244, 241, 238)
 _TINT = (0.62, 0.80, 0.95)  # RGB of the mesh laid over the photo
 _TURN = 40.0  # degrees by which the last panel turns a roughly frontal face
@@ -164,11 +165,15 @@ def _closeup(image: NDArray[np.uint8], face: Reconstruction) -> tuple[Image, NDA
     """The photo around the face, PANEL x PANEL, and the vertices in its pixels."""
     crop = face.crop
     side = crop.x1 - crop.x0
-    center = np.array([crop.x0 + crop.x1, crop.y0 + crop.y1]) / 2
     low, high = face.vertices[:, :2].min(axis=0), face.vertices[:, :2].max(axis=0)
     # As much as the mesh needs, within reason: a network that has learned nothing may put it anywhere.
-    reach = np.maximum(np.abs(low - center), np.abs(high - center)).max() * 2 * 1.04
-    span = float(np.clip(reach, side, _WIDEST * side))
+    span = float(np.clip((high - low).max() * (1 + 2 * _BORDER), side, _WIDEST * side))
+    center = (low + high) / 2
+    # Shoulders that do not fit are cut off, not the crown; and the crop is always inside.
+    center[1] = min(center[1], low[1] + (0.5 - _BORDER) * span)
+    center = np.clip(
+        center, [crop.x1 - span / 2, crop.y1 - span / 2], [crop.x0 + span / 2, crop.y0 + span / 2]
+    )
     corner = center - span / 2
     step = span / PANEL
     transform = np.array([[step, 0, corner[0]], [0, step, corner[1]]])
