@@ -8,8 +8,8 @@ from typing import Any
 
 DESCRIPTION = """\
 Trains the small network on faces that the embedded model renders (nothing is downloaded; four minutes at most
-on two cores), prints its NME on held-out faces beside the untrained network's, and reconstructs some of them and
-a public-domain photograph. DIR/checkpoint.pt then serves `twodasl reconstruct`.
+on two cores), prints its NME on held-out faces beside the untrained network's, and reconstructs some of them
+and a public-domain photograph. DIR/checkpoint.pt then serves `twodasl reconstruct`.
 """
 
 
