@@ -65,15 +65,22 @@ def measure(workload: workloads.Workload, seconds: float, compiled: bool, peaks:
     }
 
 
+def busy(about: dict[str, Any]) -> bool:
+    """Whether other work ran beside the measurement: more runnable threads than cores, ours not counted."""
+    return max(about["load_before"], about["load_after"] - about["threads"]) > 0.5 * about["cores"]
+
+
 def markdown(report: dict[str, Any]) -> str:
     """The report as a page."""
     about = report["machine"]
     lines = [
         "# Benchmark results",
         "",
-        f"{about['date']}, {about['processor']}, {about['threads']} threads, {about['isa']} kernels, "
-        f"torch {about['torch']}, {about['compiler']}; load average before the run {about['load_before']}. "
+        f"{about['date']}, {about['processor']}, threads: {about['threads']}, {about['isa']} kernels, "
+        f"torch {about['torch']}, {about['compiler']}. "
         f"Measured peak {report['peak_gflops']} GFLOP/s, read bandwidth {report['bandwidth_gbs']} GB/s.",
+        f"Load average before {about['load_before']}, after {about['load_after']}, on {about['cores']} cores"
+        + (": the machine was busy, read the ratios only." if busy(about) else "."),
         "Medians of interleaved repeats in milliseconds. "
         "Floor: the larger of operations / peak and bytes / bandwidth.",
         "",
@@ -117,6 +124,7 @@ def main() -> None:
             continue
         rows.append(measure(workload, options.seconds, not options.no_compile, peaks))
         print(json.dumps(rows[-1]), flush=True)
+    about["load_after"] = round(os.getloadavg()[0], 2)
     report = {
         "machine": about,
         "peak_gflops": round(peaks[0] / 1e9, 1),
