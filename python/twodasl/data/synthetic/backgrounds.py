@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -103,6 +104,7 @@ class Backgrounds:
         return blurred(mask, rng.uniform(0.5, 3))
 
 
+@cache
 def _load_photographs() -> list[NDArray[np.uint8]]:
     folder = Path(skimage.data.__file__).parent
     photographs = []

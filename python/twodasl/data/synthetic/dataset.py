@@ -20,11 +20,11 @@ from ..crops import SIZE, flip_y
 from .backgrounds import Backgrounds
 from .degrade import develop
 from .filters import resized
-from .noise import NoiseBank
+from .noise import noise_bank
 from .occluders import Canvas, glasses, occluder
 from .options import SyntheticOptions
 from .sampling import ParameterSampler, Pose
-from .scene import Look, Scene
+from .scene import Look, prepared_scene
 
 Floats = NDArray[np.float32]
 Sample = dict[str, Any]
@@ -69,15 +69,15 @@ class SyntheticFaces(Dataset[Sample]):
             raise InputError(f"seed: expected a whole number of at least 0, got {seed}")
         self.model, self.length, self.seed = model, int(length), int(seed)
         self.options = options or SyntheticOptions()
-        bank = self.noise = NoiseBank()
+        self.noise = noise_bank()
         self.sampler = ParameterSampler(model, self.options)
-        self.scene = Scene(model, self.options, bank)
+        self.scene = prepared_scene(model)
         # Pixels of the finer picture that is drawn, and the one of them in the middle of each final pixel.
         self._fine = round(SIZE * self.options.supersampling)
         middle = np.floor((np.arange(SIZE) + 0.5) * self.options.supersampling).astype(np.int64)
         self._middle = np.ix_(middle, middle)
         self._bags = torch.arange(0, 3 * self._fine**2, 3, dtype=torch.int32)
-        self.backgrounds = Backgrounds(bank, self.options.photo_backgrounds)
+        self.backgrounds = Backgrounds(self.noise, self.options.photo_backgrounds)
 
     def __len__(self) -> int:
         return self.length
@@ -117,7 +117,7 @@ class SyntheticFaces(Dataset[Sample]):
         posed = self.scene.geometry(coefficients, np.stack([pose.matrix for _, pose in drawn]))
         streams = [self._stream(index, _APPEARANCE) for index in indices]
         looks = [
-            self.scene.dress(rng, one, pose)
+            self.scene.dress(rng, one, pose, self.options)
             for rng, one, (_, pose) in zip(streams, posed, drawn, strict=True)
         ]
         return [

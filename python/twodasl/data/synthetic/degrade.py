@@ -47,18 +47,17 @@ def _tone(rng: np.random.Generator, image: Floats, grayscale: float) -> Floats:
     if rng.random() < 0.5:
         # Contrast about middle grey; a strong S-curve is what high-key and low-key portraits have.
         contrast = np.float32(np.exp(rng.normal(0.12, 0.28)))
-        image = clipped(0.5 + contrast * (image - 0.5))
+        image = 0.5 + contrast * (image - 0.5)
     image = clipped(image)
     if rng.random() < 0.5:
         image = np.asarray(cv2.pow(image, float(np.exp(rng.normal(0, 0.22)))), np.float32)
     if rng.random() < 0.2:
-        haze = np.float32(rng.uniform(0, 0.25))
-        image = image * (1 - haze) + haze * np.float32(rng.uniform(0.2, 1.0))
+        haze = rng.uniform(0, 0.25)
+        image = clipped(image * np.float32(1 - haze) + np.float32(haze * rng.uniform(0.2, 1.0)))
     if rng.random() < 0.2:
         axis = np.linspace(-1, 1, SIZE, dtype=np.float32)
-        image = image * (
-            1 - np.float32(rng.uniform(0.1, 0.45)) * (axis[:, None] ** 2 + axis**2)[..., None] / 2
-        )
+        corners = (axis[:, None] ** 2 + axis**2)[..., None] / 2
+        image = clipped(image * (1 - np.float32(rng.uniform(0.1, 0.45)) * corners))
     return image.astype(np.float32, copy=False)
 
 

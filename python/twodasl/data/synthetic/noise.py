@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,12 @@ Floats = NDArray[np.float32]
 TILE = 256
 _SMOOTH = (1.0, 1.4, 1.8, 2.2, 2.6)
 _BANK_SEED = 20190322  # the textures are the same for every data set; samples pick and place them at random
+
+
+@cache
+def noise_bank() -> NoiseBank:
+    """The textures, made once a process."""
+    return NoiseBank()
 
 
 class NoiseBank:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ import twodasl_ext
 
 from ...morphable import MorphableModel
 from .lighting import Light, sample_light, shade
-from .noise import NoiseBank
+from .noise import noise_bank
 from .options import SyntheticOptions
 from .planar import cross, mean_under, mixed, normalised, planar, turned
 from .sampling import Pose
@@ -28,7 +29,7 @@ _INNER_LIPS = np.arange(60, 68)
 
 # Surfaces turned away from the viewer by more than this (z of the unit normal) are neither lit nor drawn; the
 # margin is for normals averaged over a sharp edge.
-_AWAY = -0.3
+_AWAY = -0.2
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,17 @@ class Look:
     """(3,) BGR display colour of the lit face, for hands."""
 
 
+@lru_cache(maxsize=2)
+def prepared_scene(model: MorphableModel) -> Scene:
+    """The scene of a model, shared between its data sets: constant, and most of a second to make."""
+    return Scene(model)
+
+
 class Scene:
     """Prepares a model once, then dresses and lights samples of it."""
 
-    def __init__(self, model: MorphableModel, options: SyntheticOptions, bank: NoiseBank) -> None:
-        self.options = options
+    def __init__(self, model: MorphableModel) -> None:
+        bank = noise_bank()
         self.count = len(model.mean)
         self.landmarks = np.asarray(model.landmarks)
         self.complexions = Complexions(model)
@@ -73,9 +80,9 @@ class Scene:
         posed = twodasl_ext.vertices(self.basis, torch.from_numpy(coefficients), torch.from_numpy(poses))
         return posed.numpy()
 
-    def dress(self, rng: np.random.Generator, posed: Floats, pose: Pose) -> Look:
+    def dress(self, rng: np.random.Generator, posed: Floats, pose: Pose, options: SyntheticOptions) -> Look:
         """Everything about one sample's appearance in space. posed: (3N, 3) of `geometry`."""
-        options, count = self.options, self.count
+        count = self.count
         head, shift = posed[:count], pose.matrix[:, 3]
         first, second = (planar(posed[k * count : (k + 1) * count] - shift) for k in (1, 2))
         normals = normalised(cross(first, second))

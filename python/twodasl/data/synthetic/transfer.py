@@ -121,10 +121,12 @@ def _difference_matrix(
 
 
 def _edges(triangles: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Every edge once in each direction, (E, 2)."""
+    """Every edge once in each direction, (E, 2), sorted."""
     a, b, c = triangles.T
-    pairs = np.stack([np.concatenate([a, b, c, b, c, a]), np.concatenate([b, c, a, a, b, c])], axis=1)
-    return np.unique(pairs, axis=0)
+    count = int(triangles.max()) + 1
+    # One number an edge: sorting pairs is several times slower.
+    keys = np.unique(np.concatenate([a, b, c, b, c, a]) * count + np.concatenate([b, c, a, a, b, c]))
+    return np.stack([keys // count, keys % count], axis=1)
 
 
 def _neighbour_average(triangles: NDArray[np.int64], count: int) -> sparse.csr_matrix:
