@@ -1,5 +1,6 @@
 """The training loop: it learns, it stops and goes on bit for bit, it survives SIGKILL."""
 
+import copy
 import os
 import signal
 import subprocess
@@ -14,7 +15,8 @@ from twodasl.errors import InputError
 from twodasl.morphable import MorphableModel, split_parameters
 from twodasl.training import LossConfig, StageConfig, TrainingConfig, load_checkpoint, train
 from twodasl.training.objective import prepare, regressor_terms, term_weights
-from twodasl.training.state import begin, estimate_whitening
+from twodasl.training.pace import fitted
+from twodasl.training.state import begin, contents, estimate_whitening
 from twodasl.training.streams import LandmarksOnly, stack
 
 import twodasl_ext
@@ -323,6 +325,70 @@ def test_whitening_is_estimated_from_the_faces(ball_model):
 def test_start_weights_are_only_for_resnet(ball_model):
     with pytest.raises(InputError, match=r"network\.start: expected resnet50's only"):
         tiny_config(network={"start": "somewhere.pth"})
+
+
+def slow_step(run, seconds):
+    """Stands for a training step that takes so long in each precision, and leaves its mark on the run."""
+    calls = []
+
+    def step(number):
+        calls.append((run.networks.precision, number))
+        with torch.no_grad():
+            run.networks.regressor.output.bias.add_(1)
+        run.networks.regressor(torch.randn(2, 4, SIZE, SIZE))  # moves batch statistics and torch's generator
+        time.sleep(seconds[run.networks.precision])
+
+    return step, calls
+
+
+@pytest.mark.parametrize(
+    ("seconds", "chosen"),
+    [
+        ({"float32": 0.12, "bfloat16": 0.0}, "bfloat16"),
+        ({"float32": 0.0, "bfloat16": 0.12}, "float32"),
+    ],
+)
+def test_auto_precision_takes_the_faster_and_leaves_no_trace(ball_model, seconds, chosen):
+    config = tiny_config(network={"precision": "auto"})
+    faces = Dots(ball_model, 10)
+    run = begin(config, "ball", ball_model, faces, faces, torch.device("cpu"))
+    before = copy.deepcopy(contents(run))
+    step, calls = slow_step(run, seconds)
+    fit = fitted(run, step, 0.0)
+    assert_same_state(contents(run), before)
+    assert {precision for precision, _ in calls} == {"float32", "bfloat16"}
+    assert fit == config.updated({"network": {"precision": chosen}})
+    assert run.networks.precision == chosen
+
+
+def test_a_time_limit_shortens_both_stages(ball_model):
+    config = tiny_config(time_limit=10.0, stage1={"steps": 400, "warmup": 40}, stage2={"steps": 600})
+    faces = Dots(ball_model, 10)
+    run = begin(config, "ball", ball_model, faces, faces, torch.device("cpu"))
+    step, _ = slow_step(run, {"float32": 0.1})
+    assert fitted(run, step, 1e6) == config
+    fit = fitted(run, step, 50.0)
+    # A step takes 0.1 s and a little more for the small network: just under 500 of the 1000 steps fit.
+    assert 150 < fit.steps <= 500
+    assert fit.stage1.steps / fit.steps == pytest.approx(0.4, abs=0.01)
+    assert fit.stage1.warmup == pytest.approx(0.1 * fit.stage1.steps, abs=1)
+    assert fitted(run, step, -3.0).steps == 100
+
+
+def test_runs_that_fit_themselves_can_be_resumed(ball_model, tmp_path):
+    config = tiny_config(
+        network={"precision": "auto"}, time_limit=0.001, stage1={"steps": 40}, stage2={"steps": 20}
+    )
+    first = tiny_run(ball_model, config, output=tmp_path)
+    assert first.config.steps == 6
+    assert first.config.network.precision in ("float32", "bfloat16")
+    assert first.history[-1]["step"] == 6
+    again = tiny_run(ball_model, config, output=tmp_path, resume=True)
+    assert again.config == first.config
+    # The checkpoint's configuration, which names what was decided, reproduces the run.
+    repeated = tiny_run(ball_model, first.config.updated({"time_limit": 0.0}))
+    assert repeated.history == first.history
+    assert_same_state(repeated.regressor.state_dict(), first.regressor.state_dict())
 
 
 @pytest.mark.slow

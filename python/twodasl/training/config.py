@@ -113,7 +113,8 @@ class NetworkConfig(Record):
     encoder_widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
     """Channels of the encoder's six convolutions; the last one is the size of z."""
     precision: str = "float32"
-    """`float32`, or `bfloat16` for the convolutions (faster on processors that have it)."""
+    """`float32`, or `bfloat16` inside the regressor (much faster on processors that have it, much slower on
+    others), or `auto`: whichever a few trial steps show to be faster, decided once, when the run begins."""
 
     def __post_init__(self) -> None:
         _expect(self.regressor in REGRESSORS, "regressor", " or ".join(sorted(REGRESSORS)), self.regressor)
@@ -122,7 +123,7 @@ class NetworkConfig(Record):
         _expect(
             len(self.encoder_widths) == 6 and positive, "encoder_widths", "six widths", self.encoder_widths
         )
-        known = ("float32", "bfloat16")
+        known = ("float32", "bfloat16", "auto")
         _expect(self.precision in known, "precision", " or ".join(known), self.precision)
 
 
@@ -224,6 +225,9 @@ class TrainingConfig(Record):
     """Steps from one checkpoint to the next; each replaces the last."""
     keep_every: int = 0
     """Steps from one checkpoint that is kept under a name of its own to the next; 0 keeps none."""
+    time_limit: float = 0.0
+    """Seconds from the beginning, rendering included; 0: none. Where a few trial steps show that this machine
+    needs longer, both stages get proportionally fewer steps when the run begins."""
     data: DataConfig = field(default_factory=DataConfig)
     landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -238,7 +242,7 @@ class TrainingConfig(Record):
     def __post_init__(self) -> None:
         _expect(self.seed >= 0, "seed", "a number from 0", self.seed)
         _expect(self.batch >= 2, "batch", "at least 2 (batch normalisation)", self.batch)
-        _expect_not_negative(self, "photo_batch", "keep_every")
+        _expect_not_negative(self, "photo_batch", "keep_every", "time_limit")
         _expect_positive(self, "checkpoint_every")
         _expect(self.steps > 0, "stage1.steps", "at least one step in one of the stages", self.steps)
 

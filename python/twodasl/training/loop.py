@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,8 +20,9 @@ from ..morphable import MorphableModel, Whitening, load_model
 from .checkpoint import save_checkpoint
 from .config import TrainingConfig
 from .objective import critic_term, prepare, regressor_terms, term_weights
-from .state import CHECKPOINT, Run, begin, check_resumable, contents, restore, saved_run
-from .streams import Batch, Faces, LandmarksOnly, Order, Pool, batches
+from .pace import fitted
+from .state import CHECKPOINT, Run, begin, contents, restore, resumed_config, saved_run
+from .streams import Batch, Faces, LandmarksOnly, Order, Pool, batches, read, stack
 
 # Random streams of a run: the data orders' here, augmentation's in objective.py.
 _FACES, _PHOTOS = 0, 1
@@ -87,12 +90,13 @@ def train(
         InputError: a face model or checkpoint that does not fit, an output folder that is in use, or a loss
             that is no longer finite.
     """
+    started = time.monotonic()
     folder = None if output is None else Path(output)
     saved = saved_run(folder, resume)
     name = config.data.model if model is None else model.name
     model = load_model(config.data.model) if model is None else model
     if saved is not None and folder is not None:
-        check_resumable(folder / CHECKPOINT, saved, config, model)
+        config = resumed_config(folder / CHECKPOINT, saved, config, model)
     torch.manual_seed(config.seed)
     if faces is None:
         faces = SyntheticFaces(model, config.data.faces, config.seed + _FACE_SEEDS)
@@ -106,57 +110,76 @@ def train(
         if photos is not None:
             photos = Pool(photos, config.data.workers, "rendering photos", progress)
 
-    networks, stream = run.networks, _stream(config, faces, photos, run.step)
-    networks.regressor.train()
+    run.networks.regressor.train()
+    if saved is None:
+        trial = partial(_step, run, _first_batch(config, faces, photos), folder=folder)
+        remaining = config.time_limit - (time.monotonic() - started)
+        config = run.config = fitted(run, trial, remaining)
+
+    stream = _stream(config, faces, photos, run.step)
     recent: list[dict[str, float]] = []
     with tqdm(
         total=config.steps, initial=run.step, desc="training", unit="step", disable=None if progress else True
     ) as bar:
         for step in range(run.step, config.steps):
-            stage, step_of_stage = config.stage_at(step)
-            learning_rate = stage.learning_rate_at(step_of_stage)
-            for group in run.optimizer.param_groups:
-                group["lr"] = learning_rate
-            batch = prepare(*next(stream), config, step).to(device)
-
-            weights = term_weights(config.loss, stage)
-            second_pass = step % config.loss.second_pass_every == 0
-            terms, whitened = regressor_terms(networks, batch, config.loss, weights, second_pass)
-            total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-            run.optimizer.zero_grad()
-            total.backward()
-            norm = _clip(networks.regressor, config.optimizer.clip)
-            _check_finite({**terms, "total": total, "gradient": norm}, step, folder)
-            run.optimizer.step()
-
-            if "self_critic" in terms:
-                terms["critic"] = critic_term(networks, batch, whitened)
-                run.critic_optimizer.zero_grad()
-                terms["critic"].backward()
-                _check_finite({"critic": terms["critic"]}, step, folder)
-                run.critic_optimizer.step()
+            terms = _step(run, next(stream), step, folder)
+            learning_rate = run.optimizer.param_groups[0]["lr"]
 
             run.step = step + 1
-            shown = {"total": total.item(), **{name: term.item() for name, term in terms.items()}}
-            recent.append({"learning_rate": learning_rate, **shown})
+            recent.append({"learning_rate": learning_rate, **terms})
             if run.step % _LOG_EVERY == 0 or _is_due(run):
                 run.history.append({"step": run.step, **_means(recent)})
                 recent = []
-            bar.set_postfix({name: f"{value:.3g}" for name, value in shown.items()}, refresh=False)
+            bar.set_postfix({name: f"{value:.3g}" for name, value in terms.items()}, refresh=False)
             bar.update()
             if callback is not None:
-                callback(Progress(run.step, config.steps, shown, learning_rate, networks.regressor))
+                callback(Progress(run.step, config.steps, terms, learning_rate, run.networks.regressor))
             if folder is not None:
                 _save_if_due(run, folder)
 
     return TrainingResult(
-        networks.regressor.eval(),
-        networks.whitening,
+        run.networks.regressor.eval(),
+        run.networks.whitening,
         model,
         config,
         run.history,
         None if folder is None else folder / CHECKPOINT,
     )
+
+
+def _step(run: Run, data: tuple[Batch, Batch | None], step: int, folder: Path | None) -> dict[str, float]:
+    """One training step, the regressor then encoder and critic; the values of all terms."""
+    config, networks = run.config, run.networks
+    stage, step_of_stage = config.stage_at(step)
+    for group in run.optimizer.param_groups:
+        group["lr"] = stage.learning_rate_at(step_of_stage)
+    faces = prepare(*data, config, step).to(networks.whitening.mean.device)
+
+    weights = term_weights(config.loss, stage)
+    second_pass = step % config.loss.second_pass_every == 0
+    terms, whitened = regressor_terms(networks, faces, config.loss, weights, second_pass)
+    total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+    run.optimizer.zero_grad()
+    total.backward()
+    norm = nn.utils.clip_grad_norm_(networks.regressor.parameters(), config.optimizer.clip or math.inf)
+    _check_finite({**terms, "total": total, "gradient": norm}, step, folder)
+    run.optimizer.step()
+
+    if "self_critic" in terms:
+        terms["critic"] = critic_term(networks, faces, whitened)
+        run.critic_optimizer.zero_grad()
+        terms["critic"].backward()
+        _check_finite({"critic": terms["critic"]}, step, folder)
+        run.critic_optimizer.step()
+    return {"total": total.item(), **{name: term.item() for name, term in terms.items()}}
+
+
+def _first_batch(config: TrainingConfig, faces: Faces, photos: Faces | None) -> tuple[Batch, Batch | None]:
+    """The first faces of both sets, to try a step on."""
+    first = stack(read(faces, [i % len(faces) for i in range(config.batch)]))
+    if photos is None or not config.photo_batch:
+        return first, None
+    return first, stack(read(photos, [i % len(photos) for i in range(config.photo_batch)]))
 
 
 def _stream(
@@ -169,11 +192,6 @@ def _stream(
         return ((batch, None) for batch in first)
     order = Order(len(photos), config.photo_batch, (config.seed, _PHOTOS))
     return zip(first, batches(photos, order, start, config.steps, config.data.workers), strict=True)
-
-
-def _clip(regressor: nn.Module, limit: float) -> Tensor:
-    """Shorten the gradient to `limit`, if there is one; its norm before."""
-    return nn.utils.clip_grad_norm_(regressor.parameters(), limit or math.inf)
 
 
 def _check_finite(values: dict[str, Tensor], step: int, folder: Path | None) -> None:

@@ -81,17 +81,15 @@ def prepare(faces: Batch, photos: Batch | None, config: TrainingConfig, step: in
     """
     parts = [faces] if photos is None else [faces, photos]
     rng = np.random.default_rng((config.seed, _AUGMENT, step))
-    inputs, observed, visible = [], [], []
+    columns: list[tuple[Tensor, ...]] = []
     for position, part in enumerate(parts):
         part = augment(part, config.augment, rng)
-        points, shown = detect(part, config.landmarks, rng)
-        inputs.append(network_input(part["image"], points, shown))
-        annotated, seen = observed_eighteen(part)
-        observed.append(annotated)
-        visible.append(torch.ones_like(seen) if position == 0 else seen)
+        observed, visible = observed_eighteen(part)
         if position == 0:
-            parameters = part["parameters"]
-    return Faces(torch.cat(inputs), torch.cat(observed), torch.cat(visible), parameters)
+            parameters, visible = part["parameters"], torch.ones_like(visible)
+        columns.append((part["image"], *detect(part, config.landmarks, rng), observed, visible))
+    images, points, shown, observed, visible = (torch.cat(column) for column in zip(*columns, strict=True))
+    return Faces(network_input(images, points, shown), observed, visible, parameters)
 
 
 def term_weights(loss: LossConfig, stage: StageConfig) -> dict[str, float]:

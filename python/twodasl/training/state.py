@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,15 +129,28 @@ def saved_run(folder: Path | None, resume: bool) -> dict[str, Any] | None:
     return load_checkpoint(path)
 
 
-def check_resumable(path: Path, saved: dict[str, Any], config: TrainingConfig, model: MorphableModel) -> None:
-    """Raises InputError when a checkpoint belongs to another face model or configuration."""
+def resumed_config(
+    path: Path, saved: dict[str, Any], config: TrainingConfig, model: MorphableModel
+) -> TrainingConfig:
+    """The configuration of a run to go on with: the one asked for, with what the run decided when it began.
+
+    Raises InputError when the checkpoint belongs to another face model or configuration.
+    """
     check_model(path, saved, model)
     began = TrainingConfig.from_dict(saved["config"], where=str(path))
+    if config.network.precision == "auto":
+        precision = began.network.precision
+        config = replace(config, network=replace(config.network, precision=precision))
+    if config.time_limit:
+        stage1 = replace(config.stage1, steps=began.stage1.steps, warmup=began.stage1.warmup)
+        stage2 = replace(config.stage2, steps=began.stage2.steps, warmup=began.stage2.warmup)
+        config = replace(config, stage1=stage1, stage2=stage2)
     if differences := began.differences(config):
         raise InputError(
             f"{path}: the run began with another configuration: {', '.join(differences)}; resume with the"
             " same, or choose another folder"
         )
+    return config
 
 
 def restore(run: Run, saved: dict[str, Any], path: Path) -> None:
