@@ -40,7 +40,8 @@ class HalfMesh:
         return np.concatenate(self.points)
 
     def add_rings(self, rings: Sequence[IntArray], closed: bool) -> None:
-        """Bridge successive rings of equal length with triangles, splitting each quad along its shorter diagonal.
+        """Bridge successive rings of equal length with triangles, splitting each quad along its shorter
+        diagonal.
 
         Seen from outside, each next ring lies to the left of the direction of travel along the ring.
         """

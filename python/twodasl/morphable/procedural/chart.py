@@ -22,7 +22,8 @@ _FRONT = np.array([0.0, -0.12, 1.0]) / np.hypot(1.0, 0.12)
 
 @lru_cache(maxsize=1)
 def _radial_scale() -> tuple[Array, Array]:
-    """Chart radius against polar angle that is conformal for the template's mean meridian, not for a sphere."""
+    """Chart radius against polar angle that is conformal for the template's mean meridian, not for a
+    sphere."""
     theta = np.linspace(1e-3, 3.05, 600)
     turn = np.linspace(0.4, np.pi, 12)[:, None]
     direction = (

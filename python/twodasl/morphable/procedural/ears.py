@@ -1,4 +1,5 @@
-"""The ear: a relief over a plane leaning out from the head, with a back and a loop that welds it to the skin."""
+"""The ear: a relief over a plane leaning out from the head, with a back and a loop that welds it to the
+skin."""
 
 from __future__ import annotations
 
@@ -24,13 +25,20 @@ _OUT = _OUT / np.linalg.norm(_OUT)
 _UP = np.cross(_BACK, _OUT) * -1.0
 _ORIGIN = np.array([72.5, -15.0, -4.0])
 
-# Outline in the ear's plane, (back, up), from the front of the lobe, under it and up the helix, and down in front.
+# Outline in the ear's plane, (back, up), from the front of the lobe, under it and up the helix, and down in
+# front.
 _OUTLINE = np.array([
-    (-7.5, -22), (-6, -28), (-1.5, -31.5), (4, -30.5), (9, -25.5), (13, -18.5), (17.5, -10.5), (22, -1.5), (25.3, 8),
-    (25.6, 17), (22, 25), (14.5, 30), (6, 31), (-1.5, 28.5), (-6, 22.5), (-7.5, 15), (-8.2, 7.5), (-8.4, 0),
+    (-7.5, -22), (-6, -28), (-1.5, -31.5), (4, -30.5), (9, -25.5), (13, -18.5), (17.5, -10.5), (22, -1.5),
+    (25.3, 8), (25.6, 17), (22, 25), (14.5, 30), (6, 31), (-1.5, 28.5), (-6, 22.5),
+    (-7.5, 15), (-8.2, 7.5), (-8.4, 0),
     (-8.4, -7), (-8.2, -15),
 ], dtype=np.float64)  # fmt: skip
 _CONCHA = np.array([2.5, -2.0])
+# Rings of the front, from the rim inward, as shares of the way from the concha out to the outline.
+_RELIEF_RINGS = (
+    *(0.985, 0.955, 0.92, 0.88, 0.84, 0.80, 0.76, 0.71),
+    *(0.66, 0.60, 0.54, 0.47, 0.39, 0.30, 0.20, 0.10),
+)
 
 
 def _outline() -> Array:
@@ -56,7 +64,8 @@ def attachment_loop() -> Array:
     ab = _outline()
     front = _front(ab)
     back = np.where(ab[:, 0] > -8, -8 + (ab[:, 0] + 8) * 0.62, ab[:, 0])
-    loop = np.column_stack([back - 3.2 * front * smoothstep(-27, -14, ab[:, 1]), -1 + (ab[:, 1] + 1) * (0.80 + 0.10 * front)])
+    back = back - 3.2 * front * smoothstep(-27, -14, ab[:, 1])
+    loop = np.column_stack([back, -1 + (ab[:, 1] + 1) * (0.80 + 0.10 * front)])
     return skin_points(directions_of(_place(loop, np.zeros(len(loop)))))
 
 
@@ -64,9 +73,11 @@ def _relief(ab: Array) -> Array:
     q = np.column_stack([ab, np.zeros(len(ab))])
     h = stroke(q, [(0.5, 2.0, 1.6, 1.5), (-4.5, 7, 1.8, 3.0), (-5.0, 15, 1.9, 3.2), (-3.2, 23, 2.0, 4.2),
                    (3.5, 28, 2.0, 4.6), (13.0, 27.5, 2.1, 4.8), (20, 22.5, 2.2, 4.8), (22.6, 14.5, 2.2, 4.6),
-                   (21.8, 7, 2.2, 4.2), (18.6, -2, 2.1, 3.6), (14, -11, 2.1, 2.6), (10.5, -18, 2.4, 1.2)])  # fmt: skip
+                   (21.8, 7, 2.2, 4.2), (18.6, -2, 2.1, 3.6), (14, -11, 2.1, 2.6),
+                   (10.5, -18, 2.4, 1.2)])  # fmt: skip
     h = np.maximum(h, stroke(q, [(6.5, -13.0, 2.2, 3.6), (11.5, -7, 2.3, 3.8), (14.0, 0, 2.5, 4.4),
-                                 (13.6, 7, 2.8, 4.4), (10.5, 14, 3.0, 3.4), (8.0, 21, 3.0, 1.6)]))  # fmt: skip
+                                 (13.6, 7, 2.8, 4.4), (10.5, 14, 3.0, 3.4),
+                                 (8.0, 21, 3.0, 1.6)]))  # fmt: skip
     h = np.maximum(h, stroke(q, [(13.6, 7, 2.4, 4.2), (8, 11.5, 2.2, 3.4), (2, 13.5, 2.2, 2.0)]))
     bowl = np.exp(-((((ab[:, 0] - 4.0) / 7.0) ** 2 + ((ab[:, 1] + 3.0) / 8.5) ** 2) ** 2))
     h = h - 6.5 * bowl
@@ -80,8 +91,8 @@ def add_ear(mesh: HalfMesh, loop: IntArray) -> None:
     outline = _outline()
     weld = mesh.vertices()[loop]
     front = _front(outline)
-    # In front the ear has no edge of its own: it rises out of the cheek, so its plane comes down to the skin, which
-    # falls away from that plane as far as the ear leans.
+    # In front the ear has no edge of its own: it rises out of the cheek, so its plane comes down to the
+    # skin, which falls away from that plane as far as the ear leans.
     offset = weld - _ORIGIN
     skin_height = offset @ _OUT - (outline[:, 0] - offset @ _BACK) * np.tan(_LEAN)
     sink = front * (skin_height + 0.5)
@@ -103,7 +114,7 @@ def add_ear(mesh: HalfMesh, loop: IntArray) -> None:
         rings.append(mesh.add_points(point, "ears"))
     rings.append(mesh.add_points(rim, "ears"))
     rings.append(ring(0.99, -0.6 * (1 - front)))
-    for s in (0.985, 0.955, 0.92, 0.88, 0.84, 0.80, 0.76, 0.71, 0.66, 0.60, 0.54, 0.47, 0.39, 0.30, 0.20, 0.10):
+    for s in _RELIEF_RINGS:
         rings.append(ring(s, _relief(_CONCHA + s * (outline - _CONCHA)) * (1 - front * (s > 0.97) * 0.7)))
     mesh.add_rings(rings, closed=True)
     tip = mesh.add_points(_place(_CONCHA[None], _relief(_CONCHA[None])), "ears")

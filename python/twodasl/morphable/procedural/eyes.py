@@ -31,7 +31,8 @@ def add_eyeball(mesh: HalfMesh) -> None:
     front = mesh.add_points(sphere(0.0, np.zeros(1)), "eyeball")
     rings = [mesh.add_points(sphere(float(angle), turn), "eyeball") for angle in _RINGS]
     back = mesh.add_points(sphere(np.pi, np.zeros(1)), "eyeball")
-    # Rings run counter-clockwise seen from the front, so the next, wider ring lies to the right: bridge inward.
+    # Rings run counter-clockwise seen from the front, so the next, wider ring lies to the right: bridge
+    # inward.
     mesh.add_rings(rings[::-1], closed=True)
     mesh.add_fan(rings[0], int(front[0]))
     mesh.add_fan(rings[-1][::-1], int(back[0]))

@@ -34,7 +34,8 @@ def solve_rays(
 ) -> Array:
     """Distance along each ray (M,) to the outermost skin point, marching inward from ``start`` (outside).
 
-    ``pace`` is the share of the field's value stepped; grazing rays overestimate their distance and need less.
+    ``pace`` is the share of the field's value stepped; grazing rays overestimate their distance and need
+    less.
     """
     t = np.array(start, dtype=np.float64)
     active = np.arange(len(t))
@@ -45,7 +46,8 @@ def solve_rays(
         p = origins[active] + t[active, None] * directions[active]
         before, value = value, skin_field(p, None if base is None else base[active])
         if sweep:
-            # Secant estimate of how fast the field falls along the ray, kept within what a marching step may trust.
+            # Secant estimate of how fast the field falls along the ray, kept within what a marching step
+            # may trust.
             slope = (before - value) / np.where(step == 0, 1.0, step)
             rate[active] = np.clip(slope, 0.4 / pace * 0.9, 1.3 / pace)
         open_ = np.abs(value) > 2e-3

@@ -17,10 +17,12 @@ def _opposite_angles(points: Array, tip: IntArray, a: IntArray, b: IntArray) -> 
 
 
 def flip_edges(points: Array, triangles: IntArray, rounds: int = 30, max_fold: float = 60.0) -> IntArray:
-    """Flip interior edges whose opposite angles sum to more than pi, while the two triangles stay nearly flat.
+    """Flip interior edges whose opposite angles sum to more than pi, while the two triangles stay nearly
+    flat.
 
-    points (N, 3), triangles (T, 3); returns new triangles (T, 3) of the same orientation. Each round flips a set
-    of edges that share no triangle, worst first. An edge whose flip would create an existing edge is left alone.
+    points (N, 3), triangles (T, 3); returns new triangles (T, 3) of the same orientation. Each round flips
+    a set of edges that share no triangle, worst first. An edge whose flip would create an existing edge is
+    left alone.
     """
     t = triangles.copy()
     cos_fold = np.cos(np.radians(max_fold))

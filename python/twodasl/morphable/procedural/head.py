@@ -32,11 +32,11 @@ class Eyeball:
 class HeadMesh:
     """The mean head in model space: millimetres, +x subject's left, +y up, +z toward the viewer.
 
-    vertices (N, 3) float64; triangles (T, 3) int64, counter-clockwise from outside; mirror (N,) int64, the vertex
-    at the mirrored position (itself on the midline, where x is exactly 0); landmarks68 (68,) int64 in iBUG order
-    (image left, the subject's right, first); named: AFLW's ``ear_left`` (image left, negative x: bottom of the
-    lobe), ``ear_right``, ``chin``; regions: name -> (N,) float64 weights in [0, 1], ``_left`` meaning +x;
-    eyeballs: ``left`` (+x) and ``right``.
+    vertices (N, 3) float64; triangles (T, 3) int64, counter-clockwise from outside; mirror (N,) int64, the
+    vertex at the mirrored position (itself on the midline, where x is exactly 0); landmarks68 (68,) int64
+    in iBUG order (image left, the subject's right, first); named: AFLW's ``ear_left`` (image left, negative
+    x: bottom of the lobe), ``ear_right``, ``chin``; regions: name -> (N,) float64 weights in [0, 1],
+    ``_left`` meaning +x; eyeballs: ``left`` (+x) and ``right``.
     """
 
     vertices: NDArray[np.float64]

@@ -42,7 +42,8 @@ def measure(head: HeadMesh) -> dict[str, float]:
     def distance(a: Array, b: Array) -> float:
         return float(np.linalg.norm(a - b))
 
-    g, n, prn = extreme(between(14, 32), 2, 1), extreme(between(-2, 16), 2, -1), extreme(between(-44, -25), 2, 1)
+    g, n = extreme(between(14, 32), 2, 1), extreme(between(-2, 16), 2, -1)
+    prn = extreme(between(-44, -25), 2, 1)
     sn, chin = mark[33], v[head.named["chin"]]
     sto = (mark[62] + mark[66]) / 2
     op = extreme(v[skin & (v[:, 0] == 0)], 2, -1)

@@ -1,4 +1,4 @@
-"""The vermilion of both lips, row by row from its border to the contact line, and the closed bag behind it."""
+"""The vermilion of both lips, row by row from its border to the contact line, and the bag behind it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ _INNER_CORNER = CORNER_X - 2.2
 
 
 def add_lips(mesh: HalfMesh, border_upper: IntArray, border_lower: IntArray) -> tuple[IntArray, IntArray]:
-    """Fill both lips inside the vermilion borders; return the contact lines (midline to corner, corner shared)."""
+    """Fill both lips inside the vermilion borders; return the contact lines (midline to corner, corner
+    shared)."""
     points = mesh.vertices()
     x = np.linspace(0.0, 1.0, len(border_upper))
     x = _INNER_CORNER * (x + 0.4 * x * (1 - x))

@@ -79,7 +79,8 @@ def half_regions(mesh: HalfMesh, skin_count: int) -> dict[str, Array]:
 
 
 def whole_regions(half: dict[str, Array], vertices: Array, mirror: IntArray) -> dict[str, Array]:
-    """Spread half weights over the whole mesh; sided names get ``_left`` (+x, subject's left) and ``_right``."""
+    """Spread half weights over the whole mesh; sided names get ``_left`` (+x, subject's left) and
+    ``_right``."""
     count = len(next(iter(half.values())))
     result: dict[str, Array] = {}
     for name, weight in half.items():

@@ -1,4 +1,5 @@
-"""Triangulated half skin: feature loops, spread points, Delaunay in the chart, holes for eye, mouth and ear."""
+"""Triangulated half skin: feature loops, spread points, Delaunay in the chart, holes for eye, mouth and
+ear."""
 
 from __future__ import annotations
 
@@ -30,8 +31,9 @@ LID_HALF_COUNT = 24
 class Skin:
     """Half skin with its loops as vertex indices.
 
-    eye: inner corner, upper margin, outer corner, lower margin (closed). border_upper, border_lower: vermilion
-    borders from the midline to the corner (shared last vertex). ear: closed attachment loop. neck: front to back.
+    eye: inner corner, upper margin, outer corner, lower margin (closed). border_upper, border_lower:
+    vermilion borders from the midline to the corner (shared last vertex). ear: closed attachment loop.
+    neck: front to back.
     """
 
     points: Array
@@ -81,7 +83,8 @@ def on_skin(xy: Array) -> Array:
 
 
 def _vermilion_border() -> tuple[Array, Array]:
-    """Upper and lower vermilion borders on the skin, midline to corner, evenly spaced; the corner is shared."""
+    """Upper and lower vermilion borders on the skin, midline to corner, evenly spaced; the corner is
+    shared."""
     rows = []
     for border in (upper_border, lower_border):
         x = np.linspace(0, CORNER_X, 300)
@@ -98,7 +101,8 @@ def _vermilion_border() -> tuple[Array, Array]:
 def _midline(
     mouth_top: Array, mouth_bottom: Array, neck_front: Array, neck_back: Array
 ) -> tuple[Array, Array]:
-    """Two open mid-sagittal paths without their ends: chin (mouth to neck), and skull (mouth over crown to neck)."""
+    """Two open mid-sagittal paths without their ends: chin (mouth to neck), and skull (mouth over crown to
+    neck)."""
     turn = np.linspace(0, 2 * np.pi, 2401)[:-1]
     directions = np.column_stack([np.zeros_like(turn), np.sin(turn), np.cos(turn)])
     points = skin_points(directions[np.abs(turn - 1.5 * np.pi) > 0.12])
@@ -155,7 +159,8 @@ def _conforming(directions: Array, loops: list[IntArray], fixed: int) -> tuple[A
 
 
 def _relaxed(points: Array, triangles: IntArray, moving: IntArray) -> Array:
-    """The ``moving`` points moved toward their neighbours' weighted mean on the surface, and put back on the skin."""
+    """The ``moving`` points moved toward their neighbours' weighted mean on the surface, and put back on
+    the skin."""
     moved = points + 0.5 * neighbour_shift(points, triangles, power=1)
     moved[:, 0] = np.maximum(moved[:, 0], 0.15)
     return skin_points(directions_of(moved[moving]))
@@ -172,7 +177,8 @@ def build_skin() -> Skin:
     lid_rings = [on_skin(_offset(margin, d)) for d in (1.1, 2.4)]
     blocks = {
         "eye": on_skin(margin), "ear": ear, "neck": neck, "chin": chin, "skull": skull,
-        "border_upper": border_upper, "border_lower": border_lower[:-1], "ring1": lid_rings[0], "ring2": lid_rings[1],
+        "border_upper": border_upper, "border_lower": border_lower[:-1],
+        "ring1": lid_rings[0], "ring2": lid_rings[1],
     }  # fmt: skip
     index: dict[str, IntArray] = {}
     total = 0
@@ -199,7 +205,8 @@ def build_skin() -> Skin:
     def forbidden(chart: Array) -> NDArray[np.bool_]:
         return outside(chart) | inside_polygon(chart, lid_zone)
 
-    loops = [np.append(index["eye"], index["eye"][0]), np.append(index["ear"], index["ear"][0]), index["neck"]]
+    loops = [np.append(index[name], index[name][0]) for name in ("eye", "ear")]
+    loops += [index["neck"]]
     loops += [index["border_upper"], np.append(index["border_lower"], index["border_upper"][-1])]
     directions = spread_points(coarse, fixed, outside, forbidden)
     directions, triangles = _conforming(directions, loops, len(fixed))

@@ -70,12 +70,18 @@ def _thin(points: Array, h: Array) -> IntArray:
     return np.flatnonzero(state == 1)
 
 
-def spread_points(skin: CoarseSkin, fixed: Array, outside: Callable[[Array], NDArray[np.bool_]],
-                  forbidden: Callable[[Array], NDArray[np.bool_]], rounds: int = 14, seed: int = 7) -> Array:  # fmt: skip
+def spread_points(
+    skin: CoarseSkin,
+    fixed: Array,
+    outside: Callable[[Array], NDArray[np.bool_]],
+    forbidden: Callable[[Array], NDArray[np.bool_]],
+    rounds: int = 14,
+    seed: int = 7,
+) -> Array:
     """Directions (F+M, 3): the ``fixed`` points' first, then the spread ones.
 
-    fixed: (F, 3) points on the skin. outside, forbidden: chart (M, 2) -> bool (M,), true in holes and beyond the
-    neck, and where no spread point may lie.
+    fixed: (F, 3) points on the skin. outside, forbidden: chart (M, 2) -> bool (M,), true in holes and
+    beyond the neck, and where no spread point may lie.
     """
     rng = np.random.default_rng(seed)
     fixed_directions = directions_of(fixed)
@@ -104,7 +110,8 @@ def spread_points(skin: CoarseSkin, fixed: Array, outside: Callable[[Array], NDA
 
 
 def neighbour_shift(points: Array, triangles: IntArray, power: int) -> Array:
-    """Vector (N, 3) from each point to its neighbours' mean, weighted by (edge length / wanted spacing)^power."""
+    """Vector (N, 3) from each point to its neighbours' mean, weighted by (edge length / wanted
+    spacing)^power."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     tail, head = np.concatenate([edges, edges[:, ::-1]]).T
     vector = points[head] - points[tail]

@@ -1,4 +1,5 @@
-"""Eye region of the skin: lids wrapped over the eyeball, the upper crease, the orbit's hollows and the brow."""
+"""Eye region of the skin: lids wrapped over the eyeball, the upper crease, the orbit's hollows and the
+brow."""
 
 from __future__ import annotations
 
@@ -14,10 +15,10 @@ EYE_CENTER = np.array([31.6, 0.0, 68.3])
 EYE_RADIUS = 12.0
 LID_THICKNESS = 1.5
 
-_UPPER = np.array([(16.2, -2.0), (17.9, -0.3), (21.0, 2.2), (25.5, 4.2), (30.0, 5.0), (34.5, 4.8), (39.3, 3.3),
-                   (43.2, 1.5), (45.6, 0.2)])  # fmt: skip
-_LOWER = np.array([(16.2, -2.0), (18.5, -3.0), (22.5, -4.2), (28.0, -5.2), (33.0, -5.6), (38.0, -4.8), (42.3, -2.5),
-                   (45.6, 0.2)])  # fmt: skip
+_UPPER = np.array([(16.2, -2.0), (17.9, -0.3), (21.0, 2.2), (25.5, 4.2), (30.0, 5.0), (34.5, 4.8),
+                   (39.3, 3.3), (43.2, 1.5), (45.6, 0.2)])  # fmt: skip
+_LOWER = np.array([(16.2, -2.0), (18.5, -3.0), (22.5, -4.2), (28.0, -5.2), (33.0, -5.6), (38.0, -4.8),
+                   (42.3, -2.5), (45.6, 0.2)])  # fmt: skip
 
 
 def _resample(table: Array, count: int) -> Array:
@@ -49,7 +50,8 @@ def eye_field(p: Array, head: Array) -> Array:
     joined = smooth_min(head[near], lids, 5.0)
     # Upper crease, deepest over the middle of the lid, and the fold of skin hanging over it.
     joined = joined - stroke(q, [(17.5, 3.0, 1.1, -0.2), (22, 6.6, 1.1, -0.9), (28, 8.9, 1.1, -1.2),
-                                 (34, 9.1, 1.1, -1.2), (40, 7.3, 1.1, -1.0), (46.5, 3.6, 1.1, -0.3)])  # fmt: skip
+                                 (34, 9.1, 1.1, -1.2), (40, 7.3, 1.1, -1.0),
+                                 (46.5, 3.6, 1.1, -0.3)])  # fmt: skip
     joined = joined - stroke(q, [(20, 8.2, 2.4, 0.3), (27, 11.8, 2.8, 1.2), (34, 12.2, 2.8, 1.7),
                                  (41, 10.2, 2.8, 1.9), (47.5, 6.0, 2.4, 0.9)])  # fmt: skip
     # Lower lid: roll under the margin, then the shallow groove to the cheek.
@@ -68,8 +70,8 @@ def eye_field(p: Array, head: Array) -> Array:
 def brow_weight(p: Array) -> Array:
     """Eyebrow hair, 0..1, at points (M, 3); both sides."""
     q = np.column_stack([np.abs(p[:, 0]), p[:, 1:]])
-    hair = stroke(q, [(11.5, 18.5, 2.6, 0.9), (20, 20.6, 2.9, 1.0), (30, 23.0, 2.7, 1.0), (40, 24.0, 2.2, 1.0),
-                      (47, 21.5, 1.6, 0.8), (52.5, 17.5, 1.1, 0.4)])  # fmt: skip
+    hair = stroke(q, [(11.5, 18.5, 2.6, 0.9), (20, 20.6, 2.9, 1.0), (30, 23.0, 2.7, 1.0),
+                      (40, 24.0, 2.2, 1.0), (47, 21.5, 1.6, 0.8), (52.5, 17.5, 1.1, 0.4)])  # fmt: skip
     return np.asarray(smoothstep(0.08, 0.9, hair) * (p[:, 2] > 30), dtype=np.float64)
 
 

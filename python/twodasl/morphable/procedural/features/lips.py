@@ -1,4 +1,5 @@
-"""The lips: a contact line, vermilion rolls above and below it, philtrum, corners and the fold over the chin."""
+"""The lips: a contact line, vermilion rolls above and below it, philtrum, corners and the fold over the
+chin."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ _CONTACT = curve(
 )
 _UPPER = curve([(-5.4, -57.0), (0, -58.5), (3.0, -57.5), (5.4, -57.0), (9, -57.9), (15, -60.5), (21, -63.4),
                 (24.5, -64.8), (26, -65.4), (32, -67.0)])  # fmt: skip
-_LOWER = curve([(-6, -75.6), (0, -75.9), (6, -75.6), (12, -74.3), (18, -71.3), (23, -67.7), (26, -65.4), (32, -63.0)])
+_LOWER = curve([(-6, -75.6), (0, -75.9), (6, -75.6), (12, -74.3), (18, -71.3), (23, -67.7),
+                (26, -65.4), (32, -63.0)])  # fmt: skip
 
 
 def contact_line(x: Array) -> Array:
@@ -62,7 +64,8 @@ def lip_offset(p: Array) -> Array:
 
 
 def _roll(s: Array, fullness: float) -> Array:
-    """Profile of a lip: 0 at the contact line, quickly out, flat to the border at s = 1, a soft skirt beyond."""
+    """Profile of a lip: 0 at the contact line, quickly out, flat to the border at s = 1, a soft skirt
+    beyond."""
     bulge = 1 - (1 - np.minimum(s, 1.0)) ** 2.6
     shape = bulge * (1 - 0.22 * fullness * np.minimum(s, 1.0) ** 3)
     beyond = np.maximum(s - 1.0, 0.0)

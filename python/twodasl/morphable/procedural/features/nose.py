@@ -63,7 +63,9 @@ def nostril_depth(p: Array) -> Array:
     u, v = q @ along, q @ side
     rho = np.sqrt((u / 5.0) ** 2 + (v / 3.0) ** 2)
     under = (
-        smoothstep(-37.0, -40.5, p[:, 1]) * smoothstep(114, 110, p[:, 2]) * bell(np.minimum(q[:, 1] + 1.5, 0), 2.0)
+        smoothstep(-37.0, -40.5, p[:, 1])
+        * smoothstep(114, 110, p[:, 2])
+        * bell(np.minimum(q[:, 1] + 1.5, 0), 2.0)
     )
     return np.asarray(smoothstep(1.12, 0.45, rho) * under, dtype=np.float64)
 
