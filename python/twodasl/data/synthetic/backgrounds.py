@@ -14,6 +14,7 @@ from ...errors import InputError
 from ..crops import SIZE
 from .filters import blurred, clipped, resized
 from .noise import NoiseBank
+from .sampling import pick
 
 Floats = NDArray[np.float32]
 
@@ -65,7 +66,7 @@ class Backgrounds:
         if self.photographs and rng.random() < self.photo_share:
             return self._photograph(rng, SIZE, SIZE)
         kinds = (_gradient, self._noise, _shapes, _stripes, _lights, _crowd, _buildings, _flat)
-        kind = kinds[rng.choice(8, p=[0.17, 0.25, 0.14, 0.08, 0.08, 0.08, 0.08, 0.12])]
+        kind = kinds[pick(rng, 0.17, 0.25, 0.14, 0.08, 0.08, 0.08, 0.08, 0.12)]
         return kind(rng)
 
     def _noise(self, rng: np.random.Generator) -> Floats:

@@ -86,7 +86,7 @@ def _sample_lamp(rng: np.random.Generator, strength: float, index: int) -> Lamp:
     return Lamp(
         direction,
         (strength * colour).astype(np.float32),
-        float(rng.choice([4.0, 12.0, 40.0])),
+        (4.0, 12.0, 40.0)[rng.integers(3)],
         float(rng.uniform(0.0, 0.45)),
     )
 

@@ -116,24 +116,21 @@ class Scene:
         drawn = np.flatnonzero(facing.take(a) | facing.take(b) | facing.take(c))
         triangles = [self.triangles.take(drawn, axis=0)]
         vertices: list[NDArray[np.floating]] = []
-        colours, offset = [colour], count
-        shell_range = (0, 0)
-        for piece in (shell, torso):
-            if piece is None:
-                continue
+        pieces = [piece for piece in (shell, torso) if piece is not None]
+        offset, shell_range = count, (0, 0)
+        for piece in pieces:
             if piece is shell:
                 shell_range = (len(drawn), len(drawn) + len(piece.triangles))
             triangles.append(piece.triangles + offset)
             vertices.append(piece.vertices)
-            colours.append(_lit_piece(piece, light, pose.rotation))
             offset += len(piece.vertices)
         triangles.append(_MOUTH_TRIANGLES + offset)
         vertices.append(_mouth_vertices(own))
-        colours.append(self._mouth_colours(rng, light))
 
         attached = np.concatenate(vertices).astype(np.float32)
         placed = np.einsum("nk,ck->nc", attached, pose.matrix[:, :3]) + shift
-        blue_first = np.concatenate(colours, axis=1)[::-1] * gain
+        around = _lit_pieces(rng, pieces, light, pose.rotation)
+        blue_first = np.concatenate([colour, around], axis=1)[::-1] * gain
         table = np.ones((blue_first.shape[1], 4), np.float32)
         table[:, :3] = blue_first.T
         return Look(
@@ -165,17 +162,6 @@ class Scene:
         return shade(albedo, normals, light, openness, shadows, gloss, int(rng.integers(2, 6)))
 
     @staticmethod
-    def _mouth_colours(rng: np.random.Generator, light: Light) -> Floats:
-        """Teeth above, dark red below; less light inside."""
-        inside = np.array([[0.10], [0.025], [0.02]], np.float32) * np.ones((3, 17), np.float32)
-        inside *= np.float32(rng.uniform(0.3, 1.2))
-        if rng.random() < 0.75:
-            teeth = np.array([[0.62], [0.58], [0.5]], np.float32) * np.float32(rng.uniform(0.5, 1.1))
-            inside[:, 1:4] = inside[:, 9:12] = teeth
-        normals = np.array([[0], [0], [1]], np.float32) * np.ones((3, 17), np.float32)
-        return shade(inside, normals, light) * np.float32(0.6)
-
-    @staticmethod
     def _exposure(rng: np.random.Generator, shaded: Floats, albedo: Floats, face: Floats) -> np.float32:
         """The camera's gain: it meters the light on the face, and allows a little for dark and light skin."""
         reflected = float(mean_under(face, mixed(_LUMINANCE, shaded)))
@@ -185,11 +171,32 @@ class Scene:
         return np.float32(np.exp(rng.normal(-0.25, 0.38)) * allowance / max(irradiance, 1e-4))
 
 
-def _lit_piece(piece: Shell, light: Light, rotation: NDArray[np.floating]) -> Floats:
-    facing = turned(rotation, grid_normals(piece.vertices, *piece.grid))
+def _lit_pieces(
+    rng: np.random.Generator, pieces: list[Shell], light: Light, rotation: NDArray[np.floating]
+) -> Floats:
+    """(3, n) light from hair, clothes and, last, the inside of the mouth."""
+    normals = [grid_normals(piece.vertices, *piece.grid) for piece in pieces]
+    facing = turned(rotation, np.concatenate([*normals, np.zeros((3, 17), np.float32)], axis=1))
+    facing[2, -17:] = 1
     # The inside of a hood or of hair is seen too: light it from the viewer's side.
     facing *= np.where(facing[2] < 0, np.float32(-1), np.float32(1))
-    return shade(planar(piece.albedo), facing, light, None, None, piece.gloss, 4)
+    albedo = np.concatenate([*(planar(piece.albedo) for piece in pieces), _mouth_colours(rng)], axis=1)
+    gloss = np.zeros(albedo.shape[1], np.float32)
+    start = 0
+    for piece in pieces:
+        gloss[start : start + len(piece.vertices)] = piece.gloss
+        start += len(piece.vertices)
+    return shade(albedo, facing, light, None, None, gloss, 4)
+
+
+def _mouth_colours(rng: np.random.Generator) -> Floats:
+    """(3, 17): teeth above, dark red below; less light inside."""
+    inside = np.array([[0.06], [0.015], [0.012]], np.float32) * np.ones((3, 17), np.float32)
+    inside *= np.float32(rng.uniform(0.3, 1.2))
+    if rng.random() < 0.75:
+        teeth = np.array([[0.37], [0.35], [0.3]], np.float32) * np.float32(rng.uniform(0.5, 1.1))
+        inside[:, 1:4] = inside[:, 9:12] = teeth
+    return inside
 
 
 def _mouth_triangles() -> NDArray[np.int64]:

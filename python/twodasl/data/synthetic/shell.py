@@ -16,6 +16,7 @@ from ...morphable import MorphableModel
 from .noise import NoiseBank
 from .planar import cross, normalised, planar
 from .regions import hairline_height, head_centre
+from .sampling import pick
 
 Floats = NDArray[np.float32]
 
@@ -66,7 +67,7 @@ class ShellMaker:
 
     def hair(self, rng: np.random.Generator, colour: Floats, landmarks: NDArray[np.floating]) -> Shell:
         """Hair of a random cut, colour (3,) linear RGB."""
-        style = rng.choice(["short", "medium", "long", "volume", "tied"], p=[0.36, 0.16, 0.28, 0.1, 0.1])
+        style = ("short", "medium", "long", "volume", "tied")[pick(rng, 0.36, 0.16, 0.28, 0.1, 0.1)]
         thickness = {
             "short": (4, 22),
             "medium": (10, 30),
@@ -92,7 +93,7 @@ class ShellMaker:
                 length = rng.uniform(30, 140)
             lower = lower + curtain * (np.radians(-80) - lower)
         lower = lower + np.radians(6) * (self.bank.window(rng, 1, AZIMUTHS, "clouds")[0] - 0.5)
-        relief = self.bank.window(rng, ELEVATIONS, AZIMUTHS, str(rng.choice(["clouds", "streaks"]))) - 0.5
+        relief = self.bank.window(rng, ELEVATIONS, AZIMUTHS, ("clouds", "streaks")[rng.integers(2)]) - 0.5
         bumps = base * rng.uniform(0.2, 1.2) * relief
         vertices, triangles = self._surface(
             lower, base + bumps, length * self.unit, landmarks, flare=rng.uniform(0.9, 1.3)
@@ -109,7 +110,7 @@ class ShellMaker:
 
     def headwear(self, rng: np.random.Generator, landmarks: NDArray[np.floating]) -> Shell:
         """A hat, cap, hood, scarf or helmet."""
-        kind = rng.choice(["beanie", "cap", "hat", "hood", "band"], p=[0.25, 0.2, 0.2, 0.25, 0.1])
+        kind = ("beanie", "cap", "hat", "hood", "band")[pick(rng, 0.25, 0.2, 0.2, 0.25, 0.1)]
         base = rng.uniform(4, 14) * self.unit
         side = np.abs(self.azimuth)
         tilt = np.radians(rng.normal(0, 4)) * np.sin(self.azimuth)

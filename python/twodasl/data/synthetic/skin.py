@@ -13,7 +13,7 @@ import twodasl_ext
 from ...morphable import MorphableModel
 from .planar import mixed, planar
 from .regions import Regions, find_regions
-from .sampling import truncated_normal
+from .sampling import pick, truncated_normal
 
 Floats = NDArray[np.float32]
 
@@ -43,7 +43,7 @@ HAIR_TONES = np.array(
         [0.80, 0.79, 0.77],
     ]
 )
-_HAIR_WEIGHTS = np.array([0.2, 0.17, 0.15, 0.12, 0.09, 0.08, 0.06, 0.04, 0.05, 0.04])
+_HAIR_WEIGHTS = (0.2, 0.17, 0.15, 0.12, 0.09, 0.08, 0.06, 0.04, 0.05, 0.04)
 _IRIS = np.array([[0.16, 0.10, 0.07], [0.25, 0.16, 0.09], [0.35, 0.42, 0.50], [0.30, 0.38, 0.28]])
 
 
@@ -128,7 +128,7 @@ class Complexions:
         skin = np.repeat(tone.astype(np.float32)[:, None], len(self.regions.lips), axis=1)
         lips = tone * rng.uniform([0.72, 0.5, 0.5], [0.95, 0.72, 0.75])
         self._where["lips"].blend(skin, lips, 0.8)
-        iris = _IRIS[rng.choice(len(_IRIS), p=[0.45, 0.25, 0.15, 0.15])] * rng.uniform(0.7, 1.3)
+        iris = _IRIS[pick(rng, 0.45, 0.25, 0.15, 0.15)] * rng.uniform(0.7, 1.3)
         self._painted["eye"].blend(skin, np.array([0.9, 0.87, 0.85]))
         self._painted["iris"].blend(skin, iris)
         self._painted["pupil"].blend(skin, np.full(3, 0.03))
@@ -141,7 +141,7 @@ def sample_hair_colour(rng: np.random.Generator) -> Floats:
     if rng.random() < 0.04:
         colour = rng.uniform(0.05, 0.9, 3)
     else:
-        colour = HAIR_TONES[rng.choice(len(HAIR_TONES), p=_HAIR_WEIGHTS)] * rng.uniform(0.75, 1.25)
+        colour = HAIR_TONES[pick(rng, *_HAIR_WEIGHTS)] * rng.uniform(0.75, 1.25)
     return np.square(np.clip(colour, 0.02, 1)).astype(np.float32)
 
 
