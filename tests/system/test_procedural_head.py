@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 from twodasl.morphable.procedural.head import HeadMesh, mean_head
 from twodasl.morphable.procedural.measurements import measure
 from twodasl.morphable.procedural.norms import NORMS
@@ -176,3 +177,36 @@ def test_the_lips_are_separate_so_that_the_mouth_can_open(head: HeadMesh) -> Non
     assert jaw[head.landmarks68[8]] > 0.9
     assert jaw[head.landmarks68[62]] < 0.1
     assert jaw[head.landmarks68[30]] < 0.01
+
+
+def crossing_triangles(v: np.ndarray, t: np.ndarray) -> int:
+    """Number of pairs of triangles without a common vertex of which one is pierced by an edge of the other."""
+    corner = v[t]
+    centre = corner.mean(axis=1)
+    reach = np.linalg.norm(corner - centre[:, None], axis=2).max(axis=1)
+    found = cKDTree(centre).query_ball_point(centre, np.minimum(2 * reach, reach + 2.5))
+    first = np.repeat(np.arange(len(t)), [len(f) for f in found])
+    second = np.concatenate([np.asarray(f, dtype=np.int64) for f in found])
+    close = np.linalg.norm(centre[first] - centre[second], axis=1) < reach[first] + reach[second]
+    shared = (t[first][:, :, None] == t[second][:, None, :]).any(axis=(1, 2))
+    pairs = np.column_stack([first, second])[close & ~shared]
+    pierced = np.zeros(len(pairs), dtype=bool)
+    for one, other in (pairs.T, pairs.T[::-1]):
+        a, e1, e2 = corner[other, 0], *(corner[other, k] - corner[other, 0] for k in (1, 2))
+        for k in range(3):
+            start, ray = corner[one, k], corner[one, (k + 1) % 3] - corner[one, k]
+            p = np.cross(ray, e2)
+            det = (e1 * p).sum(axis=1)
+            scale = 1 / np.where(np.abs(det) > 1e-12, det, np.inf)
+            q = np.cross(start - a, e1)
+            u, w, s = (((start - a) * p).sum(1) * scale, (ray * q).sum(1) * scale, (e2 * q).sum(1) * scale)
+            pierced |= (u > 1e-6) & (w > 1e-6) & (u + w < 1 - 1e-6) & (s > 1e-6) & (s < 1 - 1e-6)
+    return int(pierced.sum())
+
+
+def test_no_triangle_pierces_another(head: HeadMesh) -> None:
+    half = (head.vertices[head.triangles][:, :, 0] >= 0).all(axis=1)
+    assert crossing_triangles(head.vertices, head.triangles[half]) == 0
+    folded = head.vertices.copy()
+    folded[head.regions["eyeball_left"] > 0.5] += [0.0, 0.0, 4.0]
+    assert crossing_triangles(folded, head.triangles[half]) > 0

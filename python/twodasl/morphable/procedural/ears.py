@@ -53,6 +53,12 @@ def _place(ab: Array, height: Array) -> Array:
     return _ORIGIN + ab[:, :1] * _BACK + ab[:, 1:] * _UP + height[:, None] * _OUT
 
 
+def _skin_height(ab: Array) -> Array:
+    """Height (M,) of the head's own skin over the ear's plane, near ear-plane points (M, 2)."""
+    skin = skin_points(directions_of(_place(ab, np.zeros(len(ab)))))
+    return np.asarray((skin - _ORIGIN) @ _OUT, dtype=np.float64)
+
+
 def _front(outline: Array) -> Array:
     """How much each outline point belongs to the ear's front, which has no free edge (COUNT,)."""
     weight = np.exp(-((np.minimum(outline[:, 0] + 7.6, 0)) ** 2) / 10) * smoothstep(-1.0, -7.0, outline[:, 0])
@@ -104,8 +110,12 @@ def add_ear(mesh: HalfMesh, loop: IntArray) -> None:
 
     rim_height = -2.4 * (1 - front)
     scale = (0.955 + 0.06 * front)[:, None]
-    rim = _place(_CONCHA + scale * (outline - _CONCHA), rim_height + sink)
-    bend = _place(_CONCHA + 0.80 * (outline - _CONCHA), -4.5 * (1 - front))
+    edge = _CONCHA + scale * (outline - _CONCHA)
+    # Nowhere may the back of the rim sink into the head, which bulges toward it above the ear.
+    floor = _skin_height(edge)
+    rim = _place(edge, np.maximum(rim_height + sink, floor + 0.5))
+    middle = _CONCHA + 0.80 * (outline - _CONCHA)
+    bend = _place(middle, np.maximum(-4.5 * (1 - front), _skin_height(middle) + 1.0))
     along = (rim - weld) * [0.0, 1.0, 1.0]
     bend = bend + front[:, None] * (weld + 0.7 * along - bend)
     rings = [loop]
@@ -113,7 +123,8 @@ def add_ear(mesh: HalfMesh, loop: IntArray) -> None:
         point = (1 - share) ** 2 * weld + 2 * share * (1 - share) * bend + share**2 * rim
         rings.append(mesh.add_points(point, "ears"))
     rings.append(mesh.add_points(rim, "ears"))
-    rings.append(ring(0.99, -0.6 * (1 - front)))
+    settled = sink * smoothstep(0.70, 0.97, np.full(COUNT, 0.99))
+    rings.append(ring(0.99, np.maximum(-0.6 * (1 - front), floor + 0.8 - settled)))
     for s in _RELIEF_RINGS:
         rings.append(ring(s, _relief(_CONCHA + s * (outline - _CONCHA)) * (1 - front * (s > 0.97) * 0.7)))
     mesh.add_rings(rings, closed=True)

@@ -54,16 +54,19 @@ def add_socket(mesh: HalfMesh, margin: IntArray) -> None:
         return mesh.add_points(EYE_CENTER + radii[:, None] * radial, "socket")
 
     rim = np.maximum(EYE_RADIUS + 0.3, distance - 1.6)
-    close = np.full(len(margin), EYE_RADIUS + 0.22)
-    away = np.full(len(margin), EYE_RADIUS + 0.6)
+    count = len(margin)
+    # Straight edges cut inside the sphere they span, so rings further apart stand further off the eyeball.
     rings = [margin, ring(angle, rim)]
-    rings.append(ring(angle + np.radians(7) - inner_corner * np.radians(16), close))
-    rings.append(ring(np.maximum(angle + np.radians(20), np.radians(60)), away))
-    for degrees in (95.0, 130.0, 158.0):
-        rings.append(ring(np.full(len(margin), np.radians(degrees)), away))
+    rings.append(
+        ring(angle + np.radians(7) - inner_corner * np.radians(16), np.full(count, EYE_RADIUS + 0.22))
+    )
+    rings.append(ring(angle + np.radians(17), np.full(count, EYE_RADIUS + 0.5)))
+    rings.append(ring(np.maximum(angle + np.radians(28), np.radians(62)), np.full(count, EYE_RADIUS + 0.7)))
+    for degrees, gap in ((80.0, 1.0), (105.0, 1.4), (132.0, 1.6), (158.0, 1.6)):
+        rings.append(ring(np.full(count, np.radians(degrees)), np.full(count, EYE_RADIUS + gap)))
     mesh.groups["lid_edge"] = rings[1]
     mesh.groups["caruncle"] = rings[2][inner_corner > 0.3]
-    tip = mesh.add_points(EYE_CENTER[None] + [[0, 0, -EYE_RADIUS - 0.6]], "socket")
+    tip = mesh.add_points(EYE_CENTER[None] + [[0, 0, -EYE_RADIUS - 1.8]], "socket")
     # The margin runs clockwise seen from the front; the bag lies inside it, to the right: reverse.
     rings = [r[::-1] for r in rings]
     mesh.add_rings(rings, closed=True)
