@@ -192,14 +192,15 @@ def crossing_triangles(v: np.ndarray, t: np.ndarray) -> int:
     pairs = np.column_stack([first, second])[close & ~shared]
     pierced = np.zeros(len(pairs), dtype=bool)
     for one, other in (pairs.T, pairs.T[::-1]):
-        a, e1, e2 = corner[other, 0], *(corner[other, k] - corner[other, 0] for k in (1, 2))
+        a = corner[other, 0]
+        e1, e2 = corner[other, 1] - a, corner[other, 2] - a
         for k in range(3):
             start, ray = corner[one, k], corner[one, (k + 1) % 3] - corner[one, k]
             p = np.cross(ray, e2)
             det = (e1 * p).sum(axis=1)
             scale = 1 / np.where(np.abs(det) > 1e-12, det, np.inf)
             q = np.cross(start - a, e1)
-            u, w, s = (((start - a) * p).sum(1) * scale, (ray * q).sum(1) * scale, (e2 * q).sum(1) * scale)
+            u, w, s = (x.sum(axis=1) * scale for x in ((start - a) * p, ray * q, e2 * q))
             pierced |= (u > 1e-6) & (w > 1e-6) & (u + w < 1 - 1e-6) & (s > 1e-6) & (s < 1 - 1e-6)
     return int(pierced.sum())
 
