@@ -180,7 +180,7 @@ def test_the_lips_are_separate_so_that_the_mouth_can_open(head: HeadMesh) -> Non
 
 
 def crossing_triangles(v: np.ndarray, t: np.ndarray) -> int:
-    """Number of pairs of triangles without a common vertex of which one is pierced by an edge of the other."""
+    """Number of pairs of triangles without a common vertex where an edge of one pierces the other."""
     corner = v[t]
     centre = corner.mean(axis=1)
     reach = np.linalg.norm(corner - centre[:, None], axis=2).max(axis=1)
