@@ -116,9 +116,10 @@ class SyntheticFaces(Dataset[Sample]):
         coefficients = np.stack([coefficients for coefficients, _ in drawn])
         posed = self.scene.geometry(coefficients, np.stack([pose.matrix for _, pose in drawn]))
         streams = [self._stream(index, _APPEARANCE) for index in indices]
+        bare = self.scene.complexions.bare(streams)
         looks = [
-            self.scene.dress(rng, one, pose, self.options)
-            for rng, one, (_, pose) in zip(streams, posed, drawn, strict=True)
+            self.scene.dress(streams[k], posed[k], bare[k], pose, self.options)
+            for k, (_, pose) in enumerate(drawn)
         ]
         return [
             self._drawn(rng, look, pose, one)

@@ -248,9 +248,11 @@ def _visible_line(
     column = np.clip(np.rint(points[:, 0]).astype(int), 0, SIZE - 1)
     row = np.clip(np.rint(points[:, 1]).astype(int), 0, SIZE - 1)
     seen = depth[row, column] < points[:, 2] + slack
-    both = seen[:-1] & seen[1:]
-    for index in np.flatnonzero(both):
-        _line(mask, points[index : index + 2, :2], thickness)
+    # Runs of points that are seen, each drawn in one stroke.
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], seen, [False]]).astype(np.int8)))
+    for start, end in edges.reshape(-1, 2):
+        if end - start > 1:
+            _line(mask, points[start:end, :2], thickness)
 
 
 def _spot(rng: np.random.Generator, centre: NDArray[np.floating], radius: float) -> Floats:

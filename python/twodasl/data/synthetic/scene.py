@@ -80,8 +80,18 @@ class Scene:
         posed = twodasl_ext.vertices(self.basis, torch.from_numpy(coefficients), torch.from_numpy(poses))
         return posed.numpy()
 
-    def dress(self, rng: np.random.Generator, posed: Floats, pose: Pose, options: SyntheticOptions) -> Look:
-        """Everything about one sample's appearance in space. posed: (3N, 3) of `geometry`."""
+    def dress(
+        self,
+        rng: np.random.Generator,
+        posed: Floats,
+        bare: Floats,
+        pose: Pose,
+        options: SyntheticOptions,
+    ) -> Look:
+        """Everything about one sample's appearance in space.
+
+        posed: (3N, 3) of `geometry`; bare: (3, N) of `complexions.bare`, which is changed.
+        """
         count = self.count
         head, shift = posed[:count], pose.matrix[:, 3]
         first, second = (planar(posed[k * count : (k + 1) * count] - shift) for k in (1, 2))
@@ -95,7 +105,7 @@ class Scene:
         bald = worn > options.hair + options.headwear and rng.random() < 0.7
         facing = normals[2] > _AWAY
         near = np.flatnonzero(facing)
-        albedo = self.complexions.sample(rng, hair_colour, bald).take(near, axis=1)
+        albedo = self.complexions.sample(rng, bare, hair_colour, bald).take(near, axis=1)
         shaded = self._lit_head(rng, albedo, normals.take(near, axis=1), near, light, pose)
         face = self.complexions.regions.front[near] * np.maximum(normals[2, near], 0)
         gain = self._exposure(rng, shaded, albedo, face)

@@ -76,9 +76,23 @@ class Complexions:
         self._lids = Patch.of(self.regions.sockets * (1 - self.regions.eyes))
         self._painted = None if self.basis is not None else _eye_and_mouth_paint(model, self.regions, points)
 
-    def sample(self, rng: np.random.Generator, hair: Floats, bald: bool) -> Floats:
-        """Linear RGB albedo (3, N) float32 for a person with this hair colour (3,) linear."""
-        skin = self._modelled(rng) if self.basis is not None else self._plain(rng)
+    def bare(self, streams: list[np.random.Generator]) -> list[Floats]:
+        """Bare faces, (3, N) float32 sRGB each: from the model's colours, or painted. A stream a face."""
+        if self.basis is None:
+            return [self._plain(rng) for rng in streams]
+        drawn = np.zeros((len(streams), 1), np.float32)
+        if self.std is not None:
+            spread = [1.15 * truncated_normal(rng, len(self.std), 2.5) for rng in streams]
+            drawn = (np.stack(spread) * self.std).astype(np.float32)
+        identity = torch.eye(3, 4).expand(len(streams), 3, 4)
+        colours = twodasl_ext.vertices(self.basis, torch.from_numpy(drawn), identity).numpy()
+        return [planar(one) for one in colours]
+
+    def sample(self, rng: np.random.Generator, skin: Floats, hair: Floats, bald: bool) -> Floats:
+        """Linear RGB albedo (3, N) float32 for a person with this hair colour (3,) linear.
+
+        skin: one of `bare`'s faces; it is changed in place and returned.
+        """
         tint = np.array([1.0, 1.0, 1.0]) + rng.normal(0, 0.02, 3)
         skin *= (tint * rng.uniform(0.88, 1.12)).astype(np.float32)[:, None]
         # Blotches: large soft ones and fine ones.
@@ -109,16 +123,6 @@ class Complexions:
         np.clip(skin, 0.01, 1.0, out=skin)
         # From display values to light: a square instead of sRGB's curve, here and back at the camera.
         return np.square(skin, out=skin)
-
-    def _modelled(self, rng: np.random.Generator) -> Floats:
-        assert self.basis is not None
-        coefficients = np.zeros(1, np.float32)
-        if self.std is not None:
-            coefficients = (1.15 * truncated_normal(rng, len(self.std), 2.5) * self.std).astype(np.float32)
-        identity = torch.eye(3, 4)[None]
-        return planar(
-            twodasl_ext.vertices(self.basis, torch.from_numpy(coefficients)[None], identity)[0].numpy()
-        )
 
     def _plain(self, rng: np.random.Generator) -> Floats:
         """A tone from the ramp; lips redder and darker; eyes and mouth painted."""
