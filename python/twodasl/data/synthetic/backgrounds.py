@@ -60,7 +60,7 @@ class Backgrounds:
         """A coloured texture, for occluders and cloth."""
         if self.photographs and rng.random() < 0.3:
             return self._photograph(rng, height, width)
-        return _ramp(rng, self.bank.patch(rng, height, width), _palette(rng, 3))
+        return _ramp(self.bank.patch(rng, height, width), _palette(rng, 3))
 
     def _plain(self, rng: np.random.Generator) -> Floats:
         if self.photographs and rng.random() < self.photo_share:
@@ -70,7 +70,7 @@ class Backgrounds:
         return kind(rng)
 
     def _noise(self, rng: np.random.Generator) -> Floats:
-        image = _ramp(rng, self.bank.patch(rng, SIZE, SIZE), _palette(rng, int(rng.integers(2, 5))))
+        image = _ramp(self.bank.patch(rng, SIZE, SIZE), _palette(rng, int(rng.integers(2, 5))))
         if rng.random() < 0.5:
             shade = 0.4 + 1.2 * self.bank.patch(rng, SIZE, SIZE, "clouds")
             image *= shade[..., None]
@@ -153,12 +153,14 @@ def _palette(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     return np.stack([_colour(rng) for _ in range(count)])
 
 
-def _ramp(rng: np.random.Generator, field: Floats, palette: NDArray[np.float64]) -> Floats:
+def _ramp(field: Floats, palette: NDArray[np.float64]) -> Floats:
     """A field in [0, 1] as colours between the palette's entries."""
-    table = np.stack(
-        [np.interp(np.linspace(0, len(palette) - 1, 256), np.arange(len(palette)), c) for c in palette.T]
-    )
-    return table.T.astype(np.float32)[(np.clip(field, 0, 1) * 255).astype(np.uint8)]
+    place = np.arange(256) * ((len(palette) - 1) / 255)
+    table = np.empty((256, 3), np.float32)
+    for channel in range(3):
+        table[:, channel] = np.interp(place, np.arange(len(palette)), palette[:, channel])
+    level = (np.clip(field, 0, 1) * np.float32(255)).astype(np.uint8)
+    return table.take(level, axis=0)
 
 
 def _flat(rng: np.random.Generator) -> Floats:
@@ -173,7 +175,7 @@ def _gradient(rng: np.random.Generator) -> Floats:
     else:
         x, y = rng.uniform(-30, 150, 2)
         field = np.hypot(column - x, row - y) / rng.uniform(80, 200)
-    return _ramp(rng, field, _palette(rng, int(rng.integers(2, 4))))
+    return _ramp(field, _palette(rng, int(rng.integers(2, 4))))
 
 
 def _shapes(rng: np.random.Generator) -> Floats:
@@ -202,7 +204,7 @@ def _stripes(rng: np.random.Generator) -> Floats:
     wave = np.sin((column * np.cos(angle) + row * np.sin(angle)) * 2 * np.pi / period + rng.uniform(0, 6))
     if rng.random() < 0.4:
         wave = wave * np.sin((row * np.cos(angle) - column * np.sin(angle)) * 2 * np.pi / period)
-    return _ramp(rng, np.clip(wave * rng.uniform(0.6, 6) + 0.5, 0, 1), _palette(rng, 2))
+    return _ramp(np.clip(wave * rng.uniform(0.6, 6) + 0.5, 0, 1), _palette(rng, 2))
 
 
 def _lights(rng: np.random.Generator) -> Floats:

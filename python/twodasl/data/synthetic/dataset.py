@@ -19,7 +19,7 @@ from ...morphable import MorphableModel
 from ..crops import SIZE, flip_y
 from .backgrounds import Backgrounds
 from .degrade import develop
-from .filters import resized
+from .filters import antialiased, resized
 from .noise import noise_bank
 from .occluders import Canvas, glasses, occluder
 from .options import SyntheticOptions
@@ -168,7 +168,7 @@ class SyntheticFaces(Dataset[Sample]):
             mode="sum",
         )
         fine = blended.numpy().reshape(*triangle.shape, 4)
-        layer = resized(fine, SIZE, SIZE)
+        layer = resized(fine, SIZE, SIZE) if self._fine > SIZE else antialiased(fine)
         coverage = layer[..., 3:]
         reflected = layer[..., :3] / np.maximum(coverage, 1e-6)
         # A film's shoulder: highlights bend over instead of clipping. Then the display's curve.

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..crops import SIZE
 from .filters import blurred, clipped, resized
+from .noise import noise_bank
 from .options import SyntheticOptions
 
 Floats = NDArray[np.float32]
@@ -90,11 +91,12 @@ def _grain(rng: np.random.Generator, image: Floats, strength: float) -> Floats:
     if rng.random() < 0.3:
         return image
     sigma = strength * 0.004 * float(np.exp(rng.uniform(0, 2.3)))
-    channels = 1 if rng.random() < 0.4 else 3
-    noise = rng.standard_normal((SIZE, SIZE, channels), dtype=np.float32)
+    noise = noise_bank().grain(rng, SIZE)
+    if rng.random() < 0.4:  # of brightness alone
+        noise = noise[..., :1]
     if rng.random() < 0.25:
-        noise = blurred(noise, 0.8).reshape(SIZE, SIZE, channels) * np.float32(2)
-    return image + sigma * noise * (0.5 + np.clip(image, 0, 1))
+        noise = blurred(np.ascontiguousarray(noise), 0.8).reshape(noise.shape) * np.float32(2)
+    return image + np.float32(sigma) * noise * (0.5 + clipped(image))
 
 
 def _black_border(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

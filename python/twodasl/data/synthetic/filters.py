@@ -19,6 +19,12 @@ def resized(image: NDArray, height: int, width: int, interpolation: int = cv2.IN
     return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.float32)
 
 
+def antialiased(image: Floats) -> Floats:
+    """A picture drawn with one sample a pixel, as soft at its edges as a lens would leave it."""
+    kernel = np.array([1, 6, 1], np.float32) / 8
+    return np.asarray(cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
 def clipped(image: NDArray[np.floating], low: float = 0.0, high: float = 1.0) -> Floats:
     """float32 values cut to [low, high]."""
     return np.clip(image, low, high).astype(np.float32, copy=False)

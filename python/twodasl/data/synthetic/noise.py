@@ -35,6 +35,7 @@ class NoiseBank:
         """Noise drawn out along rows' normal: strands run down the columns."""
         self.cells = np.stack([*folded, _worley(rng, 40), _worley(rng, 150)]).astype(np.float32)
         """Creases, marble and cells."""
+        self._grain = rng.standard_normal((2 * TILE, 2 * TILE, 3), dtype=np.float32)
 
     def patch(
         self, rng: np.random.Generator, height: int, width: int, family: str = "any", turn: float = np.pi
@@ -55,6 +56,11 @@ class NoiseBank:
         tile = self._tile(rng, family)
         row, column = rng.integers(0, TILE - height + 1), rng.integers(0, TILE - width + 1)
         return tile[row : row + height, column : column + width]
+
+    def grain(self, rng: np.random.Generator, size: int) -> Floats:
+        """White noise (size, size, 3) of unit variance: a random window, not to be changed."""
+        row, column = rng.integers(0, 2 * TILE - size + 1, 2)
+        return self._grain[row : row + size, column : column + size]
 
     def _tile(self, rng: np.random.Generator, family: str) -> Floats:
         if family == "any":

@@ -46,8 +46,8 @@ class SyntheticOptions:
     """Share of crops that reach over the border of their photograph."""
     degradation: float = 1.0
     """Strength of blur, noise, compression and resizing; 0 leaves them out."""
-    supersampling: float = 1.5
-    """Samples per pixel along each axis: 1, 1.5, 2, 2.5, 3 or 4."""
+    supersampling: float = 1.0
+    """Samples per pixel along each axis, 1 to 4 in halves. With one, edges are softened by a small filter."""
 
     def __post_init__(self) -> None:
         for option in fields(self):
