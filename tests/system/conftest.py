@@ -11,6 +11,7 @@ import skimage
 import torch
 from twodasl.landmarks import read_landmarks
 from twodasl.morphable import MorphableModel
+from twodasl.morphable.sketch import sketch
 from twodasl.networks import build_regressor
 from twodasl.training.checkpoint import save_checkpoint
 from twodasl.training.config import NetworkConfig, TrainingConfig
@@ -98,6 +99,7 @@ def save_network(path: Path, model: MorphableModel, model_path: Path, weights: f
             "model_name": model.name,
             "model_identity": model.identity,
             "model_counts": list(model.counts),
+            "model_sketch": torch.from_numpy(sketch(model)),
             "whitening": {"mean": middle, "std": spread},
             "regressor": network.state_dict(),
             "step": 0,

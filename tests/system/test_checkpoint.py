@@ -8,6 +8,7 @@ import pytest
 import torch
 from twodasl.errors import InputError
 from twodasl.morphable import MorphableModel, Whitening
+from twodasl.morphable.sketch import sketch
 from twodasl.networks import ResNet50, build_regressor
 from twodasl.training import TrainingConfig, check_model, load_checkpoint, load_regressor, save_checkpoint
 from twodasl.training.checkpoint import load_start_weights
@@ -21,6 +22,7 @@ def contents(model, **changes):
         "model_name": model.name,
         "model_identity": model.identity,
         "model_counts": list(model.counts),
+        "model_sketch": torch.from_numpy(sketch(model)),
         "whitening": Whitening(torch.randn(outputs), torch.rand(outputs) + 0.5).state_dict(),
         "regressor": build_regressor("small", outputs).state_dict(),
         "step": 12,

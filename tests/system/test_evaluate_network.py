@@ -13,6 +13,7 @@ from twodasl.errors import InputError
 from twodasl.evaluation.network import network_landmarks
 from twodasl.evaluation.sparse_basis import SparseBasis
 from twodasl.morphable import MorphableModel, join_parameters, pose_matrix
+from twodasl.morphable.sketch import sketch
 from twodasl.networks import build_regressor
 from twodasl.training.checkpoint import save_checkpoint
 from twodasl.training.config import TrainingConfig
@@ -53,6 +54,7 @@ def made_up(tmp_path_factory):
             "model_name": model.name,
             "model_identity": model.identity,
             "model_counts": list(model.counts),
+            "model_sketch": torch.from_numpy(sketch(model)),
             "whitening": {"mean": parameters, "std": torch.ones_like(parameters)},
             "regressor": regressor.state_dict(),
             "step": 7,

@@ -6,7 +6,7 @@ nothing in it is executed:
     format, version                    "twodasl-checkpoint", 1
     config                             TrainingConfig.to_dict()
     model_name, model_identity,        the face model that the parameters belong to
-    model_counts                       [N, Ks, Ke]
+    model_counts, model_sketch         [N, Ks, Ke]; (1+K, 8, 3) float64, see `morphable/sketch.py`
     whitening                          {"mean", "std"}, (12+K,) float32
     regressor, encoder, critic         state dicts
     optimizers                         {"regressor", "critic"} state dicts
@@ -34,6 +34,7 @@ from torch import nn
 from ..errors import InputError
 from ..files import atomic_path
 from ..morphable import MorphableModel, Whitening
+from ..morphable.sketch import same_geometry, sketch
 from ..networks import authors_state_dict, build_regressor, imagenet_state_dict
 from .config import TrainingConfig
 
@@ -44,6 +45,7 @@ _KEYS: dict[str, type] = {
     "model_name": str,
     "model_identity": str,
     "model_counts": list,
+    "model_sketch": torch.Tensor,
     "whitening": dict,
     "regressor": dict,
     "step": int,
@@ -94,7 +96,7 @@ def load_regressor(path: str | os.PathLike[str]) -> tuple[nn.Module, Whitening, 
         regressor: in evaluation mode; (B, 4, 120, 120) -> whitened (B, 12+K).
         whitening: `whitening.unwhiten(regressor(x))` are the parameters.
         info: the rest of the checkpoint that describes it: `model_name`, `model_identity`, `model_counts`,
-            `config`, `step`. Compare `model_identity` before using a face model, or call `check_model`.
+            `model_sketch`, `config`, `step`. Call `check_model` before using a face model with it.
 
     Raises:
         InputError: as `load_checkpoint`, or weights that do not fit the network they claim to be.
@@ -113,21 +115,28 @@ def load_regressor(path: str | os.PathLike[str]) -> tuple[nn.Module, Whitening, 
             f"{path}: the checkpoint's weights do not fit the network it names,"
             f" {config.network.regressor!r} for {contents['model_counts']} vertices, shapes, expressions"
         ) from error
-    keys = ("model_name", "model_identity", "model_counts", "config", "step")
+    keys = ("model_name", "model_identity", "model_counts", "model_sketch", "config", "step")
     return regressor.eval(), whitening, {key: contents[key] for key in keys}
 
 
 def check_model(path: str | os.PathLike[str], info: dict[str, Any], model: MorphableModel) -> None:
     """Raises InputError, naming both, when a checkpoint belongs to another face model than `model`.
 
+    The same bits are the same model; so is the same geometry to within rounding, because the embedded head is
+    computed on each machine anew.
+
     info: what `load_checkpoint` or `load_regressor` gave for `path`.
     """
-    if info["model_identity"] != model.identity:
-        raise InputError(
-            f"{path}: was trained for the face model {_describe(info['model_name'], info['model_counts'])},"
-            f" identity {info['model_identity'][:12]}, got {_describe(model.name, model.counts)}, identity"
-            f" {model.identity[:12]}; give the model it was trained for"
-        )
+    if info["model_identity"] == model.identity:
+        return
+    same_counts = list(info["model_counts"]) == list(model.counts)
+    if same_counts and same_geometry(info["model_sketch"].numpy(), sketch(model)):
+        return
+    raise InputError(
+        f"{path}: was trained for the face model {_describe(info['model_name'], info['model_counts'])},"
+        f" identity {info['model_identity'][:12]}, got {_describe(model.name, model.counts)}, identity"
+        f" {model.identity[:12]}; give the model it was trained for"
+    )
 
 
 def load_start_weights(regressor: nn.Module, path: str | os.PathLike[str]) -> None:

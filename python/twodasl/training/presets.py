@@ -63,13 +63,14 @@ PRESETS: dict[str, TrainingConfig] = {
     "demo": TrainingConfig(
         preset="demo",
         batch=32,
+        time_limit=200,
         photo_batch=8,
-        data=DataConfig(faces=7_000, photos=1_000),
-        network=NetworkConfig(encoder_widths=(8, 16, 32, 64, 64, 64)),
+        data=DataConfig(faces=7_000, photos=1_000, workers=2),
+        network=NetworkConfig(encoder_widths=(8, 16, 32, 64, 64, 64), precision="auto"),
         loss=LossConfig(cycle=0.005, second_pass_every=8, adversarial="non-saturating", self_critic=0.0),
         stage1=StageConfig(steps=500, learning_rate=1e-3, final_learning_rate=5e-4, warmup=30),
         stage2=StageConfig(
-            steps=700, learning_rate=7e-4, final_learning_rate=1e-5, parameters=0.0, vertices=0.1
+            steps=1000, learning_rate=7e-4, final_learning_rate=1e-5, parameters=0.0, vertices=0.1
         ),
     ),
 }

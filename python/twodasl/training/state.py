@@ -10,6 +10,7 @@ import torch
 
 from ..errors import InputError
 from ..morphable import MorphableModel, Whitening
+from ..morphable.sketch import sketch
 from ..networks import Critic, Encoder, build_regressor
 from .checkpoint import check_model, load_checkpoint, load_start_weights
 from .config import TrainingConfig
@@ -94,6 +95,7 @@ def contents(run: Run) -> dict[str, Any]:
         "model_name": run.model_name,
         "model_identity": run.model.identity,
         "model_counts": list(run.model.counts),
+        "model_sketch": torch.from_numpy(sketch(run.model)),
         "whitening": networks.whitening.state_dict(),
         "regressor": networks.regressor.state_dict(),
         "encoder": networks.encoder.state_dict(),
