@@ -1,4 +1,4 @@
-"""A regressor for CPUs: 1.7 million weights, 56 million multiply-adds an image (ResNet-50: 1.6 billion).
+"""A regressor for CPUs: 1.7 million weights, 56 million multiply-adds an image (ResNet-50: 2 billion).
 
 What shapes it:
 
