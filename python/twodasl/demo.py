@@ -1,15 +1,13 @@
-"""What `twodasl demo` does: train on embedded synthetic faces, measure on held-out ones, reconstruct a photo."""
+"""What `twodasl demo` does: train on synthetic faces, measure on held-out ones, reconstruct a photo."""
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,9 +17,7 @@ import twodasl_ext
 
 from .data.crops import SIZE, flip_y, network_input
 from .data.synthetic import SyntheticFaces
-from .errors import InputError
 from .evaluation import Report, format_report, normalized_mean_error, write_json
-from .files import atomic_path
 from .landmarks import read_landmarks
 from .morphable import MorphableModel, Whitening, split_parameters
 from .networks import build_regressor
@@ -48,7 +44,7 @@ def demo(
     """Train, measure and reconstruct; everything goes into the folder `output`.
 
     Args:
-        output: receives checkpoint.pt, nme.json, held-out-*.{obj,ply,json,png} and astronaut.{obj,ply,json,png}.
+        output: receives checkpoint.pt, nme.json, and held-out-* and astronaut as .obj, .ply, .json and .png.
         config: of the training; None is the preset "demo".
         held_out: synthetic faces, never trained on, over which NME is averaged.
         say: called with each line of text for the user.
@@ -66,7 +62,7 @@ def demo(
     started = time.monotonic()
     _retire(checkpoint)
     result = train(config, output=folder)
-    say(f"Trained {config.steps:,} steps in {time.monotonic() - started:.0f} s; wrote {checkpoint}.")
+    say(f"Trained {result.config.steps:,} steps in {time.monotonic() - started:.0f} s; wrote {checkpoint}.")
 
     faces = SyntheticFaces(result.model, held_out, HELD_OUT_SEED)
     batch = stack(faces.batch(range(held_out)))

@@ -1,8 +1,8 @@
 """Telling whether two face models are the same geometry, up to the rounding of the machines that built them.
 
 The embedded head is computed, and another processor rounds its last bits differently; a hash of the bits
-would refuse a checkpoint that crossed machines. A sketch is a few random sums of all vertices: equal for equal
-models to within rounding, and off by far more than that when any vertex, mode or numbering differs.
+would refuse a checkpoint that crossed machines. A sketch is a few random sums of all vertices: equal for
+equal models to within rounding, and off by far more than that when any vertex, mode or numbering differs.
 """
 
 from __future__ import annotations
