@@ -22,7 +22,7 @@ from .training.checkpoint import check_model, load_regressor
 
 Floats = NDArray[np.float32]
 
-BLIND_REFINEMENTS = 2
+BLIND_REFINEMENTS = 1
 """Passes after the first where a photo comes without landmarks."""
 
 
@@ -104,7 +104,7 @@ class FaceReconstructor:
             box: x0 y0 x1 y1, the crop in image pixels; made square about its centre. One of the two is
                 needed.
             refinements: how often the network's own landmarks are fed back as its landmark map. Default: 0
-                with landmarks, 2 without (the first pass then sees an empty map).
+                with landmarks, 1 without (the first pass then sees an empty map).
             recrop: also move the crop to those landmarks; for boxes that are only roughly right.
 
         Raises:

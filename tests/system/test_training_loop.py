@@ -15,7 +15,7 @@ from twodasl.errors import InputError
 from twodasl.morphable import MorphableModel, split_parameters
 from twodasl.training import LossConfig, StageConfig, TrainingConfig, load_checkpoint, train
 from twodasl.training.objective import prepare, regressor_terms, term_weights
-from twodasl.training.pace import fitted
+from twodasl.training.pace import fitted, refitted
 from twodasl.training.state import begin, contents, estimate_whitening
 from twodasl.training.streams import LandmarksOnly, stack
 
@@ -375,14 +375,25 @@ def test_a_time_limit_shortens_both_stages(ball_model):
     assert fitted(run, step, -3.0).steps == 100
 
 
+def test_a_slow_first_stage_shortens_the_second():
+    config = tiny_config(time_limit=10.0, stage1={"steps": 400}, stage2={"steps": 600, "warmup": 60})
+    assert refitted(config, seconds=0.1, remaining=61.0) == config
+    half = refitted(config, seconds=0.2, remaining=60.0)
+    assert (half.stage1, half.stage2.steps, half.stage2.warmup) == (config.stage1, 300, 30)
+    assert refitted(config, seconds=0.2, remaining=-5.0).stage2.steps == 150
+    only = tiny_config(stage1={"steps": 400}, stage2={"steps": 0})
+    assert refitted(only, seconds=0.2, remaining=-5.0) == only
+
+
 def test_runs_that_fit_themselves_can_be_resumed(ball_model, tmp_path):
     config = tiny_config(
         network={"precision": "auto"}, time_limit=0.001, stage1={"steps": 40}, stage2={"steps": 20}
     )
     first = tiny_run(ball_model, config, output=tmp_path)
-    assert first.config.steps == 6
+    # A tenth of both stages, 4 + 2, and of the second, when stage 1 was over time, the one step that must be.
+    assert first.config.steps == 5
     assert first.config.network.precision in ("float32", "bfloat16")
-    assert first.history[-1]["step"] == 6
+    assert first.history[-1]["step"] == 5
     again = tiny_run(ball_model, config, output=tmp_path, resume=True)
     assert again.config == first.config
     # The checkpoint's configuration, which names what was decided, reproduces the run.

@@ -210,7 +210,7 @@ def _network_points(options: argparse.Namespace, data: Aflw2000) -> Measured:
         "face model": f"{model.name} ({'/'.join(map(str, model.counts))} vertices/shapes/expressions)",
         "landmark input": words,
         "crops": crops,
-        "refinements": f"{shown} (0 with landmarks, 2 without, unless given)",
+        "refinements": f"{shown} (0 with landmarks, 1 without, unless given)",
     }
     return "network", found, choices
 

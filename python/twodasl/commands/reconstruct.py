@@ -69,7 +69,7 @@ def register(subparsers: Any) -> None:
         "--refinements",
         type=int,
         metavar="N",
-        help="feed the network's own landmarks back N times (default: 0 with landmarks, else 2)",
+        help="feed the network's own landmarks back N times (default: 0 with landmarks, else 1)",
     )
     parser.add_argument(
         "--detector",

@@ -227,7 +227,8 @@ class TrainingConfig(Record):
     """Steps from one checkpoint that is kept under a name of its own to the next; 0 keeps none."""
     time_limit: float = 0.0
     """Seconds from the beginning, rendering included; 0: none. Where a few trial steps show that this machine
-    needs longer, both stages get proportionally fewer steps when the run begins."""
+    needs longer, both stages get proportionally fewer steps when the run begins, and the second one fewer
+    still when it comes to it and the first was slower than the trial."""
     data: DataConfig = field(default_factory=DataConfig)
     landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)

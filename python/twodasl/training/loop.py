@@ -20,7 +20,7 @@ from ..morphable import MorphableModel, Whitening, load_model
 from .checkpoint import save_checkpoint
 from .config import TrainingConfig
 from .objective import critic_term, prepare, regressor_terms, term_weights
-from .pace import fitted
+from .pace import fitted, refitted
 from .state import CHECKPOINT, Run, begin, contents, restore, resumed_config, saved_run
 from .streams import Batch, Faces, LandmarksOnly, Order, Pool, batches, read, stack
 
@@ -118,6 +118,7 @@ def train(
 
     stream = _stream(config, faces, photos, run.step)
     recent: list[dict[str, float]] = []
+    training_began = time.monotonic()
     with tqdm(
         total=config.steps, initial=run.step, desc="training", unit="step", disable=None if progress else True
     ) as bar:
@@ -126,6 +127,12 @@ def train(
             learning_rate = run.optimizer.param_groups[0]["lr"]
 
             run.step = step + 1
+            if saved is None and config.time_limit and run.step == config.stage1.steps:
+                now = time.monotonic()
+                config = run.config = refitted(
+                    config, (now - training_began) / run.step, config.time_limit - (now - started)
+                )
+                bar.total = config.steps
             recent.append({"learning_rate": learning_rate, **terms})
             if run.step % _LOG_EVERY == 0 or _is_due(run):
                 run.history.append({"step": run.step, **_means(recent)})
@@ -136,6 +143,8 @@ def train(
                 callback(Progress(run.step, config.steps, terms, learning_rate, run.networks.regressor))
             if folder is not None:
                 _save_if_due(run, folder)
+            if run.step == config.steps:  # fewer than planned, where the second stage was shortened
+                break
 
     return TrainingResult(
         run.networks.regressor.eval(),

@@ -17,6 +17,8 @@ from .state import Run, contents, restore
 _WORTH = 1.15
 # A time limit never cuts a run below this share of its steps.
 _LEAST = 0.1
+# Nor stage 2, once more, below this share of what the trial left of it: the learning rate must come down.
+_LEAST_OF_STAGE_2 = 0.25
 # Trial steps for one measurement, after one that warms up.
 _TRIALS = 3
 
@@ -48,6 +50,24 @@ def fitted(run: Run, step: Callable[[int], object], remaining: float) -> Trainin
         share = max(_LEAST, min(1.0, remaining / (seconds[precision] * config.steps)))
         config = _shortened(config, share)
     return config
+
+
+def refitted(config: TrainingConfig, seconds: float, remaining: float) -> TrainingConfig:
+    """The configuration at the end of stage 1, its second stage shortened to the time that is left.
+
+    A machine that others use as well slows down after the trial steps; what stage 1 took tells.
+
+    Args:
+        seconds: a step of stage 1, on average.
+        remaining: seconds for stage 2.
+    """
+    planned = config.stage2.steps
+    if not planned:
+        return config
+    share = max(_LEAST_OF_STAGE_2, min(1.0, remaining / (seconds * planned)))
+    steps = max(1, round(planned * share))
+    stage = replace(config.stage2, steps=steps, warmup=round(config.stage2.warmup * share))
+    return replace(config, stage2=stage)
 
 
 def _seconds_per_step(run: Run, step: Callable[[int], object]) -> float:
