@@ -14,14 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-import twodasl_ext
-
-from .data.crops import SIZE, flip_y, network_input
+from .data.crops import SIZE, network_input
 from .data.synthetic import SyntheticFaces
 from .evaluation import Report, format_report, normalized_mean_error, write_json
 from .landmarks import read_landmarks
-from .morphable import MorphableModel, Whitening, split_parameters
+from .morphable import MorphableModel, Whitening
 from .networks import build_regressor
+from .projection import crop_landmarks
 from .reconstruct import FaceReconstructor
 from .results import write_results
 from .training import TrainingConfig, preset, train
@@ -130,12 +129,8 @@ def _landmarks(
 ) -> NDArray[np.float32]:
     """(n, 68, 2) landmarks in crop pixels of what a network regresses from inputs (n, 4, 120, 120)."""
     basis = model.basis()
-    found = []
-    for chunk in inputs.split(_BATCH):
-        pose, coefficients = split_parameters(whitening.unwhiten(network(chunk)), len(model.coefficient_std))
-        points = twodasl_ext.landmarks(basis, coefficients, pose)
-        found.append(torch.stack([points[..., 0], flip_y(points[..., 1])], dim=-1))
-    return torch.cat(found).numpy()
+    found = [crop_landmarks(basis, whitening.unwhiten(network(chunk))) for chunk in inputs.split(_BATCH)]
+    return torch.cat(found)[..., :2].numpy()
 
 
 def _held_out_faces(folder: Path, reconstructor: FaceReconstructor, batch: Batch) -> list[Path]:

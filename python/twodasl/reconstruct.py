@@ -17,6 +17,7 @@ from .errors import InputError
 from .landmarks import eighteen_from_68
 from .morphable import MorphableModel, decompose_pose, load_model, split_parameters
 from .placement import FaceInput, face_input, moved_to
+from .projection import crop_landmarks
 from .texture import vertex_colors
 from .training.checkpoint import check_model, load_regressor
 
@@ -154,7 +155,7 @@ class FaceReconstructor:
         passes = [_refinements(face, refinements) for face in faces]
         parameters = self._regress(faces)
         for step in range(max(passes)):
-            marks = self._crop_landmarks(parameters)
+            marks = crop_landmarks(self.basis, parameters)
             again = [index for index, count in enumerate(passes) if count > step]
             for index in again:
                 face = faces[index]
@@ -205,13 +206,6 @@ class FaceReconstructor:
                 f"{self.checkpoint}: its network gives NaN or infinity; take an earlier checkpoint"
             )
         return parameters
-
-    def _crop_landmarks(self, parameters: torch.Tensor) -> torch.Tensor:
-        """(B, 68, 3) landmarks in crop pixels (x, row, z) of parameters (B, 12+K)."""
-        pose, coefficients = split_parameters(parameters)
-        points = twodasl_ext.landmarks(self.basis, coefficients, pose)
-        points[..., 1] = flip_y(points[..., 1])
-        return points
 
 
 def _refinements(face: FaceInput, asked: int | None) -> int:

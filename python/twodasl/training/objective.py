@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twodasl_ext import MorphableBasis, landmarks
+from twodasl_ext import MorphableBasis
 
 from .. import losses
-from ..data.crops import flip_y, network_input
+from ..data.crops import network_input
 from ..landmarks import eighteen_from_68, landmark_map
-from ..morphable import Whitening, split_parameters
+from ..morphable import Whitening
 from ..networks import Critic, Encoder
+from ..projection import crop_landmarks
 from .augment import augment, detect, observed_eighteen
 from .config import LossConfig, StageConfig, TrainingConfig
 from .streams import Batch
@@ -41,9 +42,7 @@ class Networks:
 
     def project(self, parameters: Tensor) -> Tensor:
         """Parameters (B, 12+K) -> the 18 landmarks (B, 18, 3) in crop pixels (x, row, z)."""
-        pose, coefficients = split_parameters(parameters, self.basis.mode_count)
-        x, y, z = landmarks(self.basis, coefficients, pose).unbind(-1)
-        return eighteen_from_68(torch.stack([x, flip_y(y), z], dim=-1))
+        return eighteen_from_68(crop_landmarks(self.basis, parameters))
 
     def adversaries(self) -> Iterator[nn.Parameter]:
         """The weights of encoder and critic, which one optimiser trains."""
