@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from .implementations import COMPILED, EAGER, FUSED, check, implementations
+from .implementations import COMPILED, EAGER, FUSED
+from .timed import run
 from .workloads import distance_workloads
 
 WORKLOADS = distance_workloads()
@@ -13,11 +14,4 @@ WORKLOADS = distance_workloads()
 @pytest.mark.parametrize("implementation", [FUSED, EAGER, COMPILED])
 @pytest.mark.parametrize("workload", WORKLOADS, ids=[w.name for w in WORKLOADS])
 def bench_vertex_distance_cost(benchmark, workload, implementation):
-    runs = implementations(workload, compiled=implementation == COMPILED)
-    if implementation not in runs:
-        pytest.skip("torch.compile breaks the graph where sizes depend on values")
-    only = {implementation: runs[implementation]}
-    check(workload, only)
-    benchmark.group = workload.name
-    benchmark.name = implementation
-    benchmark(only[implementation])
+    run(benchmark, workload, implementation)
