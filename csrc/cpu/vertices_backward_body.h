@@ -13,8 +13,7 @@ inline constexpr int64_t kTurnedStride = kMaxPartBlocks * kBlockRow;
 // sums[f][k] for a tile of faces and modes over one part: a small matrix product with its sums in registers.
 template <int Faces, int Modes, class T, class S>
 inline __attribute__((always_inline)) void product_tile(const T* turned, const S* modes, int64_t block_stride,
-                                                        int64_t blocks, const T* ahead, T* output,
-                                                        int64_t output_stride) {
+                                                        int64_t blocks, T* output, int64_t output_stride) {
   Vec<T> sums[Faces][Modes];
 #pragma GCC unroll 8
   for (int f = 0; f < Faces; ++f) {
@@ -22,9 +21,6 @@ inline __attribute__((always_inline)) void product_tile(const T* turned, const S
     for (int k = 0; k < Modes; ++k) sums[f][k] = broadcast(T(0));
   }
   for (int64_t block = 0; block < blocks; ++block) {
-    if (ahead != nullptr) {
-      for (int64_t i = 0; i < kBlockRow; i += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(ahead + block * kBlockRow + i, 0, 2);
-    }
     for (int64_t i = 0; i < kBlockRow; i += Vec<T>::lanes) {
       Vec<T> q[Faces];
 #pragma GCC unroll 8
@@ -42,27 +38,25 @@ inline __attribute__((always_inline)) void product_tile(const T* turned, const S
 }
 
 // The product for every mode: tiles of `Modes`, and of half as many for what is left.
-template <int Faces, int Modes, class T, class S, class Ahead>
-inline void product_modes(const T* turned, const S* modes, int64_t modes_count, int64_t k, int64_t blocks,
-                          const Ahead& ahead, T* output, int64_t output_stride) {
+template <int Faces, int Modes, class T, class S>
+inline void product_modes(const T* turned, const S* modes, int64_t modes_count, int64_t k, int64_t blocks, T* output,
+                          int64_t output_stride) {
   for (; k + Modes <= modes_count; k += Modes) {
-    product_tile<Faces, Modes>(turned, modes + k * kBlockRow, modes_count * kBlockRow, blocks, ahead(k / Modes),
-                               output + k, output_stride);
+    product_tile<Faces, Modes>(turned, modes + k * kBlockRow, modes_count * kBlockRow, blocks, output + k,
+                               output_stride);
   }
   if constexpr (Modes > 1) {
-    if (k < modes_count) {
-      product_modes<Faces, Modes / 2>(turned, modes, modes_count, k, blocks, ahead, output, output_stride);
-    }
+    if (k < modes_count) product_modes<Faces, Modes / 2>(turned, modes, modes_count, k, blocks, output, output_stride);
   }
 }
 
 // The product walks through the modes with long strides, which hardware does not foresee. So whoever comes to a
-// part first asks for its modes in order, while it is busy with other things.
+// part first reads its modes in order, a byte of every line: that it does foresee.
 template <class S>
-inline void prefetch_block(const S* modes, int64_t modes_count) {
-  const char* bytes = reinterpret_cast<const char*>(modes);
+inline void fetch_block(const S* modes, int64_t modes_count) {
+  const volatile char* bytes = reinterpret_cast<const volatile char*>(modes);
   const int64_t size = modes_count * kBlockRow * static_cast<int64_t>(sizeof(S));
-  for (int64_t i = 0; i < size; i += 64) __builtin_prefetch(bytes + i, 0, 2);
+  for (int64_t i = 0; i < size; i += 64) static_cast<void>(bytes[i]);
 }
 
 // One face: q of the part's vertices, and with `Pose` the sums of g (V - t)^T and g.
@@ -81,7 +75,7 @@ void turn_face(const VerticesBackwardParams<T, S>& params, int64_t row, int64_t 
 #pragma GCC unroll 12
   for (int i = 0; i < 12; ++i) sums[i] = broadcast(T(0));
   for (int64_t block = first_block; block < last_block; ++block) {
-    if (first) prefetch_block(params.basis.modes + block * modes_count * kBlockRow, modes_count);
+    if (first) fetch_block(params.basis.modes + block * modes_count * kBlockRow, modes_count);
     for (int lane = 0; lane < kBlock; lane += lanes) {
       Vec<T> g[3];
       load_grad(params.grad, face, block * kBlock + lane, count, g);
@@ -137,62 +131,59 @@ void turn_tile(const VerticesBackwardParams<T, S>& params, int64_t row, int64_t 
   for (int f = 0; f < Faces; ++f) sum_each<12>(sums[f], pose_output + f * output_stride);
 }
 
+// What a task works on: rows of the batch, blocks of the basis.
+struct Task {
+  int64_t part, row, last_row, first_block, last_block;
+};
+
+inline Task task_of(const Partition& cut, int64_t batch, int64_t task) {
+  const int64_t part = task / cut.groups, row = task % cut.groups * cut.group_faces;
+  const int64_t first_block = part * cut.part_blocks, last_block = first_block + cut.part_blocks;
+  const int64_t last_row = row + cut.group_faces;
+  return {part, row, last_row < batch ? last_row : batch, first_block, last_block < cut.blocks ? last_block : cut.blocks};
+}
+
 template <int Faces, class T, class S>
-void backward_tile(const VerticesBackwardParams<T, S>& params, int64_t part, int64_t row, bool first,
-                   int64_t first_block, int64_t last_block) {
+void backward_tile(const VerticesBackwardParams<T, S>& params, const Task& task, int64_t row) {
   const int64_t modes_count = params.basis.modes_count, width = 12 + modes_count;
-  T* partial = params.partial + (part * params.batch + row) * width;
+  T* partial = params.partial + (task.part * params.batch + row) * width;
   alignas(64) T turned[Faces * kTurnedStride];
   if (params.need_pose && row >= params.recovered) {
-    turn_tile<Faces>(params, row, first_block, last_block, turned, partial, width);
+    turn_tile<Faces>(params, row, task.first_block, task.last_block, turned, partial, width);
   } else {
     for (int f = 0; f < Faces; ++f) {
       const auto turn = params.need_pose ? &turn_face<true, T, S> : &turn_face<false, T, S>;
-      turn(params, row + f, first_block, last_block, first && f == 0 && params.need_coefficients, turned + f * kTurnedStride, partial + f * width);
+      const bool first = row + f == task.row && params.need_coefficients;
+      turn(params, row + f, task.first_block, task.last_block, first, turned + f * kTurnedStride, partial + f * width);
     }
   }
   if (!params.need_coefficients) return;
   // Few faces make few sums: more modes then keep the multipliers busy.
   constexpr int modes_tile = Faces >= kGradFaces ? kGradModes : kGradModes * 2;
-  // The product reads nothing but the cache. Meanwhile the next faces' rows can come from memory: one face's
-  // gradient, or its vertices, with every tile of modes.
-  const auto ahead = [&](int64_t tile) -> const T* {
-    const int64_t next = row + Faces + tile / 2;
-    if (tile >= 2 * Faces || next >= params.batch) return nullptr;
-    const bool posed = tile % 2 == 1 && next < params.recovered;
-    const T* rows = posed ? params.vertices + params.faces[next] * params.basis.vertices * 3
-                          : params.grad.data + params.faces[next] * params.grad.stride[0];
-    return rows + first_block * kBlockRow;
-  };
-  product_modes<Faces, modes_tile>(turned, params.basis.modes + first_block * modes_count * kBlockRow, modes_count, 0,
-                                   last_block - first_block, ahead, partial + 12, width);
+  product_modes<Faces, modes_tile>(turned, params.basis.modes + task.first_block * modes_count * kBlockRow, modes_count,
+                                   0, task.last_block - task.first_block, partial + 12, width);
 }
 
 template <int Faces, class T, class S>
-inline void backward_faces(const VerticesBackwardParams<T, S>& params, int64_t part, int64_t row, int64_t last_row,
-                           bool first, int64_t first_block, int64_t last_block) {
-  for (; row + Faces <= last_row; row += Faces) {
-    backward_tile<Faces>(params, part, row, first, first_block, last_block);
-    first = false;
-  }
+inline void backward_faces(const VerticesBackwardParams<T, S>& params, const Task& task, int64_t row,
+                           int64_t last_row) {
+  for (; row + Faces <= last_row; row += Faces) backward_tile<Faces>(params, task, row);
   if constexpr (Faces > 1) {
-    if (row < last_row) backward_faces<Faces / 2>(params, part, row, last_row, first, first_block, last_block);
+    if (row < last_row) backward_faces<Faces / 2>(params, task, row, last_row);
   }
 }
 
 template <class T, class S>
 void vertices_backward(const VerticesBackwardParams<T, S>& params, int64_t begin, int64_t end) {
   const Partition cut = partition(params.basis.vertices, params.basis.modes_count, params.batch, sizeof(S));
-  for (int64_t task = begin; task < end; ++task) {
-    const int64_t part = task / cut.groups, group = task % cut.groups;
-    const int64_t first_block = part * cut.part_blocks;
-    const int64_t last_block = first_block + cut.part_blocks < cut.blocks ? first_block + cut.part_blocks : cut.blocks;
-    const int64_t row = group * cut.group_faces;
-    const int64_t last_row = row + cut.group_faces < params.batch ? row + cut.group_faces : params.batch;
+  for (int64_t i = begin; i < end; ++i) {
+    const Task task = task_of(cut, params.batch, i);
     // No tile holds faces of both kinds, so that a face's sums do not depend on the others.
-    const int64_t split = params.recovered < row ? row : (params.recovered > last_row ? last_row : params.recovered);
-    backward_faces<kGradFaces>(params, part, row, split, true, first_block, last_block);
-    backward_faces<kGradFaces>(params, part, split, last_row, split == row, first_block, last_block);
+    const int64_t split = params.recovered < task.row        ? task.row
+                          : params.recovered > task.last_row ? task.last_row
+                                                             : params.recovered;
+    backward_faces<kGradFaces>(params, task, task.row, split);
+    backward_faces<kGradFaces>(params, task, split, task.last_row);
   }
 }
 

@@ -19,6 +19,11 @@ inline __attribute__((always_inline)) void synthesise(const T* mean, const S* mo
   }
   for (int64_t k = 0; k < modes_count; ++k) {
     const Vec<T> x = load(modes), y = load(modes + kBlock), z = load(modes + 2 * kBlock);
+    if constexpr (Faces > 1) {  // one face is so quick that this would only stand in the way
+      __builtin_prefetch(modes + modes_count * kBlockRow, 0, 2);
+      __builtin_prefetch(modes + modes_count * kBlockRow + kBlock, 0, 2);
+      __builtin_prefetch(modes + modes_count * kBlockRow + 2 * kBlock, 0, 2);
+    }
     modes += kBlockRow;
 #pragma GCC unroll 8
     for (int f = 0; f < Faces; ++f) {
