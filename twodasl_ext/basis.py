@@ -109,26 +109,31 @@ class MorphableBasis(nn.Module):
 
     # ---- what it is --------------------------------------------------------------------------------------
 
+    def _read(self, name: str) -> Any:
+        """The attribute, without nn.Module's search where it is a buffer, which costs a microsecond."""
+        buffers = self._buffers
+        return buffers[name] if name in buffers else getattr(self, name)
+
     @property
     def vertex_count(self) -> int:
         """N."""
-        return self.mean.shape[0]
+        return self._read("mean").shape[0]
 
     @property
     def mode_count(self) -> int:
         """K."""
-        packed = self._packed_modes
+        packed = self._read("_packed_modes")
         return self._kept_modes().shape[0] if packed is None else packed.shape[1]
 
     @property
     def dtype(self) -> torch.dtype:
         """The arithmetic's dtype, which coefficients and poses must have: float32 or float64."""
-        return self.mean.dtype
+        return self._read("mean").dtype
 
     @property
     def device(self) -> torch.device:
         """Where it lies."""
-        return self.mean.device
+        return self._read("mean").device
 
     @property
     def storage(self) -> torch.dtype:
@@ -161,18 +166,18 @@ class MorphableBasis(nn.Module):
 
     def packed(self) -> tuple[Tensor, Tensor]:
         """Mean (blocks, 3, 16) and modes (blocks, K, 3, 16) of all vertices."""
-        mean, modes = self._packed_mean, self._packed_modes
-        if mean is None or self.mean.requires_grad:
-            mean = pack_mean(self.mean)
+        mean, modes, plain_mean = self._read("_packed_mean"), self._read("_packed_modes"), self._read("mean")
+        if mean is None or plain_mean.requires_grad:
+            mean = pack_mean(plain_mean)
         return mean, pack_modes(self._kept_modes()) if modes is None else modes
 
     def packed_landmarks(self) -> tuple[Tensor, Tensor, int]:
         """The same of the landmark vertices alone, and their number."""
-        indices = self.landmarks
+        indices = self._read("landmarks")
         if indices is None:
             raise ValueError("basis: has no landmarks; make it with landmarks=, or pass indices")
-        mean, modes = self._landmark_mean, self._landmark_modes
-        if mean is None or modes is None or self.mean.requires_grad:
+        mean, modes = self._read("_landmark_mean"), self._read("_landmark_modes")
+        if mean is None or modes is None or self._read("mean").requires_grad:
             mean, modes = self.packed_rows(indices)
         return mean, modes, indices.shape[0]
 
