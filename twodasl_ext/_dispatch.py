@@ -35,8 +35,10 @@ except (ImportError, AttributeError):  # another torch: what cannot be seen is l
 
 def transformed() -> bool:
     """Whether a torch.func transform or a forward-mode level is active, outside of a compiler."""
-    if torch.compiler.is_compiling() or not _CAN_SEE:
+    if not _CAN_SEE:
         return False
+    if torch.compiler.is_compiling():
+        return _are_functorch_transforms_active()
     return _are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
@@ -122,6 +124,12 @@ def differentiable(
     }
     full: Any = type(title + "Transformed", (Function,), full_members)
 
+    def apply_full(*inputs: Any) -> Any:
+        return full.apply(*inputs)
+
+    # A compiler that meets torch.func takes this call as it is and differentiates it as torch.func does.
+    torch.compiler.allow_in_graph(apply_full)
+
     def call(*inputs: Any) -> Any:
         if plain():
             differentiate = False
@@ -135,7 +143,7 @@ def differentiable(
                 return lean.apply(*inputs)
             return kernel(*inputs)
         if transformed():
-            return full.apply(*inputs)
+            return apply_full(*inputs)
         return operator(*inputs)
 
     return call
