@@ -33,12 +33,17 @@ except (ImportError, AttributeError):  # another torch: what cannot be seen is l
     _CAN_SEE = False
 
 
+@torch.compiler.assume_constant_result  # transforms begin and end inside the graph, or it is guarded by them
+def _transformed_inside_a_graph() -> bool:
+    return _are_functorch_transforms_active()
+
+
 def transformed() -> bool:
-    """Whether a torch.func transform or a forward-mode level is active, outside of a compiler."""
+    """Whether a torch.func transform or a forward-mode level is active."""
     if not _CAN_SEE:
         return False
     if torch.compiler.is_compiling():
-        return _are_functorch_transforms_active()
+        return _transformed_inside_a_graph()
     return _are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
@@ -64,8 +69,8 @@ def constants(*tensors: Tensor) -> tuple[Tensor, ...]:
 def differentiable(
     name: str,
     *,
-    operator: Callable[..., Any],
     kernel: Callable[..., Any],
+    operator: Callable[..., Any] | None = None,
     setup_context: Callable[[Any, tuple[Any, ...], Any], None],
     backward: Callable[..., Any],
     vmap: Callable[..., Any],
@@ -75,8 +80,9 @@ def differentiable(
 
     Args:
         name: of the function in error messages and of its node in a graph.
-        operator: the overload with a registered derivative, for whatever traces.
-        kernel: an overload of the same arguments without one; both have the same kernels.
+        kernel: an operator without a registered derivative.
+        operator: one of the same arguments and kernels with a registered derivative, for whatever looks on.
+            None where there is none: a compiler then sees the kernel itself.
         setup_context: (ctx, inputs, output), as for `torch.library.register_autograd`: saves what
             `ctx.needs_input_grad` asks for.
         backward: (ctx, *gradients) -> one gradient or None for each input. A gradient may come as None.
@@ -138,12 +144,12 @@ def differentiable(
                 if kind is Tensor or kind is nn.Parameter:
                     differentiate = differentiate or value.requires_grad
                 elif isinstance(value, Tensor):
-                    return operator(*inputs)  # a subclass sees the operator
+                    return (operator or apply_full)(*inputs)  # a subclass sees the operator
             if differentiate and torch.is_grad_enabled():
                 return lean.apply(*inputs)
             return kernel(*inputs)
-        if transformed():
+        if transformed() or (operator is None and not torch.compiler.is_compiling()):
             return apply_full(*inputs)
-        return operator(*inputs)
+        return (operator or kernel)(*inputs)
 
     return call

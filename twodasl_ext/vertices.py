@@ -143,7 +143,7 @@ def _gradients(
     return tuple(results)
 
 
-def _no_second_derivative(ctx: Any, *grads: Any) -> Any:
+def _no_second_derivative(*_: Any) -> Any:
     raise RuntimeError(
         "twodasl_ext.vertices: the second derivative is not implemented; "
         "use twodasl_ext.reference.vertices where one is needed"
@@ -176,18 +176,18 @@ def _tangent(inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Tensor:
 _backward_rule = fold(faces=(0, 3, 4))
 _differentiate = differentiable(
     "vertices_backward",
-    operator=_ops.vertices_backward.default,
     kernel=_ops.vertices_backward.default,
     setup_context=_save_nothing,
     backward=_no_second_derivative,
+    tangent=_no_second_derivative,
     vmap=_backward_rule,
 )
 _differentiate_basis = differentiable(
     "vertices_backward_basis",
-    operator=_ops.vertices_backward_basis.default,
     kernel=_ops.vertices_backward_basis.default,
     setup_context=_save_nothing,
     backward=_no_second_derivative,
+    tangent=_no_second_derivative,
     vmap=loop,  # a gradient of the basis sums over the faces
 )
 synthesise = differentiable(
