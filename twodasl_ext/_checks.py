@@ -48,14 +48,18 @@ def as_compute(tensor: Tensor, name: str, dtype: torch.dtype) -> Tensor:
     raise TypeError(f"{name}: expected {dtype} like the basis (or float16/bfloat16), got {tensor.dtype}")
 
 
-def _ready(tensor: Any, dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether this is a dense tensor that the kernels take as it is; what is not gets a closer look."""
-    kind = type(tensor)
+def _ready(a: Any, b: Any, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether both are dense tensors that the kernels take as they are. What is not gets a closer look."""
+    first, second = type(a), type(b)
     return (
-        (kind is Tensor or kind is nn.Parameter)
-        and tensor.dtype is dtype
-        and tensor.device == device
-        and tensor.layout is torch.strided
+        (first is Tensor or first is nn.Parameter)
+        and (second is Tensor or second is nn.Parameter)
+        and a.dtype is dtype
+        and b.dtype is dtype
+        and a.device == device
+        and b.device == device
+        and a.layout is torch.strided
+        and b.layout is torch.strided
         and device.type in _load.DEVICES
     )
 
@@ -64,7 +68,7 @@ def check_coefficients_and_pose(
     coefficients: Any, pose: Any, modes: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """(B, K) and (B, 3, 4) of the basis's dtype and device."""
-    if _ready(coefficients, dtype, device) and _ready(pose, dtype, device):  # nearly always
+    if _ready(coefficients, pose, dtype, device):  # nearly always
         shape = coefficients.shape
         if len(shape) == 2 and shape[1] == modes and pose.shape == (shape[0], 3, 4):
             return coefficients, pose
@@ -89,7 +93,7 @@ def check_parameters(
     predicted: Any, target: Any, modes: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Two (B, 12 + K) parameter vectors of the basis's dtype and device."""
-    if _ready(predicted, dtype, device) and _ready(target, dtype, device):  # nearly always
+    if _ready(predicted, target, dtype, device):  # nearly always
         shape = predicted.shape
         if len(shape) == 2 and shape[1] == 12 + modes and target.shape == shape:
             return predicted, target

@@ -60,10 +60,14 @@ def plain() -> bool:
 
 
 def constants(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors without their gradients; the very same ones where they have none."""
+    """The tensors without their gradients; the very same ones where none has any."""
     if plain():
-        return tuple(t.detach() if t.requires_grad else t for t in tensors)
-    return tuple(t.detach() for t in tensors)
+        for tensor in tensors:
+            if tensor.requires_grad:
+                break
+        else:
+            return tensors
+    return tuple(tensor.detach() for tensor in tensors)
 
 
 def differentiable(

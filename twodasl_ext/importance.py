@@ -45,8 +45,8 @@ def importance_weights(
         raise ValueError(f"space: expected '2d' or '3d', got {space!r}")
     if normalize not in ("sum", "max"):
         raise ValueError(f"normalize: expected 'sum' or 'max', got {normalize!r}")
-    predicted, target = check_parameters(predicted, target, basis.mode_count, basis.dtype, basis.device)
     mean, modes, count = basis.packed_landmarks()
+    predicted, target = check_parameters(predicted, target, modes.shape[1], mean.dtype, mean.device)
     mean, modes, predicted, target = constants(mean, modes, predicted, target)
     return _operator(mean, modes, count, predicted, target, space == "2d", normalize == "max")
 

@@ -27,13 +27,13 @@ def landmarks(
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came.
     """
-    coefficients, pose = check_coefficients_and_pose(
-        coefficients, pose, basis.mode_count, basis.dtype, basis.device
-    )
     if indices is None:
         mean, modes, count = basis.packed_landmarks()
     else:
         rows = check_indices(check_tensor(indices, "indices"), basis.vertex_count, "indices").to(basis.device)
         mean, modes = basis.packed_rows(rows)
         count = rows.shape[0]
+    coefficients, pose = check_coefficients_and_pose(
+        coefficients, pose, modes.shape[1], mean.dtype, mean.device
+    )
     return synthesise(mean, modes, count, coefficients, pose)

@@ -41,10 +41,10 @@ def vertices(
 
     Source: Tu et al., 2DASL (arXiv 1903.09359), the face model and its scaled orthographic projection.
     """
-    coefficients, pose = check_coefficients_and_pose(
-        coefficients, pose, basis.mode_count, basis.dtype, basis.device
-    )
     mean, modes = basis.packed()
+    coefficients, pose = check_coefficients_and_pose(
+        coefficients, pose, modes.shape[1], mean.dtype, mean.device
+    )
     if out is None:
         return synthesise(mean, modes, basis.vertex_count, coefficients, pose)
     return _fill(out, mean, modes, basis.vertex_count, coefficients, pose)
@@ -119,30 +119,6 @@ def _save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     pass
 
 
-def _gradients(
-    needs: tuple[bool, ...],
-    grad: Tensor,
-    mean: Tensor | None,
-    modes: Tensor | None,
-    coefficients: Tensor,
-    pose: Tensor,
-) -> tuple[Tensor | None, ...]:
-    """Gradients of mean, modes, count, coefficients, pose; None where not needed."""
-    need_mean, need_modes, _, need_coefficients, need_pose = needs
-    results: list[Tensor | None] = [None] * 5
-    if need_coefficients or need_pose:
-        grad_coefficients, grad_pose = _differentiate(
-            grad, mean, modes, coefficients, pose, need_coefficients, need_pose
-        )
-        results[3] = grad_coefficients if need_coefficients else None
-        results[4] = grad_pose if need_pose else None
-    if need_mean or need_modes:
-        grad_mean, grad_modes = _differentiate_basis(grad, coefficients, pose, need_mean, need_modes)
-        results[0] = grad_mean if need_mean else None
-        results[1] = grad_modes if need_modes else None
-    return tuple(results)
-
-
 def _no_second_derivative(*_: Any) -> Any:
     raise RuntimeError(
         "twodasl_ext.vertices: the second derivative is not implemented; "
@@ -151,9 +127,22 @@ def _no_second_derivative(*_: Any) -> Any:
 
 
 def _backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
-    if grad is None:
-        return (None,) * 5
-    return _gradients(tuple(ctx.needs_input_grad), grad, *ctx.saved_tensors)
+    need_mean, need_modes, _, need_coefficients, need_pose = ctx.needs_input_grad
+    mean, modes, coefficients, pose = ctx.saved_tensors
+    grad_mean = grad_modes = grad_coefficients = grad_pose = None
+    if grad is not None and (need_coefficients or need_pose):
+        grad_coefficients, grad_pose = _differentiate(
+            grad, mean, modes, coefficients, pose, need_coefficients, need_pose
+        )
+    if grad is not None and (need_mean or need_modes):
+        grad_mean, grad_modes = _differentiate_basis(grad, coefficients, pose, need_mean, need_modes)
+    return (
+        grad_mean if need_mean else None,
+        grad_modes if need_modes else None,
+        None,
+        grad_coefficients if need_coefficients else None,
+        grad_pose if need_pose else None,
+    )
 
 
 def _tangent(inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Tensor:
