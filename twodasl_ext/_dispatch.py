@@ -142,6 +142,9 @@ def differentiable(
 
     def call(*inputs: Any) -> Any:
         if plain():
+            enabled = torch.is_grad_enabled()
+            if operator is None and not enabled:
+                return kernel(*inputs)
             differentiate = False
             for value in inputs:
                 kind = type(value)
@@ -149,7 +152,7 @@ def differentiable(
                     differentiate = differentiate or value.requires_grad
                 elif isinstance(value, Tensor):
                     return (operator or apply_full)(*inputs)  # a subclass sees the operator
-            if differentiate and torch.is_grad_enabled():
+            if differentiate and enabled:
                 return lean.apply(*inputs)
             return kernel(*inputs)
         if transformed() or (operator is None and not torch.compiler.is_compiling()):
