@@ -32,6 +32,8 @@ def fold(faces: Sequence[int]) -> Rule:
         folded = list(inputs)
         for i in positions:
             dim = in_dims[i]
+            if inputs[i] is None:  # an optional tensor that was not given
+                continue
             value = inputs[i].expand(samples, *inputs[i].shape) if dim is None else inputs[i].movedim(dim, 0)
             folded[i] = value.reshape(value.shape[0] * value.shape[1], *value.shape[2:])
 
