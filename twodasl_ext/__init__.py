@@ -8,6 +8,7 @@ from .basis import MorphableBasis
 from .distance import vertex_distance_cost
 from .importance import importance_weights
 from .landmarks import landmarks
+from .memory import release_memory
 from .rasterize import rasterize
 from .vertices import vertices
 
@@ -21,6 +22,7 @@ __all__ = [
     "importance_weights",
     "landmarks",
     "rasterize",
+    "release_memory",
     "vertex_distance_cost",
     "vertices",
 ]

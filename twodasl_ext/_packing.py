@@ -49,3 +49,8 @@ def gather_modes(packed: Tensor, indices: Tensor) -> Tensor:
     """The modes of some vertices only: (blocks, K, 3, 16), (L,) -> (K, L, 3)."""
     rows = packed[torch.div(indices, BLOCK, rounding_mode="floor"), :, :, indices % BLOCK]
     return rows.transpose(0, 1)
+
+
+@torch.library.register_fake("twodasl::huge_copy")
+def _fake_huge_copy(source: Tensor) -> Tensor:
+    return torch.empty_like(source, memory_format=torch.contiguous_format)

@@ -109,26 +109,33 @@ class MorphableBasis(nn.Module):
 
     # ---- what it is --------------------------------------------------------------------------------------
 
+    # Buffers are read out of their dictionary: nn.Module's search costs a microsecond, six times in a call.
+    # Nothing is cached beside it, so whatever replaces a buffer (to, load_state_dict, replicas) is seen.
+
+    def _read(self, name: str) -> Any:
+        buffers = self._buffers  # a mean or modes may be a parameter instead
+        return buffers[name] if name in buffers else getattr(self, name)
+
     @property
     def vertex_count(self) -> int:
         """N."""
-        return self.mean.shape[0]
+        return self._read("mean").shape[0]
 
     @property
     def mode_count(self) -> int:
         """K."""
-        packed = self._packed_modes
+        packed = self._buffers["_packed_modes"]
         return self._kept_modes().shape[0] if packed is None else packed.shape[1]
 
     @property
     def dtype(self) -> torch.dtype:
         """The arithmetic's dtype, which coefficients and poses must have: float32 or float64."""
-        return self.mean.dtype
+        return self._read("mean").dtype
 
     @property
     def device(self) -> torch.device:
         """Where it lies."""
-        return self.mean.device
+        return self._read("mean").device
 
     @property
     def storage(self) -> torch.dtype:
@@ -161,18 +168,20 @@ class MorphableBasis(nn.Module):
 
     def packed(self) -> tuple[Tensor, Tensor]:
         """Mean (blocks, 3, 16) and modes (blocks, K, 3, 16) of all vertices."""
-        mean, modes = self._packed_mean, self._packed_modes
-        if mean is None or self.mean.requires_grad:
-            mean = pack_mean(self.mean)
+        buffers, plain_mean = self._buffers, self._read("mean")
+        mean, modes = buffers["_packed_mean"], buffers["_packed_modes"]
+        if mean is None or plain_mean.requires_grad:
+            mean = pack_mean(plain_mean)
         return mean, pack_modes(self._kept_modes()) if modes is None else modes
 
     def packed_landmarks(self) -> tuple[Tensor, Tensor, int]:
         """The same of the landmark vertices alone, and their number."""
-        indices = self.landmarks
+        buffers = self._buffers
+        indices = buffers["landmarks"]
         if indices is None:
             raise ValueError("basis: has no landmarks; make it with landmarks=, or pass indices")
-        mean, modes = self._landmark_mean, self._landmark_modes
-        if mean is None or modes is None or self.mean.requires_grad:
+        mean, modes = buffers["_landmark_mean"], buffers["_landmark_modes"]
+        if mean is None or modes is None or self._read("mean").requires_grad:
             mean, modes = self.packed_rows(indices)
         return mean, modes, indices.shape[0]
 
@@ -209,13 +218,17 @@ class MorphableBasis(nn.Module):
     # ---- nn.Module -----------------------------------------------------------------------------------------
 
     def _apply(self, fn: Any, recurse: bool = True) -> MorphableBasis:
-        before = self.dtype
+        before, stored = self.dtype, self.storage
         full = {name: t.detach() for name, t in self._tensors().items() if name != "_packed_modes"}
         super()._apply(fn, recurse)
         if self.dtype in _HALVES:
             # half() and bfloat16() reach every floating tensor; only the packed modes may be narrow.
             for name, tensor in full.items():
                 self._tensors()[name].data = tensor.to(self.device)
+        if self.storage != stored and self._landmark_modes is not None:
+            # Landmarks are vertices to the last bit, so they are rounded as those now are.
+            rows = gather_modes(self._read("_packed_modes"), self._read("landmarks"))
+            self._landmark_modes = pack_modes(rows.to(self.dtype))
         if self.dtype != before:
             self._distance_factor = None
         return self

@@ -3,6 +3,9 @@
 
 STABLE_TORCH_LIBRARY(twodasl, m) {
   m.def("vertices(Tensor mean, Tensor modes, SymInt count, Tensor coefficients, Tensor pose) -> Tensor");
+  // The same without a registered derivative: what eager mode calls below its own autograd function, because
+  // the generic wrapper around a registered derivative costs more than a batch of landmarks.
+  m.def("vertices_forward(Tensor mean, Tensor modes, SymInt count, Tensor coefficients, Tensor pose) -> Tensor");
   m.def(
       "vertices_out(Tensor mean, Tensor modes, SymInt count, Tensor coefficients, Tensor pose, Tensor(a!) out) "
       "-> ()");

@@ -38,6 +38,7 @@ void check_basis(const Tensor& mean, const Tensor& modes, int64_t count, const T
   check_type(pose, "pose", mean.scalar_type());
 }
 
+// Fills `output`: dense, of the right shape and type.
 void run_vertices(const Tensor& mean_in, const Tensor& modes_in, int64_t count, const Tensor& coefficients_in,
                   const Tensor& pose_in, const Tensor& output) {
   const Tensor mean = dense(mean_in), modes = dense(modes_in);
@@ -69,7 +70,7 @@ Tensor vertices(const Tensor& mean, const Tensor& modes, int64_t count, const Te
 }
 
 void vertices_out(const Tensor& mean, const Tensor& modes, int64_t count, const Tensor& coefficients,
-                  const Tensor& pose, Tensor output) {
+                  const Tensor& pose, const Tensor& output) {
   check_basis(mean, modes, count, coefficients, pose);
   check_shape(output, "out", {coefficients.size(0), count, 3});
   check_type(output, "out", mean.scalar_type());
@@ -168,6 +169,7 @@ std::tuple<Tensor, Tensor> vertices_backward_basis(const Tensor& grad, const Ten
 
 STABLE_TORCH_LIBRARY_IMPL(twodasl, CPU, m) {
   m.impl("vertices", TORCH_BOX(&vertices));
+  m.impl("vertices_forward", TORCH_BOX(&vertices));
   m.impl("vertices_out", TORCH_BOX(&vertices_out));
   m.impl("vertices_backward", TORCH_BOX(&vertices_backward));
   m.impl("vertices_backward_basis", TORCH_BOX(&vertices_backward_basis));
