@@ -33,7 +33,7 @@ def pack_modes(modes: Tensor) -> Tensor:
 
 
 def in_large_pages(packed: Tensor) -> Tensor:
-    """The same tensor where a pass over it costs fewer address translations; other devices have no such thing."""
+    """The same tensor where a pass over it costs fewer address translations, on the CPU."""
     if packed.device.type != "cpu" or packed.dim() != 4:
         return packed
     return torch.ops.twodasl.huge_copy(packed)

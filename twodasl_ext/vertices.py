@@ -115,9 +115,9 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     needs = ctx.needs_input_grad
     if not (needs[3] or needs[4]):  # a basis's own gradients do not need the basis
         mean = modes = None
-    # The gradient of the pose reads the shape off the result, which is quicker than synthesising it again. A saved
-    # tensor must not change, but writing into a result is common (a flipped axis): the result is kept beside the
-    # saved tensors, and who writes into it gets the slower way instead of an error.
+    # The gradient of the pose reads the shape off the result, which is quicker than synthesising it again. A
+    # saved tensor must not change, but writing into a result is common (a flipped axis): the result is kept
+    # beside the saved tensors, and who writes into it gets the slower way instead of an error.
     ctx.posed = None
     saved_output = None
     if needs[4] and transformed():
