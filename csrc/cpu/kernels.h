@@ -19,6 +19,8 @@ struct Kernels {
   void (*backward_basis)(const BasisBackwardParams<T>&, int64_t begin, int64_t end);
   // Faces [begin, end).
   void (*importance_weights)(const ImportanceWeightsParams<T>&, int64_t begin, int64_t end);
+  void (*vertex_distance_cost)(const VertexDistanceParams<T>&, int64_t begin, int64_t end);
+  void (*vertex_distance_cost_backward)(const VertexDistanceBackwardParams<T>&, int64_t begin, int64_t end);
 };
 
 struct Level {
