@@ -20,7 +20,8 @@ def moment_factor(mean: Tensor, modes: Tensor, weights: Tensor | None, dtype: to
     Of mean (N, 3), modes (K, N, 3) and weights (N,) in float64 or None for equal ones. By a QR decomposition
     in double precision, not from the moments themselves, whose condition number is the square.
     """
-    with torch.no_grad():
+    # Not an inference tensor, whoever calls first: it is kept, and saved for the backward of later calls.
+    with torch.inference_mode(False), torch.no_grad():
         mean = mean.to(torch.float64)
         rows = torch.cat((mean[None], modes.to(torch.float64)))
         features = torch.cat((rows.transpose(0, 1).flatten(1), mean.new_ones(len(mean), 1)), dim=1)
@@ -33,7 +34,7 @@ def moment_factor(mean: Tensor, modes: Tensor, weights: Tensor | None, dtype: to
 
 
 def check_weights(weights: Tensor, vertices: int, device: torch.device) -> Tensor:
-    """(N,) weights in float64, the largest of them 1. Their values are not looked at while a graph is traced."""
+    """(N,) weights in float64, the largest of them 1. A traced graph does not look at their values."""
     check_tensor(weights, "weights")
     if weights.dtype.is_complex:
         raise TypeError(f"weights: expected real numbers or bool, got {weights.dtype}")
@@ -59,8 +60,9 @@ def pack_factor(factor: Tensor) -> Tensor:
     """(rows, F) -> (2, width, width): R, then R^T, zeros in the rest; width is F in whole blocks of 16."""
     rows, features = factor.shape
     width = block_count(features) * BLOCK
-    upper = torch.nn.functional.pad(factor.detach(), (0, width - features, 0, width - rows))
-    return torch.stack((upper, upper.T))
+    with torch.inference_mode(False), torch.no_grad():
+        upper = torch.nn.functional.pad(factor, (0, width - features, 0, width - rows))
+        return torch.stack((upper, upper.T))
 
 
 def check_factor(factor: object, modes_count: int, dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -197,9 +197,9 @@ class MorphableBasis(nn.Module):
 
         Returns:
             (min(N, F), F) with F = 3 (K + 1) + 1, upper triangular, of the basis's dtype. It comes from a QR
-            decomposition in double precision. The one of equal weights is built at the first call and then
-            kept; call it once before `torch.compile`, whose graph would otherwise build it in every call. One
-            of other weights is the caller's to keep, and goes to `vertex_distance_cost(..., factor=)`.
+            decomposition in double precision. The one of equal weights is built at the first call, compiled
+            or not, and then kept; an exported program in which it was not built yet builds it in every call.
+            One of other weights is the caller's to keep, and goes to `vertex_distance_cost(..., factor=)`.
 
         Raises:
             ValueError, TypeError: naming the argument, what was expected and what came; ValueError for a
@@ -213,7 +213,7 @@ class MorphableBasis(nn.Module):
         if self._distance_factor is not None:
             return self._distance_factor
         factor = moment_factor(self.mean, self.modes, None, self.dtype)
-        if not torch.compiler.is_compiling():
+        if not torch.compiler.is_exporting():
             self._distance_factor = factor
         return factor
 
@@ -222,7 +222,7 @@ class MorphableBasis(nn.Module):
         if self._packed_factor is not None and not self.trained:
             return self._packed_factor
         packed = pack_factor(self.distance_factor())
-        if not torch.compiler.is_compiling():
+        if not torch.compiler.is_exporting():
             self._packed_factor = packed
         return packed
 

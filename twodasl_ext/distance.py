@@ -164,6 +164,4 @@ def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor |
     return None, *gradients, None
 
 
-torch.library.register_autograd(
-    "twodasl::vertex_distance_cost", _backward, setup_context=_setup_context
-)
+torch.library.register_autograd("twodasl::vertex_distance_cost", _backward, setup_context=_setup_context)

@@ -209,7 +209,9 @@ inline void distance_parameters(const T* features, int64_t width, const T* param
   constexpr int64_t lanes = Vec<T>::lanes;
   const T *pose = parameters, *c = parameters + 12, *g = features + 3;
   Vec<T> sums[3][3];
+#pragma GCC unroll 3
   for (int r = 0; r < 3; ++r) {
+#pragma GCC unroll 3
     for (int x = 0; x < 3; ++x) sums[r][x] = broadcast(T(0));
   }
   T rest[3][3] = {};
@@ -217,9 +219,11 @@ inline void distance_parameters(const T* features, int64_t width, const T* param
   for (; k + lanes <= modes_count; k += lanes) {
     const Vec<T> now = load(c + k);
     Vec<T> total = broadcast(T(0));
+#pragma GCC unroll 3
     for (int r = 0; r < 3; ++r) {
       Vec<T> row[3];
       load_interleaved(g + r * width + 3 * k, row[0], row[1], row[2]);
+#pragma GCC unroll 3
       for (int x = 0; x < 3; ++x) {
         sums[r][x] = fma(row[x], now, sums[r][x]);
         total = fma(row[x], broadcast(pose[4 * r + x]), total);
@@ -238,8 +242,10 @@ inline void distance_parameters(const T* features, int64_t width, const T* param
     }
     output[12 + k] = scale * total;
   }
+#pragma GCC unroll 3
   for (int r = 0; r < 3; ++r) {
     const T* row = features + r * width;
+#pragma GCC unroll 3
     for (int x = 0; x < 3; ++x) output[4 * r + x] = scale * (row[x] + (rest[r][x] + sum(sums[r][x])));
     output[4 * r + 3] = scale * row[3 * (modes_count + 1)];
   }

@@ -1,0 +1,433 @@
+"""vertex_distance_cost: values and gradients against both dense shapes, weights, degenerate cases."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+import twodasl_ext as te
+from twodasl_ext import reference
+
+from .cases import CASES, SMALL, Case, assert_close, make
+
+DTYPES = (torch.float32, torch.float64)
+BIG = Case("big batch", 130, 20, 0, 1000)
+OUT_OF_A_TILE = Case("other sizes of tiles", 400, 33, 0, 13)
+
+
+def brute_force(exact, weights, predicted, target):
+    """Weighted mean of the squared distances of both dense shapes."""
+    shapes = [
+        reference.vertices(exact.mean, exact.modes, p[:, 12:], p[:, :12].reshape(-1, 3, 4))
+        for p in (predicted, target)
+    ]
+    return (shapes[0] - shapes[1]).square().sum(dim=2) @ (weights / weights.sum())
+
+
+def with_gradients(function, predicted, target, grad):
+    leaves = [predicted.clone().requires_grad_(), target.clone().requires_grad_()]
+    value = function(*leaves)
+    return [value.detach(), *torch.autograd.grad(value, leaves, grad)]
+
+
+def steps(exact):
+    """What moves the vertices by about one unit: the natural scale of every parameter."""
+    pose = torch.ones(3, 4, dtype=torch.float64)
+    pose[:, :3] = 1 / exact.mean.square().mean().sqrt()
+    return torch.cat((pose.flatten(), 1 / exact.modes.square().mean(dim=(1, 2)).sqrt()))
+
+
+@pytest.mark.parametrize("ignore_depth", [False, True])
+@pytest.mark.parametrize("distance", [1.0, 1e-4])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", [*CASES, OUT_OF_A_TILE], ids=lambda c: c.name)
+def test_value_and_gradients(case, dtype, distance, ignore_depth):
+    exact = make(case)
+    exact.predicted = exact.target + distance * (exact.predicted - exact.target)
+    exact = exact.to(dtype).to(torch.float64)
+    inputs, basis = exact.to(dtype), exact.to(dtype).basis()
+    grad = torch.linspace(-2, 1, case.batch, dtype=dtype)
+    expected = with_gradients(
+        lambda p, t: reference.vertex_distance_cost(exact.mean, exact.modes, p, t, ignore_depth=ignore_depth),
+        exact.predicted,
+        exact.target,
+        grad.to(torch.float64),
+    )
+    results = with_gradients(
+        lambda p, t: te.vertex_distance_cost(basis, p, t, ignore_depth=ignore_depth),
+        inputs.predicted,
+        inputs.target,
+        grad,
+    )
+    # Relative to the cost and to the gradient themselves, close predictions included: both are made of
+    # differences. In double precision the error is that of the reference, which subtracts two shapes.
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-9
+    assert_close(results[0], expected[0], expected[0], tolerance)
+    for scale in (1.0, steps(exact)):
+        for result, value in zip(results[1:], expected[1:], strict=True):
+            error = ((result.to(torch.float64) - value) * scale).norm(dim=1)
+            assert (error <= tolerance * (value * scale).norm(dim=1)).all()
+    if ignore_depth:
+        assert not results[1][:, 11].any()
+        assert not results[2][:, 11].any()
+
+
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("case", SMALL, ids=[c.name for c in SMALL])
+def test_gradcheck(case, trained):
+    inputs = make(case)
+    basis = te.MorphableBasis(inputs.mean, inputs.modes.requires_grad_(trained), storage=torch.float64)
+    # Small steps: the cost is quadratic in millimetres, and its third-order terms must not show.
+    leaves = ((inputs.predicted / 60).requires_grad_(), (inputs.target / 60).requires_grad_())
+    for ignore_depth in (False, True):
+        assert torch.autograd.gradcheck(
+            lambda p, t, i=ignore_depth: te.vertex_distance_cost(basis, p, t, ignore_depth=i),
+            leaves,
+            atol=1e-4,
+        )
+
+
+# ---- weights and subsets ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["weights", "mask", "one vertex", "numpy"])
+@pytest.mark.parametrize("case", [CASES[1], CASES[6], CASES[11]], ids=lambda c: c.name)
+def test_weights(case, kind):
+    exact = make(case)
+    generator = torch.Generator().manual_seed(1)
+    random = torch.rand(case.vertices, generator=generator, dtype=torch.float64)
+    weights = {
+        "weights": random * (random > 0.3),
+        "mask": random > 0.5,
+        "one vertex": (torch.arange(case.vertices) == 7).int(),
+        "numpy": random.numpy().astype(np.float32),
+    }[kind]
+    inputs = exact.to(torch.float32)
+    basis = inputs.basis()
+    factor = basis.distance_factor(weights)
+    features = 3 * (case.modes + 1) + 1
+    assert factor.shape == (min(case.vertices, features), features)
+    assert factor.dtype == torch.float32
+    grad = torch.linspace(1, 2, case.batch)
+    expected = with_gradients(
+        lambda p, t: brute_force(exact, torch.as_tensor(weights).to(torch.float64), p, t),
+        exact.predicted,
+        exact.target,
+        grad.to(torch.float64),
+    )
+    results = with_gradients(
+        lambda p, t: te.vertex_distance_cost(basis, p, t, factor=factor),
+        inputs.predicted,
+        inputs.target,
+        grad,
+    )
+    # One vertex: the features of a row mostly cancel, and rounding is relative to what cancels.
+    tolerance = 1e-4 if kind == "one vertex" else 1e-5
+    assert_close(results[0], expected[0], expected[0], tolerance)
+    for result, value in zip(results[1:], expected[1:], strict=True):
+        error = (result.to(torch.float64) - value).norm(dim=1)
+        assert (error <= tolerance * value.norm(dim=1)).all()
+    assert basis._distance_factor is None
+
+
+def test_equal_weights_of_any_size_are_no_weights():
+    inputs = make(CASES[6])
+    basis = inputs.basis()
+    expected = te.vertex_distance_cost(basis, inputs.predicted, inputs.target)
+    for size in (1.0, 1e300, 1e-300):
+        factor = basis.distance_factor(torch.full((203,), size, dtype=torch.float64))
+        cost = te.vertex_distance_cost(basis, inputs.predicted, inputs.target, factor=factor)
+        torch.testing.assert_close(cost, expected)
+
+
+def test_a_factor_that_changes_in_place_is_read_again():
+    inputs = make(CASES[6])
+    basis = inputs.basis()
+    factor = basis.distance_factor().clone()
+    before = te.vertex_distance_cost(basis, inputs.predicted, inputs.target, factor=factor)
+    assert torch.equal(before, te.vertex_distance_cost(basis, inputs.predicted, inputs.target, factor=factor))
+    factor *= 2
+    after = te.vertex_distance_cost(basis, inputs.predicted, inputs.target, factor=factor)
+    assert torch.equal(after, 4 * before)
+
+
+def test_the_factor_is_saved_and_its_layout_is_not():
+    inputs = make(CASES[6]).to(torch.float32)
+    basis = inputs.basis()
+    expected = te.vertex_distance_cost(basis, inputs.predicted, inputs.target)
+    state = copy.deepcopy(basis.state_dict())
+    assert set(state) == {"mean", "modes", "landmarks", "distance_factor"}
+    other = te.MorphableBasis(torch.zeros(203, 3), torch.zeros(50, 203, 3), inputs.landmarks)
+    te.vertex_distance_cost(other, inputs.predicted, inputs.target)
+    other.load_state_dict(state)
+    assert torch.equal(te.vertex_distance_cost(other, inputs.predicted, inputs.target), expected)
+    other.load_state_dict({k: 2 * v if k == "modes" else v for k, v in state.items() if k[:8] != "distance"})
+    assert not torch.equal(te.vertex_distance_cost(other, inputs.predicted, inputs.target), expected)
+
+
+def test_converting_the_basis_rebuilds_the_factor():
+    exact = make(CASES[6])
+    inputs = exact.to(torch.float32)
+    basis = inputs.basis()
+    te.vertex_distance_cost(basis, inputs.predicted, inputs.target)
+    cost = te.vertex_distance_cost(basis.double(), exact.predicted, exact.target)
+    expected = reference.vertex_distance_cost(exact.mean, exact.modes, exact.predicted, exact.target)
+    torch.testing.assert_close(cost, expected, rtol=1e-9, atol=0)
+
+
+# ---- the same bits -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", [OUT_OF_A_TILE, BIG], ids=lambda c: c.name)
+def test_a_face_does_not_depend_on_its_batch(case, dtype):
+    inputs = make(case).to(dtype)
+    basis = inputs.basis()
+    grad = torch.linspace(-1, 1, case.batch, dtype=dtype)
+
+    def run(faces):
+        return with_gradients(
+            lambda p, t: te.vertex_distance_cost(basis, p, t),
+            inputs.predicted[faces],
+            inputs.target[faces],
+            grad[faces],
+        )
+
+    together = run(slice(None))
+    for faces in (slice(0, 1), slice(4, 6), slice(1, case.batch), slice(case.batch - 5, None)):
+        assert all(torch.equal(a, b[faces]) for a, b in zip(run(faces), together, strict=True))
+
+
+@pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[6]], ids=lambda c: c.name)
+def test_identical_parameters_cost_nothing(case):
+    inputs = make(case).to(torch.float32)
+    basis = inputs.basis()
+    results = with_gradients(
+        lambda p, t: te.vertex_distance_cost(basis, p, t),
+        inputs.target,
+        inputs.target,
+        torch.ones(case.batch),
+    )
+    assert not any(r.any() for r in results)
+
+
+def test_nan_stays_in_its_face():
+    inputs = make(CASES[6]).to(torch.float32)
+    basis = inputs.basis()
+    run = lambda p: with_gradients(  # noqa: E731
+        lambda p, t: te.vertex_distance_cost(basis, p, t), p, inputs.target, torch.ones(5)
+    )
+    clean = run(inputs.predicted)
+    for place in (0, 11, 12, 61):
+        predicted = inputs.predicted.clone()
+        predicted[2, place] = torch.nan
+        spoiled = run(predicted)
+        assert torch.isnan(spoiled[0][2])
+        keep = [0, 1, 3, 4]
+        assert all(torch.equal(a[keep], b[keep]) for a, b in zip(spoiled, clean, strict=True))
+        assert all(torch.isnan(s[2]).any() for s in spoiled)
+
+
+# ---- what comes in and out ---------------------------------------------------------------------------------
+
+
+def test_inputs_of_any_strides_and_half_precision():
+    inputs = make(CASES[6]).to(torch.float32)
+    basis = inputs.basis()
+    expected = te.vertex_distance_cost(basis, inputs.predicted, inputs.target)
+    turned = inputs.predicted.T.contiguous().T
+    wide = torch.cat((inputs.target, inputs.target), dim=1)[:, : inputs.target.shape[1]]
+    assert torch.equal(te.vertex_distance_cost(basis, turned, wide), expected)
+    one = inputs.target[:1].expand_as(inputs.predicted)
+    assert torch.equal(
+        te.vertex_distance_cost(basis, inputs.predicted, one),
+        te.vertex_distance_cost(basis, inputs.predicted, one.contiguous()),
+    )
+    half = inputs.predicted.to(torch.bfloat16)
+    assert torch.equal(
+        te.vertex_distance_cost(basis, half, inputs.target),
+        te.vertex_distance_cost(basis, half.float(), inputs.target),
+    )
+
+
+@pytest.mark.parametrize(
+    "make_grad",
+    [
+        lambda g: g[:1].expand(5),
+        lambda g: torch.stack((g, -g), dim=1)[:, 1],
+        lambda g: torch.cat((g, g))[3:8],
+    ],
+    ids=["zero stride", "strided", "offset"],
+)
+def test_gradients_of_any_stride(make_grad):
+    inputs = make(CASES[6]).to(torch.float32)
+    basis = inputs.basis()
+    grad = make_grad(torch.linspace(1, 2, 5))
+    pair = (inputs.predicted, inputs.target)
+    run = lambda p, t: te.vertex_distance_cost(basis, p, t)  # noqa: E731
+    strided, dense = with_gradients(run, *pair, grad), with_gradients(run, *pair, grad.contiguous())
+    assert all(torch.equal(a, b) for a, b in zip(strided, dense, strict=True))
+
+
+def test_the_sum_s_gradient():
+    inputs = make(CASES[6]).to(torch.float32)
+    expected = with_gradients(
+        lambda p, t: te.vertex_distance_cost(inputs.basis(), p, t),
+        inputs.predicted,
+        inputs.target,
+        torch.ones(5),
+    )
+    predicted = inputs.predicted.requires_grad_()
+    te.vertex_distance_cost(inputs.basis(), predicted, inputs.target).sum().backward()
+    assert torch.equal(predicted.grad, expected[1])
+
+
+def test_only_what_is_needed_is_computed_and_saved():
+    inputs = make(CASES[6]).to(torch.float32)
+    basis = inputs.basis()
+    pair = (inputs.predicted, inputs.target)
+    factor = basis.packed_distance_factor()
+    cost, residual = torch.ops.twodasl.vertex_distance_cost(factor, *pair, False)
+    expected = torch.ops.twodasl.vertex_distance_cost_backward(
+        torch.ones_like(cost), factor, residual, *pair, False
+    )
+    for needs in ((True, False), (False, True)):
+        given = [t if need else None for t, need in zip(pair, needs, strict=True)]
+        part = torch.ops.twodasl.vertex_distance_cost_backward(
+            torch.ones_like(cost), factor, residual, *given, False
+        )
+        assert [len(p) for p in part] == [5 if need else 0 for need in needs]
+        leaves = [t.clone().requires_grad_(need) for t, need in zip(pair, needs, strict=True)]
+        saved = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, s=saved: s.append(t) or t, lambda t: t):
+            te.vertex_distance_cost(basis, *leaves).sum().backward()
+        assert len([t for t in saved if t.shape == (5, 62)]) == 1
+        for leaf, need, value in zip(leaves, needs, expected, strict=True):
+            assert torch.equal(leaf.grad, value) if need else leaf.grad is None
+
+
+def test_the_first_call_may_be_in_inference_mode():
+    inputs = make(CASES[6]).to(torch.float32)
+    basis = inputs.basis()
+    with torch.inference_mode():
+        expected = te.vertex_distance_cost(basis, inputs.predicted, inputs.target)
+        factor = basis.distance_factor(torch.ones(203))
+        te.vertex_distance_cost(basis, inputs.predicted, inputs.target, factor=factor)
+    predicted = inputs.predicted.requires_grad_()
+    cost = te.vertex_distance_cost(basis, predicted, inputs.target)
+    assert torch.equal(cost, expected)
+    (cost + te.vertex_distance_cost(basis, predicted, inputs.target, factor=factor)).sum().backward()
+
+
+def test_a_second_derivative_is_refused():
+    inputs = make(CASES[4])
+    predicted = inputs.predicted.requires_grad_()
+    cost = te.vertex_distance_cost(inputs.basis(), predicted, inputs.target)
+    (grad,) = torch.autograd.grad(cost.sum(), predicted, create_graph=True)
+    with pytest.raises(RuntimeError, match=r"vertex_distance_cost: the second derivative"):
+        grad.sum().backward()
+
+
+def test_a_trained_basis_gets_its_gradient():
+    exact = make(CASES[6])
+    basis = te.MorphableBasis(exact.mean, torch.nn.Parameter(exact.modes), storage=torch.float64)
+    te.vertex_distance_cost(basis, exact.predicted, exact.target).sum().backward()
+    modes = exact.modes.clone().requires_grad_()
+    reference.vertex_distance_cost(exact.mean, modes, exact.predicted, exact.target).sum().backward()
+    torch.testing.assert_close(basis.modes.grad, modes.grad)
+    later = exact.basis()
+    te.vertex_distance_cost(later, exact.predicted, exact.target)
+    later.mean.requires_grad_()
+    te.vertex_distance_cost(later, exact.predicted, exact.target).sum().backward()
+    assert later.mean.grad.any()
+
+
+def test_meta():
+    inputs = make(CASES[6]).to(torch.float32)
+    basis = inputs.basis().to("meta")
+    pair = [inputs.predicted.to("meta").requires_grad_(), inputs.target.to("meta")]
+    cost = te.vertex_distance_cost(basis, *pair, factor=basis.distance_factor(torch.ones(203, device="meta")))
+    (cost + te.vertex_distance_cost(basis, *pair)).sum().backward()
+    assert cost.shape == (5,)
+    assert pair[0].grad.shape == (5, 62)
+
+
+# ---- wrong arguments ---------------------------------------------------------------------------------------
+
+
+def test_wrong_weights():
+    inputs = make(CASES[6]).to(torch.float32)
+    basis, good = inputs.basis(), torch.ones(203)
+
+    def spoiled(value):
+        weights = good.clone()
+        weights[5] = value
+        return weights
+
+    cases = [
+        (ValueError, r"^weights: expected \(203,\) for a basis of 203 vertices, got \(202,\)$", good[1:]),
+        (ValueError, r"^weights: expected \(203,\) .*, got \(203, 1\)$", good[:, None]),
+        (ValueError, r"^weights: expected finite numbers, not negative, got -1.0 at vertex 5$", spoiled(-1)),
+        (ValueError, r"^weights: expected finite numbers, .*, got nan at vertex 5$", spoiled(torch.nan)),
+        (ValueError, r"^weights: expected finite numbers, .*, got inf at vertex 5$", spoiled(torch.inf)),
+        (ValueError, r"^weights: expected at least one that is not zero, got none$", 0 * good),
+        (ValueError, r"^weights: expected device cpu like the basis, got meta$", good.to("meta")),
+        (TypeError, r"^weights: expected real numbers or bool, got torch.complex64$", good + 0j),
+        (TypeError, r"^weights: expected a torch.Tensor or numpy array, got list$", [1.0] * 203),
+        (TypeError, r"^weights: expected a dense tensor", good.to_sparse()),
+    ]
+    for error, message, weights in cases:
+        with pytest.raises(error, match=message):
+            basis.distance_factor(weights)
+    trained = te.MorphableBasis(inputs.mean, torch.nn.Parameter(inputs.modes))
+    with pytest.raises(ValueError, match=r"^basis: one that is being trained has no constant"):
+        trained.distance_factor(good)
+
+
+def test_wrong_factors():
+    inputs = make(CASES[6]).to(torch.float32)
+    basis = inputs.basis()
+    factor = basis.distance_factor()
+    shape = r"^factor: expected \(at most 154, 154\) for a basis of 50 modes, .*, got "
+    cases = [
+        (ValueError, shape + r"\(154, 153\)$", factor[:, 1:]),
+        (ValueError, shape + r"\(155, 154\)$", torch.zeros(155, 154)),
+        (ValueError, shape + r"\(154,\)$", factor[0]),
+        (TypeError, r"^factor: expected torch.float32 like the basis, got torch.float64$", factor.double()),
+        (TypeError, r"^factor: expected a torch.Tensor, got int$", 3),
+        (ValueError, r"^factor: expected device cpu like the basis, got meta$", factor.to("meta")),
+        (ValueError, r"^factor: expected an upper triangular matrix, .*, got numbers below", factor.T),
+        (ValueError, r"^factor: is a constant, got one that requires", factor.clone().requires_grad_()),
+    ]
+    for error, message, wrong in cases:
+        with pytest.raises(error, match=message):
+            te.vertex_distance_cost(basis, inputs.predicted, inputs.target, factor=wrong)
+    trained = te.MorphableBasis(inputs.mean, torch.nn.Parameter(inputs.modes))
+    with pytest.raises(ValueError, match=r"^factor: expected None for a basis that is being trained"):
+        te.vertex_distance_cost(trained, inputs.predicted, inputs.target, factor=factor)
+
+
+def test_direct_calls_are_checked_too():
+    inputs = make(CASES[6]).to(torch.float32)
+    factor, p, t = inputs.basis().packed_distance_factor(), inputs.predicted, inputs.target
+    forward = torch.ops.twodasl.vertex_distance_cost
+    backward = torch.ops.twodasl.vertex_distance_cost_backward
+    cost, residual = forward(factor, p, t, False)
+    for operator, message, arguments in [
+        (forward, "factor has the wrong shape", (factor[:1], p, t, False)),
+        (forward, "factor has the wrong shape", (factor, p[:, :30], t[:, :30], False)),
+        (forward, "predicted has the wrong shape", (factor, p[:, :11], t[:, :11], False)),
+        (forward, "target has the wrong shape", (factor, p, t[:3], False)),
+        (forward, "target has the wrong dtype", (factor, p, t.double(), False)),
+        (forward, "factor has the wrong dtype", (factor.half(), p.half(), t.half(), False)),
+        (backward, "residual has the wrong shape", (cost, factor, residual[:, :2], p, t, False)),
+        (backward, "grad has the wrong shape", (cost[:2], factor, residual, p, t, False)),
+        (backward, "grad has the wrong dtype", (cost.double(), factor, residual, p, t, False)),
+        (backward, "target has the wrong shape", (cost, factor, residual, p, t[:, 1:], False)),
+        (backward, "neither predicted nor target", (cost, factor, residual, None, None, False)),
+    ]:
+        with pytest.raises(RuntimeError, match=f"twodasl: {message}"):
+            operator(*arguments)
