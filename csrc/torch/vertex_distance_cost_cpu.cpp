@@ -18,9 +18,12 @@ void with_type(const Tensor& factor, const Run& run) {
   }
 }
 
-int64_t operations(int64_t modes_count) {
-  const int64_t features = distance_features(modes_count);
-  return 3 * features * (features / 2 + 8);
+// Faces that one thread takes at least. A batch of 32 costs some 30 microseconds alone: a second thread would save a
+// third of that on an idle machine, and on a busy one (loading data, say) the wait for it costs milliseconds.
+int64_t faces_per_thread(int64_t modes_count) {
+  constexpr int64_t kWorth = 2000000;  // multiply-adds
+  const int64_t features = distance_features(modes_count), faces = kWorth / (3 * features * (features / 2 + 8));
+  return faces > 1 ? faces : 1;
 }
 
 std::tuple<Tensor, Tensor> vertex_distance_cost(const Tensor& factor_in, const Tensor& predicted_in,
@@ -40,7 +43,7 @@ std::tuple<Tensor, Tensor> vertex_distance_cost(const Tensor& factor_in, const T
     using T = decltype(number);
     const VertexDistanceParams<T> params{in<T>(factor),    in<T>(predicted), in<T>(target), out<T>(cost),
                                          out<T>(residual), batch,            modes_count,   ignore_depth};
-    torch::stable::parallel_for(0, batch, grain(operations(modes_count)),
+    torch::stable::parallel_for(0, batch, faces_per_thread(modes_count),
                                 [&](int64_t begin, int64_t end) { kernels.vertex_distance_cost(params, begin, end); });
   });
   return {cost, residual};
@@ -88,7 +91,7 @@ std::tuple<Tensor, Tensor> vertex_distance_cost_backward(const Tensor& grad, con
                                                  modes_count,
                                                  ignore_depth};
     torch::stable::parallel_for(
-        0, batch, grain(operations(modes_count)),
+        0, batch, faces_per_thread(modes_count),
         [&](int64_t begin, int64_t end) { kernels.vertex_distance_cost_backward(params, begin, end); });
   });
   return {grad_predicted, grad_target};

@@ -14,7 +14,7 @@ from twodasl_ext import reference
 from .cases import CASES, SMALL, Case, assert_close, make
 
 DTYPES = (torch.float32, torch.float64)
-BIG = Case("big batch", 130, 20, 0, 1000)
+BIG = Case("big batch", 130, 20, 0, 1000)  # enough faces for several threads
 OUT_OF_A_TILE = Case("other sizes of tiles", 400, 33, 0, 13)
 
 
@@ -199,6 +199,30 @@ def test_a_face_does_not_depend_on_its_batch(case, dtype):
     together = run(slice(None))
     for faces in (slice(0, 1), slice(4, 6), slice(1, case.batch), slice(case.batch - 5, None)):
         assert all(torch.equal(a, b[faces]) for a, b in zip(run(faces), together, strict=True))
+
+
+def test_the_number_of_threads_changes_no_bit():
+    inputs = make(BIG).to(torch.float32)
+    basis = inputs.basis()
+
+    def run():
+        return with_gradients(
+            lambda p, t: te.vertex_distance_cost(basis, p, t),
+            inputs.predicted,
+            inputs.target,
+            torch.linspace(-1, 1, BIG.batch),
+        )
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = run()
+        for threads in (2, 3, 7):
+            torch.set_num_threads(threads)
+            for _ in range(2):
+                assert all(torch.equal(a, b) for a, b in zip(run(), alone, strict=True))
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[6]], ids=lambda c: c.name)
