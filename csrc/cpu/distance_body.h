@@ -8,8 +8,12 @@
 namespace twodasl::cpu::TWODASL_LEVEL {
 
 // A tile of the products with the factor: three rows each of so many faces, by so many vectors of the factor.
-// With 32 registers of AVX-512: 27 sums, 3 vectors and 1 feature. With 16: 9 sums keep the multipliers busy.
+// In 32 registers: 27 sums, 3 vectors and 1 feature. In 16: 9 sums, which keep the multipliers busy.
+#if defined(__aarch64__)
+inline constexpr int kDistanceFaces = 3;
+#else
 inline constexpr int kDistanceFaces = Vec<float>::lanes == 16 ? 3 : 1;
+#endif
 inline constexpr int kDistanceVectors = 3;
 // A panel of the factor stays in the first-level cache while so many faces' tiles pass over it.
 inline constexpr int64_t kDistanceGroup = 4 * kDistanceFaces;
