@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import _load
+from ._dispatch import plain, transformed
 
 _FLOATS = (torch.float32, torch.float64)
 _HALVES = (torch.float16, torch.bfloat16)
@@ -45,10 +48,30 @@ def as_compute(tensor: Tensor, name: str, dtype: torch.dtype) -> Tensor:
     raise TypeError(f"{name}: expected {dtype} like the basis (or float16/bfloat16), got {tensor.dtype}")
 
 
+def _ready(a: Any, b: Any, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether both are dense tensors that the kernels take as they are. What is not gets a closer look."""
+    first, second = type(a), type(b)
+    return (
+        (first is Tensor or first is nn.Parameter)
+        and (second is Tensor or second is nn.Parameter)
+        and a.dtype is dtype
+        and b.dtype is dtype
+        and a.device == device
+        and b.device == device
+        and a.layout is torch.strided
+        and b.layout is torch.strided
+        and device.type in _load.DEVICES
+    )
+
+
 def check_coefficients_and_pose(
-    coefficients: object, pose: object, modes: int, dtype: torch.dtype, device: torch.device
+    coefficients: Any, pose: Any, modes: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """(B, K) and (B, 3, 4) of the basis's dtype and device."""
+    if _ready(coefficients, pose, dtype, device):  # nearly always
+        shape = coefficients.shape
+        if len(shape) == 2 and shape[1] == modes and pose.shape == (shape[0], 3, 4):
+            return coefficients, pose
     c = check_tensor(coefficients, "coefficients")
     p = check_tensor(pose, "pose")
     if c.dim() != 2 or c.shape[1] != modes:
@@ -67,9 +90,13 @@ def check_coefficients_and_pose(
 
 
 def check_parameters(
-    predicted: object, target: object, modes: int, dtype: torch.dtype, device: torch.device
+    predicted: Any, target: Any, modes: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Two (B, 12 + K) parameter vectors of the basis's dtype and device."""
+    if _ready(predicted, target, dtype, device):  # nearly always
+        shape = predicted.shape
+        if len(shape) == 2 and shape[1] == 12 + modes and target.shape == shape:
+            return predicted, target
     checked = []
     for value, name in ((predicted, "predicted"), (target, "target")):
         tensor = check_tensor(value, name)
@@ -100,10 +127,41 @@ def check_indices(indices: Tensor, vertices: int, name: str) -> Tensor:
     if indices.dim() != 1:
         raise ValueError(f"{name}: expected (L,), got {shape_text(indices)}")
     indices = indices.to(torch.int64)
-    # The values are not known while a graph is traced; the compiled graph then trusts them as indexing does.
-    if indices.numel() and not torch.compiler.is_compiling() and indices.device.type != "meta":
+    # The values are not known while a graph is traced or a transform runs; indexing then checks them itself.
+    known = not torch.compiler.is_compiling() and not transformed() and indices.device.type != "meta"
+    if known and indices.numel():
         low, high = (int(v) for v in indices.aminmax())
         if low < 0 or high >= vertices:
             wrong = low if low < 0 else high
             raise ValueError(f"{name}: expected vertex indices in [0, {vertices}), got {wrong}")
     return indices
+
+
+def check_out(out: object, shape: tuple[int, ...], inputs: tuple[Tensor, ...]) -> None:
+    """A dense tensor of this shape and the first input's dtype and device, that shares no input's memory."""
+    tensor = check_tensor(out, "out")
+    like = inputs[0]
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"out: expected {shape}, got {shape_text(tensor)}")
+    if tensor.dtype != like.dtype:
+        raise TypeError(f"out: expected {like.dtype} like the basis, got {tensor.dtype}")
+    if tensor.device != like.device:
+        raise ValueError(f"out: expected device {like.device} like the basis, got {tensor.device}")
+    if not tensor.is_contiguous():
+        raise ValueError(f"out: expected a contiguous tensor, got strides {tensor.stride()}")
+    if not plain() or tensor.device.type == "meta":
+        return  # addresses are not known
+    first, last = _span(tensor)
+    for other in inputs:
+        start, end = _span(other)
+        if start < last and first < end:
+            raise ValueError("out: expected memory of its own, got a tensor that overlaps an input")
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """First address and the one past the last; an empty range for an empty tensor."""
+    start = tensor.data_ptr()
+    if not tensor.numel():
+        return start, start
+    reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return start, start + (reach + 1) * tensor.element_size()

@@ -112,26 +112,33 @@ class MorphableBasis(nn.Module):
 
     # ---- what it is --------------------------------------------------------------------------------------
 
+    # Buffers are read out of their dictionary: nn.Module's search costs a microsecond, six times in a call.
+    # Nothing is cached beside it, so whatever replaces a buffer (to, load_state_dict, replicas) is seen.
+
+    def _read(self, name: str) -> Any:
+        buffers = self._buffers  # a mean or modes may be a parameter instead
+        return buffers[name] if name in buffers else getattr(self, name)
+
     @property
     def vertex_count(self) -> int:
         """N."""
-        return self.mean.shape[0]
+        return self._read("mean").shape[0]
 
     @property
     def mode_count(self) -> int:
         """K."""
-        packed = self._packed_modes
+        packed = self._buffers["_packed_modes"]
         return self._kept_modes().shape[0] if packed is None else packed.shape[1]
 
     @property
     def dtype(self) -> torch.dtype:
         """The arithmetic's dtype, which coefficients and poses must have: float32 or float64."""
-        return self.mean.dtype
+        return self._read("mean").dtype
 
     @property
     def device(self) -> torch.device:
         """Where it lies."""
-        return self.mean.device
+        return self._read("mean").device
 
     @property
     def storage(self) -> torch.dtype:
@@ -164,18 +171,20 @@ class MorphableBasis(nn.Module):
 
     def packed(self) -> tuple[Tensor, Tensor]:
         """Mean (blocks, 3, 16) and modes (blocks, K, 3, 16) of all vertices."""
-        mean, modes = self._packed_mean, self._packed_modes
-        if mean is None or self.mean.requires_grad:
-            mean = pack_mean(self.mean)
+        buffers, plain_mean = self._buffers, self._read("mean")
+        mean, modes = buffers["_packed_mean"], buffers["_packed_modes"]
+        if mean is None or plain_mean.requires_grad:
+            mean = pack_mean(plain_mean)
         return mean, pack_modes(self._kept_modes()) if modes is None else modes
 
     def packed_landmarks(self) -> tuple[Tensor, Tensor, int]:
         """The same of the landmark vertices alone, and their number."""
-        indices = self.landmarks
+        buffers = self._buffers
+        indices = buffers["landmarks"]
         if indices is None:
             raise ValueError("basis: has no landmarks; make it with landmarks=, or pass indices")
-        mean, modes = self._landmark_mean, self._landmark_modes
-        if mean is None or modes is None or self.mean.requires_grad:
+        mean, modes = buffers["_landmark_mean"], buffers["_landmark_modes"]
+        if mean is None or modes is None or self._read("mean").requires_grad:
             mean, modes = self.packed_rows(indices)
         return mean, modes, indices.shape[0]
 
@@ -219,11 +228,11 @@ class MorphableBasis(nn.Module):
 
     def packed_distance_factor(self) -> Tensor:
         """The same in the kernels' layout, (2, width, width); kept beside it, but not saved."""
-        if self._packed_factor is not None and not self.trained:
-            return self._packed_factor
-        packed = pack_factor(self.distance_factor())
-        if not torch.compiler.is_exporting():
-            self._packed_factor = packed
+        packed = self._buffers["_packed_factor"]
+        if packed is None or self.trained:
+            packed = pack_factor(self.distance_factor())
+            if not torch.compiler.is_exporting():
+                self._packed_factor = packed
         return packed
 
     # ---- nn.Module -----------------------------------------------------------------------------------------

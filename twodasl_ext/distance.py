@@ -10,9 +10,13 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_parameters
+from ._dispatch import differentiable
 from ._distance_factor import check_factor, check_triangle, pack_factor
+from ._vmap import fold, register
 from .basis import MorphableBasis
 from .vertices import vertices
+
+_ops = torch.ops.twodasl
 
 
 def vertex_distance_cost(
@@ -56,7 +60,7 @@ def vertex_distance_cost(
             raise ValueError("factor: expected None for a basis that is being trained, whose moments change")
         return _synthesised(basis, predicted, target, ignore_depth)
     packed = basis.packed_distance_factor() if factor is None else _pack_given(basis, factor)
-    return torch.ops.twodasl.vertex_distance_cost.default(packed, predicted, target, bool(ignore_depth))[0]
+    return _measure(packed, predicted, target, bool(ignore_depth))[0]
 
 
 _packed_given: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
@@ -89,6 +93,7 @@ def _synthesised(basis: MorphableBasis, predicted: Tensor, target: Tensor, ignor
 
 
 @torch.library.register_fake("twodasl::vertex_distance_cost")
+@torch.library.register_fake("twodasl::vertex_distance_cost_forward")
 def _fake(factor: Tensor, predicted: Tensor, target: Tensor, ignore_depth: bool) -> tuple[Tensor, Tensor]:
     batch = predicted.shape[0]
     return factor.new_empty((batch,)), factor.new_empty((batch, 3, factor.shape[1]))
@@ -121,47 +126,68 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
     ctx.save_for_backward(factor, residual, predicted if needs[1] else None, target if needs[2] else None)
 
 
-def _gradients(
-    ignore_depth: bool,
-    grad: Tensor,
-    factor: Tensor,
-    residual: Tensor,
-    predicted: Tensor | None,
-    target: Tensor | None,
-) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of predicted and target; None for one that is None."""
-    if predicted is None and target is None:
-        return None, None
-    grad_predicted, grad_target = torch.ops.twodasl.vertex_distance_cost_backward.default(
-        grad, factor, residual, predicted, target, ignore_depth
+def _save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    pass
+
+
+def _no_second_derivative(*_: Any) -> Any:
+    raise RuntimeError(
+        "twodasl_ext.vertex_distance_cost: the second derivative is not implemented; "
+        "use twodasl_ext.reference.vertex_distance_cost where one is needed"
     )
-    return None if predicted is None else grad_predicted, None if target is None else grad_target
-
-
-class _FirstDerivativeOnly(torch.autograd.Function):
-    """The gradients under `create_graph=True`: right in themselves, an error when differentiated again."""
-
-    @staticmethod
-    def forward(ctx: Any, ignore_depth: bool, *tensors: Any) -> Any:
-        return _gradients(ignore_depth, *tensors)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        raise RuntimeError(
-            "twodasl_ext.vertex_distance_cost: the second derivative is not implemented; "
-            "use twodasl_ext.reference.vertex_distance_cost where one is needed"
-        )
 
 
 def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
-    if grad is None:
+    factor, residual, predicted, target = ctx.saved_tensors
+    if grad is None or (predicted is None and target is None):
         return None, None, None, None
-    tensors = (grad, *ctx.saved_tensors)
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        gradients = _FirstDerivativeOnly.apply(ctx.ignore_depth, *tensors)
-    else:
-        gradients = _gradients(ctx.ignore_depth, *tensors)
-    return None, *gradients, None
+    grad_predicted, grad_target = _differentiate(grad, factor, residual, predicted, target, ctx.ignore_depth)
+    return (
+        None,
+        None if predicted is None else grad_predicted,
+        None if target is None else grad_target,
+        None,
+    )
 
+
+def _tangent(inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients' products with the tangents. The residual has no derivative of its own."""
+    factor, predicted, target, ignore_depth = inputs
+    moved = [t is not None for t in tangents[1:3]]
+    cost, residual = _measure(*inputs)
+    gradients = _differentiate(
+        torch.ones_like(cost),
+        factor,
+        residual,
+        predicted if moved[0] else None,
+        target if moved[1] else None,
+        ignore_depth,
+    )
+    products = [(g * t).sum(dim=1) for g, t, m in zip(gradients, tangents[1:3], moved, strict=True) if m]
+    return sum(products[1:], products[0]), None
+
+
+_rule, _backward_rule = fold(faces=(1, 2)), fold(faces=(0, 2, 3, 4))
+_differentiate = differentiable(
+    "vertex_distance_cost_backward",
+    kernel=_ops.vertex_distance_cost_backward.default,
+    setup_context=_save_nothing,
+    backward=_no_second_derivative,
+    tangent=_no_second_derivative,
+    vmap=_backward_rule,
+)
+_measure = differentiable(
+    "vertex_distance_cost",
+    operator=_ops.vertex_distance_cost.default,
+    kernel=_ops.vertex_distance_cost_forward.default,
+    setup_context=_setup_context,
+    backward=_backward,
+    tangent=_tangent,
+    vmap=_rule,
+)
+"""(packed factor, predicted, target, ignore_depth) -> (cost, residual)."""
 
 torch.library.register_autograd("twodasl::vertex_distance_cost", _backward, setup_context=_setup_context)
+register("twodasl::vertex_distance_cost", _ops.vertex_distance_cost.default, _rule)
+register("twodasl::vertex_distance_cost_forward", _ops.vertex_distance_cost_forward.default, _rule)
+register("twodasl::vertex_distance_cost_backward", _ops.vertex_distance_cost_backward.default, _backward_rule)

@@ -7,7 +7,11 @@ from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_parameters
+from ._dispatch import constants
+from ._vmap import fold, register
 from .basis import MorphableBasis
+
+_operator = torch.ops.twodasl.importance_weights.default
 
 
 def importance_weights(
@@ -41,17 +45,10 @@ def importance_weights(
         raise ValueError(f"space: expected '2d' or '3d', got {space!r}")
     if normalize not in ("sum", "max"):
         raise ValueError(f"normalize: expected 'sum' or 'max', got {normalize!r}")
-    predicted, target = check_parameters(predicted, target, basis.mode_count, basis.dtype, basis.device)
     mean, modes, count = basis.packed_landmarks()
-    return torch.ops.twodasl.importance_weights.default(
-        mean.detach(),
-        modes.detach(),
-        count,
-        predicted.detach(),
-        target.detach(),
-        space == "2d",
-        normalize == "max",
-    )
+    predicted, target = check_parameters(predicted, target, modes.shape[1], mean.dtype, mean.device)
+    mean, modes, predicted, target = constants(mean, modes, predicted, target)
+    return _operator(mean, modes, count, predicted, target, space == "2d", normalize == "max")
 
 
 @torch.library.register_fake("twodasl::importance_weights")
@@ -59,3 +56,6 @@ def _fake(
     mean: Tensor, modes: Tensor, count: int, predicted: Tensor, target: Tensor, planar: bool, by_maximum: bool
 ) -> Tensor:
     return torch.empty_like(predicted, memory_format=torch.contiguous_format)
+
+
+register("twodasl::importance_weights", _operator, fold(faces=(3, 4)))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_coefficients_and_pose, check_indices, check_tensor
 from .basis import MorphableBasis
+from .vertices import synthesise
 
 
 def landmarks(
@@ -28,13 +27,13 @@ def landmarks(
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came.
     """
-    coefficients, pose = check_coefficients_and_pose(
-        coefficients, pose, basis.mode_count, basis.dtype, basis.device
-    )
     if indices is None:
         mean, modes, count = basis.packed_landmarks()
     else:
         rows = check_indices(check_tensor(indices, "indices"), basis.vertex_count, "indices").to(basis.device)
         mean, modes = basis.packed_rows(rows)
         count = rows.shape[0]
-    return torch.ops.twodasl.vertices.default(mean, modes, count, coefficients, pose)
+    coefficients, pose = check_coefficients_and_pose(
+        coefficients, pose, modes.shape[1], mean.dtype, mean.device
+    )
+    return synthesise(mean, modes, count, coefficients, pose)

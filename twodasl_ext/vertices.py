@@ -8,17 +8,25 @@ import torch
 from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
-from ._checks import check_coefficients_and_pose
+from ._checks import check_coefficients_and_pose, check_out
+from ._dispatch import differentiable, transformed
+from ._vmap import fold, loop, register
 from .basis import MorphableBasis
 
+_ops = torch.ops.twodasl
 
-def vertices(basis: MorphableBasis, coefficients: Tensor, pose: Tensor) -> Tensor:
+
+def vertices(
+    basis: MorphableBasis, coefficients: Tensor, pose: Tensor, *, out: Tensor | None = None
+) -> Tensor:
     """Posed vertices: M (mean + sum_k c_k modes_k) + t.
 
     Args:
         basis: N vertices, K modes.
         coefficients: (B, K) of the basis's dtype (half precision is promoted).
         pose: (B, 3, 4), rows of `M | t`; M is any 3x3 matrix, usually scale times rotation.
+        out: (B, N, 3), contiguous, of the basis's dtype and device: is filled and given back. It may not
+            share memory with the inputs, and no gradient can be asked of such a call.
 
     Returns:
         (B, N, 3) of the basis's dtype, in the pose's target space.
@@ -29,19 +37,46 @@ def vertices(basis: MorphableBasis, coefficients: Tensor, pose: Tensor) -> Tenso
 
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came.
+        RuntimeError: a second derivative; `out` where a gradient is needed or a torch.func transform runs.
 
     Source: Tu et al., 2DASL (arXiv 1903.09359), the face model and its scaled orthographic projection.
     """
-    coefficients, pose = check_coefficients_and_pose(
-        coefficients, pose, basis.mode_count, basis.dtype, basis.device
-    )
     mean, modes = basis.packed()
-    return torch.ops.twodasl.vertices.default(mean, modes, basis.vertex_count, coefficients, pose)
+    coefficients, pose = check_coefficients_and_pose(
+        coefficients, pose, modes.shape[1], mean.dtype, mean.device
+    )
+    if out is None:
+        return synthesise(mean, modes, basis.vertex_count, coefficients, pose)
+    return _fill(out, mean, modes, basis.vertex_count, coefficients, pose)
+
+
+def _fill(out: Tensor, mean: Tensor, modes: Tensor, count: int, coefficients: Tensor, pose: Tensor) -> Tensor:
+    inputs = (mean, modes, coefficients, pose)
+    check_out(out, (coefficients.shape[0], count, 3), inputs)
+    if transformed():
+        raise RuntimeError("twodasl_ext.vertices: out= does not work under torch.func transforms")
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (*inputs, out)):
+        raise RuntimeError(
+            "twodasl_ext.vertices: out= has no gradient, but one of the arguments requires one; "
+            "call it under torch.no_grad(), or without out="
+        )
+    _ops.vertices_out.default(mean.detach(), modes.detach(), count, coefficients.detach(), pose.detach(), out)
+    if not torch.compiler.is_compiling():
+        torch.autograd.graph.increment_version(out)
+    return out
 
 
 @torch.library.register_fake("twodasl::vertices")
+@torch.library.register_fake("twodasl::vertices_forward")
 def _fake(mean: Tensor, modes: Tensor, count: int, coefficients: Tensor, pose: Tensor) -> Tensor:
     return mean.new_empty((coefficients.shape[0], count, 3))
+
+
+@torch.library.register_fake("twodasl::vertices_out")
+def _fake_out(
+    mean: Tensor, modes: Tensor, count: int, coefficients: Tensor, pose: Tensor, out: Tensor
+) -> None:
+    return None
 
 
 @torch.library.register_fake("twodasl::vertices_backward")
@@ -80,52 +115,83 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(mean, modes, coefficients, pose)
 
 
-def _gradients(
-    needs: tuple[bool, ...],
-    grad: Tensor,
-    mean: Tensor | None,
-    modes: Tensor | None,
-    coefficients: Tensor,
-    pose: Tensor,
-) -> tuple[Tensor | None, ...]:
-    """Gradients of mean, modes, count, coefficients, pose; None where not needed."""
-    need_mean, need_modes, _, need_coefficients, need_pose = needs
-    results: list[Tensor | None] = [None] * 5
-    if need_coefficients or need_pose:
-        grad_coefficients, grad_pose = torch.ops.twodasl.vertices_backward.default(
+def _save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    pass
+
+
+def _no_second_derivative(*_: Any) -> Any:
+    raise RuntimeError(
+        "twodasl_ext.vertices: the second derivative is not implemented; "
+        "use twodasl_ext.reference.vertices where one is needed"
+    )
+
+
+def _backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
+    need_mean, need_modes, _, need_coefficients, need_pose = ctx.needs_input_grad
+    mean, modes, coefficients, pose = ctx.saved_tensors
+    grad_mean = grad_modes = grad_coefficients = grad_pose = None
+    if grad is not None and (need_coefficients or need_pose):
+        grad_coefficients, grad_pose = _differentiate(
             grad, mean, modes, coefficients, pose, need_coefficients, need_pose
         )
-        results[3] = grad_coefficients if need_coefficients else None
-        results[4] = grad_pose if need_pose else None
-    if need_mean or need_modes:
-        grad_mean, grad_modes = torch.ops.twodasl.vertices_backward_basis.default(
-            grad, coefficients, pose, need_mean, need_modes
-        )
-        results[0] = grad_mean if need_mean else None
-        results[1] = grad_modes if need_modes else None
-    return tuple(results)
+    if grad is not None and (need_mean or need_modes):
+        grad_mean, grad_modes = _differentiate_basis(grad, coefficients, pose, need_mean, need_modes)
+    return (
+        grad_mean if need_mean else None,
+        grad_modes if need_modes else None,
+        None,
+        grad_coefficients if need_coefficients else None,
+        grad_pose if need_pose else None,
+    )
 
 
-class _FirstDerivativeOnly(torch.autograd.Function):
-    """The gradients under `create_graph=True`: right in themselves, an error when differentiated again."""
+def _tangent(inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Tensor:
+    """Linear in each of (mean, modes), coefficients and pose: the tangent is a sum of other such vertices."""
+    mean, modes, count, coefficients, pose = inputs
+    d_mean, d_modes, _, d_coefficients, d_pose = tangents
+    turn = torch.nn.functional.pad(pose[:, :, :3], (0, 1))  # M | 0
+    terms = []
+    if d_pose is not None:
+        terms.append(synthesise(mean, modes, count, coefficients, d_pose))
+    if d_coefficients is not None:
+        terms.append(synthesise(torch.zeros_like(mean), modes, count, d_coefficients, turn))
+    if d_mean is not None or d_modes is not None:
+        d_mean = torch.zeros_like(mean) if d_mean is None else d_mean
+        d_modes = torch.zeros_like(modes) if d_modes is None else d_modes
+        terms.append(synthesise(d_mean, d_modes, count, coefficients, turn))
+    return sum(terms[1:], terms[0])
 
-    @staticmethod
-    def forward(ctx: Any, needs: tuple[bool, ...], *tensors: Any) -> Any:
-        return _gradients(needs, *tensors)
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        raise RuntimeError(
-            "twodasl_ext.vertices: the second derivative is not implemented; "
-            "use twodasl_ext.reference.vertices where one is needed"
-        )
-
-
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    needs = tuple(ctx.needs_input_grad)
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        return _FirstDerivativeOnly.apply(needs, grad, *ctx.saved_tensors)
-    return _gradients(needs, grad, *ctx.saved_tensors)
-
+_backward_rule = fold(faces=(0, 3, 4))
+_differentiate = differentiable(
+    "vertices_backward",
+    kernel=_ops.vertices_backward.default,
+    setup_context=_save_nothing,
+    backward=_no_second_derivative,
+    tangent=_no_second_derivative,
+    vmap=_backward_rule,
+)
+_differentiate_basis = differentiable(
+    "vertices_backward_basis",
+    kernel=_ops.vertices_backward_basis.default,
+    setup_context=_save_nothing,
+    backward=_no_second_derivative,
+    tangent=_no_second_derivative,
+    vmap=loop,  # a gradient of the basis sums over the faces
+)
+synthesise = differentiable(
+    "vertices",
+    operator=_ops.vertices.default,
+    kernel=_ops.vertices_forward.default,
+    setup_context=_setup_context,
+    backward=_backward,
+    vmap=fold(faces=(3, 4)),
+    tangent=_tangent,
+)
+"""(packed mean, packed modes, count, coefficients, pose) -> (B, count, 3)."""
 
 torch.library.register_autograd("twodasl::vertices", _backward, setup_context=_setup_context)
+register("twodasl::vertices", _ops.vertices.default, fold(faces=(3, 4)))
+register("twodasl::vertices_forward", _ops.vertices_forward.default, fold(faces=(3, 4)))
+register("twodasl::vertices_backward", _ops.vertices_backward.default, _backward_rule)
+register("twodasl::vertices_backward_basis", _ops.vertices_backward_basis.default, loop)

@@ -3,6 +3,12 @@
 
 STABLE_TORCH_LIBRARY(twodasl, m) {
   m.def("vertices(Tensor mean, Tensor modes, SymInt count, Tensor coefficients, Tensor pose) -> Tensor");
+  // The same without a registered derivative: what eager mode calls below its own autograd function, because
+  // the generic wrapper around a registered derivative costs more than a batch of landmarks.
+  m.def("vertices_forward(Tensor mean, Tensor modes, SymInt count, Tensor coefficients, Tensor pose) -> Tensor");
+  m.def(
+      "vertices_out(Tensor mean, Tensor modes, SymInt count, Tensor coefficients, Tensor pose, Tensor(a!) out) "
+      "-> ()");
   m.def(
       "vertices_backward(Tensor grad, Tensor mean, Tensor modes, Tensor coefficients, Tensor pose, "
       "bool need_coefficients, bool need_pose) -> (Tensor, Tensor)");
@@ -16,6 +22,9 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
   // backward a tensor that is None needs no gradient and gets an empty one.
   m.def(
       "vertex_distance_cost(Tensor factor, Tensor predicted, Tensor target, bool ignore_depth) -> (Tensor, Tensor)");
+  m.def(
+      "vertex_distance_cost_forward(Tensor factor, Tensor predicted, Tensor target, bool ignore_depth) "
+      "-> (Tensor, Tensor)");
   m.def(
       "vertex_distance_cost_backward(Tensor grad, Tensor factor, Tensor residual, Tensor? predicted, Tensor? target, "
       "bool ignore_depth) -> (Tensor, Tensor)");

@@ -101,6 +101,7 @@ std::tuple<Tensor, Tensor> vertex_distance_cost_backward(const Tensor& grad, con
 
 STABLE_TORCH_LIBRARY_IMPL(twodasl, CPU, m) {
   m.impl("vertex_distance_cost", TORCH_BOX(&vertex_distance_cost));
+  m.impl("vertex_distance_cost_forward", TORCH_BOX(&vertex_distance_cost));
   m.impl("vertex_distance_cost_backward", TORCH_BOX(&vertex_distance_cost_backward));
 }
 

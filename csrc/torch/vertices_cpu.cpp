@@ -38,14 +38,13 @@ void check_basis(const Tensor& mean, const Tensor& modes, int64_t count, const T
   check_type(pose, "pose", mean.scalar_type());
 }
 
-Tensor vertices(const Tensor& mean_in, const Tensor& modes_in, int64_t count, const Tensor& coefficients_in,
-                const Tensor& pose_in) {
-  check_basis(mean_in, modes_in, count, coefficients_in, pose_in);
+// Fills `output`: dense, of the right shape and type.
+void run_vertices(const Tensor& mean_in, const Tensor& modes_in, int64_t count, const Tensor& coefficients_in,
+                  const Tensor& pose_in, const Tensor& output) {
   const Tensor mean = dense(mean_in), modes = dense(modes_in);
   const Tensor coefficients = dense(coefficients_in), pose = dense(pose_in);
   const int64_t batch = coefficients.size(0), modes_count = coefficients.size(1);
-  Tensor output = empty_like_type({batch, count, 3}, mean);
-  if (batch == 0 || count == 0) return output;
+  if (batch == 0 || count == 0) return;
   with_basis_types(mean, modes, [&](const auto& kernels, auto type, auto storage) {
     using T = decltype(type);
     using S = decltype(storage);
@@ -61,7 +60,23 @@ Tensor vertices(const Tensor& mean_in, const Tensor& modes_in, int64_t count, co
     torch::stable::parallel_for(0, cut.tasks(), grain(work),
                                 [&](int64_t begin, int64_t end) { kernels.forward(params, begin, end); });
   });
+}
+
+Tensor vertices(const Tensor& mean, const Tensor& modes, int64_t count, const Tensor& coefficients,
+                const Tensor& pose) {
+  check_basis(mean, modes, count, coefficients, pose);
+  Tensor output = empty_like_type({coefficients.size(0), count, 3}, mean);
+  run_vertices(mean, modes, count, coefficients, pose, output);
   return output;
+}
+
+void vertices_out(const Tensor& mean, const Tensor& modes, int64_t count, const Tensor& coefficients,
+                  const Tensor& pose, const Tensor& output) {
+  check_basis(mean, modes, count, coefficients, pose);
+  check_shape(output, "out", {coefficients.size(0), count, 3});
+  check_type(output, "out", mean.scalar_type());
+  STD_TORCH_CHECK(output.is_contiguous(), "twodasl: out is not contiguous");
+  run_vertices(mean, modes, count, coefficients, pose, output);
 }
 
 template <class T>
@@ -142,6 +157,8 @@ std::tuple<Tensor, Tensor> vertices_backward_basis(const Tensor& grad, const Ten
 
 STABLE_TORCH_LIBRARY_IMPL(twodasl, CPU, m) {
   m.impl("vertices", TORCH_BOX(&vertices));
+  m.impl("vertices_forward", TORCH_BOX(&vertices));
+  m.impl("vertices_out", TORCH_BOX(&vertices_out));
   m.impl("vertices_backward", TORCH_BOX(&vertices_backward));
   m.impl("vertices_backward_basis", TORCH_BOX(&vertices_backward_basis));
 }

@@ -27,6 +27,15 @@ def test_vertices(case, storage):
 
 
 @pytest.mark.parametrize("case", OPCHECK_CASES, ids=[c.name for c in OPCHECK_CASES])
+def test_the_other_forms_of_vertices(case):
+    inputs = make(case).to(torch.float32)
+    mean, modes = inputs.basis().packed()
+    arguments = (mean, modes, case.vertices, inputs.coefficients, inputs.pose)
+    torch.library.opcheck(ops.vertices_forward, arguments)
+    torch.library.opcheck(ops.vertices_out, (*arguments, torch.empty(case.batch, case.vertices, 3)))
+
+
+@pytest.mark.parametrize("case", OPCHECK_CASES, ids=[c.name for c in OPCHECK_CASES])
 def test_vertices_backward(case):
     inputs = make(case).to(torch.float32)
     mean, modes = inputs.basis().packed()

@@ -1,0 +1,159 @@
+"""The one place that decides how an operator is run: lean in plain eager mode, in full under everything else.
+
+An operator with a derivative has three dresses over the same kernels:
+
+* plain eager mode: an `autograd.Function` with nothing in it but the kernel's call;
+* a `torch.func` transform or forward-mode differentiation: an `autograd.Function` that those can take apart;
+* torch.compile, torch.export, tensor subclasses, any torch function or dispatch mode: the registered
+  operator, which shows up as one node.
+
+The generic Python wrapper that `torch.library.register_autograd` puts around the last one costs more than the
+landmarks of a whole batch, and `torch.func` cannot differentiate it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function, forward_ad
+
+try:
+    from torch._C import (
+        _are_functorch_transforms_active,
+        _len_torch_dispatch_stack,
+        _len_torch_function_stack,
+    )
+
+    forward_ad._current_level  # noqa: B018
+    _CAN_SEE = True
+except (ImportError, AttributeError):  # another torch: what cannot be seen is left to the registered path
+    _CAN_SEE = False
+
+
+@torch.compiler.assume_constant_result  # transforms begin and end inside the graph, or it is guarded by them
+def _transformed_inside_a_graph() -> bool:
+    return _are_functorch_transforms_active()
+
+
+def transformed() -> bool:
+    """Whether a torch.func transform or a forward-mode level is active."""
+    if not _CAN_SEE:
+        return False
+    if torch.compiler.is_compiling():
+        return _transformed_inside_a_graph()
+    return _are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def plain() -> bool:
+    """Whether nothing but autograd looks on: no tracing, no transform, no mode."""
+    return (
+        not torch.compiler.is_compiling()
+        and _CAN_SEE
+        and not _are_functorch_transforms_active()
+        and forward_ad._current_level < 0
+        and not _len_torch_dispatch_stack()
+        and not _len_torch_function_stack()
+    )
+
+
+def constants(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors without their gradients; the very same ones where none has any."""
+    if plain():
+        for tensor in tensors:
+            if tensor.requires_grad:
+                break
+        else:
+            return tensors
+    return tuple(tensor.detach() for tensor in tensors)
+
+
+def differentiable(
+    name: str,
+    *,
+    kernel: Callable[..., Any],
+    operator: Callable[..., Any] | None = None,
+    setup_context: Callable[[Any, tuple[Any, ...], Any], None],
+    backward: Callable[..., Any],
+    vmap: Callable[..., Any],
+    tangent: Callable[..., Any] | None = None,
+) -> Callable[..., Any]:
+    """An operator's call, in whichever dress is needed.
+
+    Args:
+        name: of the function in error messages and of its node in a graph.
+        kernel: an operator without a registered derivative.
+        operator: one of the same arguments and kernels with a registered derivative, for whatever looks on.
+            None where there is none: a compiler then sees the kernel itself.
+        setup_context: (ctx, inputs, output), as for `torch.library.register_autograd`: saves what
+            `ctx.needs_input_grad` asks for.
+        backward: (ctx, *gradients) -> one gradient or None for each input. A gradient may come as None.
+        vmap: (call, info, in_dims, *inputs) -> (output, out_dims), see `_vmap.py`.
+        tangent: (inputs, tangents) -> the output's tangent, with None for an input that has none. Without it
+            forward mode is an error that says so.
+    """
+    refusal = f"twodasl_ext.{name}: forward-mode differentiation is not implemented; use reverse mode"
+
+    def lean_forward(ctx: Any, *inputs: Any) -> Any:
+        output = kernel(*inputs)
+        setup_context(ctx, inputs, output)
+        return output
+
+    def full_forward(*inputs: Any) -> Any:
+        return kernel(*inputs)
+
+    def full_setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        setup_context(ctx, inputs, output)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_forward(*(value for value in inputs if isinstance(value, Tensor)))
+        ctx.plain_inputs = [None if isinstance(value, Tensor) else value for value in inputs]
+        ctx.which_are_tensors = [isinstance(value, Tensor) for value in inputs]
+
+    def full_jvp(ctx: Any, *tangents: Any) -> Any:
+        if tangent is None:
+            raise NotImplementedError(refusal)
+        tensors = iter(ctx.saved_tensors)
+        both = zip(ctx.which_are_tensors, ctx.plain_inputs, strict=True)
+        inputs = tuple(next(tensors) if is_tensor else value for is_tensor, value in both)
+        return tangent(inputs, tangents)
+
+    def full_vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> Any:
+        return vmap(call, info, in_dims, *inputs)
+
+    title = "".join(word.capitalize() for word in name.split("_"))
+    lean_members = {"forward": staticmethod(lean_forward), "backward": staticmethod(backward)}
+    lean: Any = type(title, (Function,), lean_members)
+    full_members = {
+        "forward": staticmethod(full_forward),
+        "setup_context": staticmethod(full_setup_context),
+        "backward": staticmethod(backward),
+        "jvp": staticmethod(full_jvp),
+        "vmap": staticmethod(full_vmap),
+    }
+    full: Any = type(title + "Transformed", (Function,), full_members)
+
+    def apply_full(*inputs: Any) -> Any:
+        return full.apply(*inputs)
+
+    # A compiler that meets torch.func takes this call as it is and differentiates it as torch.func does.
+    torch.compiler.allow_in_graph(apply_full)
+
+    def call(*inputs: Any) -> Any:
+        if plain():
+            differentiate = False
+            for value in inputs:
+                kind = type(value)
+                if kind is Tensor or kind is nn.Parameter:
+                    differentiate = differentiate or value.requires_grad
+                elif isinstance(value, Tensor):
+                    return (operator or apply_full)(*inputs)  # a subclass sees the operator
+            if differentiate and torch.is_grad_enabled():
+                return lean.apply(*inputs)
+            return kernel(*inputs)
+        if transformed() or (operator is None and not torch.compiler.is_compiling()):
+            return apply_full(*inputs)
+        return (operator or kernel)(*inputs)
+
+    return call
