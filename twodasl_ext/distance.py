@@ -10,7 +10,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_parameters
-from ._distance_factor import check_factor, check_triangle, pack_factor
+from ._distance_factor import check_factor, check_triangle, lasting, pack_factor
 from .basis import MorphableBasis
 from .vertices import vertices
 
@@ -73,7 +73,8 @@ def _pack_given(basis: MorphableBasis, factor: Tensor) -> Tensor:
         return known[1]
     check_triangle(factor)
     packed = pack_factor(factor)
-    _packed_given[factor] = (version, packed)
+    if lasting(packed):
+        _packed_given[factor] = (version, packed)
     return packed
 
 
