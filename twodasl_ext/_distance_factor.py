@@ -65,6 +65,11 @@ def pack_factor(factor: Tensor) -> Tensor:
         return torch.stack((upper, upper.T))
 
 
+def lasting(tensor: Tensor) -> bool:
+    """Whether a later call can use it: not one of a program that is exported, or of a mode without values."""
+    return type(tensor) is Tensor and not torch.compiler.is_exporting()
+
+
 def check_factor(factor: object, modes_count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """A factor that a caller made: (rows, F), upper triangular, of the basis's dtype and device."""
     tensor = check_tensor(factor, "factor")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ._checks import check_indices, shape_text
-from ._distance_factor import check_weights, moment_factor, pack_factor
+from ._distance_factor import check_weights, lasting, moment_factor, pack_factor
 from ._packing import gather_modes, pack_mean, pack_modes, unpack_modes
 
 _STORAGES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
@@ -222,7 +222,7 @@ class MorphableBasis(nn.Module):
         if self._distance_factor is not None:
             return self._distance_factor
         factor = moment_factor(self.mean, self.modes, None, self.dtype)
-        if not torch.compiler.is_exporting():
+        if lasting(factor):
             self._distance_factor = factor
         return factor
 
@@ -231,7 +231,7 @@ class MorphableBasis(nn.Module):
         packed = self._buffers["_packed_factor"]
         if packed is None or self.trained:
             packed = pack_factor(self.distance_factor())
-            if not torch.compiler.is_exporting():
+            if lasting(packed):
                 self._packed_factor = packed
         return packed
 

@@ -11,7 +11,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_parameters
 from ._dispatch import differentiable
-from ._distance_factor import check_factor, check_triangle, pack_factor
+from ._distance_factor import check_factor, check_triangle, lasting, pack_factor
 from ._vmap import fold, register
 from .basis import MorphableBasis
 from .vertices import vertices
@@ -77,7 +77,8 @@ def _pack_given(basis: MorphableBasis, factor: Tensor) -> Tensor:
         return known[1]
     check_triangle(factor)
     packed = pack_factor(factor)
-    _packed_given[factor] = (version, packed)
+    if lasting(packed):
+        _packed_given[factor] = (version, packed)
     return packed
 
 

@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 import twodasl_ext as te
 from twodasl_ext import reference
@@ -96,6 +97,15 @@ def test_the_factor_is_saved_and_its_layout_is_not():
     assert torch.equal(te.vertex_distance_cost(other, inputs.predicted, inputs.target), expected)
     other.load_state_dict({k: 2 * v if k == "modes" else v for k, v in state.items() if k[:8] != "distance"})
     assert not torch.equal(te.vertex_distance_cost(other, inputs.predicted, inputs.target), expected)
+
+
+def test_a_call_without_values_leaves_no_factor_behind():
+    inputs = make(CASES[6]).to(torch.float32)
+    basis = inputs.basis()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        cost = te.vertex_distance_cost(basis, torch.empty(4, 62), torch.empty(4, 62))
+    assert cost.shape == (4,)
+    assert torch.isfinite(te.vertex_distance_cost(basis, inputs.predicted, inputs.target)).all()
 
 
 def test_converting_the_basis_rebuilds_the_factor():
