@@ -33,9 +33,23 @@ except (ImportError, AttributeError):  # another torch: what cannot be seen is l
     _CAN_SEE = False
 
 
-@torch.compiler.assume_constant_result  # transforms begin and end inside the graph, or it is guarded by them
+_calls_to_keep_whole: list[Callable[..., Any]] = []
+
+
 def _transformed_inside_a_graph() -> bool:
-    return _are_functorch_transforms_active()
+    """The same, asked by the compiler while it traces: it runs this and takes the answer as a constant.
+
+    Transforms begin and end inside a graph. The calls that they are to differentiate must stay whole in it,
+    which the compiler is told here: at import it would take seconds to load it, for nothing in most programs.
+    """
+    active = bool(_are_functorch_transforms_active())
+    while active and _calls_to_keep_whole:
+        torch.compiler.allow_in_graph(_calls_to_keep_whole.pop())
+    return active
+
+
+# What torch.compiler.assume_constant_result sets, without loading the compiler.
+_transformed_inside_a_graph._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def transformed() -> bool:
@@ -137,11 +151,13 @@ def differentiable(
     def apply_full(*inputs: Any) -> Any:
         return full.apply(*inputs)
 
-    # A compiler that meets torch.func takes this call as it is and differentiates it as torch.func does.
-    torch.compiler.allow_in_graph(apply_full)
+    _calls_to_keep_whole.append(apply_full)
 
     def call(*inputs: Any) -> Any:
         if plain():
+            enabled = torch.is_grad_enabled()
+            if operator is None and not enabled:
+                return kernel(*inputs)
             differentiate = False
             for value in inputs:
                 kind = type(value)
@@ -149,7 +165,7 @@ def differentiable(
                     differentiate = differentiate or value.requires_grad
                 elif isinstance(value, Tensor):
                     return (operator or apply_full)(*inputs)  # a subclass sees the operator
-            if differentiate and torch.is_grad_enabled():
+            if differentiate and enabled:
                 return lean.apply(*inputs)
             return kernel(*inputs)
         if transformed() or (operator is None and not torch.compiler.is_compiling()):

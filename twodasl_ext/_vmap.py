@@ -20,7 +20,7 @@ Rule = Callable[..., tuple[Any, Any]]
 def fold(faces: Sequence[int]) -> Rule:
     """The rule of an operator whose tensors at positions `faces`, and whose outputs, are (B, ...) by face.
 
-    An output of fewer faces (a gradient that was not asked for is empty) stays empty; an input may be None.
+    An output of fewer faces (a gradient that was not asked for is empty) stays empty.
     """
     positions = frozenset(faces)
 
@@ -31,9 +31,9 @@ def fold(faces: Sequence[int]) -> Rule:
         samples = info.batch_size
         folded = list(inputs)
         for i in positions:
-            if inputs[i] is None:
-                continue
             dim = in_dims[i]
+            if inputs[i] is None:  # an optional tensor that was not given
+                continue
             value = inputs[i].expand(samples, *inputs[i].shape) if dim is None else inputs[i].movedim(dim, 0)
             folded[i] = value.reshape(value.shape[0] * value.shape[1], *value.shape[2:])
 

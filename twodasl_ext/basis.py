@@ -238,14 +238,18 @@ class MorphableBasis(nn.Module):
     # ---- nn.Module -----------------------------------------------------------------------------------------
 
     def _apply(self, fn: Any, recurse: bool = True) -> MorphableBasis:
-        before = self.dtype
+        before, stored = self.dtype, self.storage
         full = {name: t.detach() for name, t in self._tensors().items() if name != "_packed_modes"}
         super()._apply(fn, recurse)
         if self.dtype in _HALVES:
             # half() and bfloat16() reach every floating tensor; only the packed modes may be narrow.
             for name, tensor in full.items():
                 self._tensors()[name].data = tensor.to(self.device)
-        if self.dtype != before:
+        if self.storage != stored and self._landmark_modes is not None:
+            # Landmarks are vertices to the last bit, so they are rounded as those now are.
+            rows = gather_modes(self._read("_packed_modes"), self._read("landmarks"))
+            self._landmark_modes = pack_modes(rows.to(self.dtype))
+        if self.dtype != before or self.storage != stored:
             self._distance_factor = self._packed_factor = None
         return self
 

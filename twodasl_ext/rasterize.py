@@ -7,6 +7,10 @@ from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_device, check_float, check_tensor, shape_text
+from ._dispatch import plain
+from ._vmap import fold, register
+
+_operator = torch.ops.twodasl.rasterize.default
 
 
 def rasterize(
@@ -51,10 +55,11 @@ def rasterize(
     vertices = vertices.detach()
     triangles = triangles.to(torch.int64)
     try:
-        return torch.ops.twodasl.rasterize.default(vertices, triangles, height, width)
+        return _operator(vertices, triangles, height, width)
     except RuntimeError:
         # The kernel looks at the values at memory speed; only here does it matter which one is wrong.
-        _explain_values(vertices, triangles)
+        if plain():  # under vmap the numbers of one sample cannot be asked for
+            _explain_values(vertices, triangles)
         raise
 
 
@@ -89,3 +94,6 @@ def _fake(vertices: Tensor, triangles: Tensor, height: int, width: int) -> tuple
         vertices.new_empty((batch, height, width, 3)),
         vertices.new_empty((batch, height, width)),
     )
+
+
+register("twodasl::rasterize", _operator, fold(faces=(0,)))

@@ -37,9 +37,24 @@ inline Tensor dense(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
 }
 
+// A dense tensor, uninitialised. `torch::stable::empty` looks its operator up by name and boxes six arguments, which
+// takes longer than the landmarks of a face; this is the call underneath.
 inline Tensor empty_like_type(std::initializer_list<int64_t> sizes, const Tensor& like) {
-  return torch::stable::empty(torch::headeronly::IntHeaderOnlyArrayRef(sizes.begin(), sizes.size()), like.scalar_type(),
-                              std::nullopt, like.device());
+  constexpr size_t kAxes = 8;
+  STD_TORCH_CHECK(sizes.size() <= kAxes, "twodasl: too many axes");
+  int64_t strides[kAxes], stride = 1;
+  for (size_t axis = sizes.size(); axis-- > 0;) {
+    strides[axis] = stride;
+    stride *= sizes.begin()[axis] > 1 ? sizes.begin()[axis] : 1;
+  }
+  int32_t type = 0, device = 0, index = 0;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(like.get(), &type));
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(like.get(), &device));
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(like.get(), &index));
+  AtenTensorHandle handle = nullptr;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.begin(), strides, type,
+                                                         device, index, &handle));
+  return Tensor(handle);
 }
 
 template <class T>

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -140,3 +141,56 @@ def test_the_distance_factor_is_the_root_of_the_second_moments(inputs):
     features = torch.cat((features, torch.ones(203, 1)), dim=1)
     torch.testing.assert_close(factor.T @ factor, features.T @ features / 203)
     assert basis.distance_factor() is factor
+
+
+def same_everywhere(basis, other, inputs):
+    c, p = inputs.coefficients.to(basis.dtype), inputs.pose.to(basis.dtype)
+    predicted, target = inputs.predicted.to(basis.dtype), inputs.target.to(basis.dtype)
+    for function, arguments in (
+        (te.vertices, (c, p)),
+        (te.landmarks, (c, p)),
+        (te.importance_weights, (predicted, target)),
+    ):
+        assert torch.equal(function(basis, *arguments), function(other, *arguments))
+
+
+def trained(inputs):
+    return te.MorphableBasis(
+        torch.nn.Parameter(inputs.mean), torch.nn.Parameter(inputs.modes), inputs.landmarks
+    )
+
+
+@pytest.mark.parametrize("make_basis", [lambda i: i.basis(), lambda i: i.basis(torch.bfloat16), trained])
+def test_copies_of_every_kind_work(inputs, make_basis):
+    basis = make_basis(inputs)
+    same_everywhere(basis, copy.deepcopy(basis), inputs)
+    same_everywhere(basis, pickle.loads(pickle.dumps(basis)), inputs)
+    # As torch.nn.DataParallel makes one: parameters become plain attributes.
+    replica = basis._replicate_for_data_parallel()
+    for name, parameter in basis._parameters.items():
+        setattr(replica, name, parameter.detach().clone())
+    for name, buffer in basis._buffers.items():
+        setattr(replica, name, None if buffer is None else buffer.clone())
+    same_everywhere(basis, replica, inputs)
+    assert (replica.mode_count, replica.vertex_count, replica.dtype) == (50, 203, torch.float32)
+
+
+def test_operators_see_every_change_of_a_basis(inputs):
+    basis = inputs.basis()
+    te.landmarks(basis, inputs.coefficients, inputs.pose)
+    other = te.MorphableBasis(inputs.mean + 1, 2 * inputs.modes, inputs.landmarks.flip(0))
+    basis.load_state_dict(other.state_dict())
+    same_everywhere(basis, other, inputs)
+    same_everywhere(basis.double(), other.double(), inputs)
+    basis.mean.requires_grad_()
+    c, p = inputs.coefficients.double(), inputs.pose.double()
+    assert te.vertices(basis, c, p).requires_grad
+    basis.mean.requires_grad_(False)
+    assert not te.vertices(basis, c, p).requires_grad
+    basis.to("meta")
+    with pytest.raises(ValueError, match=r"^coefficients: expected device meta like the basis, got cpu$"):
+        te.vertices(basis, c, p)
+    narrow = inputs.basis().half()
+    same_everywhere(narrow, inputs.basis(torch.float16), inputs)
+    posed = te.vertices(narrow.float(), inputs.coefficients, inputs.pose)
+    assert torch.equal(te.landmarks(narrow, inputs.coefficients, inputs.pose), posed[:, inputs.landmarks])

@@ -118,6 +118,15 @@ def test_converting_the_basis_rebuilds_the_factor():
     torch.testing.assert_close(cost, expected, rtol=1e-9, atol=0)
 
 
+def test_rounding_the_modes_rebuilds_the_factor():
+    inputs = make(CASES[6]).to(torch.float32)
+    basis = inputs.basis()
+    te.vertex_distance_cost(basis, inputs.predicted, inputs.target)
+    cost = te.vertex_distance_cost(basis.bfloat16(), inputs.predicted, inputs.target)
+    rounded = inputs.basis(torch.bfloat16)
+    assert torch.equal(cost, te.vertex_distance_cost(rounded, inputs.predicted, inputs.target))
+
+
 def test_wrong_weights():
     inputs = make(CASES[6]).to(torch.float32)
     basis, good = inputs.basis(), torch.ones(203)

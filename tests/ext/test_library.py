@@ -126,3 +126,11 @@ def test_a_native_module_of_another_python_is_an_error(checkout, installed):
     printed, error = run_copy(checkout)
     assert printed == ""
     assert "built for another Python" in error
+
+
+def test_importing_does_not_load_the_compiler():
+    program = (
+        "import sys, twodasl_ext; print('torch._dynamo' in sys.modules, 'torch._inductor' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "False"]

@@ -16,6 +16,14 @@ SAMPLES = 4
 CASE = Case("samples of faces", 40, 5, 6, 3)
 
 
+@pytest.fixture(autouse=True)
+def rules_of_our_own():
+    """Without a rule, vmap would run an operator sample by sample in silence; here that is an error."""
+    torch._C._functorch._set_vmap_fallback_enabled(False)
+    yield
+    torch._C._functorch._set_vmap_fallback_enabled(True)
+
+
 @pytest.fixture
 def inputs():
     return make(CASE).to(torch.float64)
@@ -125,6 +133,9 @@ def test_vmap_of_rasterize():
         looped(run, vertices, [triangles[0]] * SAMPLES),
     )
     assert same(vmap(run)(vertices, triangles), looped(run, vertices, triangles))
+    triangles[2, 5, 1] = 30
+    with pytest.raises(RuntimeError, match="triangles refer to vertices that do not exist"):
+        vmap(run)(vertices, triangles)
 
 
 def test_vmap_of_landmarks_with_indices(basis, inputs):
