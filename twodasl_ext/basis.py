@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from ._checks import check_indices, shape_text
+from ._distance_factor import check_weights, lasting, moment_factor, pack_factor
 from ._packing import gather_modes, in_large_pages, pack_mean, pack_modes, unpack_modes
 
 _STORAGES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _HALVES = (torch.bfloat16, torch.float16)
-_CACHES = ("_packed_mean", "_packed_modes", "_landmark_mean", "_landmark_modes", "_distance_factor")
+_FACTORS = ("_distance_factor", "_packed_factor")
+_CACHES = ("_packed_mean", "_packed_modes", "_landmark_mean", "_landmark_modes", *_FACTORS)
 
 
 def _as_tensor(value: object, name: str) -> Tensor:
@@ -53,6 +55,7 @@ class MorphableBasis(nn.Module):
     _landmark_mean: Tensor | None
     _landmark_modes: Tensor | None
     _distance_factor: Tensor | None
+    _packed_factor: Tensor | None
 
     def __init__(
         self,
@@ -194,26 +197,43 @@ class MorphableBasis(nn.Module):
             modes = gather_modes(packed, indices).to(self.mean.dtype)
         return pack_mean(self.mean[indices]), pack_modes(modes)
 
-    def distance_factor(self) -> Tensor:
-        """R with R^T R = (1/N) sum_n f_n f_n^T, f_n = (mean_n, modes_n, 1): the basis's second moments.
+    def distance_factor(self, weights: Tensor | np.ndarray | None = None) -> Tensor:
+        """R with R^T R = sum_n w_n f_n f_n^T / sum_n w_n, f_n = (mean_n, modes_n, 1): the second moments.
 
-        (min(N, F), F) with F = 3 (K + 1) + 1, upper triangular, of the basis's dtype. It comes from a QR
-        decomposition in double precision, not from the moments themselves, whose condition number is the
-        square. Built at the first call, then kept; call it once before `torch.compile`, which would otherwise
-        build it in every call.
+        Args:
+            weights: (N,), not negative, any real dtype or bool: how much each vertex counts; a 0/1 mask
+                chooses some of them. None counts all alike.
+
+        Returns:
+            (min(N, F), F) with F = 3 (K + 1) + 1, upper triangular, of the basis's dtype. It comes from a QR
+            decomposition in double precision. The one of equal weights is built at the first call, compiled
+            or not, and then kept; an exported program in which it was not built yet builds it in every call.
+            One of other weights is the caller's to keep, and goes to `vertex_distance_cost(..., factor=)`.
+
+        Raises:
+            ValueError, TypeError: naming the argument, what was expected and what came; ValueError for a
+                basis that is being trained, which has no constant factor.
         """
         if self.trained:
             raise ValueError("basis: one that is being trained has no constant distance factor")
+        if weights is not None:
+            weights = check_weights(_as_tensor(weights, "weights"), self.vertex_count, self.device)
+            return moment_factor(self.mean, self.modes, weights, self.dtype)
         if self._distance_factor is not None:
             return self._distance_factor
-        with torch.no_grad():
-            mean = self.mean.to(torch.float64)
-            rows = torch.cat((mean[None], self.modes.to(torch.float64)))
-            features = torch.cat((rows.transpose(0, 1).flatten(1), mean.new_ones(len(mean), 1)), dim=1)
-            factor = (torch.linalg.qr(features, mode="r").R / len(mean) ** 0.5).to(self.dtype)
-        if not torch.compiler.is_compiling():
+        factor = moment_factor(self.mean, self.modes, None, self.dtype)
+        if lasting(factor):
             self._distance_factor = factor
         return factor
+
+    def packed_distance_factor(self) -> Tensor:
+        """The same in the kernels' layout, (2, width, width); kept beside it, but not saved."""
+        packed = self._buffers["_packed_factor"]
+        if packed is None or self.trained:
+            packed = pack_factor(self.distance_factor())
+            if lasting(packed):
+                self._packed_factor = packed
+        return packed
 
     # ---- nn.Module -----------------------------------------------------------------------------------------
 
@@ -229,8 +249,8 @@ class MorphableBasis(nn.Module):
             # Landmarks are vertices to the last bit, so they are rounded as those now are.
             rows = gather_modes(self._read("_packed_modes"), self._read("landmarks"))
             self._landmark_modes = pack_modes(rows.to(self.dtype))
-        if self.dtype != before:
-            self._distance_factor = None
+        if self.dtype != before or self.storage != stored:
+            self._distance_factor = self._packed_factor = None
         return self
 
     def _tensors(self) -> dict[str, Tensor]:

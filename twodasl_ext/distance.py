@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_parameters
+from ._dispatch import differentiable
+from ._distance_factor import check_factor, check_triangle, lasting, pack_factor
+from ._vmap import fold, register
 from .basis import MorphableBasis
 from .vertices import vertices
 
+_ops = torch.ops.twodasl
+
 
 def vertex_distance_cost(
-    basis: MorphableBasis, predicted: Tensor, target: Tensor, *, ignore_depth: bool = False
+    basis: MorphableBasis,
+    predicted: Tensor,
+    target: Tensor,
+    *,
+    ignore_depth: bool = False,
+    factor: Tensor | None = None,
 ) -> Tensor:
     """Mean over all vertices of ||V(predicted) - V(target)||^2.
 
@@ -21,15 +34,20 @@ def vertex_distance_cost(
         predicted: (B, 12 + K), `[pose row-major 3x4 | coefficients]`, not whitened.
         target: (B, 12 + K).
         ignore_depth: take the target's t_z for both, as 3DDFA does: nothing in an image supervises it.
+        factor: what `basis.distance_factor(weights)` gave: the mean is then weighted, or over some of the
+            vertices. None takes the basis's own, of all vertices alike.
 
     Returns:
-        (B,) of the basis's dtype, in the pose's target unit squared. Gradients flow to `predicted` and
-        `target`.
+        (B,) of the basis's dtype, in the pose's target unit squared.
 
-    The difference of two shapes is linear in products of parameter *differences* (M - M*, c - c*, t - t*),
-    so close predictions do not cancel; and the sum over vertices is the squared norm of those products
-    under the basis's distance factor, computed once (`basis.distance_factor()`). A basis that is being
-    trained has no constant factor: then both shapes are synthesised, and gradients reach the basis too.
+    Gradients flow to `predicted` and `target`; first derivatives only. The difference of two shapes is
+    linear in products of parameter *differences* (M - M*, c - c*, t - t*), so close predictions do not
+    cancel; and the sum over vertices is the squared norm of those products under the basis's distance factor,
+    computed once. The same inputs give the same bits whatever the number of threads and the rest of the
+    batch. NaN in a face's input shows in that face's output.
+
+    A basis that is being trained has no constant factor: then both shapes are synthesised, and gradients
+    reach the basis too; `factor` is an error there.
 
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came.
@@ -37,22 +55,140 @@ def vertex_distance_cost(
     Source: Zhu et al., 3DDFA (arXiv 1804.01005), the Vertex Distance Cost; 2DASL fine-tunes with it.
     """
     predicted, target = check_parameters(predicted, target, basis.mode_count, basis.dtype, basis.device)
-    batch = predicted.shape[0]
-    pose, pose_target = predicted[:, :12].reshape(batch, 3, 4), target[:, :12].reshape(batch, 3, 4)
-    c, c_target = predicted[:, 12:], target[:, 12:]
-    if ignore_depth:
-        keep = pose.new_ones(3, 4)
-        keep[2, 3] = 0
-        pose = pose * keep
-        pose_target = pose_target * keep
     if basis.trained:
-        difference = vertices(basis, c, pose) - vertices(basis, c_target, pose_target)
-        return difference.square().sum(dim=2).mean(dim=1)
-    # V - V* = (M - M*) S(c) + M* (S(c) - S(c*)) + t - t*: row r is linear in the features
-    # (mean, modes, 1) with the coefficients of a (3 (K + 1) + 1)-vector.
-    turn, turn_target = pose[:, :, None, :3], pose_target[:, :, None, :3]
-    one = torch.nn.functional.pad(c, (1, 0), value=1.0)[:, None, :, None]
-    step = torch.nn.functional.pad(c - c_target, (1, 0), value=0.0)[:, None, :, None]
-    features = ((turn - turn_target) * one + turn_target * step).flatten(2)
-    features = torch.cat((features, pose[:, :, 3:] - pose_target[:, :, 3:]), dim=2)
-    return (features @ basis.distance_factor().T).square().sum(dim=(1, 2))
+        if factor is not None:
+            raise ValueError("factor: expected None for a basis that is being trained, whose moments change")
+        return _synthesised(basis, predicted, target, ignore_depth)
+    packed = basis.packed_distance_factor() if factor is None else _pack_given(basis, factor)
+    return _measure(packed, predicted, target, bool(ignore_depth))[0]
+
+
+_packed_given: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+"""Factors that callers made -> (version, layout of the kernels), for as long as they live."""
+
+
+def _pack_given(basis: MorphableBasis, factor: Tensor) -> Tensor:
+    factor = check_factor(factor, basis.mode_count, basis.dtype, basis.device)
+    if torch.compiler.is_compiling():
+        return pack_factor(factor)
+    version = None if factor.is_inference() else factor._version
+    known = _packed_given.get(factor)
+    if known is not None and version is not None and known[0] == version:
+        return known[1]
+    check_triangle(factor)
+    packed = pack_factor(factor)
+    if lasting(packed):
+        _packed_given[factor] = (version, packed)
+    return packed
+
+
+def _synthesised(basis: MorphableBasis, predicted: Tensor, target: Tensor, ignore_depth: bool) -> Tensor:
+    batch = predicted.shape[0]
+    poses = [p[:, :12].reshape(batch, 3, 4) for p in (predicted, target)]
+    if ignore_depth:
+        keep = predicted.new_ones(3, 4)
+        keep[2, 3] = 0
+        poses = [pose * keep for pose in poses]
+    difference = vertices(basis, predicted[:, 12:], poses[0]) - vertices(basis, target[:, 12:], poses[1])
+    return difference.square().sum(dim=2).mean(dim=1)
+
+
+@torch.library.register_fake("twodasl::vertex_distance_cost")
+@torch.library.register_fake("twodasl::vertex_distance_cost_forward")
+def _fake(factor: Tensor, predicted: Tensor, target: Tensor, ignore_depth: bool) -> tuple[Tensor, Tensor]:
+    batch = predicted.shape[0]
+    return factor.new_empty((batch,)), factor.new_empty((batch, 3, factor.shape[1]))
+
+
+@torch.library.register_fake("twodasl::vertex_distance_cost_backward")
+def _fake_backward(
+    grad: Tensor,
+    factor: Tensor,
+    residual: Tensor,
+    predicted: Tensor | None,
+    target: Tensor | None,
+    ignore_depth: bool,
+) -> tuple[Tensor, Tensor]:
+    either = target if predicted is None else predicted
+    assert either is not None
+    batch, width = either.shape
+    return (
+        factor.new_empty((0 if predicted is None else batch, width)),
+        factor.new_empty((0 if target is None else batch, width)),
+    )
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    factor, predicted, target, ctx.ignore_depth = inputs
+    residual = output[1]
+    needs = ctx.needs_input_grad
+    ctx.mark_non_differentiable(residual)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(factor, residual, predicted if needs[1] else None, target if needs[2] else None)
+
+
+def _save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    pass
+
+
+def _no_second_derivative(*_: Any) -> Any:
+    raise RuntimeError(
+        "twodasl_ext.vertex_distance_cost: the second derivative is not implemented; "
+        "use twodasl_ext.reference.vertex_distance_cost where one is needed"
+    )
+
+
+def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    factor, residual, predicted, target = ctx.saved_tensors
+    if grad is None or (predicted is None and target is None):
+        return None, None, None, None
+    grad_predicted, grad_target = _differentiate(grad, factor, residual, predicted, target, ctx.ignore_depth)
+    return (
+        None,
+        None if predicted is None else grad_predicted,
+        None if target is None else grad_target,
+        None,
+    )
+
+
+def _tangent(inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients' products with the tangents. The residual has no derivative of its own."""
+    factor, predicted, target, ignore_depth = inputs
+    moved = [t is not None for t in tangents[1:3]]
+    cost, residual = _measure(*inputs)
+    gradients = _differentiate(
+        torch.ones_like(cost),
+        factor,
+        residual,
+        predicted if moved[0] else None,
+        target if moved[1] else None,
+        ignore_depth,
+    )
+    products = [(g * t).sum(dim=1) for g, t, m in zip(gradients, tangents[1:3], moved, strict=True) if m]
+    return sum(products[1:], products[0]), None
+
+
+_rule, _backward_rule = fold(faces=(1, 2)), fold(faces=(0, 2, 3, 4))
+_differentiate = differentiable(
+    "vertex_distance_cost_backward",
+    kernel=_ops.vertex_distance_cost_backward.default,
+    setup_context=_save_nothing,
+    backward=_no_second_derivative,
+    tangent=_no_second_derivative,
+    vmap=_backward_rule,
+)
+_measure = differentiable(
+    "vertex_distance_cost",
+    operator=_ops.vertex_distance_cost.default,
+    kernel=_ops.vertex_distance_cost_forward.default,
+    setup_context=_setup_context,
+    backward=_backward,
+    tangent=_tangent,
+    vmap=_rule,
+)
+"""(packed factor, predicted, target, ignore_depth) -> (cost, residual)."""
+
+torch.library.register_autograd("twodasl::vertex_distance_cost", _backward, setup_context=_setup_context)
+register("twodasl::vertex_distance_cost", _ops.vertex_distance_cost.default, _rule)
+register("twodasl::vertex_distance_cost_forward", _ops.vertex_distance_cost_forward.default, _rule)
+register("twodasl::vertex_distance_cost_backward", _ops.vertex_distance_cost_backward.default, _backward_rule)

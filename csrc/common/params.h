@@ -136,4 +136,38 @@ inline Partition partition(int64_t vertices, int64_t modes, int64_t batch, int64
   return p;
 }
 
+// The distance factor R of a basis, upper triangular, over the features (mean, modes, 1) of a row of vertices. Kernels
+// read it padded to squares of whole blocks: first R, then R^T, zeros in the rest.
+inline int64_t distance_features(int64_t modes) { return 3 * (modes + 1) + 1; }
+inline int64_t distance_width(int64_t modes) { return block_count(distance_features(modes)) * kBlock; }
+
+// cost[b] = sum_r || R a_r ||^2; see cpu/distance_body.h.
+template <class T>
+struct VertexDistanceParams {
+  const T* factor;     // (2, width, width): R, then R^T
+  const T* predicted;  // (B, 12 + K)
+  const T* target;     // (B, 12 + K)
+  T* cost;             // (B,)
+  T* residual;         // (B, 3, width): R a_r, which the gradients need
+  int64_t batch;
+  int64_t modes_count;
+  bool ignore_depth;   // the difference of the t_z counts nothing
+};
+
+template <class T>
+struct VertexDistanceBackwardParams {
+  const T* grad;         // (B,) of any stride, zero included
+  int64_t grad_stride;   // in elements
+  const T* factor;       // (2, width, width)
+  const T* residual;     // (B, 3, width)
+  const T* predicted;    // (B, 12 + K), or null: its gradient is not needed
+  const T* target;       // (B, 12 + K), or null
+  T* scratch;            // (B, 3, width)
+  T* grad_predicted;     // (B, 12 + K), or null with predicted
+  T* grad_target;        // (B, 12 + K), or null with target
+  int64_t batch;
+  int64_t modes_count;
+  bool ignore_depth;
+};
+
 }  // namespace twodasl

@@ -20,6 +20,8 @@ struct Kernels {
   // Modes [begin, end), then faces [begin, end).
   void (*importance_factor)(const ImportanceWeightsParams<T>&, int64_t begin, int64_t end);
   void (*importance_weights)(const ImportanceWeightsParams<T>&, int64_t begin, int64_t end);
+  void (*vertex_distance_cost)(const VertexDistanceParams<T>&, int64_t begin, int64_t end);
+  void (*vertex_distance_cost_backward)(const VertexDistanceBackwardParams<T>&, int64_t begin, int64_t end);
 };
 
 struct Level {

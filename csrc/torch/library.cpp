@@ -18,6 +18,16 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
   m.def(
       "importance_weights(Tensor mean, Tensor modes, SymInt count, Tensor predicted, Tensor target, bool planar, "
       "bool by_maximum) -> Tensor");
+  // factor (2, width, width), see common/params.h; the residual (B, 3, width) is what the gradients need. In the
+  // backward a tensor that is None needs no gradient and gets an empty one.
+  m.def(
+      "vertex_distance_cost(Tensor factor, Tensor predicted, Tensor target, bool ignore_depth) -> (Tensor, Tensor)");
+  m.def(
+      "vertex_distance_cost_forward(Tensor factor, Tensor predicted, Tensor target, bool ignore_depth) "
+      "-> (Tensor, Tensor)");
+  m.def(
+      "vertex_distance_cost_backward(Tensor grad, Tensor factor, Tensor residual, Tensor? predicted, Tensor? target, "
+      "bool ignore_depth) -> (Tensor, Tensor)");
   m.def("huge_copy(Tensor source) -> Tensor");
   m.def("release_memory() -> ()");
   m.def(

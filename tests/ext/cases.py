@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -92,6 +93,15 @@ def assert_close(result: Tensor, expected: Tensor, scale: Tensor | float, tolera
     assert torch.isfinite(error).all()
     bound = tolerance * torch.as_tensor(scale, dtype=torch.float64)
     assert (error <= bound).all(), f"largest error / bound: {(error / bound).max().item():.3g}"
+
+
+def with_gradients(
+    function: Callable[[Tensor, Tensor], Tensor], predicted: Tensor, target: Tensor, grad: Tensor
+) -> list[Tensor]:
+    """A cost of two parameter vectors, and its gradients to both."""
+    leaves = [predicted.clone().requires_grad_(), target.clone().requires_grad_()]
+    value = function(*leaves)
+    return [value.detach(), *torch.autograd.grad(value, leaves, grad)]
 
 
 EPSILON = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}

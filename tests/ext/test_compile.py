@@ -39,7 +39,6 @@ def loss(basis, inputs, coefficients, pose):
 def test_the_operators_compile_into_one_graph():
     inputs = make(CASES[6]).to(torch.float32)
     basis = inputs.basis()
-    basis.distance_factor()
     # aot_eager traces forward and backward as inductor would, without needing a compiler on the machine.
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
     for batch in (5, 3):
@@ -52,6 +51,49 @@ def test_the_operators_compile_into_one_graph():
             gradients.append([value.detach(), *torch.autograd.grad(value, leaves)])
         for eager, traced in zip(*gradients, strict=True):
             torch.testing.assert_close(traced, eager)
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_the_distance_factor_is_built_once(built):
+    inputs = make(CASES[6]).to(torch.float32)
+    basis = inputs.basis()
+
+    def run(predicted):
+        return te.vertex_distance_cost(basis, predicted, inputs.target)
+
+    if built:
+        run(inputs.predicted)
+
+    graphs = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(run, fullgraph=True, backend=graphs)
+    results = [compiled(inputs.predicted) for _ in range(3)]
+    # A graph that builds and keeps it, and one that reads what is there.
+    assert graphs.frame_count == (1 if built else 2)
+    assert basis.state_dict()["distance_factor"] is not None
+    for result in results:
+        torch.testing.assert_close(result, run(inputs.predicted))
+    state = {k: v for k, v in basis.state_dict().items() if k != "distance_factor"}
+    basis.load_state_dict({**state, "modes": 2 * state["modes"]})
+    after = compiled(inputs.predicted)
+    fresh = te.MorphableBasis(inputs.mean, 2 * inputs.modes)
+    torch.testing.assert_close(after, te.vertex_distance_cost(fresh, inputs.predicted, inputs.target))
+
+
+def test_a_weighted_distance_cost_compiles():
+    inputs = make(CASES[6]).to(torch.float32)
+    basis = inputs.basis()
+    factor = basis.distance_factor(torch.arange(203) % 3 == 0)
+
+    def run(predicted, factor):
+        return te.vertex_distance_cost(basis, predicted, inputs.target, ignore_depth=True, factor=factor)
+
+    compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
+    predicted = inputs.predicted.requires_grad_()
+    gradients = []
+    for function in (run, compiled):
+        (gradient,) = torch.autograd.grad(function(predicted, factor).sum(), predicted)
+        gradients.append(gradient)
+    torch.testing.assert_close(*gradients)
 
 
 def test_rasterize_compiles():

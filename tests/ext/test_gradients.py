@@ -69,16 +69,6 @@ def test_gradcheck(case):
     assert torch.autograd.gradcheck(run, leaves)
 
 
-@pytest.mark.parametrize("trained", [False, True])
-@pytest.mark.parametrize("case", SMALL, ids=[c.name for c in SMALL])
-def test_gradcheck_of_vertex_distance_cost(case, trained):
-    inputs = make(case)
-    basis = te.MorphableBasis(inputs.mean, inputs.modes.requires_grad_(trained), storage=torch.float64)
-    # Small steps: the cost is quadratic in millimetres, and its third-order terms must not show.
-    leaves = ((inputs.predicted / 60).requires_grad_(), (inputs.target / 60).requires_grad_())
-    assert torch.autograd.gradcheck(lambda p, t: te.vertex_distance_cost(basis, p, t), leaves, atol=1e-4)
-
-
 @pytest.mark.parametrize(
     "make_grad",
     [

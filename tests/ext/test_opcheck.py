@@ -54,6 +54,28 @@ def test_importance_weights(case):
     torch.library.opcheck(ops.importance_weights, arguments)
 
 
+@pytest.mark.parametrize("case", [*OPCHECK_CASES, CASES[2]], ids=lambda c: c.name)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_vertex_distance_cost(case, dtype):
+    inputs = make(case).to(dtype)
+    factor = inputs.basis().packed_distance_factor()
+    for ignore_depth, needs in ((False, (False, False)), (True, (True, False)), (False, (True, True))):
+        pair = [
+            t.clone().requires_grad_(n) for t, n in zip((inputs.predicted, inputs.target), needs, strict=True)
+        ]
+        torch.library.opcheck(ops.vertex_distance_cost, (factor, *pair, ignore_depth))
+
+
+@pytest.mark.parametrize("case", [*OPCHECK_CASES, CASES[2]], ids=lambda c: c.name)
+def test_vertex_distance_cost_backward(case):
+    inputs = make(case).to(torch.float32)
+    factor, p, t = inputs.basis().packed_distance_factor(), inputs.predicted, inputs.target
+    cost, residual = ops.vertex_distance_cost(factor, p, t, False)
+    for pair in ((p, t), (p, None), (None, t)):
+        arguments = (torch.ones(1).expand_as(cost), factor, residual, *pair, False)
+        torch.library.opcheck(ops.vertex_distance_cost_backward, arguments)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_rasterize(dtype):
     generator = torch.Generator().manual_seed(0)

@@ -167,6 +167,8 @@ def test_random_arguments_never_crash(face, seed):
         lambda: te.landmarks(basis, mostly["c"], mostly["p"], rng.choice([None, anything()])),
         lambda: te.importance_weights(basis, mostly["w"], rng.choice([inputs.target, anything()])),
         lambda: te.vertex_distance_cost(basis, rng.choice([inputs.target, anything()]), mostly["w"]),
+        lambda: te.vertex_distance_cost(basis, mostly["w"], inputs.target, factor=anything()),
+        lambda: basis.distance_factor(anything()),
         lambda: te.rasterize(mostly["v"], rng.choice([torch.tensor([[0, 1, 2]]), anything()]), 16),
         lambda: te.MorphableBasis(anything(), anything(), anything()),
     ]

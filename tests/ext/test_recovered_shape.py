@@ -1,4 +1,4 @@
-"""The gradient of the pose reads the shape before the pose off the forward's result, where that is exact enough."""
+"""The pose's gradient reads the shape before the pose off the result, where that is exact enough."""
 
 from __future__ import annotations
 

@@ -33,6 +33,9 @@ def run_everything(case):
     results = [posed, *torch.autograd.grad(posed, leaves, inputs.grad)]
     results.append(te.landmarks(basis, inputs.coefficients, inputs.pose))
     results.append(te.importance_weights(basis, inputs.predicted, inputs.target))
+    pair = [inputs.predicted.requires_grad_(), inputs.target.requires_grad_()]
+    cost = te.vertex_distance_cost(basis, *pair)
+    results.extend([cost, *torch.autograd.grad(cost, pair, torch.linspace(-1, 1, case.batch))])
     screen = posed.detach()[:3] / 20 + 16
     triangles = torch.arange(case.vertices // 3 * 3).reshape(-1, 3)
     results.extend(te.rasterize(screen, triangles, (37, 41)))
@@ -54,7 +57,7 @@ def runnable_levels():
     return levels[: levels.index(te.cpu_capability()["best"]) + 1]
 
 
-SUITE = ["test_values.py", "test_gradients.py"]
+SUITE = ["test_values.py", "test_gradients.py", "test_vertex_distance_cost.py", "test_distance_factor.py"]
 SELECTION = "test_vertices or importance_weights and 3d and sum or gradcheck"
 
 

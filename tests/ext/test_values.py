@@ -102,25 +102,6 @@ def test_importance_weights_sum_to_one_or_peak_at_one():
     assert ((peaks > 0.99) & (peaks < 1)).all()
 
 
-@pytest.mark.parametrize("ignore_depth", [False, True])
-@pytest.mark.parametrize("distance", [1.0, 1e-4])
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("case", CASES, ids=NAMES)
-def test_vertex_distance_cost(case, dtype, distance, ignore_depth):
-    exact = make(case)
-    exact.predicted = exact.target + distance * (exact.predicted - exact.target)
-    exact = exact.to(dtype).to(torch.float64)
-    inputs = exact.to(dtype)
-    expected = reference.vertex_distance_cost(
-        exact.mean, exact.modes, exact.predicted, exact.target, ignore_depth=ignore_depth
-    )
-    result = te.vertex_distance_cost(
-        inputs.basis(), inputs.predicted, inputs.target, ignore_depth=ignore_depth
-    )
-    # Relative to the cost itself, close predictions included: it is a norm of differences.
-    assert_close(result, expected, expected, 1e-5 if dtype == torch.float32 else 1e-9)
-
-
 def test_half_precision_inputs_are_promoted():
     inputs = make(CASES[6]).to(torch.float32)
     basis = inputs.basis()
