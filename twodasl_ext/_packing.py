@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from . import _load  # noqa: F401  (registers the operators)
+
 BLOCK = 16
 
 
@@ -28,6 +30,13 @@ def pack_modes(modes: Tensor) -> Tensor:
     modes_count, count = modes.shape[:2]
     padded = torch.nn.functional.pad(modes, (0, 0, 0, block_count(count) * BLOCK - count))
     return padded.reshape(modes_count, block_count(count), BLOCK, 3).permute(1, 0, 3, 2).contiguous()
+
+
+def in_large_pages(packed: Tensor) -> Tensor:
+    """The same tensor where a pass over it costs fewer address translations; other devices have no such thing."""
+    if packed.device.type != "cpu" or packed.dim() != 4:
+        return packed
+    return torch.ops.twodasl.huge_copy(packed)
 
 
 def unpack_modes(packed: Tensor, count: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ._checks import check_indices, shape_text
-from ._packing import gather_modes, pack_mean, pack_modes, unpack_modes
+from ._packing import gather_modes, in_large_pages, pack_mean, pack_modes, unpack_modes
 
 _STORAGES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _HALVES = (torch.bfloat16, torch.float16)
@@ -99,7 +99,7 @@ class MorphableBasis(nn.Module):
                 if self.landmarks is not None:
                     caches["_landmark_mean"] = pack_mean(self.mean[self.landmarks])
             if self._trained_modes is None:
-                caches["_packed_modes"] = pack_modes(modes)
+                caches["_packed_modes"] = in_large_pages(pack_modes(modes))
                 if self.landmarks is not None:
                     # So few vertices gain nothing from half precision; their values are those of `vertices`.
                     rows = modes[:, self.landmarks].to(self.mean.dtype)

@@ -51,6 +51,7 @@ def _fake_backward(
     modes: Tensor,
     coefficients: Tensor,
     pose: Tensor,
+    posed: Tensor | None,
     need_coefficients: bool,
     need_pose: bool,
 ) -> tuple[Tensor, Tensor]:
@@ -87,13 +88,14 @@ def _gradients(
     modes: Tensor | None,
     coefficients: Tensor,
     pose: Tensor,
+    posed: Tensor | None = None,
 ) -> tuple[Tensor | None, ...]:
     """Gradients of mean, modes, count, coefficients, pose; None where not needed."""
     need_mean, need_modes, _, need_coefficients, need_pose = needs
     results: list[Tensor | None] = [None] * 5
     if need_coefficients or need_pose:
         grad_coefficients, grad_pose = torch.ops.twodasl.vertices_backward.default(
-            grad, mean, modes, coefficients, pose, need_coefficients, need_pose
+            grad, mean, modes, coefficients, pose, posed, need_coefficients, need_pose
         )
         results[3] = grad_coefficients if need_coefficients else None
         results[4] = grad_pose if need_pose else None

@@ -20,6 +20,9 @@ struct Float16 {
 
 inline int64_t block_count(int64_t vertices) { return (vertices + kBlock - 1) / kBlock; }
 
+// Numbers that fill whole blocks.
+inline int64_t padded(int64_t count) { return block_count(count) * kBlock; }
+
 // The packed basis, in the order in which the kernels read it. Lanes past the last vertex hold zeros.
 template <class T, class S>
 struct BasisView {
@@ -47,16 +50,23 @@ struct GradView {
 };
 
 // Gradients of coefficients and pose. The sum over the vertices is split into a number of parts that depends
-// on the basis alone; part p writes its sums to partial[p], and reduce() adds the parts in order. So a result
-// has the same bits whatever the number of threads.
+// on the basis alone; part p writes its sums to partial[p], and reduce_parts() adds the parts in order. So a
+// result has the same bits whatever the number of threads.
+//
+// The gradient of M needs the shape before the pose. Synthesising it again costs as much as the forward pass;
+// it can as well be taken from the forward's result, (V - t) = M shape, where M is far from singular. Faces
+// for which that holds come first: rows [0, recovered) sum g (V - t)^T, the rest g shape^T. See cpu/recover.h.
 template <class T, class S>
 struct VerticesBackwardParams {
   BasisView<T, S> basis;
-  const T* coefficients;  // (B, K)
-  const T* pose;          // (B, 3, 4)
+  const T* coefficients;  // (B, K), in the order of `faces`
+  const T* pose;          // (B, 3, 4), in the order of `faces`
+  const int64_t* faces;   // (B): row -> face of `grad`, `vertices` and the results
   GradView<T> grad;
-  T* partial;             // (parts, B, 12 + K): pose, then coefficients
+  const T* vertices;      // (B, N, 3) contiguous, the forward's result; null when recovered is 0
+  T* partial;             // (parts, B, 12 + K), rows in the order of `faces`: pose, then coefficients
   int64_t batch;
+  int64_t recovered;      // rows whose shape comes from `vertices`
   bool need_coefficients;
   bool need_pose;
 };
@@ -80,6 +90,7 @@ struct ImportanceWeightsParams {
   BasisView<T, T> basis;
   const T* predicted;  // (B, 12 + K)
   const T* target;     // (B, 12 + K)
+  T* factor;           // scratch (6, padded(K)): of every mode, see importance_factor()
   T* output;           // (B, 12 + K)
   int64_t batch;
   bool planar;         // measure in the image plane: the third pose row counts nothing
@@ -113,7 +124,7 @@ struct Partition {
 
 inline Partition partition(int64_t vertices, int64_t modes, int64_t batch, int64_t mode_bytes) {
   // One part's modes stay in a core's second-level cache while every tile of faces passes over them.
-  constexpr int64_t kCacheBytes = 192 * 1024;
+  constexpr int64_t kCacheBytes = 320 * 1024;
   Partition p{};
   p.blocks = block_count(vertices);
   const int64_t bytes = (modes > 0 ? modes : 1) * kBlockRow * mode_bytes;

@@ -17,7 +17,8 @@ struct Kernels {
   BasisKernels<T, T> basis;
   // Vertex blocks [begin, end).
   void (*backward_basis)(const BasisBackwardParams<T>&, int64_t begin, int64_t end);
-  // Faces [begin, end).
+  // Modes [begin, end), then faces [begin, end).
+  void (*importance_factor)(const ImportanceWeightsParams<T>&, int64_t begin, int64_t end);
   void (*importance_weights)(const ImportanceWeightsParams<T>&, int64_t begin, int64_t end);
 };
 

@@ -6,13 +6,15 @@
 #include "kernels.h"
 #include "vertices_body.h"
 #include "vertices_backward_body.h"
+#include "basis_backward_body.h"
 #include "importance_weights_body.h"
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 
 template <class T>
 constexpr Kernels<T> make_kernels() {
-  return {{&vertices_forward<T, T>, &vertices_backward<T, T>}, &vertices_backward_basis<T>, &importance_weights<T>};
+  return {{&vertices_forward<T, T>, &vertices_backward<T, T>}, &vertices_backward_basis<T>, &importance_factor<T>,
+          &importance_weights<T>};
 }
 
 constexpr Level make_level(const char* name) {

@@ -1,25 +1,40 @@
-// The last step of a gradient: the parts' sums, added in order. No level of its own: it is memory-bound and small.
+// The last step of a gradient: the parts' sums, added in order. No level of its own: it is small.
 #pragma once
 
-#include "../common/params.h"
+#include "recover.h"
 
 namespace twodasl::cpu {
 
-// partial (parts, B, 12 + K) -> grad_coefficients (B, K) and grad_pose (B, 3, 4); a null output is not needed.
+// partial (parts, B, 12 + K) -> grad_coefficients (B, K) and grad_pose (B, 3, 4) of rows [begin, end); a null
+// output is not needed. `total` has room for 12 + K numbers.
 template <class T, class S>
-void reduce_parts(const VerticesBackwardParams<T, S>& params, int64_t parts, T* grad_coefficients, T* grad_pose) {
+void reduce_parts(const VerticesBackwardParams<T, S>& params, int64_t parts, T* grad_coefficients, T* grad_pose,
+                  double* total, int64_t begin, int64_t end) {
   const int64_t modes_count = params.basis.modes_count, width = 12 + modes_count;
-  for (int64_t face = 0; face < params.batch; ++face) {
-    for (int64_t i = 0; i < width; ++i) {
-      T* target = i < 12 ? (grad_pose ? grad_pose + face * 12 + i : nullptr)
-                         : (grad_coefficients ? grad_coefficients + face * modes_count + (i - 12) : nullptr);
-      if (target == nullptr) continue;
-      double total = 0.0;  // a gradient may sum 50,000 vertices: single precision would show
-      for (int64_t part = 0; part < parts; ++part) {
-        total += static_cast<double>(params.partial[(part * params.batch + face) * width + i]);
-      }
-      *target = static_cast<T>(total);
+  const int64_t first = params.need_pose ? 0 : 12, last = params.need_coefficients ? width : 12;
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t face = params.faces[row];
+    // In double precision: a gradient may sum 50,000 vertices.
+    for (int64_t i = first; i < last; ++i) total[i] = 0.0;
+    for (int64_t part = 0; part < parts; ++part) {
+      const T* partial = params.partial + (part * params.batch + row) * width;
+      for (int64_t i = first; i < last; ++i) total[i] += static_cast<double>(partial[i]);
     }
+    if (grad_coefficients) {
+      for (int64_t k = 0; k < modes_count; ++k) grad_coefficients[face * modes_count + k] = static_cast<T>(total[12 + k]);
+    }
+    if (!grad_pose) continue;
+    if (row < params.recovered) {
+      // sum g shape^T = (sum g (V - t)^T) M^-T
+      double inverse[9];
+      invert(params.pose + 12 * row, inverse);
+      for (int r = 0; r < 3; ++r) {
+        double* sums = total + 4 * r;
+        const double x = sums[0], y = sums[1], z = sums[2];
+        for (int c = 0; c < 3; ++c) sums[c] = inverse[3 * c] * x + inverse[3 * c + 1] * y + inverse[3 * c + 2] * z;
+      }
+    }
+    for (int64_t i = 0; i < 12; ++i) grad_pose[face * 12 + i] = static_cast<T>(total[i]);
   }
 }
 

@@ -21,8 +21,8 @@ struct Vec<double> {
 };
 
 inline constexpr int kFaces = 4;  // 12 accumulators, 3 modes and 1 coefficient fill the 16 registers
-inline constexpr int kGradFaces = 4;
-inline constexpr int kGradModes = 2;
+inline constexpr int kGradFaces = 2;
+inline constexpr int kGradModes = 4;
 
 inline Vec<float> load(const float* p) { return {_mm256_loadu_ps(p)}; }
 inline Vec<double> load(const double* p) { return {_mm256_loadu_pd(p)}; }
@@ -44,15 +44,31 @@ inline Vec<double> mul(Vec<double> a, Vec<double> b) { return {_mm256_mul_pd(a.v
 inline Vec<float> add(Vec<float> a, Vec<float> b) { return {_mm256_add_ps(a.v, b.v)}; }
 inline Vec<double> add(Vec<double> a, Vec<double> b) { return {_mm256_add_pd(a.v, b.v)}; }
 
+// No <cmath>: its inline functions would be shared between the levels.
+inline float root(float x) { return __builtin_sqrtf(x); }
+inline double root(double x) { return __builtin_sqrt(x); }
+inline Vec<float> root(Vec<float> a) { return {_mm256_sqrt_ps(a.v)}; }
+inline Vec<double> root(Vec<double> a) { return {_mm256_sqrt_pd(a.v)}; }
+inline __m128 half(Vec<float> a) {
+  return _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+}
 inline float sum(Vec<float> a) {
-  __m128 s = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  __m128 s = half(a);
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-  s = _mm_add_ss(s, _mm_movehdup_ps(s));
-  return _mm_cvtss_f32(s);
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+// Four sums at once, each with the additions of sum() in the same order.
+inline void sum_four(Vec<float> a, Vec<float> b, Vec<float> c, Vec<float> d, float* output) {
+  __m128 s0 = half(a), s1 = half(b), s2 = half(c), s3 = half(d);
+  _MM_TRANSPOSE4_PS(s0, s1, s2, s3);
+  _mm_storeu_ps(output, _mm_add_ps(_mm_add_ps(s0, s2), _mm_add_ps(s1, s3)));
 }
 inline double sum(Vec<double> a) {
   const __m128d s = _mm_add_pd(_mm256_castpd256_pd128(a.v), _mm256_extractf128_pd(a.v, 1));
   return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
+}
+inline void sum_four(Vec<double> a, Vec<double> b, Vec<double> c, Vec<double> d, double* output) {
+  output[0] = sum(a), output[1] = sum(b), output[2] = sum(c), output[3] = sum(d);
 }
 
 // x0 y0 z0 x1 ...: each output register takes lane p / 3 of component p % 3 at position p. Permutations bring

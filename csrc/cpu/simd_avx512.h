@@ -22,7 +22,7 @@ struct Vec<double> {
 
 inline constexpr int kFaces = 8;  // 24 accumulators, 3 modes and the coefficients fit the 32 registers
 inline constexpr int kGradFaces = 4;
-inline constexpr int kGradModes = 5;
+inline constexpr int kGradModes = 4;
 
 inline Vec<float> load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline Vec<double> load(const double* p) { return {_mm512_loadu_pd(p)}; }
@@ -43,8 +43,30 @@ inline Vec<float> mul(Vec<float> a, Vec<float> b) { return {_mm512_mul_ps(a.v, b
 inline Vec<double> mul(Vec<double> a, Vec<double> b) { return {_mm512_mul_pd(a.v, b.v)}; }
 inline Vec<float> add(Vec<float> a, Vec<float> b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline Vec<double> add(Vec<double> a, Vec<double> b) { return {_mm512_add_pd(a.v, b.v)}; }
-inline float sum(Vec<float> a) { return _mm512_reduce_add_ps(a.v); }
+// No <cmath>: its inline functions would be shared between the levels.
+inline float root(float x) { return __builtin_sqrtf(x); }
+inline double root(double x) { return __builtin_sqrt(x); }
+inline Vec<float> root(Vec<float> a) { return {_mm512_sqrt_ps(a.v)}; }
+inline Vec<double> root(Vec<double> a) { return {_mm512_sqrt_pd(a.v)}; }
+inline __m128 quarter(Vec<float> a) {
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+}
+inline float sum(Vec<float> a) {
+  __m128 s = quarter(a);
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+// Four sums at once, each with the additions of sum() in the same order.
+inline void sum_four(Vec<float> a, Vec<float> b, Vec<float> c, Vec<float> d, float* output) {
+  __m128 s0 = quarter(a), s1 = quarter(b), s2 = quarter(c), s3 = quarter(d);
+  _MM_TRANSPOSE4_PS(s0, s1, s2, s3);
+  _mm_storeu_ps(output, _mm_add_ps(_mm_add_ps(s0, s2), _mm_add_ps(s1, s3)));
+}
 inline double sum(Vec<double> a) { return _mm512_reduce_add_pd(a.v); }
+inline void sum_four(Vec<double> a, Vec<double> b, Vec<double> c, Vec<double> d, double* output) {
+  output[0] = sum(a), output[1] = sum(b), output[2] = sum(c), output[3] = sum(d);
+}
 
 // Position p of x0 y0 z0 x1 ... holds lane p / 3 of component p % 3. Two permutations a register: the first
 // joins two of the three sources, the second puts in the third.

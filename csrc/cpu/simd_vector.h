@@ -12,15 +12,16 @@ struct Vec {
   Native v;
 };
 
-// Faces that one pass over a block works on: 3 accumulators each, and as many registers must stay for the modes.
+// Faces that one pass over a block works on: 3 accumulators each. SSE has 16 registers and needs one more for
+// every product, since it does not add in the same instruction.
 #if defined(__aarch64__)
 inline constexpr int kFaces = 8;
 #else
-inline constexpr int kFaces = 4;
+inline constexpr int kFaces = 2;
 #endif
 // Tile of the gradient's products: faces by modes.
-inline constexpr int kGradFaces = 4;
-inline constexpr int kGradModes = 2;
+inline constexpr int kGradFaces = 2;
+inline constexpr int kGradModes = 4;
 
 inline float widen(BFloat16 x) {
   const uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
@@ -67,9 +68,12 @@ inline void store(T* p, Vec<T> a) {
 }
 template <class T>
 inline Vec<T> broadcast(T x) {
-  Vec<T> r;
-  for (int i = 0; i < Vec<T>::lanes; ++i) r.v[i] = x;
-  return r;
+  // Spelled out: from a loop over the lanes GCC makes a dozen instructions instead of two.
+  if constexpr (Vec<T>::lanes == 2) {
+    return {typename Vec<T>::Native{x, x}};
+  } else {
+    return {typename Vec<T>::Native{x, x, x, x}};
+  }
 }
 template <class T>
 inline Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
@@ -83,6 +87,14 @@ template <class T>
 inline Vec<T> add(Vec<T> a, Vec<T> b) {
   return {a.v + b.v};
 }
+// No <cmath>: its inline functions would be shared between the levels.
+inline float root(float x) { return __builtin_sqrtf(x); }
+inline double root(double x) { return __builtin_sqrt(x); }
+template <class T>
+inline Vec<T> root(Vec<T> a) {
+  for (int i = 0; i < Vec<T>::lanes; ++i) a.v[i] = root(a.v[i]);
+  return a;
+}
 template <class T>
 inline T sum(Vec<T> a) {
   if constexpr (Vec<T>::lanes == 2) {
@@ -90,6 +102,10 @@ inline T sum(Vec<T> a) {
   } else {
     return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]);
   }
+}
+template <class T>
+inline void sum_four(Vec<T> a, Vec<T> b, Vec<T> c, Vec<T> d, T* output) {
+  output[0] = sum(a), output[1] = sum(b), output[2] = sum(c), output[3] = sum(d);
 }
 // x0 y0 z0 x1 y1 z1 ...
 template <class T>
@@ -102,10 +118,11 @@ inline void store_interleaved(T* p, Vec<T> x, Vec<T> y, Vec<T> z) {
 }
 template <class T>
 inline void load_interleaved(const T* p, Vec<T>& x, Vec<T>& y, Vec<T>& z) {
-  for (int i = 0; i < Vec<T>::lanes; ++i) {
-    x.v[i] = p[3 * i];
-    y.v[i] = p[3 * i + 1];
-    z.v[i] = p[3 * i + 2];
+  using Native = typename Vec<T>::Native;
+  if constexpr (Vec<T>::lanes == 2) {
+    x.v = Native{p[0], p[3]}, y.v = Native{p[1], p[4]}, z.v = Native{p[2], p[5]};
+  } else {
+    x.v = Native{p[0], p[3], p[6], p[9]}, y.v = Native{p[1], p[4], p[7], p[10]}, z.v = Native{p[2], p[5], p[8], p[11]};
   }
 }
 

@@ -1,42 +1,19 @@
 // vertices, backward. With q[n] = M^T g[n] and p[n] the shape before the pose:
 //   grad c_k = sum_n q[n] . modes_k[n]        grad M = sum_n g[n] p[n]^T        grad t = sum_n g[n]
-//   grad mean[n] = sum_b q_b[n]               grad modes_k[n] = sum_b c_bk q_b[n]
+// A part of the basis is small enough to stay in the second-level cache while all faces pass over it.
 #pragma once
+
+#include "gradient_body.h"
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 
 inline constexpr int64_t kMaxPartBlocks = 32;  // partition() makes no larger part
-
-// The gradient of one vector of vertices of one face; lanes past the last vertex become zero.
-template <class T>
-inline void load_grad(const GradView<T>& grad, int64_t face, int64_t vertex, int64_t vertices, Vec<T> (&g)[3]) {
-  constexpr int lanes = Vec<T>::lanes;
-  const T* data = grad.data + face * grad.stride[0] + vertex * grad.stride[1];
-  if (grad.stride[2] == 1 && grad.stride[1] == 3 && vertex + lanes <= vertices) {
-    load_interleaved(data, g[0], g[1], g[2]);
-    return;
-  }
-  T buffer[3][lanes];
-  for (int i = 0; i < lanes; ++i) {
-    for (int c = 0; c < 3; ++c) {
-      buffer[c][i] = vertex + i < vertices ? data[i * grad.stride[1] + c * grad.stride[2]] : T(0);
-    }
-  }
-  for (int c = 0; c < 3; ++c) g[c] = load(buffer[c]);
-}
-
-// Column c of M, applied as a row of M^T.
-template <class T>
-inline Vec<T> turn_back(const T* pose, int column, const Vec<T> (&g)[3]) {
-  return fma(broadcast(pose[column]), g[0],
-             fma(broadcast(pose[4 + column]), g[1], mul(broadcast(pose[8 + column]), g[2])));
-}
+inline constexpr int64_t kTurnedStride = kMaxPartBlocks * kBlockRow;
 
 // sums[f][k] for a tile of faces and modes over one part: a small matrix product with its sums in registers.
 template <int Faces, int Modes, class T, class S>
-inline __attribute__((always_inline)) void product_tile(const T* turned, int64_t face_stride, const S* modes,
-                                                        int64_t block_stride, int64_t blocks, T* output,
-                                                        int64_t output_stride) {
+inline __attribute__((always_inline)) void product_tile(const T* turned, const S* modes, int64_t block_stride,
+                                                        int64_t blocks, T* output, int64_t output_stride) {
   Vec<T> sums[Faces][Modes];
 #pragma GCC unroll 8
   for (int f = 0; f < Faces; ++f) {
@@ -47,7 +24,7 @@ inline __attribute__((always_inline)) void product_tile(const T* turned, int64_t
     for (int64_t i = 0; i < kBlockRow; i += Vec<T>::lanes) {
       Vec<T> q[Faces];
 #pragma GCC unroll 8
-      for (int f = 0; f < Faces; ++f) q[f] = load(turned + f * face_stride + block * kBlockRow + i);
+      for (int f = 0; f < Faces; ++f) q[f] = load(turned + f * kTurnedStride + block * kBlockRow + i);
 #pragma GCC unroll 8
       for (int k = 0; k < Modes; ++k) {
         const Vec<T> m = load(modes + block * block_stride + k * kBlockRow + i);
@@ -56,147 +33,157 @@ inline __attribute__((always_inline)) void product_tile(const T* turned, int64_t
       }
     }
   }
-  for (int f = 0; f < Faces; ++f) {
-    for (int k = 0; k < Modes; ++k) output[f * output_stride + k] = sum(sums[f][k]);
+#pragma GCC unroll 8
+  for (int f = 0; f < Faces; ++f) sum_each<Modes>(sums[f], output + f * output_stride);
+}
+
+// The product for every mode: tiles of `Modes`, and of half as many for what is left.
+template <int Faces, int Modes, class T, class S>
+inline void product_modes(const T* turned, const S* modes, int64_t modes_count, int64_t k, int64_t blocks, T* output,
+                          int64_t output_stride) {
+  for (; k + Modes <= modes_count; k += Modes) {
+    product_tile<Faces, Modes>(turned, modes + k * kBlockRow, modes_count * kBlockRow, blocks, output + k,
+                               output_stride);
+  }
+  if constexpr (Modes > 1) {
+    if (k < modes_count) product_modes<Faces, Modes / 2>(turned, modes, modes_count, k, blocks, output, output_stride);
   }
 }
 
-template <int Faces, class T, class S>
-void backward_tile(const VerticesBackwardParams<T, S>& params, int64_t part, int64_t face, int64_t first_block,
-                   int64_t last_block) {
-  constexpr int lanes = Vec<T>::lanes;
-  const int64_t modes_count = params.basis.modes_count, vertices = params.basis.vertices;
-  const int64_t width = 12 + modes_count;
-  const T* coefficients = params.coefficients + face * modes_count;
-  const T* pose = params.pose + face * 12;
-  T* partial = params.partial + (part * params.batch + face) * width;
-  alignas(64) T turned[Faces][kMaxPartBlocks * kBlockRow];
-  Vec<T> pose_sums[Faces][12];
-  for (int f = 0; f < Faces; ++f) {
-    for (int i = 0; i < 12; ++i) pose_sums[f][i] = broadcast(T(0));
-  }
+// The product walks through the modes with long strides, which hardware does not foresee. So whoever comes to a
+// part first reads its modes in order, a byte of every line: that it does foresee.
+template <class S>
+inline void fetch_block(const S* modes, int64_t modes_count) {
+  const volatile char* bytes = reinterpret_cast<const volatile char*>(modes);
+  const int64_t size = modes_count * kBlockRow * static_cast<int64_t>(sizeof(S));
+  for (int64_t i = 0; i < size; i += 64) static_cast<void>(bytes[i]);
+}
 
+// One face: q of the part's vertices, and with `Pose` the sums of g (V - t)^T and g.
+template <bool Pose, class T, class S>
+void turn_face(const VerticesBackwardParams<T, S>& params, int64_t row, int64_t first_block, int64_t last_block,
+               bool first, T* turned, T* pose_output) {
+  constexpr int lanes = Vec<T>::lanes;
+  const int64_t face = params.faces[row], count = params.basis.vertices, modes_count = params.basis.modes_count;
+  const T* pose = params.pose + 12 * row;
+  const Vec<T> origin[3] = {broadcast(-pose[3]), broadcast(-pose[7]), broadcast(-pose[11])};
+  const GradView<T> posed{params.vertices, {count * 3, 3, 1}};
+  Vec<T> m[9];
+#pragma GCC unroll 9
+  for (int i = 0; i < 9; ++i) m[i] = broadcast(pose[4 * (i / 3) + i % 3]);
+  Vec<T> sums[12];
+#pragma GCC unroll 12
+  for (int i = 0; i < 12; ++i) sums[i] = broadcast(T(0));
+  for (int64_t block = first_block; block < last_block; ++block) {
+    if (first) fetch_block(params.basis.modes + block * modes_count * kBlockRow, modes_count);
+    for (int lane = 0; lane < kBlock; lane += lanes) {
+      Vec<T> g[3];
+      load_grad(params.grad, face, block * kBlock + lane, count, g);
+      T* q = turned + (block - first_block) * kBlockRow + lane;
+#pragma GCC unroll 3
+      for (int c = 0; c < 3; ++c) store(q + c * kBlock, fma(m[c], g[0], fma(m[3 + c], g[1], mul(m[6 + c], g[2]))));
+      if constexpr (Pose) {
+        Vec<T> v[3];
+        load_grad(posed, face, block * kBlock + lane, count, v);  // past the last vertex g is zero
+#pragma GCC unroll 3
+        for (int c = 0; c < 3; ++c) {
+          v[c] = add(v[c], origin[c]);
+#pragma GCC unroll 3
+          for (int r = 0; r < 3; ++r) sums[4 * r + c] = fma(g[r], v[c], sums[4 * r + c]);
+        }
+#pragma GCC unroll 3
+        for (int r = 0; r < 3; ++r) sums[4 * r + 3] = add(g[r], sums[4 * r + 3]);
+      }
+    }
+  }
+  if constexpr (Pose) sum_each<12>(sums, pose_output);
+}
+
+// A tile of faces whose shapes are synthesised again: q, and the sums of g shape^T and g.
+template <int Faces, class T, class S>
+void turn_tile(const VerticesBackwardParams<T, S>& params, int64_t row, int64_t first_block, int64_t last_block,
+               T* turned, T* pose_output, int64_t output_stride) {
+  constexpr int lanes = Vec<T>::lanes;
+  const int64_t modes_count = params.basis.modes_count;
+  const T* pose = params.pose + 12 * row;
+  Vec<T> sums[Faces][12];
+  for (int f = 0; f < Faces; ++f) {
+    for (int i = 0; i < 12; ++i) sums[f][i] = broadcast(T(0));
+  }
   for (int64_t block = first_block; block < last_block; ++block) {
     for (int lane = 0; lane < kBlock; lane += lanes) {
       Vec<T> shape[Faces][3];
-      if (params.need_pose) {
-        synthesise<Faces>(params.basis.mean + block * kBlockRow + lane,
-                          params.basis.modes + block * modes_count * kBlockRow + lane, modes_count, coefficients,
-                          shape);
-      }
+      synthesise<Faces>(params.basis.mean + block * kBlockRow + lane,
+                        params.basis.modes + block * modes_count * kBlockRow + lane, modes_count,
+                        params.coefficients + row * modes_count, modes_count, shape);
       for (int f = 0; f < Faces; ++f) {
         Vec<T> g[3];
-        load_grad(params.grad, face + f, block * kBlock + lane, vertices, g);
-        T* q = turned[f] + (block - first_block) * kBlockRow + lane;
+        load_grad(params.grad, params.faces[row + f], block * kBlock + lane, params.basis.vertices, g);
+        T* q = turned + f * kTurnedStride + (block - first_block) * kBlockRow + lane;
         for (int c = 0; c < 3; ++c) store(q + c * kBlock, turn_back(pose + 12 * f, c, g));
-        if (params.need_pose) {
-          for (int r = 0; r < 3; ++r) {
-            for (int c = 0; c < 3; ++c) pose_sums[f][4 * r + c] = fma(g[r], shape[f][c], pose_sums[f][4 * r + c]);
-            pose_sums[f][4 * r + 3] = add(g[r], pose_sums[f][4 * r + 3]);
-          }
+        for (int r = 0; r < 3; ++r) {
+          for (int c = 0; c < 3; ++c) sums[f][4 * r + c] = fma(g[r], shape[f][c], sums[f][4 * r + c]);
+          sums[f][4 * r + 3] = add(g[r], sums[f][4 * r + 3]);
         }
       }
     }
   }
-  if (params.need_pose) {
-    for (int f = 0; f < Faces; ++f) {
-      for (int i = 0; i < 12; ++i) partial[f * width + i] = sum(pose_sums[f][i]);
-    }
-  }
-  if (!params.need_coefficients) return;
-  const int64_t blocks = last_block - first_block, block_stride = modes_count * kBlockRow;
-  const S* modes = params.basis.modes + first_block * block_stride;
-  constexpr int64_t face_stride = kMaxPartBlocks * kBlockRow;
-  int64_t k = 0;
-  for (; k + kGradModes <= modes_count; k += kGradModes) {
-    product_tile<Faces, kGradModes>(turned[0], face_stride, modes + k * kBlockRow, block_stride, blocks,
-                                    partial + 12 + k, width);
-  }
-  for (; k < modes_count; ++k) {
-    product_tile<Faces, 1>(turned[0], face_stride, modes + k * kBlockRow, block_stride, blocks, partial + 12 + k,
-                           width);
-  }
+  for (int f = 0; f < Faces; ++f) sum_each<12>(sums[f], pose_output + f * output_stride);
+}
+
+// What a task works on: rows of the batch, blocks of the basis.
+struct Task {
+  int64_t part, row, last_row, first_block, last_block;
+};
+
+inline Task task_of(const Partition& cut, int64_t batch, int64_t task) {
+  const int64_t part = task / cut.groups, row = task % cut.groups * cut.group_faces;
+  const int64_t first_block = part * cut.part_blocks, last_block = first_block + cut.part_blocks;
+  const int64_t last_row = row + cut.group_faces;
+  return {part, row, last_row < batch ? last_row : batch, first_block, last_block < cut.blocks ? last_block : cut.blocks};
 }
 
 template <int Faces, class T, class S>
-inline void backward_faces(const VerticesBackwardParams<T, S>& params, int64_t part, int64_t face, int64_t last_face,
-                           int64_t first_block, int64_t last_block) {
-  for (; face + Faces <= last_face; face += Faces) backward_tile<Faces>(params, part, face, first_block, last_block);
+void backward_tile(const VerticesBackwardParams<T, S>& params, const Task& task, int64_t row) {
+  const int64_t modes_count = params.basis.modes_count, width = 12 + modes_count;
+  T* partial = params.partial + (task.part * params.batch + row) * width;
+  alignas(64) T turned[Faces * kTurnedStride];
+  if (params.need_pose && row >= params.recovered) {
+    turn_tile<Faces>(params, row, task.first_block, task.last_block, turned, partial, width);
+  } else {
+    for (int f = 0; f < Faces; ++f) {
+      const auto turn = params.need_pose ? &turn_face<true, T, S> : &turn_face<false, T, S>;
+      const bool first = row + f == task.row && params.need_coefficients;
+      turn(params, row + f, task.first_block, task.last_block, first, turned + f * kTurnedStride, partial + f * width);
+    }
+  }
+  if (!params.need_coefficients) return;
+  // Few faces make few sums: more modes then keep the multipliers busy.
+  constexpr int modes_tile = Faces >= kGradFaces ? kGradModes : kGradModes * 2;
+  product_modes<Faces, modes_tile>(turned, params.basis.modes + task.first_block * modes_count * kBlockRow, modes_count,
+                                   0, task.last_block - task.first_block, partial + 12, width);
+}
+
+template <int Faces, class T, class S>
+inline void backward_faces(const VerticesBackwardParams<T, S>& params, const Task& task, int64_t row,
+                           int64_t last_row) {
+  for (; row + Faces <= last_row; row += Faces) backward_tile<Faces>(params, task, row);
   if constexpr (Faces > 1) {
-    if (face < last_face) backward_faces<Faces / 2>(params, part, face, last_face, first_block, last_block);
+    if (row < last_row) backward_faces<Faces / 2>(params, task, row, last_row);
   }
 }
 
 template <class T, class S>
 void vertices_backward(const VerticesBackwardParams<T, S>& params, int64_t begin, int64_t end) {
   const Partition cut = partition(params.basis.vertices, params.basis.modes_count, params.batch, sizeof(S));
-  for (int64_t task = begin; task < end; ++task) {
-    const int64_t part = task / cut.groups, group = task % cut.groups;
-    const int64_t first_block = part * cut.part_blocks;
-    const int64_t last_block = first_block + cut.part_blocks < cut.blocks ? first_block + cut.part_blocks : cut.blocks;
-    const int64_t face = group * cut.group_faces;
-    const int64_t last_face = face + cut.group_faces < params.batch ? face + cut.group_faces : params.batch;
-    backward_faces<kGradFaces>(params, part, face, last_face, first_block, last_block);
-  }
-}
-
-template <int Modes, class T>
-inline __attribute__((always_inline)) void modes_tile(const T* turned, const T* coefficients, int64_t modes_count,
-                                                      int64_t faces, bool first, T* output) {
-  for (int64_t i = 0; i < kBlockRow; i += Vec<T>::lanes) {
-    Vec<T> sums[Modes];
-#pragma GCC unroll 8
-    for (int k = 0; k < Modes; ++k) sums[k] = first ? broadcast(T(0)) : load(output + k * kBlockRow + i);
-    for (int64_t f = 0; f < faces; ++f) {
-      const Vec<T> q = load(turned + f * kBlockRow + i);
-#pragma GCC unroll 8
-      for (int k = 0; k < Modes; ++k) sums[k] = fma(broadcast(coefficients[f * modes_count + k]), q, sums[k]);
-    }
-#pragma GCC unroll 8
-    for (int k = 0; k < Modes; ++k) store(output + k * kBlockRow + i, sums[k]);
-  }
-}
-
-// Gradients of the packed mean and modes: every block is one task's own, faces are added in order.
-template <class T>
-void vertices_backward_basis(const BasisBackwardParams<T>& params, int64_t begin, int64_t end) {
-  constexpr int64_t group = 64;
-  constexpr int tile = 8;
-  const int64_t modes_count = params.modes_count;
-  alignas(64) T turned[group * kBlockRow];
-  for (int64_t block = begin; block < end; ++block) {
-    T* grad_mean = params.grad_mean ? params.grad_mean + block * kBlockRow : nullptr;
-    T* grad_modes = params.grad_modes ? params.grad_modes + block * modes_count * kBlockRow : nullptr;
-    int64_t face = 0;
-    do {  // once at least: a batch of no faces still writes its zeros
-      const int64_t faces = params.batch - face < group ? params.batch - face : group;
-      for (int64_t f = 0; f < faces; ++f) {
-        for (int lane = 0; lane < kBlock; lane += Vec<T>::lanes) {
-          Vec<T> g[3];
-          load_grad(params.grad, face + f, block * kBlock + lane, params.vertices, g);
-          for (int c = 0; c < 3; ++c) {
-            store(turned + f * kBlockRow + c * kBlock + lane, turn_back(params.pose + 12 * (face + f), c, g));
-          }
-        }
-      }
-      const bool first = face == 0;
-      if (grad_mean) {
-        for (int64_t i = 0; i < kBlockRow; i += Vec<T>::lanes) {
-          Vec<T> total = first ? broadcast(T(0)) : load(grad_mean + i);
-          for (int64_t f = 0; f < faces; ++f) total = add(total, load(turned + f * kBlockRow + i));
-          store(grad_mean + i, total);
-        }
-      }
-      if (grad_modes) {
-        const T* c = params.coefficients + face * modes_count;
-        int64_t k = 0;
-        for (; k + tile <= modes_count; k += tile) {
-          modes_tile<tile>(turned, c + k, modes_count, faces, first, grad_modes + k * kBlockRow);
-        }
-        for (; k < modes_count; ++k) modes_tile<1>(turned, c + k, modes_count, faces, first, grad_modes + k * kBlockRow);
-      }
-      face += faces;
-    } while (face < params.batch);
+  for (int64_t i = begin; i < end; ++i) {
+    const Task task = task_of(cut, params.batch, i);
+    // No tile holds faces of both kinds, so that a face's sums do not depend on the others.
+    const int64_t split = params.recovered < task.row        ? task.row
+                          : params.recovered > task.last_row ? task.last_row
+                                                             : params.recovered;
+    backward_faces<kGradFaces>(params, task, task.row, split);
+    backward_faces<kGradFaces>(params, task, split, task.last_row);
   }
 }
 

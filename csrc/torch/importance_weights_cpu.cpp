@@ -1,4 +1,6 @@
 // importance_weights on the CPU: checks, allocation, parameters, launch.
+#include <vector>
+
 #include "../cpu/kernels.h"
 #include "stable.h"
 
@@ -24,14 +26,18 @@ Tensor importance_weights(const Tensor& mean_in, const Tensor& modes_in, int64_t
   Tensor output = empty_like_type({batch, width}, mean);
   const auto run = [&](const auto& kernels, auto number) {
     using T = decltype(number);
+    std::vector<T> factor(static_cast<size_t>(6 * padded(modes_count)));
     const ImportanceWeightsParams<T> params{{in<T>(mean), in<T>(modes), count, modes_count},
                                             in<T>(predicted),
                                             in<T>(target),
+                                            factor.data(),
                                             out<T>(output),
                                             batch,
                                             planar,
                                             by_maximum};
-    torch::stable::parallel_for(0, batch, grain(blocks * kBlockRow * (modes_count * 5 + 2)),
+    torch::stable::parallel_for(0, modes_count, grain(8 * blocks * kBlockRow),
+                                [&](int64_t begin, int64_t end) { kernels.importance_factor(params, begin, end); });
+    torch::stable::parallel_for(0, batch, grain(blocks * kBlockRow * (modes_count + 2) + 20 * width),
                                 [&](int64_t begin, int64_t end) { kernels.importance_weights(params, begin, end); });
   };
   if (type == ScalarType::Float) {

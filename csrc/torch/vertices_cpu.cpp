@@ -1,8 +1,8 @@
 // vertices on the CPU: checks, allocation, parameters, launch.
 #include "../cpu/kernels.h"
-#include "../cpu/pages.h"
+#include "../cpu/recover.h"
 #include "../cpu/reduce.h"
-#include "stable.h"
+#include "allocate.h"
 
 namespace twodasl::ops {
 
@@ -38,14 +38,12 @@ void check_basis(const Tensor& mean, const Tensor& modes, int64_t count, const T
   check_type(pose, "pose", mean.scalar_type());
 }
 
-Tensor vertices(const Tensor& mean_in, const Tensor& modes_in, int64_t count, const Tensor& coefficients_in,
-                const Tensor& pose_in) {
-  check_basis(mean_in, modes_in, count, coefficients_in, pose_in);
+void run_vertices(const Tensor& mean_in, const Tensor& modes_in, int64_t count, const Tensor& coefficients_in,
+                  const Tensor& pose_in, const Tensor& output) {
   const Tensor mean = dense(mean_in), modes = dense(modes_in);
   const Tensor coefficients = dense(coefficients_in), pose = dense(pose_in);
   const int64_t batch = coefficients.size(0), modes_count = coefficients.size(1);
-  Tensor output = empty_like_type({batch, count, 3}, mean);
-  if (batch == 0 || count == 0) return output;
+  if (batch == 0 || count == 0) return;
   with_basis_types(mean, modes, [&](const auto& kernels, auto type, auto storage) {
     using T = decltype(type);
     using S = decltype(storage);
@@ -54,14 +52,29 @@ Tensor vertices(const Tensor& mean_in, const Tensor& modes_in, int64_t count, co
                                       in<T>(pose),
                                       out<T>(output),
                                       batch};
-    cpu::prefer_huge_pages(params.output, static_cast<size_t>(batch * count * 3) * sizeof(T));
     const Partition cut = partition(count, modes_count, batch, sizeof(S));
     const int64_t faces = batch < cut.group_faces ? batch : cut.group_faces;
     const int64_t work = cut.part_blocks * kBlockRow * (modes_count + 5) * faces;
     torch::stable::parallel_for(0, cut.tasks(), grain(work),
                                 [&](int64_t begin, int64_t end) { kernels.forward(params, begin, end); });
   });
+}
+
+Tensor vertices(const Tensor& mean, const Tensor& modes, int64_t count, const Tensor& coefficients,
+                const Tensor& pose) {
+  check_basis(mean, modes, count, coefficients, pose);
+  const Tensor output = empty_result({coefficients.size(0), count, 3}, mean);
+  run_vertices(mean, modes, count, coefficients, pose, output);
   return output;
+}
+
+void vertices_out(const Tensor& mean, const Tensor& modes, int64_t count, const Tensor& coefficients,
+                  const Tensor& pose, Tensor output) {
+  check_basis(mean, modes, count, coefficients, pose);
+  check_shape(output, "out", {coefficients.size(0), count, 3});
+  check_type(output, "out", mean.scalar_type());
+  STD_TORCH_CHECK(output.is_contiguous(), "twodasl: out is not contiguous");
+  run_vertices(mean, modes, count, coefficients, pose, output);
 }
 
 template <class T>
@@ -69,9 +82,10 @@ GradView<T> grad_view(const Tensor& grad) {
   return {in<T>(grad), {grad.stride(0), grad.stride(1), grad.stride(2)}};
 }
 
+// `posed` is the forward's result, which saves synthesising the shapes again, or nothing.
 std::tuple<Tensor, Tensor> vertices_backward(const Tensor& grad, const Tensor& mean_in, const Tensor& modes_in,
                                              const Tensor& coefficients_in, const Tensor& pose_in,
-                                             bool need_coefficients, bool need_pose) {
+                                             std::optional<Tensor> posed, bool need_coefficients, bool need_pose) {
   check_shape(grad, "grad", {coefficients_in.size(0), -1, 3});
   const int64_t count = grad.size(1);
   check_basis(mean_in, modes_in, count, coefficients_in, pose_in);
@@ -79,6 +93,11 @@ std::tuple<Tensor, Tensor> vertices_backward(const Tensor& grad, const Tensor& m
   const Tensor mean = dense(mean_in), modes = dense(modes_in);
   const Tensor coefficients = dense(coefficients_in), pose = dense(pose_in);
   const int64_t batch = coefficients.size(0), modes_count = coefficients.size(1), width = 12 + modes_count;
+  if (posed.has_value()) {
+    check_shape(*posed, "posed", {batch, count, 3});
+    check_type(*posed, "posed", mean.scalar_type());
+    posed = dense(*posed);
+  }
   Tensor grad_coefficients = empty_like_type({need_coefficients ? batch : 0, modes_count}, mean);
   Tensor grad_pose = empty_like_type({need_pose ? batch : 0, 3, 4}, mean);
   with_basis_types(mean, modes, [&](const auto& kernels, auto type, auto storage) {
@@ -86,20 +105,27 @@ std::tuple<Tensor, Tensor> vertices_backward(const Tensor& grad, const Tensor& m
     using S = decltype(storage);
     const Partition cut = partition(count, modes_count, batch, sizeof(S));
     const Tensor partial = empty_like_type({cut.parts, batch, width}, mean);
-    const VerticesBackwardParams<T, S> params{{in<T>(mean), in<S>(modes), count, modes_count},
-                                              in<T>(coefficients),
-                                              in<T>(pose),
-                                              grad_view<T>(grad),
-                                              out<T>(partial),
-                                              batch,
-                                              need_coefficients,
-                                              need_pose};
+    VerticesBackwardParams<T, S> params{};
+    params.basis = {in<T>(mean), in<S>(modes), count, modes_count};
+    params.coefficients = in<T>(coefficients);
+    params.pose = in<T>(pose);
+    params.grad = grad_view<T>(grad);
+    params.partial = out<T>(partial);
+    params.batch = batch;
+    params.need_coefficients = need_coefficients;
+    params.need_pose = need_pose;
+    cpu::FaceOrder<T> order;
+    order.apply(params, need_pose && posed.has_value() && count > 0 ? in<T>(*posed) : nullptr);
     const int64_t faces = batch < cut.group_faces ? batch : cut.group_faces;
     const int64_t work = cut.part_blocks * kBlockRow * (2 * modes_count + 20) * faces;
     torch::stable::parallel_for(0, cut.tasks(), grain(work),
                                 [&](int64_t begin, int64_t end) { kernels.backward(params, begin, end); });
-    cpu::reduce_parts(params, cut.parts, need_coefficients ? out<T>(grad_coefficients) : nullptr,
-                      need_pose ? out<T>(grad_pose) : nullptr);
+    T* const to_coefficients = need_coefficients ? out<T>(grad_coefficients) : nullptr;
+    T* const to_pose = need_pose ? out<T>(grad_pose) : nullptr;
+    torch::stable::parallel_for(0, batch, grain(4 * cut.parts * width), [&](int64_t begin, int64_t end) {
+      std::vector<double> total(static_cast<size_t>(width));
+      cpu::reduce_parts(params, cut.parts, to_coefficients, to_pose, total.data(), begin, end);
+    });
   });
   return {grad_coefficients, grad_pose};
 }
@@ -114,8 +140,8 @@ std::tuple<Tensor, Tensor> vertices_backward_basis(const Tensor& grad, const Ten
   check_type(pose_in, "pose", grad.scalar_type());
   const Tensor coefficients = dense(coefficients_in), pose = dense(pose_in);
   const int64_t count = grad.size(1), blocks = block_count(count);
-  Tensor grad_mean = empty_like_type({need_mean ? blocks : 0, 3, kBlock}, grad);
-  Tensor grad_modes = empty_like_type({need_modes ? blocks : 0, modes_count, 3, kBlock}, grad);
+  Tensor grad_mean = empty_result({need_mean ? blocks : 0, 3, kBlock}, grad);
+  Tensor grad_modes = empty_result({need_modes ? blocks : 0, modes_count, 3, kBlock}, grad);
   const auto run = [&](const auto& kernels, auto type) {
     using T = decltype(type);
     const BasisBackwardParams<T> params{in<T>(coefficients),
@@ -142,6 +168,7 @@ std::tuple<Tensor, Tensor> vertices_backward_basis(const Tensor& grad, const Ten
 
 STABLE_TORCH_LIBRARY_IMPL(twodasl, CPU, m) {
   m.impl("vertices", TORCH_BOX(&vertices));
+  m.impl("vertices_out", TORCH_BOX(&vertices_out));
   m.impl("vertices_backward", TORCH_BOX(&vertices_backward));
   m.impl("vertices_backward_basis", TORCH_BOX(&vertices_backward_basis));
 }

@@ -116,11 +116,14 @@ void check_weights(const cpu::Kernels<T>& kernels, const Sizes& sizes, Choice ch
                                       << (choice.by_maximum ? ", maximum" : ", sum") << (perfect ? ", perfect" : "")
                                       << ", threads " << threads);
       Array<T> output(place, predicted.size());
-      const ImportanceWeightsParams<T> params{basis.view(), predicted.data(), target.data(),    output.data(),
-                                              sizes.batch,  choice.planar,    choice.by_maximum};
+      Array<T> factor(place, 6 * padded(sizes.modes));
+      const ImportanceWeightsParams<T> params{basis.view(),  predicted.data(), target.data(),    factor.data(),
+                                              output.data(), sizes.batch,      choice.planar,    choice.by_maximum};
+      split(sizes.modes, threads,
+            [&](int64_t begin, int64_t end) { kernels.importance_factor(params, begin, end); });
       split(sizes.batch, threads,
             [&](int64_t begin, int64_t end) { kernels.importance_weights(params, begin, end); });
-      ASSERT_TRUE(output.untouched_around());
+      ASSERT_TRUE(output.untouched_around() && factor.untouched_around());
       if (first.empty()) {
         ASSERT_TRUE(close(output, expected));
         first = output.bits();
@@ -156,8 +159,10 @@ TEST_P(ImportanceWeights, NotANumberStaysInItsFace) {
     Random(5).fill(predicted);
     Random(6).fill(target);
     predicted[sizes.width() + 13] = std::numeric_limits<float>::quiet_NaN();
-    const ImportanceWeightsParams<float> params{basis.view(),  predicted.data(), target.data(),    output.data(),
-                                                sizes.batch,   choice.planar,    choice.by_maximum};
+    Array<float> factor(Place::exact, 6 * padded(sizes.modes));
+    const ImportanceWeightsParams<float> params{basis.view(),  predicted.data(), target.data(),    factor.data(),
+                                                output.data(), sizes.batch,      choice.planar,    choice.by_maximum};
+    level().f32.importance_factor(params, 0, sizes.modes);
     level().f32.importance_weights(params, 0, sizes.batch);
     for (int64_t i = 0; i < output.size(); ++i) {
       ASSERT_EQ(std::isnan(output[i]), i / sizes.width() == 1) << "parameter " << i % sizes.width() << " of face "

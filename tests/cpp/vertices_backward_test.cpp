@@ -51,13 +51,23 @@ void backward(const cpu::BasisKernels<T, S>& kernels, Place place, const Basis<T
   const Sizes& sizes = basis.sizes;
   const Partition cut = partition(sizes.vertices, sizes.modes, sizes.batch, sizeof(S));
   Array<T> partial(place, cut.parts * sizes.batch * sizes.width());
-  const VerticesBackwardParams<T, S> params{basis.view(),   faces.coefficients.data(),
-                                            faces.pose.data(), gradient.view(),
-                                            partial.data(), sizes.batch,
-                                            need_coefficients, need_pose};
+  VerticesBackwardParams<T, S> params{};
+  params.basis = basis.view();
+  params.coefficients = faces.coefficients.data();
+  params.pose = faces.pose.data();
+  params.grad = gradient.view();
+  params.partial = partial.data();
+  params.batch = sizes.batch;
+  params.need_coefficients = need_coefficients;
+  params.need_pose = need_pose;
+  cpu::FaceOrder<T> order;
+  order.apply(params, static_cast<const T*>(nullptr));
   split(cut.tasks(), threads, [&](int64_t begin, int64_t end) { kernels.backward(params, begin, end); });
-  cpu::reduce_parts(params, cut.parts, need_coefficients ? result.coefficients.data() : nullptr,
-                    need_pose ? result.pose.data() : nullptr);
+  split(sizes.batch, threads, [&](int64_t begin, int64_t end) {
+    Array<double> total(place, sizes.width());
+    cpu::reduce_parts(params, cut.parts, need_coefficients ? result.coefficients.data() : nullptr,
+                      need_pose ? result.pose.data() : nullptr, total.data(), begin, end);
+  });
   EXPECT_TRUE(partial.untouched_around());
 }
 
@@ -130,6 +140,14 @@ void check_reduce(int64_t parts, int64_t batch, int64_t modes) {
     params.basis.modes_count = modes;
     params.batch = batch;
     params.partial = partial.data();
+    cpu::FaceOrder<T> order;
+    order.apply(params, static_cast<const T*>(nullptr));
+    Array<double> total(place, width);
+    const auto reduce = [&](T* to_coefficients, T* to_pose) {
+      params.need_coefficients = to_coefficients != nullptr;
+      params.need_pose = to_pose != nullptr;
+      cpu::reduce_parts(params, parts, to_coefficients, to_pose, total.data(), 0, batch);
+    };
     std::vector<Sum> expected_coefficients, expected_pose;
     for (int64_t b = 0; b < batch; ++b) {
       for (int64_t i = 0; i < width; ++i) {
@@ -140,14 +158,14 @@ void check_reduce(int64_t parts, int64_t batch, int64_t modes) {
     }
     // Summed in double precision: one rounding to T, and as many of double's as there are parts.
     const int64_t operations = std::is_same_v<T, float> ? 1 : parts;
-    cpu::reduce_parts(params, parts, coefficients.data(), pose.data());
+    reduce(coefficients.data(), pose.data());
     ASSERT_TRUE(close(coefficients, expected_coefficients, operations));
     ASSERT_TRUE(close(pose, expected_pose, operations));
     ASSERT_TRUE(coefficients.untouched_around() && pose.untouched_around());
     // Either alone gives the same.
     Array<T> coefficients_alone(place, coefficients.size()), pose_alone(place, pose.size());
-    cpu::reduce_parts(params, parts, coefficients_alone.data(), static_cast<T*>(nullptr));
-    cpu::reduce_parts(params, parts, static_cast<T*>(nullptr), pose_alone.data());
+    reduce(coefficients_alone.data(), nullptr);
+    reduce(nullptr, pose_alone.data());
     ASSERT_EQ(coefficients_alone.bits(), coefficients.bits());
     ASSERT_EQ(pose_alone.bits(), pose.bits());
   }

@@ -1,0 +1,139 @@
+#include "memory.h"
+
+#include <cstdint>
+#include <mutex>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace twodasl::cpu {
+
+#if defined(__linux__)
+
+namespace {
+
+constexpr size_t kHuge = size_t(2) << 20;
+constexpr size_t kPage = 64 * 1024;
+constexpr int kSlots = 8;
+constexpr size_t kMostIdle = size_t(256) << 20;  // kept in all
+constexpr size_t kSpare = size_t(8) << 20;       // kept while more is asked from the system
+
+struct Block {
+  void* data;
+  size_t bytes;
+};
+
+// Never destroyed: tensors may outlive every static object.
+struct Pool {
+  std::mutex mutex;
+  Block idle[kSlots] = {};
+  size_t bytes = 0;
+};
+Pool& pool() {
+  static Pool* const instance = new Pool;
+  return *instance;
+}
+
+size_t rounded(size_t bytes) {
+  const size_t unit = bytes >= kHuge ? kHuge : kPage;
+  return (bytes + unit - 1) / unit * unit;
+}
+
+void* map(size_t bytes) {
+  const size_t spare = bytes >= kHuge ? kHuge : 0;
+  void* const raw = mmap(nullptr, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (raw == MAP_FAILED) return nullptr;
+  if (spare == 0) return raw;
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(raw), data = (begin + kHuge - 1) & ~(kHuge - 1);
+  if (data > begin) munmap(raw, data - begin);
+  const uintptr_t end = data + bytes, mapped = begin + bytes + spare;
+  if (mapped > end) munmap(reinterpret_cast<void*>(end), mapped - end);
+  prefer_huge_pages(reinterpret_cast<void*>(data), bytes);
+  return reinterpret_cast<void*>(data);
+}
+
+// The caller holds the mutex.
+void drop_all(Pool& p) {
+  for (Block& block : p.idle) {
+    if (block.data != nullptr) munmap(block.data, block.bytes);
+    block = {};
+  }
+  p.bytes = 0;
+}
+
+}  // namespace
+
+void* acquire(size_t bytes) {
+  const size_t size = rounded(bytes);
+  Pool& p = pool();
+  // A process that was forked while another thread held the mutex finds it locked for ever: never wait.
+  const std::unique_lock<std::mutex> lock(p.mutex, std::try_to_lock);
+  if (lock.owns_lock()) {
+    for (Block& block : p.idle) {
+      if (block.data != nullptr && block.bytes == size) {
+        void* const data = block.data;
+        block = {};
+        p.bytes -= size;
+        return data;
+      }
+    }
+    // What is kept must not stand beside what is new: the peak is that of a program without reuse.
+    if (p.bytes > kSpare) drop_all(p);
+  }
+  return map(size);
+}
+
+void release(void* data, size_t bytes) {
+  const size_t size = rounded(bytes);
+  Pool& p = pool();
+  const std::unique_lock<std::mutex> lock(p.mutex, std::try_to_lock);
+  if (lock.owns_lock() && p.bytes + size <= kMostIdle) {
+    for (Block& block : p.idle) {
+      if (block.data != nullptr) continue;
+#if defined(MADV_FREE)
+      madvise(data, size, MADV_FREE);
+#endif
+      block = {data, size};
+      p.bytes += size;
+      return;
+    }
+  }
+  munmap(data, size);
+}
+
+void release_idle() {
+  Pool& p = pool();
+  const std::unique_lock<std::mutex> lock(p.mutex, std::try_to_lock);
+  if (lock.owns_lock()) drop_all(p);
+}
+
+size_t idle_bytes() {
+  Pool& p = pool();
+  const std::unique_lock<std::mutex> lock(p.mutex, std::try_to_lock);
+  return lock.owns_lock() ? p.bytes : 0;
+}
+
+void prefer_huge_pages(void* data, size_t bytes) {
+#if defined(MADV_HUGEPAGE)
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + kHuge - 1) & ~(kHuge - 1);
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(data) + bytes) & ~(kHuge - 1);
+  // Whole pages inside the block only. A kernel that declines leaves things as they were.
+  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+  (void)data;
+  (void)bytes;
+#endif
+}
+
+#else
+
+void* acquire(size_t) { return nullptr; }
+void release(void*, size_t) {}
+void release_idle() {}
+size_t idle_bytes() { return 0; }
+void prefer_huge_pages(void*, size_t) {}
+
+#endif
+
+}  // namespace twodasl::cpu

@@ -1,0 +1,92 @@
+// Whether a face's shape before the pose can be taken from the forward's result, and what its sums then become.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "../common/params.h"
+
+namespace twodasl::cpu {
+
+// The inverse of the pose's M in double precision. False where M is too near to singular for it: an error in
+// V - t grows by the condition number, which is 3 (in this norm) for a scaled rotation.
+template <class T>
+bool invert(const T* pose, double (&inverse)[9]) {
+  constexpr double kCondition = 32.0;
+  double m[9], squares = 0.0, inverse_squares = 0.0;
+  for (int r = 0; r < 3; ++r) {
+    for (int c = 0; c < 3; ++c) {
+      m[3 * r + c] = static_cast<double>(pose[4 * r + c]);
+      squares += m[3 * r + c] * m[3 * r + c];
+    }
+  }
+  for (int r = 0; r < 3; ++r) {
+    for (int c = 0; c < 3; ++c) {
+      const int r1 = (r + 1) % 3, r2 = (r + 2) % 3, c1 = (c + 1) % 3, c2 = (c + 2) % 3;
+      inverse[3 * c + r] = m[3 * r1 + c1] * m[3 * r2 + c2] - m[3 * r1 + c2] * m[3 * r2 + c1];  // the adjugate
+    }
+  }
+  const double determinant = m[0] * inverse[0] + m[1] * inverse[3] + m[2] * inverse[6];
+  if (!(determinant * determinant > 0.0)) return false;  // NaN too
+  for (double& x : inverse) {
+    x /= determinant;
+    inverse_squares += x * x;
+  }
+  return squares * inverse_squares <= kCondition * kCondition;
+}
+
+// V - t must also keep its digits: a shape that is small beside its translation has lost them. A sample shows it.
+template <class T>
+bool recoverable(const T* pose, const T* posed, int64_t vertices) {
+  constexpr int64_t kSample = 8;
+  constexpr double kLargest = 16.0;  // |t| over the shape's extent
+  double inverse[9];
+  if (!invert(pose, inverse)) return false;
+  double extent = 0.0, offset = 0.0;
+  for (int c = 0; c < 3; ++c) {
+    const double t = static_cast<double>(pose[4 * c + 3]);
+    offset = t > offset ? t : (-t > offset ? -t : offset);
+    for (int64_t i = 0; i < kSample; ++i) {
+      const double x = static_cast<double>(posed[3 * (i * vertices / kSample) + c]) - t;
+      extent = x > extent ? x : (-x > extent ? -x : extent);
+    }
+  }
+  return extent > 0.0 && offset <= kLargest * extent;
+}
+
+// The order of the faces in which those whose shape can be recovered come first, with copies of what is read in
+// that order; no copies where the order is that of the batch.
+template <class T>
+struct FaceOrder {
+  std::vector<int64_t> faces;
+  std::vector<T> coefficients, pose;
+  int64_t recovered = 0;
+
+  // `posed` is the forward's result (B, N, 3) or null. Fills the params' part that depends on the order.
+  template <class S>
+  void apply(VerticesBackwardParams<T, S>& params, const T* posed) {
+    const int64_t batch = params.batch, modes_count = params.basis.modes_count, size = params.basis.vertices * 3;
+    std::vector<int64_t> others;
+    faces.reserve(static_cast<std::size_t>(batch));
+    for (int64_t face = 0; face < batch; ++face) {
+      const bool first = posed != nullptr && recoverable(params.pose + 12 * face, posed + size * face, size / 3);
+      (first ? faces : others).push_back(face);
+    }
+    recovered = static_cast<int64_t>(faces.size());
+    faces.insert(faces.end(), others.begin(), others.end());
+    if (recovered != 0 && recovered != batch) {
+      for (const int64_t face : faces) {
+        coefficients.insert(coefficients.end(), params.coefficients + modes_count * face,
+                            params.coefficients + modes_count * (face + 1));
+        pose.insert(pose.end(), params.pose + 12 * face, params.pose + 12 * (face + 1));
+      }
+      params.coefficients = coefficients.data();
+      params.pose = pose.data();
+    }
+    params.faces = faces.data();
+    params.vertices = recovered != 0 ? posed : nullptr;
+    params.recovered = recovered;
+  }
+};
+
+}  // namespace twodasl::cpu
