@@ -105,8 +105,10 @@ def factor(mean: Tensor, modes: Tensor) -> Function:
 
 
 IMPORTANCE_WEIGHTS: dict[str, Formulation] = {"turned modes": turned_modes, "mode moments": mode_moments}
+COMPILED_WEIGHTS: dict[str, Formulation] = {"mode moments": mode_moments}
 DISTANCE_COSTS: dict[str, Formulation] = {
     "two shapes": two_shapes,
     "one difference": one_difference,
     "second moments": factor,
 }
+COMPILED_COSTS: dict[str, Formulation] = {"second moments": factor}

@@ -1,8 +1,8 @@
 """vertices in eager PyTorch, every way that a careful user might write it; a benchmark takes the fastest.
 
 A formulation takes the mean (N, 3) and the modes (K, N, 3), lays them out once as it likes best, and gives
-back a function (coefficients (B, K), pose (B, 3, 4)) -> (B, N, 3). Some results are strided views, which costs
-nothing here and leaves the interleaving to whoever reads them.
+back a function (coefficients (B, K), pose (B, 3, 4)) -> (B, N, 3). Some results are strided views, which cost
+nothing here and leave the interleaving to whoever reads them.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ VERTICES: dict[str, Formulation] = {
     "in chunks": in_chunks,
     "in chunks, contiguous": in_chunks_contiguous,
 }
-COMPILED_VERTICES: dict[str, Formulation] = {"pointwise": pointwise, "by component": by_component}
+# Compiling takes seconds for every size, so only the formulation that was the faster one at every batch.
+COMPILED_VERTICES: dict[str, Formulation] = {"pointwise": pointwise}
 
 
 def into(mean: Tensor, modes: Tensor, batch: int) -> dict[str, Function]:

@@ -12,7 +12,7 @@ from torch import Tensor
 import twodasl_ext as te
 from twodasl_ext import reference
 
-from .eager_costs import DISTANCE_COSTS, IMPORTANCE_WEIGHTS
+from .eager_costs import COMPILED_COSTS, COMPILED_WEIGHTS, DISTANCE_COSTS, IMPORTANCE_WEIGHTS
 from .eager_rasterize import rasterize
 from .eager_vertices import COMPILED_VERTICES, VERTICES, Formulation, Function, into
 from .inputs import Inputs, make_inputs, make_scene
@@ -102,9 +102,9 @@ def _fused(workload: Workload, inputs: Inputs) -> Function:
 
 def _formulations(workload: Workload) -> tuple[dict[str, Formulation], dict[str, Formulation]]:
     if workload.operator == "importance_weights":
-        return IMPORTANCE_WEIGHTS, IMPORTANCE_WEIGHTS
+        return IMPORTANCE_WEIGHTS, COMPILED_WEIGHTS
     if workload.operator == "vertex_distance_cost":
-        return DISTANCE_COSTS, DISTANCE_COSTS
+        return DISTANCE_COSTS, COMPILED_COSTS
     return VERTICES, COMPILED_VERTICES
 
 

@@ -66,11 +66,10 @@ def interleaved(
     """Blocks of every run in turn, so that a disturbance meets them all.
 
     A block is one call, or as many as take `block_ms`: short calls are then measured as a loop over them
-    would run, caches warm, and not by the clock's resolution.
+    would run, caches warm, and not by the clock's resolution. One call of each before them does not count.
     """
     timings = {name: Timing() for name in runs}
     for name, run in runs.items():
-        run()
         trial = Timing()
         _block(run, trial)
         timings[name].calls = max(1, min(1000, int(block_ms / trial.minimum)))

@@ -21,10 +21,15 @@ from .workloads import Workload
 _WORTH_TIMING = 1.25
 
 
-def screen(found: list[Implementation], seconds: float = 0.0) -> dict[str, float]:
+def screen(found: list[Implementation]) -> dict[str, float]:
     """Milliseconds of the quickest of a few calls of each, to leave out what is clearly slower."""
-    timings = interleaved({i.name: i.run for i in found}, seconds, least=3, block_ms=1.0)
-    return {name: timing.minimum for name, timing in timings.items()}
+    runs = {i.name: i.run for i in found}
+    times = {name: t.minimum for name, t in interleaved(runs, 0.0, least=1, block_ms=1.0).items()}
+    for group in _kinds(found).values():
+        near = [i for i in group if times[i.name] <= 2 * min(times[j.name] for j in group)]
+        again = interleaved({i.name: i.run for i in near}, 0.0, least=2, block_ms=1.0)
+        times.update({name: min(times[name], timing.minimum) for name, timing in again.items()})
+    return times
 
 
 def finalists(found: list[Implementation], screened: dict[str, float]) -> list[Implementation]:

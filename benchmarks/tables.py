@@ -9,10 +9,11 @@ from .machine import heading
 
 _NOTES = """\
 Milliseconds of one call, medians of interleaved blocks of calls, the minimum in brackets. *eager* and
-*torch.compile* are the fastest of several formulations in this run, named below; *eager, (N, 3)* is the fastest
-whose result is contiguous as the operators' is, and not a strided view. *floor*: the larger of operations over
-the best rate and bytes over the best read bandwidth of this run (`b`: bytes set it). *page faults*: pages of
-memory that one call touches first, fused and eager. [How to read this](../../docs/performance.md)."""
+*torch.compile* are the fastest of several formulations in this run, named below; *eager, (N, 3)* is the
+fastest whose result is contiguous as the operators' is, and not a strided view. *floor*: the larger of
+operations over the best rate and bytes over the best read bandwidth of this run (`b`: bytes set it).
+*page faults*: pages of memory that one call touches first, fused and eager.
+[How to read this](../../docs/performance.md)."""
 
 
 def markdown(report: dict[str, Any]) -> str:
