@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from .workloads import BOTH, FORWARD, Workload
 
 Results = tuple[Tensor, ...]
 FUSED, EAGER, CONTIGUOUS, COMPILED = "fused", "eager", "eager_contiguous", "compiled"
+KINDS = (FUSED, EAGER, COMPILED)
 STORAGES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -44,8 +46,13 @@ def supported(workload: Workload) -> bool:
     return not workload.preallocated or "out" in inspect.signature(te.vertices).parameters
 
 
-def implementations(workload: Workload, *, compiled: bool = True) -> list[Implementation]:
-    """The fused operator first, then eager formulations, then compiled ones."""
+def implementations(workload: Workload, kinds: tuple[str, ...] = KINDS) -> list[Implementation]:
+    """The formulations of the kinds asked for: the fused operator, then eager ones, then compiled ones."""
+    found = _all(workload, kinds)
+    return [i for i in found if i.kind in kinds]
+
+
+def _all(workload: Workload, kinds: tuple[str, ...]) -> list[Implementation]:
     torch._dynamo.reset()
     if workload.operator == "rasterize":  # torch.compile would break the graph: sizes depend on values
         vertices, triangles = make_scene(workload)
@@ -62,14 +69,16 @@ def implementations(workload: Workload, *, compiled: bool = True) -> list[Implem
     if workload.operator in ("importance_weights", "vertex_distance_cost"):
         leaves, grad = (inputs.predicted, inputs.target), torch.ones(workload.batch)
 
-    found = [_implementation(workload, FUSED, "", _fused(workload, inputs), leaves, grad)]
+    found = []
+    if FUSED in kinds:
+        found.append(_implementation(workload, FUSED, "", _fused(workload, inputs), leaves, grad))
     if workload.preallocated:
         kept = into(mean, modes, workload.batch)
         return found + [_implementation(workload, EAGER, n, f, leaves, grad) for n, f in kept.items()]
     eager, to_compile = _formulations(workload)
-    for name, make in eager.items():
+    for name, make in eager.items() if EAGER in kinds else ():
         found.append(_implementation(workload, EAGER, name, make(mean, modes), leaves, grad))
-    for name, make in to_compile.items() if compiled else ():
+    for name, make in to_compile.items() if COMPILED in kinds else ():
         function = torch.compile(make(mean, modes), dynamic=False)
         found.append(_implementation(workload, COMPILED, name, function, leaves, grad))
     return found
@@ -131,6 +140,7 @@ def _implementation(
     return Implementation(kind, name, forward_and_backward, output.is_contiguous())
 
 
+@lru_cache(maxsize=1)
 def _expected(workload: Workload) -> Results:
     if workload.operator == "rasterize":
         # Brute force over all pixels does not fit; tests/ext compares with it. Here both must agree exactly.

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from . import charts, workloads
-from .implementations import supported
+from .implementations import EAGER, FUSED, KINDS, supported
 from .limits import Limits
 from .machine import RESULTS, load, machine
 from .rows import complete, measure
@@ -31,13 +31,13 @@ def chosen(only: list[str], sweeps: bool) -> list[workloads.Workload]:
     return [w for w in found if supported(w) and (not only or any(text in w.name for text in only))]
 
 
-def run(selected: list[workloads.Workload], seconds: float, compiled: bool) -> dict[str, Any]:
+def run(selected: list[workloads.Workload], seconds: float, kinds: tuple[str, ...]) -> dict[str, Any]:
     """Measures the workloads; the report as JSON holds it."""
     began = time.monotonic()
     about, limits, rows = machine(), Limits(), []
     limits.sample(seconds=1.0)
     for workload in selected:
-        rows.append(measure(workload, seconds, compiled, limits))
+        rows.append(measure(workload, seconds, kinds, limits))
         complete(rows[-1], workload, limits)
         print(f"{workload.name}: {_line(rows[-1])}", flush=True)
     for row, workload in zip(rows, selected, strict=True):  # with the best limits of the whole run
@@ -81,7 +81,8 @@ def main() -> None:
         parser.error("--sweeps draws charts: pip install '.[bench]' brings matplotlib")
     if options.threads:
         torch.set_num_threads(options.threads)
-    report = run(chosen(options.only, options.sweeps), options.seconds, not options.no_compile)
+    kinds = (FUSED, EAGER) if options.no_compile else KINDS
+    report = run(chosen(options.only, options.sweeps), options.seconds, kinds)
     output = options.output or RESULTS / f"cpu-{report['machine']['date']}"
     output.parent.mkdir(parents=True, exist_ok=True)
     written = [output.with_name(output.name + suffix) for suffix in (".json", ".md")]

@@ -51,9 +51,9 @@ def _kinds(found: list[Implementation]) -> dict[str, list[Implementation]]:
     return {kind: group for kind, group in kinds.items() if group}
 
 
-def measure(workload: Workload, seconds: float, compiled: bool, limits: Limits) -> dict[str, Any]:
+def measure(workload: Workload, seconds: float, kinds: tuple[str, ...], limits: Limits) -> dict[str, Any]:
     """The row without its floor, which needs the limits of the whole run: see `complete`."""
-    found = implementations(workload, compiled=compiled)
+    found = implementations(workload, kinds)
     check(workload, found)
     screened = screen(found)
     chosen = finalists(found, screened)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .implementations import COMPILED, Implementation, check, implementations, supported
+from .implementations import Implementation, check, implementations, supported
 from .rows import screen
 from .workloads import Workload
 
@@ -13,7 +13,7 @@ def run(benchmark, workload: Workload, kind: str) -> None:
     """Time the fastest formulation of one kind, once the results of all were checked."""
     if not supported(workload):
         pytest.skip("this build of the operators has no out=")
-    found = [i for i in implementations(workload, compiled=kind == COMPILED) if i.kind == kind]
+    found = implementations(workload, (kind,))
     if not found:
         pytest.skip("torch.compile breaks the graph where sizes depend on values")
     check(workload, found)
