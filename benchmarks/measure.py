@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,7 +61,7 @@ def _block(run: Callable[[], Any], timing: Timing) -> None:
 
 
 def interleaved(
-    runs: dict[str, Callable[[], Any]], seconds: float, *, least: int = 5, block_ms: float = 4.0
+    runs: Mapping[str, Callable[[], Any]], seconds: float, *, least: int = 5, block_ms: float = 4.0
 ) -> dict[str, Timing]:
     """Blocks of every run in turn, so that a disturbance meets them all.
 

@@ -175,8 +175,8 @@ def measure(repeats: int, seconds: float, batch: int) -> dict[str, Any]:
 
     critic_step = adversaries(step)
     for _ in range(repeats):
-        for name, value in networks_once(step, regressor, optimizer).items():
-            network_times.setdefault(name, []).append(value)
+        for name, taken in networks_once(step, regressor, optimizer).items():
+            network_times.setdefault(name, []).append(taken)
         timed({"encoder and critic, forward and backward": critic_step}, least=1)
         timed({"all losses": lambda: all_losses(step), **each_loss(step)})
         for name, variant in variants.items():
