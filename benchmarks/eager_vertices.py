@@ -170,4 +170,9 @@ def into(mean: Tensor, modes: Tensor, batch: int) -> dict[str, Function]:
         _chunked(chunks, coefficients, pose, output)
         return output.transpose(1, 2)
 
-    return {"by component": whole, "in chunks": chunked}
+    def chunked_contiguous(coefficients: Tensor, pose: Tensor) -> Tensor:
+        interleaved_output = output.view(batch, -1, 3)
+        _chunked(chunks, coefficients, pose, interleaved_output.transpose(1, 2))
+        return interleaved_output
+
+    return {"by component": whole, "in chunks": chunked, "in chunks, contiguous": chunked_contiguous}

@@ -53,7 +53,6 @@ def implementations(workload: Workload, kinds: tuple[str, ...] = KINDS) -> list[
 
 
 def _all(workload: Workload, kinds: tuple[str, ...]) -> list[Implementation]:
-    torch._dynamo.reset()
     if workload.operator == "rasterize":  # torch.compile would break the graph: sizes depend on values
         vertices, triangles = make_scene(workload)
         size = workload.pixels
@@ -78,9 +77,11 @@ def _all(workload: Workload, kinds: tuple[str, ...]) -> list[Implementation]:
     eager, to_compile = _formulations(workload)
     for name, make in eager.items() if EAGER in kinds else ():
         found.append(_implementation(workload, EAGER, name, make(mean, modes), leaves, grad))
-    for name, make in to_compile.items() if COMPILED in kinds else ():
-        function = torch.compile(make(mean, modes), dynamic=False)
-        found.append(_implementation(workload, COMPILED, name, function, leaves, grad))
+    if COMPILED in kinds:
+        torch._dynamo.reset()  # forget the compiled functions of earlier workloads, and their limit
+        for name, make in to_compile.items():
+            function = torch.compile(make(mean, modes), dynamic=False)
+            found.append(_implementation(workload, COMPILED, name, function, leaves, grad))
     return found
 
 

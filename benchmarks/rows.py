@@ -48,6 +48,8 @@ def _kinds(found: list[Implementation]) -> dict[str, list[Implementation]]:
         CONTIGUOUS: [i for i in found if i.kind == EAGER and i.contiguous],
         COMPILED: [i for i in found if i.kind == COMPILED],
     }
+    if kinds[CONTIGUOUS] == kinds[EAGER]:  # nothing to tell apart
+        del kinds[CONTIGUOUS]
     return {kind: group for kind, group in kinds.items() if group}
 
 
@@ -67,8 +69,8 @@ def measure(workload: Workload, seconds: float, kinds: tuple[str, ...], limits: 
         "vertices": workload.vertices,
         "modes": workload.modes,
     }
-    for kind, group in _kinds(chosen).items():
-        best = min(group, key=lambda i: timings[i.name].median)
+    for kind, group in _kinds(found).items():
+        best = min((i for i in group if i.name in timings), key=lambda i: timings[i.name].median)
         row[kind] = _record(best, timings[best.name])
     row["screened_ms"] = {name: round(value, 4) for name, value in screened.items()}
     row["gemm_gflops"] = round(gemm / 1e9, 1)
@@ -85,7 +87,7 @@ def _record(implementation: Implementation, timing: Timing) -> dict[str, Any]:
 def complete(row: dict[str, Any], workload: Workload, limits: Limits) -> None:
     """Adds the floor and the ratios of medians; of minima under `ratios_of_minima`."""
     floor, kind = limits.floor(workload)
-    row["floor_ms"], row["floor_set_by"] = round(floor, 4), kind
+    row["floor_ms"], row["floor_set_by"] = round(floor, 6), kind
     row["ratios"] = _ratios(row, floor, "median_ms")
     row["ratios_of_minima"] = _ratios(row, floor, "minimum_ms")
 

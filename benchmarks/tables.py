@@ -41,7 +41,11 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def _time(entry: dict[str, Any] | None) -> str:
-    return f"{entry['median_ms']:.3f} ({entry['minimum_ms']:.3f})" if entry else "-"
+    return f"{_digits(entry['median_ms'])} ({_digits(entry['minimum_ms'])})" if entry else "-"
+
+
+def _digits(milliseconds: float) -> str:
+    return f"{milliseconds:.3f}" if milliseconds >= 0.1 else f"{milliseconds:.4f}"
 
 
 def _faults(row: dict[str, Any]) -> str:
@@ -70,7 +74,7 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         ratios = row["ratios"]
         cells = [_time(row.get(kind)) for kind in (FUSED, EAGER, CONTIGUOUS, COMPILED)]
-        cells.append(f"{row['floor_ms']:.3f}" + (" b" if row["floor_set_by"] == "bytes" else ""))
+        cells.append(_digits(row["floor_ms"]) + (" b" if row["floor_set_by"] == "bytes" else ""))
         names = ("eager_over_fused", "compiled_over_fused", "best_other_over_fused", "fused_over_floor")
         cells += [_ratio(ratios, name) for name in names]
         lines.append(f"| {row['workload']} | " + " | ".join([*cells, _faults(row)]) + " |")
