@@ -58,7 +58,7 @@ def busy(about: dict[str, Any]) -> bool:
 
 def heading(about: dict[str, Any]) -> list[str]:
     """Two sentences that every results page begins with."""
-    verdict = ": other work ran beside it, read the ratios only." if busy(about) else "."
+    verdict = ": **other work ran beside it, quote nothing of this.**" if busy(about) else "."
     return [
         f"{about['date']}, {about['processor']}, {about['cores']} cores, threads: {about['threads']}, "
         f"{about['isa']} kernels, torch {about['torch']}, Python {about['python']}, {about['compiler']}, "
