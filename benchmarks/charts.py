@@ -43,6 +43,7 @@ def _sweep(
     import matplotlib.pyplot as plt
 
     style = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none"}
+    style["svg.hashsalt"] = "twodasl"  # ids that are the same every time
     with plt.rc_context(style):
         figure, panels = plt.subplots(1, 2, figsize=(11, 4.8), sharey=True, layout="constrained")
         all_ends = []
