@@ -1,6 +1,7 @@
 """Synthetic faces a second: one core drawing in batches, and two processes filling a pool.
 
-Run with `pytest benchmarks/bench_synthetic.py`; `faces_per_second` is in the extra information of each row.
+Run with `pytest benchmarks/bench_synthetic.py`, and `-m slow` for the pools, which take a minute or two;
+`faces_per_second` is in the extra information of each row.
 Before anything is timed, the samples are checked: landmarks against the reference operator in float64, and
 batches against single samples, bit for bit.
 """
@@ -51,6 +52,7 @@ def bench_one_core(benchmark, supersampling):
     benchmark.extra_info["faces_per_second"] = BATCH / benchmark.stats.stats.min
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def bench_pool(benchmark, workers):
     faces = SyntheticFaces(load_model("procedural"), POOL)

@@ -11,7 +11,7 @@ from .workloads import distance_workloads
 WORKLOADS = distance_workloads()
 
 
-@pytest.mark.parametrize("implementation", [FUSED, EAGER, COMPILED])
 @pytest.mark.parametrize("workload", WORKLOADS, ids=[w.name for w in WORKLOADS])
+@pytest.mark.parametrize("implementation", [FUSED, EAGER, COMPILED])
 def bench_vertex_distance_cost(benchmark, workload, implementation):
     run(benchmark, workload, implementation)

@@ -11,7 +11,7 @@ from .workloads import vertices_workloads
 WORKLOADS = vertices_workloads()
 
 
-@pytest.mark.parametrize("implementation", [FUSED, EAGER, COMPILED])
 @pytest.mark.parametrize("workload", WORKLOADS, ids=[w.name for w in WORKLOADS])
+@pytest.mark.parametrize("implementation", [FUSED, EAGER, COMPILED])
 def bench_vertices(benchmark, workload, implementation):
     run(benchmark, workload, implementation)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -10,149 +13,159 @@ from torch import Tensor
 import twodasl_ext as te
 from twodasl_ext import reference
 
-from . import eager
-from .workloads import BOTH, STORAGES, Workload, make_inputs, make_scene
+from .eager_costs import COMPILED_COSTS, COMPILED_WEIGHTS, DISTANCE_COSTS, IMPORTANCE_WEIGHTS
+from .eager_rasterize import rasterize
+from .eager_vertices import COMPILED_VERTICES, VERTICES, Formulation, Function, into
+from .inputs import Inputs, make_inputs, make_scene
+from .workloads import BOTH, FORWARD, Workload
 
-Run = Callable[[], tuple[Tensor, ...]]
-FUSED, EAGER, COMPILED = "fused", "eager", "compiled"
-
-
-def implementations(workload: Workload, *, compiled: bool = True) -> dict[str, Run]:
-    """Name -> a function without arguments that runs the workload and gives back its results."""
-    torch._dynamo.reset()
-    runs = {
-        "vertices": _vertices,
-        "landmarks": _vertices,
-        "importance_weights": _importance_weights,
-        "vertex_distance_cost": _vertex_distance_cost,
-        "rasterize": _rasterize,
-    }[workload.operator](workload)
-    if compiled and workload.operator != "rasterize":
-        runs[COMPILED] = runs.pop("to compile")
-    else:
-        runs.pop("to compile")
-    return runs
+Results = tuple[Tensor, ...]
+FUSED, EAGER, CONTIGUOUS, COMPILED = "fused", "eager", "eager_contiguous", "compiled"
+KINDS = (FUSED, EAGER, COMPILED)
+STORAGES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def check(workload: Workload, runs: dict[str, Run]) -> None:
+@dataclass
+class Implementation:
+    """One formulation of one kind, ready to run."""
+
+    kind: str
+    formulation: str
+    run: Callable[[], Results]
+    contiguous: bool = True
+    """Whether its output is a contiguous (B, N, 3) as the operators', and not a strided view."""
+
+    @property
+    def name(self) -> str:
+        """Kind and formulation."""
+        return f"{self.kind}: {self.formulation}" if self.formulation else self.kind
+
+
+def supported(workload: Workload) -> bool:
+    """Whether the operators take what the workload asks for."""
+    return not workload.preallocated or "out" in inspect.signature(te.vertices).parameters
+
+
+def implementations(workload: Workload, kinds: tuple[str, ...] = KINDS) -> list[Implementation]:
+    """The formulations of the kinds asked for: the fused operator, then eager ones, then compiled ones."""
+    found = _all(workload, kinds)
+    return [i for i in found if i.kind in kinds]
+
+
+def _all(workload: Workload, kinds: tuple[str, ...]) -> list[Implementation]:
+    if workload.operator == "rasterize":  # torch.compile would break the graph: sizes depend on values
+        vertices, triangles = make_scene(workload)
+        size = workload.pixels
+        return [
+            Implementation(FUSED, "", lambda: te.rasterize(vertices, triangles, size)[:1]),
+            Implementation(EAGER, "two scatters", lambda: (rasterize(vertices, triangles, size),)),
+        ]
+    inputs = make_inputs(workload)
+    mean, modes = inputs.mean, inputs.modes
+    if workload.sparse:
+        mean, modes = mean[inputs.landmarks], modes[:, inputs.landmarks].contiguous()
+    leaves, grad = (inputs.coefficients, inputs.pose), inputs.grad
+    if workload.operator in ("importance_weights", "vertex_distance_cost"):
+        leaves, grad = (inputs.predicted, inputs.target), torch.ones(workload.batch)
+
+    found = []
+    if FUSED in kinds:
+        found.append(_implementation(workload, FUSED, "", _fused(workload, inputs), leaves, grad))
+    if workload.preallocated:
+        kept = into(mean, modes, workload.batch)
+        return found + [_implementation(workload, EAGER, n, f, leaves, grad) for n, f in kept.items()]
+    eager, to_compile = _formulations(workload)
+    for name, make in eager.items() if EAGER in kinds else ():
+        found.append(_implementation(workload, EAGER, name, make(mean, modes), leaves, grad))
+    if COMPILED in kinds:
+        torch._dynamo.reset()  # forget the compiled functions of earlier workloads, and their limit
+        for name, make in to_compile.items():
+            function = torch.compile(make(mean, modes), dynamic=False)
+            found.append(_implementation(workload, COMPILED, name, function, leaves, grad))
+    return found
+
+
+def check(workload: Workload, found: list[Implementation]) -> None:
     """AssertionError unless every implementation agrees with the reference in double precision."""
     expected = _expected(workload)
     # Half storage rounds the modes themselves; the rest is float32 rounding of sums over K and N.
     tolerance = 1e-5 if workload.storage == "float32" else 1e-2
-    for name, run in runs.items():
-        results = run()
-        assert len(results) == len(expected), name
+    for implementation in found:
+        where = f"{workload.name}, {implementation.name}"
+        results = implementation.run()
+        assert len(results) == len(expected), where
         for result, value in zip(results, expected, strict=True):
-            assert result.shape == value.shape, f"{name}: {tuple(result.shape)} for {tuple(value.shape)}"
+            assert result.shape == value.shape, f"{where}: {tuple(result.shape)} for {tuple(value.shape)}"
             error = (result.detach().double() - value).norm() / value.double().norm()
-            assert error <= tolerance, f"{workload.name}, {name}: relative error {error:.2e}"
+            assert error <= tolerance, f"{where}: relative error {error:.2e}"
 
 
-def _differentiate(
-    function: Callable[[Tensor, Tensor], Tensor], leaves: tuple[Tensor, ...], grad: Tensor | None, both: bool
-) -> Run:
-    if not both:
+def _fused(workload: Workload, inputs: Inputs) -> Function:
+    storage = STORAGES[workload.storage]
+    basis = te.MorphableBasis(inputs.mean, inputs.modes, inputs.landmarks, storage=storage)
+    operator = getattr(te, workload.operator)
+    if workload.preallocated:
+        output = torch.empty(workload.batch, workload.vertices, 3)
+        return lambda first, second: operator(basis, first, second, out=output)
+    return lambda first, second: operator(basis, first, second)
 
-        def forward() -> tuple[Tensor, ...]:
+
+def _formulations(workload: Workload) -> tuple[dict[str, Formulation], dict[str, Formulation]]:
+    if workload.operator == "importance_weights":
+        return IMPORTANCE_WEIGHTS, COMPILED_WEIGHTS
+    if workload.operator == "vertex_distance_cost":
+        return DISTANCE_COSTS, COMPILED_COSTS
+    return VERTICES, COMPILED_VERTICES
+
+
+def _implementation(
+    workload: Workload, kind: str, name: str, function: Function, leaves: tuple[Tensor, ...], grad: Tensor
+) -> Implementation:
+    with torch.no_grad():
+        output = function(*leaves)
+    if workload.direction == FORWARD:
+
+        def forward() -> Results:
             with torch.no_grad():
                 return (function(*leaves),)
 
-        return forward
+        return Implementation(kind, name, forward, output.is_contiguous())
+
     leaves = tuple(leaf.clone().requires_grad_() for leaf in leaves)
+    # In the output's own order in memory, which is what the loss that follows would hand back.
+    laid_out = torch.empty_like(output).copy_(grad)
 
-    def forward_and_backward() -> tuple[Tensor, ...]:
-        output = function(*leaves)
-        return torch.autograd.grad(output, leaves, torch.ones_like(output) if grad is None else grad)
+    def forward_and_backward() -> Results:
+        return torch.autograd.grad(function(*leaves), leaves, laid_out)
 
-    return forward_and_backward
-
-
-def _vertices(workload: Workload) -> dict[str, Run]:
-    inputs = make_inputs(workload)
-    basis = te.MorphableBasis(inputs.mean, inputs.modes, inputs.landmarks, storage=STORAGES[workload.storage])
-    fused = te.landmarks if workload.operator == "landmarks" else te.vertices
-    mean, modes = inputs.mean, inputs.modes
-    if workload.operator == "landmarks":
-        mean, modes = mean[inputs.landmarks], modes[:, inputs.landmarks]
-    flat_mean = mean.T.reshape(-1).contiguous()
-    flat_modes = modes.transpose(1, 2).reshape(len(modes), -1).contiguous()
-
-    def plain(coefficients: Tensor, pose: Tensor) -> Tensor:
-        return eager.vertices(flat_mean, flat_modes, coefficients, pose)
-
-    both = workload.direction == BOTH
-    leaves = (inputs.coefficients, inputs.pose)
-    return {
-        FUSED: _differentiate(lambda c, p: fused(basis, c, p), leaves, inputs.grad, both),
-        EAGER: _differentiate(plain, leaves, inputs.grad, both),
-        "to compile": _differentiate(torch.compile(plain), leaves, inputs.grad, both),
-    }
+    return Implementation(kind, name, forward_and_backward, output.is_contiguous())
 
 
-def _importance_weights(workload: Workload) -> dict[str, Run]:
-    inputs = make_inputs(workload)
-    basis = te.MorphableBasis(inputs.mean, inputs.modes, inputs.landmarks)
-    mean, modes = inputs.mean[inputs.landmarks], inputs.modes[:, inputs.landmarks].contiguous()
-
-    def plain(predicted: Tensor, target: Tensor) -> Tensor:
-        return eager.importance_weights(mean, modes, predicted, target)
-
-    leaves = (inputs.predicted, inputs.target)
-    return {
-        FUSED: _differentiate(lambda p, t: te.importance_weights(basis, p, t), leaves, None, False),
-        EAGER: _differentiate(plain, leaves, None, False),
-        "to compile": _differentiate(torch.compile(plain), leaves, None, False),
-    }
-
-
-def _vertex_distance_cost(workload: Workload) -> dict[str, Run]:
-    inputs = make_inputs(workload)
-    basis = te.MorphableBasis(inputs.mean, inputs.modes)
-    basis.distance_factor()
-    flat_mean = inputs.mean.T.reshape(-1).contiguous()
-    flat_modes = inputs.modes.transpose(1, 2).reshape(workload.modes, -1).contiguous()
-
-    def plain(predicted: Tensor, target: Tensor) -> Tensor:
-        shapes = [
-            eager.vertices(flat_mean, flat_modes, p[:, 12:], p[:, :12].reshape(-1, 3, 4))
-            for p in (predicted, target)
-        ]
-        return (shapes[0] - shapes[1]).square().sum(dim=2).mean(dim=1)
-
-    both = workload.direction == BOTH
-    leaves = (inputs.predicted, inputs.target)
-    return {
-        FUSED: _differentiate(lambda p, t: te.vertex_distance_cost(basis, p, t), leaves, None, both),
-        EAGER: _differentiate(plain, leaves, None, both),
-        "to compile": _differentiate(torch.compile(plain), leaves, None, both),
-    }
-
-
-def _rasterize(workload: Workload) -> dict[str, Run]:
-    vertices, triangles = make_scene(workload)
-    return {
-        FUSED: lambda: te.rasterize(vertices, triangles, workload.pixels)[:1],
-        EAGER: lambda: (eager.rasterize(vertices, triangles, workload.pixels),),
-        "to compile": lambda: (),  # its sizes depend on values: torch.compile would break the graph
-    }
-
-
-def _expected(workload: Workload) -> tuple[Tensor, ...]:
+@lru_cache(maxsize=1)
+def _expected(workload: Workload) -> Results:
     if workload.operator == "rasterize":
         # Brute force over all pixels does not fit; tests/ext compares with it. Here both must agree exactly.
-        vertices, triangles = make_scene(workload)
-        return (eager.rasterize(vertices, triangles, workload.pixels),)
+        return (rasterize(*make_scene(workload), workload.pixels),)
     inputs = make_inputs(workload)
     exact = {name: t if name == "landmarks" else t.double() for name, t in vars(inputs).items()}
     mean, modes = exact["mean"], exact["modes"]
     parameters = (exact["predicted"], exact["target"])
     if workload.operator == "importance_weights":
         return (reference.importance_weights(mean, modes, exact["landmarks"], *parameters),)
-    both = workload.direction == BOTH
+    leaves, grad = (exact["coefficients"], exact["pose"]), exact["grad"]
+
+    def function(first: Tensor, second: Tensor) -> Tensor:
+        return reference.vertices(mean, modes, first, second)
+
     if workload.operator == "vertex_distance_cost":
-        function = lambda p, t: reference.vertex_distance_cost(mean, modes, p, t)  # noqa: E731
-        return _differentiate(function, parameters, None, both)()
-    if workload.operator == "landmarks":
+        leaves, grad = parameters, torch.ones(workload.batch, dtype=torch.float64)
+
+        def function(first: Tensor, second: Tensor) -> Tensor:
+            return reference.vertex_distance_cost(mean, modes, first, second)
+
+    elif workload.sparse:
         mean, modes = mean[exact["landmarks"]], modes[:, exact["landmarks"]]
-    leaves = (exact["coefficients"], exact["pose"])
-    return _differentiate(lambda c, p: reference.vertices(mean, modes, c, p), leaves, exact["grad"], both)()
+    if workload.direction != BOTH:
+        return (function(*leaves),)
+    leaves = tuple(leaf.requires_grad_() for leaf in leaves)
+    return torch.autograd.grad(function(*leaves), leaves, grad)

@@ -1,99 +1,58 @@
-"""python -m benchmarks.report: measures every workload and writes JSON and a Markdown table.
+"""python -m benchmarks.report: measures every workload; writes JSON, a Markdown table and charts.
 
-Medians of interleaved repeats; the result is checked before it is timed; the floor (the larger of operations
-over the GEMM peak and bytes over the read bandwidth) comes from the same run.
+Each result is checked against the reference in double precision before anything is timed. Implementations are
+timed in turn; the machine's own limits are looked at again after every row; see docs/performance.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
+import importlib.util
 import json
-import os
-import platform
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import twodasl_ext as te
-
-from . import workloads
-from .implementations import COMPILED, EAGER, FUSED, check, implementations
-from .measure import MILLISECONDS, interleaved, median, peak_bandwidth, peak_operations
-
-RESULTS = Path(__file__).resolve().parent / "results"
-
-
-def machine() -> dict[str, Any]:
-    """Processor, threads, versions, and how busy the machine was."""
-    processor = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line
-        ]
-        processor = names[0] if names else processor
-    return {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load_before": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "twodasl_ext": te.build_info()["version"],
-        "compiler": te.build_info()["compiler"],
-        "isa": te.cpu_capability()["active"],
-    }
+from . import charts, workloads
+from .implementations import EAGER, FUSED, KINDS, supported
+from .limits import Limits
+from .machine import RESULTS, load, machine
+from .rows import complete, measure
+from .tables import markdown
 
 
-def measure(workload: workloads.Workload, seconds: float, compiled: bool, peaks: tuple[float, float]) -> dict:
-    """One row: medians in milliseconds, ratios and the floor."""
-    runs = implementations(workload, compiled=compiled)
-    check(workload, runs)
-    times = {name: median(values) for name, values in interleaved(runs, seconds).items()}
-    floor = MILLISECONDS * max(workload.floor_operations / peaks[0], workload.floor_bytes / peaks[1])
-    others = [times[name] for name in (EAGER, COMPILED) if name in times]
-    return {
-        "workload": workload.name,
-        **{f"{name}_ms": round(value, 4) for name, value in times.items()},
-        "floor_ms": round(floor, 4),
-        "fused_over_floor": round(times[FUSED] / floor, 2),
-        "eager_over_fused": round(times[EAGER] / times[FUSED], 2),
-        "best_other_over_fused": round(min(others) / times[FUSED], 2),
-    }
+def chosen(only: list[str], sweeps: bool) -> list[workloads.Workload]:
+    """The default table's workloads, then those that only a sweep has."""
+    found = workloads.default_workloads()
+    for sweep in workloads.SWEEPS.values() if sweeps else ():
+        found += [workload for workload in sweep if workload not in found]
+    return [w for w in found if supported(w) and (not only or any(text in w.name for text in only))]
 
 
-def busy(about: dict[str, Any]) -> bool:
-    """Whether other work ran beside the measurement: more runnable threads than cores, ours not counted."""
-    return max(about["load_before"], about["load_after"] - about["threads"]) > 0.5 * about["cores"]
+def run(selected: list[workloads.Workload], seconds: float, kinds: tuple[str, ...]) -> dict[str, Any]:
+    """Measures the workloads; the report as JSON holds it."""
+    began = time.monotonic()
+    about, limits, rows = machine(), Limits(), []
+    limits.sample(seconds=1.0)
+    for workload in selected:
+        rows.append(measure(workload, seconds, kinds, limits))
+        complete(rows[-1], workload, limits)
+        print(f"{workload.name}: {_line(rows[-1])}", flush=True)
+    for row, workload in zip(rows, selected, strict=True):  # with the best limits of the whole run
+        complete(row, workload, limits)
+    about.update(load_after=load(), minutes=round((time.monotonic() - began) / 60, 1))
+    return {"machine": about, "limits": limits.record(), "rows": rows}
 
 
-def markdown(report: dict[str, Any]) -> str:
-    """The report as a page."""
-    about = report["machine"]
-    lines = [
-        "# Benchmark results",
-        "",
-        f"{about['date']}, {about['processor']}, threads: {about['threads']}, {about['isa']} kernels, "
-        f"torch {about['torch']}, {about['compiler']}. "
-        f"Measured peak {report['peak_gflops']} GFLOP/s, read bandwidth {report['bandwidth_gbs']} GB/s.",
-        f"Load average before {about['load_before']}, after {about['load_after']}, on {about['cores']} cores"
-        + (": the machine was busy, read the ratios only." if busy(about) else "."),
-        "Medians of interleaved repeats in milliseconds. "
-        "Floor: the larger of operations / peak and bytes / bandwidth.",
-        "",
-        "| workload | fused | eager | torch.compile | floor | fused / floor | eager / fused |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for row in report["rows"]:
-        compiled = f"{row['compiled_ms']:.3f}" if "compiled_ms" in row else "-"
-        lines.append(
-            f"| {row['workload']} | {row['fused_ms']:.3f} | {row['eager_ms']:.3f} | {compiled} "
-            f"| {row['floor_ms']:.3f} | {row['fused_over_floor']:.2f} | {row['eager_over_fused']:.2f} |"
-        )
-    return "\n".join(lines) + "\n"
+def _line(row: dict[str, Any]) -> str:
+    times = ", ".join(
+        f"{kind} {entry['median_ms']:.3f} ms"
+        for kind, entry in row.items()
+        if isinstance(entry, dict) and "median_ms" in entry
+    )
+    return f"{times}; floor {row['floor_ms']:.3f} ms; {row['ratios']['best_other_over_fused']} times"
 
 
 def main() -> None:
@@ -102,40 +61,36 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="time for each workload (default 1)")
     parser.add_argument("--threads", type=int, help="torch's threads (default: torch's own choice)")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
-    parser.add_argument("--only", help="measure workloads whose name contains this")
     parser.add_argument(
-        "-o", "--output", type=Path, help="path without suffix (default: benchmarks/results/DATE)"
+        "--only", action="append", default=[], metavar="TEXT", help="name contains this; repeat"
     )
+    parser.add_argument(
+        "--sweeps", action="store_true", help="also over batch and vertices, and draw the charts"
+    )
+    parser.add_argument("--images", type=Path, help="folder of the charts (default: beside the results)")
+    parser.add_argument(
+        "--draw", type=Path, metavar="JSON", help="draw the charts of a results file, no more"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="path without suffix (default: results/cpu-DATE)")
     options = parser.parse_args()
+    if options.draw:
+        report = json.loads(options.draw.read_text())
+        print("\n".join(map(str, charts.draw(report, options.images or options.draw.parent))))
+        return
+    if options.sweeps and importlib.util.find_spec("matplotlib") is None:
+        parser.error("--sweeps draws charts: pip install '.[bench]' brings matplotlib")
     if options.threads:
         torch.set_num_threads(options.threads)
-    about = machine()
-    peaks = (peak_operations(), peak_bandwidth())
-    chosen = [
-        *workloads.vertices_workloads(),
-        *workloads.landmarks_workloads(),
-        *workloads.importance_workloads(),
-        *workloads.distance_workloads(),
-        *workloads.rasterize_workloads(),
-    ]
-    rows = []
-    for workload in chosen:
-        if options.only and options.only not in workload.name:
-            continue
-        rows.append(measure(workload, options.seconds, not options.no_compile, peaks))
-        print(json.dumps(rows[-1]), flush=True)
-    about["load_after"] = round(os.getloadavg()[0], 2)
-    report = {
-        "machine": about,
-        "peak_gflops": round(peaks[0] / 1e9, 1),
-        "bandwidth_gbs": round(peaks[1] / 1e9, 1),
-        "rows": rows,
-    }
-    output = options.output or RESULTS / f"cpu-{about['date']}"
+    kinds = (FUSED, EAGER) if options.no_compile else KINDS
+    report = run(chosen(options.only, options.sweeps), options.seconds, kinds)
+    output = options.output or RESULTS / f"cpu-{report['machine']['date']}"
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
-    output.with_suffix(".md").write_text(markdown(report))
-    print(f"wrote {output}.json and {output}.md")
+    written = [output.with_name(output.name + suffix) for suffix in (".json", ".md")]
+    written[0].write_text(json.dumps(report, indent=1) + "\n")
+    written[1].write_text(markdown(report))
+    if options.sweeps:
+        written += charts.draw(report, options.images or output.parent)
+    print("wrote " + ", ".join(map(str, written)))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,15 @@
-"""What is measured: named workloads, their inputs, and the least work that each could be done with."""
+"""What is measured: named workloads, and the least work that each could be done with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
-
 FORWARD, BOTH = "forward", "forward+backward"
-STORAGES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One operator at one size. `floor_operations` and `floor_bytes` are what no implementation can avoid."""
+    """One operator at one size. The floor is that of the cheapest formula known."""
 
     operator: str
     direction: str = FORWARD
@@ -23,7 +19,8 @@ class Workload:
     batch: int = 32
     storage: str = "float32"
     pixels: int = 0
-    device: str = "cpu"
+    preallocated: bool = False
+    """The result goes into memory that the caller keeps (`out=`)."""
 
     @property
     def name(self) -> str:
@@ -31,50 +28,64 @@ class Workload:
         sizes = f"B={self.batch} N={self.vertices} K={self.modes}"
         if self.operator == "rasterize":
             sizes = f"B={self.batch} N={self.vertices} {self.pixels}x{self.pixels}"
-        elif self.operator in ("landmarks", "importance_weights"):
+        elif self.sparse:
             sizes = f"B={self.batch} L={self.landmarks} K={self.modes}"
         storage = "" if self.storage == "float32" else f" {self.storage}"
-        return f"{self.operator} {self.direction} {sizes}{storage}"
+        return f"{self.operator} {self.direction} {sizes}{storage}{' out=' if self.preallocated else ''}"
+
+    @property
+    def sparse(self) -> bool:
+        """Whether only the landmarks are synthesised."""
+        return self.operator in ("landmarks", "importance_weights")
 
     @property
     def rows(self) -> int:
         """Vertices that are synthesised."""
-        return self.landmarks if self.operator in ("landmarks", "importance_weights") else self.vertices
+        return self.landmarks if self.sparse else self.vertices
 
     @property
     def floor_operations(self) -> float:
         """Floating-point operations of the formula, a multiply-add counting two."""
         synthesis = 6.0 * self.rows * self.modes * self.batch
         pose = 18.0 * self.rows * self.batch
+        passes = 1 if self.direction == FORWARD else 2
         if self.operator == "rasterize":
             return 0.0
-        if self.operator == "importance_weights":  # the shape, and every mode turned and squared
-            return synthesis + 24.0 * self.rows * self.modes * self.batch
+        if (
+            self.operator == "importance_weights"
+        ):  # the shape and its columns' norms; 3x3 moments of the modes
+            return synthesis + (6.0 * self.rows + 18.0 * self.modes) * self.batch
         if self.operator == "vertex_distance_cost":  # three rows of features through a triangular factor
-            return 3.0 * (3 * self.modes + 4) ** 2 * self.batch
-        return synthesis + pose if self.direction == FORWARD else 2 * synthesis + 4 * pose
+            return passes * 3.0 * (3 * self.modes + 4) ** 2 * self.batch
+        # Three products with 3x3 matrices: the pose, its transpose on the gradient, the pose's own gradient.
+        return synthesis + pose if self.direction == FORWARD else 2 * synthesis + 3 * pose
 
     @property
     def floor_bytes(self) -> float:
-        """Bytes that must come from or go to memory once."""
+        """Bytes that must come from or go to memory once in each pass."""
+        parameters = 4.0 * self.batch * (12 + self.modes)
+        passes = 1 if self.direction == FORWARD else 2
         if self.operator == "rasterize":
             per_pixel = 8 + 12 + 4  # index, barycentrics, depth
             return self.batch * (self.pixels**2 * per_pixel + self.vertices * 12) + self.vertices * 2 * 24
-        if self.operator == "vertex_distance_cost":
-            return 4.0 * ((3 * self.modes + 4) ** 2 + 2 * self.batch * (12 + self.modes))
+        if (
+            self.operator == "vertex_distance_cost"
+        ):  # half of a square factor, small enough to stay in a cache
+            return 2.0 * (3 * self.modes + 4) ** 2 + (1 + passes) * parameters
         width = 4 if self.storage == "float32" else 2
         basis = 3.0 * self.rows * (self.modes * width + 4)
-        faces = 12.0 * self.rows * self.batch
         if self.operator == "importance_weights":
-            return basis + 12.0 * self.batch * (12 + self.modes)
-        return basis + faces if self.direction == FORWARD else 2 * basis + 2 * faces
+            return basis + 3 * parameters
+        faces = 12.0 * self.rows * self.batch
+        return passes * (basis + faces + parameters)
 
 
 def vertices_workloads() -> list[Workload]:
-    """The paper's face (BFM without neck), and two other sizes."""
+    """The paper's face (BFM without neck), half storage, a kept result, and another face's sizes."""
     base = Workload("vertices")
     found = [replace(base, batch=b, direction=d) for b in (1, 8, 32, 128) for d in (FORWARD, BOTH)]
     found += [replace(base, batch=b, storage="bfloat16") for b in (1, 32)]
+    found += [replace(base, batch=b, preallocated=True) for b in (32, 128)]
     found += [replace(base, batch=8, vertices=35709, modes=80, direction=d) for d in (FORWARD, BOTH)]
     return found
 
@@ -100,56 +111,22 @@ def rasterize_workloads() -> list[Workload]:
     return [*small, Workload("rasterize", vertices=25088, batch=1, pixels=1000)]
 
 
-@dataclass
-class Inputs:
-    """Random numbers of a face's sizes, float32."""
-
-    mean: Tensor
-    modes: Tensor
-    landmarks: Tensor
-    coefficients: Tensor
-    pose: Tensor
-    predicted: Tensor
-    target: Tensor
-    grad: Tensor
+def default_workloads() -> list[Workload]:
+    """The table: every operator at the sizes that people use."""
+    return [
+        *vertices_workloads(),
+        *landmarks_workloads(),
+        *importance_workloads(),
+        *distance_workloads(),
+        *rasterize_workloads(),
+    ]
 
 
-def make_inputs(workload: Workload) -> Inputs:
-    """Inputs of every operator but rasterize."""
-    generator = torch.Generator().manual_seed(0)
-    count, modes, batch = workload.vertices, workload.modes, workload.batch
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+COUNTS = (1_000, 2_000, 5_000, 10_000, 20_000, 53_215, 100_000, 200_000)
 
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
-
-    pose = normal(batch, 3, 4)
-    coefficients = normal(batch, modes)
-    target = torch.cat((pose.flatten(1), coefficients), dim=1)
-    return Inputs(
-        mean=normal(count, 3) * 60,
-        modes=normal(modes, count, 3),
-        landmarks=torch.randint(0, count, (workload.landmarks,), generator=generator),
-        coefficients=coefficients,
-        pose=pose,
-        predicted=target * (1 + 0.1 * normal(*target.shape)),
-        target=target,
-        grad=normal(batch, workload.rows, 3),
-    )
-
-
-def make_scene(workload: Workload) -> tuple[Tensor, Tensor]:
-    """A turned ellipsoid that fills two thirds of the image: (B, N, 3) and (T, 3), two triangles a vertex."""
-    rings = round((workload.vertices / 2) ** 0.5)
-    assert 2 * rings * rings == workload.vertices, "a scene has 2 n^2 vertices"
-    polar = torch.linspace(0, torch.pi, rings)
-    round_ = torch.linspace(0, 2 * torch.pi, 2 * rings + 1)[:-1]
-    p, r = torch.meshgrid(polar, round_, indexing="ij")
-    points = torch.stack((p.sin() * r.cos() * 0.33, p.cos() * 0.42, p.sin() * r.sin() * 0.38), dim=-1)
-    generator = torch.Generator().manual_seed(0)
-    turns = torch.linalg.qr(torch.randn(workload.batch, 3, 3, generator=generator)).Q
-    vertices = (points.reshape(1, -1, 3) @ turns + torch.tensor([0.5, 0.5, 0.0])) * workload.pixels
-    row = torch.arange(rings - 1)[:, None] * 2 * rings
-    here, there = row + torch.arange(2 * rings), row + (torch.arange(2 * rings) + 1) % (2 * rings)
-    upper = torch.stack((here, there, here + 2 * rings), dim=-1).reshape(-1, 3)
-    lower = torch.stack((there, there + 2 * rings, here + 2 * rings), dim=-1).reshape(-1, 3)
-    return vertices.contiguous(), torch.cat((upper, lower))
+SWEEPS: dict[str, list[Workload]] = {
+    "batch": [Workload("vertices", d, batch=b) for b in BATCHES for d in (FORWARD, BOTH)],
+    "vertices": [Workload("vertices", d, vertices=n, batch=8) for n in COUNTS for d in (FORWARD, BOTH)],
+}
+"""The charts: what one size does to the time while the others stay."""

@@ -1,4 +1,4 @@
-"""The best eager PyTorch that we know for each operator: what a careful user would write without us."""
+"""rasterize in eager PyTorch: every triangle's box of pixels in one list, and two scatters."""
 
 from __future__ import annotations
 
@@ -6,34 +6,8 @@ import torch
 from torch import Tensor
 
 
-def vertices(flat_mean: Tensor, flat_modes: Tensor, coefficients: Tensor, pose: Tensor) -> Tensor:
-    """mean (3 N,), modes (K, 3 N) by component: one GEMM and a batched 3x3 product, contiguous reads.
-
-    Gives (B, N, 3) as a transposed view, which costs nothing; the layout (N, 3) was slower everywhere.
-    """
-    batch = coefficients.shape[0]
-    shape = torch.addmm(flat_mean, coefficients, flat_modes).view(batch, 3, -1)
-    return torch.baddbmm(pose[:, :, 3:], pose[:, :, :3], shape).transpose(1, 2)
-
-
-def importance_weights(mean: Tensor, modes: Tensor, predicted: Tensor, target: Tensor) -> Tensor:
-    """Landmark rows mean (L, 3), modes (K, L, 3): the derivative's norms; 3D, sum to 1."""
-    batch, count = target.shape[0], mean.shape[0]
-    turn = target[:, :12].view(batch, 3, 4)[:, :, :3]
-    shape = torch.addmm(mean.reshape(1, -1), target[:, 12:], modes.reshape(len(modes), -1)).view(
-        batch, count, 3
-    )
-    columns = shape.norm(dim=1)
-    moved = modes.reshape(1, -1, 3) @ turn.transpose(1, 2)
-    mode_norms = moved.view(batch, len(modes), count * 3).norm(dim=2)
-    shift = columns.new_full((batch, 1), count**0.5)
-    norms = torch.cat((columns, shift, columns, shift, columns, 0 * shift, mode_norms), dim=1)
-    weights = (predicted - target).abs() * norms
-    return weights / weights.sum(dim=1, keepdim=True)
-
-
 def rasterize(vertices: Tensor, triangles: Tensor, size: int) -> Tensor:
-    """Index of the nearest triangle, (B, H, W): all triangles' boxes of pixels in one list, two scatters."""
+    """Index of the nearest triangle, (B, H, W): in float64 as the operator decides coverage."""
     return torch.stack([_image(v.double()[triangles], size) for v in vertices])
 
 

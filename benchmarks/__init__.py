@@ -1,0 +1,1 @@
+"""Benchmarks: `pytest benchmarks` prints tables, `python -m benchmarks.report` writes results and charts."""
