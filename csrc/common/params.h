@@ -136,6 +136,20 @@ inline Partition partition(int64_t vertices, int64_t modes, int64_t batch, int64
   return p;
 }
 
+// What a task works on: rows of the batch, blocks of the basis.
+struct Task {
+  int64_t part;
+  int64_t row, last_row;
+  int64_t first_block, last_block;
+};
+
+inline Task task_of(const Partition& cut, int64_t batch, int64_t task) {
+  const int64_t part = task / cut.groups, row = task % cut.groups * cut.group_faces;
+  const int64_t first_block = part * cut.part_blocks, last_block = first_block + cut.part_blocks;
+  const int64_t last_row = row + cut.group_faces;
+  return {part, row, last_row < batch ? last_row : batch, first_block, last_block < cut.blocks ? last_block : cut.blocks};
+}
+
 // The distance factor R of a basis, upper triangular, over the features (mean, modes, 1) of a row of vertices. Kernels
 // read it padded to squares of whole blocks: first R, then R^T, zeros in the rest.
 inline int64_t distance_features(int64_t modes) { return 3 * (modes + 1) + 1; }

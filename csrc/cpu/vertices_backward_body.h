@@ -131,16 +131,20 @@ void turn_tile(const VerticesBackwardParams<T, S>& params, int64_t row, int64_t 
   for (int f = 0; f < Faces; ++f) sum_each<12>(sums[f], pose_output + f * output_stride);
 }
 
-// What a task works on: rows of the batch, blocks of the basis.
-struct Task {
-  int64_t part, row, last_row, first_block, last_block;
-};
-
-inline Task task_of(const Partition& cut, int64_t batch, int64_t task) {
-  const int64_t part = task / cut.groups, row = task % cut.groups * cut.group_faces;
-  const int64_t first_block = part * cut.part_blocks, last_block = first_block + cut.part_blocks;
-  const int64_t last_row = row + cut.group_faces;
-  return {part, row, last_row < batch ? last_row : batch, first_block, last_block < cut.blocks ? last_block : cut.blocks};
+// The same for so many faces, in tiles.
+template <int Faces, class T, class S>
+void turn_synthesised(const VerticesBackwardParams<T, S>& params, int64_t row, int64_t last_row, int64_t first_block,
+                      int64_t last_block, T* turned, T* pose_output, int64_t output_stride) {
+  for (; row + Faces <= last_row; row += Faces) {
+    turn_tile<Faces>(params, row, first_block, last_block, turned, pose_output, output_stride);
+    turned += Faces * kTurnedStride;
+    pose_output += Faces * output_stride;
+  }
+  if constexpr (Faces > 1) {
+    if (row < last_row) {
+      turn_synthesised<Faces / 2>(params, row, last_row, first_block, last_block, turned, pose_output, output_stride);
+    }
+  }
 }
 
 template <int Faces, class T, class S>
@@ -148,14 +152,17 @@ void backward_tile(const VerticesBackwardParams<T, S>& params, const Task& task,
   const int64_t modes_count = params.basis.modes_count, width = 12 + modes_count;
   T* partial = params.partial + (task.part * params.batch + row) * width;
   alignas(64) T turned[Faces * kTurnedStride];
-  if (params.need_pose && row >= params.recovered) {
-    turn_tile<Faces>(params, row, task.first_block, task.last_block, turned, partial, width);
-  } else {
-    for (int f = 0; f < Faces; ++f) {
-      const auto turn = params.need_pose ? &turn_face<true, T, S> : &turn_face<false, T, S>;
-      const bool first = row + f == task.row && params.need_coefficients;
-      turn(params, row + f, task.first_block, task.last_block, first, turned + f * kTurnedStride, partial + f * width);
-    }
+  // Faces of both kinds may meet in a tile: each is turned back by its own kind, the product asks no more.
+  int64_t read = params.need_pose ? params.recovered - row : Faces;
+  read = read < 0 ? 0 : (read > Faces ? Faces : read);
+  for (int64_t f = 0; f < read; ++f) {
+    const auto turn = params.need_pose ? &turn_face<true, T, S> : &turn_face<false, T, S>;
+    const bool first = row + f == task.row && params.need_coefficients;
+    turn(params, row + f, task.first_block, task.last_block, first, turned + f * kTurnedStride, partial + f * width);
+  }
+  if (read < Faces) {
+    turn_synthesised<Faces>(params, row + read, row + Faces, task.first_block, task.last_block,
+                            turned + read * kTurnedStride, partial + read * width, width);
   }
   if (!params.need_coefficients) return;
   // Few faces make few sums: more modes then keep the multipliers busy.
@@ -178,12 +185,7 @@ void vertices_backward(const VerticesBackwardParams<T, S>& params, int64_t begin
   const Partition cut = partition(params.basis.vertices, params.basis.modes_count, params.batch, sizeof(S));
   for (int64_t i = begin; i < end; ++i) {
     const Task task = task_of(cut, params.batch, i);
-    // No tile holds faces of both kinds, so that a face's sums do not depend on the others.
-    const int64_t split = params.recovered < task.row        ? task.row
-                          : params.recovered > task.last_row ? task.last_row
-                                                             : params.recovered;
-    backward_faces<kGradFaces>(params, task, task.row, split);
-    backward_faces<kGradFaces>(params, task, split, task.last_row);
+    backward_faces<kGradFaces>(params, task, task.row, task.last_row);
   }
 }
 

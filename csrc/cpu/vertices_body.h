@@ -85,13 +85,9 @@ inline void forward_faces(const VerticesParams<T, S>& params, int64_t face, int6
 template <class T, class S>
 void vertices_forward(const VerticesParams<T, S>& params, int64_t begin, int64_t end) {
   const Partition cut = partition(params.basis.vertices, params.basis.modes_count, params.batch, sizeof(S));
-  for (int64_t task = begin; task < end; ++task) {
-    const int64_t part = task / cut.groups, group = task % cut.groups;
-    const int64_t first_block = part * cut.part_blocks;
-    const int64_t last_block = first_block + cut.part_blocks < cut.blocks ? first_block + cut.part_blocks : cut.blocks;
-    const int64_t face = group * cut.group_faces;
-    const int64_t last_face = face + cut.group_faces < params.batch ? face + cut.group_faces : params.batch;
-    forward_faces<kFaces>(params, face, last_face, first_block, last_block);
+  for (int64_t i = begin; i < end; ++i) {
+    const Task task = task_of(cut, params.batch, i);
+    forward_faces<kFaces>(params, task.row, task.last_row, task.first_block, task.last_block);
   }
 }
 
