@@ -22,6 +22,9 @@ from .workloads import BOTH, FORWARD, Workload
 Results = tuple[Tensor, ...]
 FUSED, EAGER, CONTIGUOUS, COMPILED = "fused", "eager", "eager_contiguous", "compiled"
 KINDS = (FUSED, EAGER, COMPILED)
+USUAL = "usual"
+USUAL_FORMULATIONS = ("interleaved", "turned modes", "two shapes")
+"""What one writes first, and what the code of most face models does."""
 STORAGES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 

@@ -9,6 +9,8 @@ from .implementations import (
     CONTIGUOUS,
     EAGER,
     FUSED,
+    USUAL,
+    USUAL_FORMULATIONS,
     Implementation,
     check,
     implementations,
@@ -33,12 +35,16 @@ def screen(found: list[Implementation]) -> dict[str, float]:
 
 
 def finalists(found: list[Implementation], screened: dict[str, float]) -> list[Implementation]:
-    """The fused one, and of every other kind (contiguous results are one) those near the best."""
-    chosen = [i for i in found if i.kind == FUSED]
+    """The fused one, the usual one, and of every other kind those near the best (contiguous is a kind)."""
+    chosen = [i for i in found if i.kind == FUSED or _usual(i)]
     for group in _kinds(found).values():
         best = min(screened[i.name] for i in group)
         chosen += [i for i in group if screened[i.name] <= _WORTH_TIMING * best and i not in chosen]
     return chosen
+
+
+def _usual(implementation: Implementation) -> bool:
+    return implementation.kind == EAGER and implementation.formulation in USUAL_FORMULATIONS
 
 
 def _kinds(found: list[Implementation]) -> dict[str, list[Implementation]]:
@@ -72,6 +78,8 @@ def measure(workload: Workload, seconds: float, kinds: tuple[str, ...], limits: 
     for kind, group in _kinds(found).items():
         best = min((i for i in group if i.name in timings), key=lambda i: timings[i.name].median)
         row[kind] = _record(best, timings[best.name])
+    for usual in filter(_usual, chosen):
+        row[USUAL] = _record(usual, timings[usual.name])
     row["screened_ms"] = {name: round(value, 4) for name, value in screened.items()}
     row["gemm_gflops"] = round(gemm / 1e9, 1)
     return row
@@ -97,5 +105,7 @@ def _ratios(row: dict[str, Any], floor: float, statistic: str) -> dict[str, floa
     others = {kind: row[kind][statistic] for kind in (EAGER, CONTIGUOUS, COMPILED) if kind in row}
     ratios = {f"{kind}_over_fused": value / fused for kind, value in others.items()}
     ratios["best_other_over_fused"] = min(others.values()) / fused
+    if USUAL in row:
+        ratios["usual_over_fused"] = row[USUAL][statistic] / fused
     ratios["fused_over_floor"] = fused / floor
     return {name: float(f"{ratio:.3g}") for name, ratio in ratios.items()}
