@@ -12,7 +12,7 @@ namespace twodasl::cpu {
 // V - t grows by the condition number, which is 3 (in this norm) for a scaled rotation.
 template <class T>
 bool invert(const T* pose, double (&inverse)[9]) {
-  constexpr double kCondition = 16.0;
+  constexpr double kCondition = 64.0;
   double m[9], squares = 0.0, inverse_squares = 0.0;
   for (int r = 0; r < 3; ++r) {
     for (int c = 0; c < 3; ++c) {
