@@ -1,5 +1,6 @@
 // What a kernel is given: plain structs of pointers and sizes, without torch and without Python.
-// Whoever fills one has checked every size; a kernel checks nothing and never throws.
+// Whoever fills one has checked every size; a kernel checks nothing and never throws. The pointer of an empty array
+// may be null: a kernel then adds nothing but zero to it.
 #pragma once
 
 #include <cstdint>

@@ -6,9 +6,10 @@
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 
+// Modes [mode, mode + Modes). Without faces the coefficients' pointer may be null, to which only zero can be added.
 template <int Modes, class T>
 inline __attribute__((always_inline)) void modes_tile(const T* turned, const T* coefficients, int64_t modes_count,
-                                                      int64_t faces, bool first, T* output) {
+                                                      int64_t mode, int64_t faces, bool first, T* output) {
   for (int64_t i = 0; i < kBlockRow; i += Vec<T>::lanes) {
     Vec<T> sums[Modes];
 #pragma GCC unroll 8
@@ -16,7 +17,7 @@ inline __attribute__((always_inline)) void modes_tile(const T* turned, const T* 
     for (int64_t f = 0; f < faces; ++f) {
       const Vec<T> q = load(turned + f * kBlockRow + i);
 #pragma GCC unroll 8
-      for (int k = 0; k < Modes; ++k) sums[k] = fma(broadcast(coefficients[f * modes_count + k]), q, sums[k]);
+      for (int k = 0; k < Modes; ++k) sums[k] = fma(broadcast(coefficients[f * modes_count + mode + k]), q, sums[k]);
     }
 #pragma GCC unroll 8
     for (int k = 0; k < Modes; ++k) store(output + k * kBlockRow + i, sums[k]);
@@ -57,9 +58,9 @@ void vertices_backward_basis(const BasisBackwardParams<T>& params, int64_t begin
         const T* c = params.coefficients + face * modes_count;
         int64_t k = 0;
         for (; k + tile <= modes_count; k += tile) {
-          modes_tile<tile>(turned, c + k, modes_count, faces, first, grad_modes + k * kBlockRow);
+          modes_tile<tile>(turned, c, modes_count, k, faces, first, grad_modes + k * kBlockRow);
         }
-        for (; k < modes_count; ++k) modes_tile<1>(turned, c + k, modes_count, faces, first, grad_modes + k * kBlockRow);
+        for (; k < modes_count; ++k) modes_tile<1>(turned, c, modes_count, k, faces, first, grad_modes + k * kBlockRow);
       }
       face += faces;
     } while (face < params.batch);

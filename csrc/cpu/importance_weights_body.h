@@ -117,9 +117,8 @@ void importance_tile(const ImportanceWeightsParams<T>& params, int64_t face, int
     for (int64_t block = 0; block < blocks; ++block) {
       for (int lane = 0; lane < kBlock; lane += lanes) {
         Vec<T> shape[Faces][3];
-        synthesise<Faces>(params.basis.mean + block * kBlockRow + lane,
-                          params.basis.modes + block * modes_count * kBlockRow + lane, modes_count, coefficients,
-                          width, shape);
+        synthesise<Faces>(params.basis.mean + block * kBlockRow, params.basis.modes + block * modes_count * kBlockRow,
+                          lane, modes_count, coefficients, width, shape);
         for (int f = 0; f < Faces; ++f) {
           for (int c = 0; c < 3; ++c) squares[f][c] = fma(shape[f][c], shape[f][c], squares[f][c]);
         }

@@ -27,7 +27,10 @@ bool invert(const T* pose, double (&inverse)[9]) {
     }
   }
   const double determinant = m[0] * inverse[0] + m[1] * inverse[3] + m[2] * inverse[6];
-  if (!(determinant * determinant > 0.0)) return false;  // NaN too
+  // A condition number of k leaves a determinant of at least |M|^3 / (3 sqrt(3) k^2), in this norm |M|. Below, what
+  // remains of a determinant may be rounding, as may the adjugate, and their quotient looks harmless. NaN too.
+  constexpr double kSquare = 27.0 * kCondition * kCondition * kCondition * kCondition;
+  if (!(determinant * determinant * kSquare >= squares * squares * squares) || determinant == 0.0) return false;
   for (double& x : inverse) {
     x /= determinant;
     inverse_squares += x * x;

@@ -113,9 +113,8 @@ void turn_tile(const VerticesBackwardParams<T, S>& params, int64_t row, int64_t 
   for (int64_t block = first_block; block < last_block; ++block) {
     for (int lane = 0; lane < kBlock; lane += lanes) {
       Vec<T> shape[Faces][3];
-      synthesise<Faces>(params.basis.mean + block * kBlockRow + lane,
-                        params.basis.modes + block * modes_count * kBlockRow + lane, modes_count,
-                        params.coefficients + row * modes_count, modes_count, shape);
+      synthesise<Faces>(params.basis.mean + block * kBlockRow, params.basis.modes + block * modes_count * kBlockRow,
+                        lane, modes_count, params.coefficients + row * modes_count, modes_count, shape);
       for (int f = 0; f < Faces; ++f) {
         Vec<T> g[3];
         load_grad(params.grad, params.faces[row + f], block * kBlock + lane, params.basis.vertices, g);

@@ -3,13 +3,15 @@
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 
-// shape[f] = mean + sum_k c[f, k] modes[k] for `Faces` faces at the lanes of one vector of one block.
+// shape[f] = mean + sum_k c[f, k] modes[k] for `Faces` faces at the lanes of one vector, from `lane` on, of the block
+// whose mean and modes are given. (Without modes their pointer may be null, to which only zero can be added.)
 // The sum runs over k in order for every face and lane, so the tile's size does not change a bit of the result.
 // Face f's coefficients start at coefficients + f * stride.
 template <int Faces, class T, class S>
-inline __attribute__((always_inline)) void synthesise(const T* mean, const S* modes, int64_t modes_count,
-                                                      const T* coefficients, int64_t stride,
+inline __attribute__((always_inline)) void synthesise(const T* mean, const S* modes, int lane,
+                                                      int64_t modes_count, const T* coefficients, int64_t stride,
                                                       Vec<T> (&shape)[Faces][3]) {
+  mean += lane;
   const Vec<T> mean_x = load(mean), mean_y = load(mean + kBlock), mean_z = load(mean + 2 * kBlock);
 #pragma GCC unroll 8
   for (int f = 0; f < Faces; ++f) {
@@ -18,11 +20,12 @@ inline __attribute__((always_inline)) void synthesise(const T* mean, const S* mo
     shape[f][2] = mean_z;
   }
   for (int64_t k = 0; k < modes_count; ++k) {
-    const Vec<T> x = load(modes), y = load(modes + kBlock), z = load(modes + 2 * kBlock);
+    const S* mode = modes + lane;
+    const Vec<T> x = load(mode), y = load(mode + kBlock), z = load(mode + 2 * kBlock);
     if constexpr (Faces > 1) {  // one face is so quick that this would only stand in the way
-      __builtin_prefetch(modes + modes_count * kBlockRow, 0, 2);
-      __builtin_prefetch(modes + modes_count * kBlockRow + kBlock, 0, 2);
-      __builtin_prefetch(modes + modes_count * kBlockRow + 2 * kBlock, 0, 2);
+      __builtin_prefetch(mode + modes_count * kBlockRow, 0, 2);
+      __builtin_prefetch(mode + modes_count * kBlockRow + kBlock, 0, 2);
+      __builtin_prefetch(mode + modes_count * kBlockRow + 2 * kBlock, 0, 2);
     }
     modes += kBlockRow;
 #pragma GCC unroll 8
@@ -52,9 +55,8 @@ void forward_tile(const VerticesParams<T, S>& params, int64_t face, int64_t firs
     const int64_t count = vertices - block * kBlock;
     for (int lane = 0; lane < kBlock; lane += Vec<T>::lanes) {
       Vec<T> shape[Faces][3];
-      synthesise<Faces>(params.basis.mean + block * kBlockRow + lane,
-                        params.basis.modes + block * modes_count * kBlockRow + lane, modes_count, coefficients,
-                        modes_count, shape);
+      synthesise<Faces>(params.basis.mean + block * kBlockRow, params.basis.modes + block * modes_count * kBlockRow,
+                        lane, modes_count, coefficients, modes_count, shape);
       const int64_t left = count - lane;  // vertices from this lane on
 #pragma GCC unroll 8
       for (int f = 0; f < Faces; ++f) {

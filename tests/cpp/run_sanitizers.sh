@@ -29,33 +29,45 @@ fi
 steady=()
 if setarch -R true 2> /dev/null; then steady=(setarch -R); fi
 
-# check NAME SANITIZER: builds, runs, prints GoogleTest's own summary; everything else only where it fails.
+cmake -S "$root" -B "$work/build" -DCMAKE_BUILD_TYPE=Release -DTWODASL_TESTS=ON \
+  "-DTWODASL_SANITIZERS=address;thread" > "$work/build.log" &&
+  cmake --build "$work/build" --parallel 2 >> "$work/build.log" 2>&1 ||
+  { tail -n 40 "$work/build.log"; echo "the kernels' tests do not build"; exit 1; }
+
+# half NAME INDEX COMMAND...: every second test, its output in $work/NAME.INDEX.
+half() { GTEST_TOTAL_SHARDS=2 GTEST_SHARD_INDEX=$2 "${@:3}" --gtest_brief=1 > "$work/$1.$2" 2>&1; }
+
+# both NAME COMMAND...: the two halves side by side.
+both() {
+  local first status=0
+  half "$1" 0 "${@:2}" & first=$!
+  half "$1" 1 "${@:2}" || status=1
+  wait "$first" || status=1
+  return "$status"
+}
+
+# check NAME COMMAND...: runs, adds up GoogleTest's own summaries; everything else only where it fails.
 check() {
-  local name=$1 sanitizer=$2 log="$work/$1.log" build="$work/$1" program="$work/$1/tests/cpp/twodasl_kernel_tests"
-  local run=("$program" --gtest_brief=1)
-  [ "$sanitizer" != thread ] || run=("${steady[@]}" "${run[@]}")
-  { cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DTWODASL_TESTS=ON -DTWODASL_SANITIZER="$sanitizer" &&
-    cmake --build "$build" --parallel 2; } > "$log" 2>&1 ||
-    { tail -n 40 "$log"; echo "$name: does not build"; return 1; }
-  if ! "${run[@]}" > "$log" 2>&1; then
+  local name=$1 log="$work/$1"
+  if ! both "$@"; then
     # Leaks are found by tracing the process, which some containers forbid: then everything but leaks.
-    if [ "$sanitizer" = address ] && grep -q 'LeakSanitizer has encountered a fatal error' "$log" &&
-      ASAN_OPTIONS=detect_leaks=0 "${run[@]}" > "$log" 2>&1; then
+    if grep -q 'LeakSanitizer has encountered a fatal error' "$log".? && ASAN_OPTIONS=detect_leaks=0 both "$@"; then
       echo "$name: this machine does not let LeakSanitizer trace; leaks were not looked for"
     else
-      head -n 100 "$log"
+      head -n 100 "$log".?
       echo "$name: FAILED"
       return 1
     fi
   fi
   # Also how many tests were skipped, where this processor lacks a level.
-  local summary
-  summary=$(grep -E '^\[(=+|  PASSED  |  SKIPPED )\] [0-9]+ test' "$log" | sed -E 's/^\[=+\] //' | paste -sd ' ' -)
-  echo "$name: $summary"
+  awk -v name="$name" '/^\[==========\] [0-9]+ tests? .* ran/ { tests += $2 }
+    /^\[  PASSED  \]/ { passed += $4 } /^\[  SKIPPED \]/ { skipped += $4 }
+    END { print name ": " tests " tests, " passed " passed" (skipped ? ", " skipped " skipped" : "") }' "$log".?
 }
 
 failed=0
-check release "" || failed=1
-check address+undefined address || failed=1
-check thread thread || failed=1
+program=$work/build/tests/cpp/twodasl_kernel_tests
+check release "$program" || failed=1
+check address+undefined "${program}_address" || failed=1
+check thread "${steady[@]}" "${program}_thread" || failed=1
 exit "$failed"

@@ -1,79 +1,15 @@
-// vertices, backward, for coefficients and pose, with the sum over the parts that ends it:
-//   grad c_k = sum_n q[n] . modes_k[n],  q[n] = M^T g[n];   grad M = sum_n g[n] p[n]^T;   grad t = sum_n g[n].
-#include "../../csrc/cpu/reduce.h"
-#include "gradients.h"
+// vertices, backward, for coefficients and pose, with the sum over the parts that ends it. Shapes are synthesised again
+// here; vertices_backward_recovered_test.cpp takes them from the forward's result.
+#include "backward.h"
 #include "levels.h"
 
 namespace twodasl::test {
 
 namespace {
 
-struct Expected {
-  std::vector<Sum> coefficients, pose;
-};
-
-template <class T, class S>
-Expected expected_gradients(const Basis<T, S>& basis, const Faces<T>& faces, const Gradient<T>& gradient) {
-  const Sizes& sizes = basis.sizes;
-  Expected result;
-  result.coefficients.resize(static_cast<size_t>(sizes.batch * sizes.modes));
-  result.pose.resize(static_cast<size_t>(sizes.batch * 12));
-  for (int64_t b = 0; b < sizes.batch; ++b) {
-    Sum* pose = result.pose.data() + 12 * b;
-    Sum* coefficients = result.coefficients.data() + sizes.modes * b;
-    for (int64_t n = 0; n < sizes.vertices; ++n) {
-      for (int64_t c = 0; c < 3; ++c) {
-        const Sum p = basis.shape(faces.coefficients.data() + b * sizes.modes, n, c);
-        const Sum q = turned_back(faces.pose, gradient, b, n, c);
-        for (int64_t r = 0; r < 3; ++r) pose[4 * r + c].add(gradient.at(b, n, r), p);
-        for (int64_t k = 0; k < sizes.modes; ++k) coefficients[k].add(basis.mode(k, n, c), q);
-      }
-      for (int64_t r = 0; r < 3; ++r) pose[4 * r + 3].add(gradient.at(b, n, r));
-    }
-  }
-  return result;
-}
-
-template <class T>
-struct Gradients {
-  Array<T> coefficients, pose;
-
-  // What is not needed has no storage.
-  Gradients(Place place, const Sizes& sizes, bool need_coefficients, bool need_pose)
-      : coefficients(place, need_coefficients ? sizes.batch * sizes.modes : 0),
-        pose(place, need_pose ? sizes.batch * 12 : 0) {}
-};
-
-// As the operator does it: partial sums of the tasks, then their sum.
-template <class T, class S>
-void backward(const cpu::BasisKernels<T, S>& kernels, Place place, const Basis<T, S>& basis, const Faces<T>& faces,
-              const Gradient<T>& gradient, bool need_coefficients, bool need_pose, int threads, Gradients<T>& result) {
-  const Sizes& sizes = basis.sizes;
-  const Partition cut = partition(sizes.vertices, sizes.modes, sizes.batch, sizeof(S));
-  Array<T> partial(place, cut.parts * sizes.batch * sizes.width());
-  VerticesBackwardParams<T, S> params{};
-  params.basis = basis.view();
-  params.coefficients = faces.coefficients.data();
-  params.pose = faces.pose.data();
-  params.grad = gradient.view();
-  params.partial = partial.data();
-  params.batch = sizes.batch;
-  params.need_coefficients = need_coefficients;
-  params.need_pose = need_pose;
-  cpu::FaceOrder<T> order;
-  order.apply(params, static_cast<const T*>(nullptr));
-  split(cut.tasks(), threads, [&](int64_t begin, int64_t end) { kernels.backward(params, begin, end); });
-  split(sizes.batch, threads, [&](int64_t begin, int64_t end) {
-    Array<double> total(place, sizes.width());
-    cpu::reduce_parts(params, cut.parts, need_coefficients ? result.coefficients.data() : nullptr,
-                      need_pose ? result.pose.data() : nullptr, total.data(), begin, end);
-  });
-  EXPECT_TRUE(partial.untouched_around());
-}
-
 template <class T, class S>
 void check_backward(const cpu::BasisKernels<T, S>& kernels, const Sizes& sizes, Layout layout) {
-  Expected expected;
+  ExpectedGradients expected;
   std::vector<unsigned char> first_coefficients, first_pose;
   for (const Place place : kPlaces) {
     const Basis<T, S> basis(place, sizes);
@@ -87,8 +23,15 @@ void check_backward(const cpu::BasisKernels<T, S>& kernels, const Sizes& sizes, 
                                         << (need_coefficients ? ", coefficients" : "") << (need_pose ? ", pose" : "")
                                         << ", threads " << threads);
         Gradients<T> result(place, sizes, need_coefficients, need_pose);
-        backward(kernels, place, basis, faces, gradient, need_coefficients, need_pose, threads, result);
+        Array<T> partial(place, partition_of<S>(sizes).parts * sizes.batch * sizes.width());
+        VerticesBackwardParams<T, S> params = backward_params(basis, faces, gradient, partial);
+        params.need_coefficients = need_coefficients;
+        params.need_pose = need_pose;
+        cpu::FaceOrder<T> order;
+        checked::apply(order, params, static_cast<const T*>(nullptr));
+        run_backward(kernels, params, place, threads, result);
         ASSERT_TRUE(result.coefficients.untouched_around() && result.pose.untouched_around());
+        ASSERT_TRUE(partial.untouched_around());
         if (first_pose.empty()) {
           // Three products for q, then 3 N terms. The K modes of a shape, then N terms. One more where the parts end.
           ASSERT_TRUE(close(result.coefficients, expected.coefficients, 3 * sizes.vertices + 4));
@@ -141,12 +84,12 @@ void check_reduce(int64_t parts, int64_t batch, int64_t modes) {
     params.batch = batch;
     params.partial = partial.data();
     cpu::FaceOrder<T> order;
-    order.apply(params, static_cast<const T*>(nullptr));
+    checked::apply(order, params, static_cast<const T*>(nullptr));
     Array<double> total(place, width);
     const auto reduce = [&](T* to_coefficients, T* to_pose) {
       params.need_coefficients = to_coefficients != nullptr;
       params.need_pose = to_pose != nullptr;
-      cpu::reduce_parts(params, parts, to_coefficients, to_pose, total.data(), 0, batch);
+      checked::reduce_parts(params, parts, to_coefficients, to_pose, total.data(), 0, batch);
     };
     std::vector<Sum> expected_coefficients, expected_pose;
     for (int64_t b = 0; b < batch; ++b) {

@@ -1,0 +1,21 @@
+// What is tested and lives in headers, compiled as the kernels are: with the sanitizers, which the tests do without.
+#pragma once
+
+#include "../../csrc/cpu/recover.h"
+
+namespace twodasl::test::checked {
+
+template <class T>
+bool invert(const T* pose, double (&inverse)[9]);
+
+template <class T>
+bool recoverable(const T* pose, const T* posed, int64_t vertices);
+
+template <class T, class S>
+void apply(cpu::FaceOrder<T>& order, VerticesBackwardParams<T, S>& params, const T* posed);
+
+template <class T, class S>
+void reduce_parts(const VerticesBackwardParams<T, S>& params, int64_t parts, T* grad_coefficients, T* grad_pose,
+                  double* total, int64_t begin, int64_t end);
+
+}  // namespace twodasl::test::checked
