@@ -28,6 +28,14 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
   m.def(
       "vertex_distance_cost_backward(Tensor grad, Tensor factor, Tensor residual, Tensor? predicted, Tensor? target, "
       "bool ignore_depth) -> (Tensor, Tensor)");
+  // Steps of iterative_closest_point, see cpu/icp.h: a pose is 13 numbers [R row by row | t | s], a frame 4, float64.
+  m.def("nearest_rotation(Tensor matrices) -> Tensor");
+  m.def("icp_frame(Tensor points, Tensor counts) -> Tensor");
+  m.def("icp_move(Tensor points, Tensor pose) -> Tensor");
+  m.def(
+      "icp_update(Tensor source, Tensor target, Tensor? normals, Tensor indices, Tensor squared, Tensor counts, "
+      "Tensor pose, Tensor source_frame, Tensor target_frame, float trim, float max_squared, bool scale, "
+      "bool recentre) -> (Tensor, Tensor)");
   m.def("huge_copy(Tensor source) -> Tensor");
   m.def("release_memory() -> ()");
   m.def(
