@@ -9,6 +9,7 @@ from .distance import vertex_distance_cost
 from .importance import importance_weights
 from .landmarks import landmarks
 from .memory import release_memory
+from .neighbors import PointIndex, nearest_neighbors
 from .rasterize import rasterize
 from .vertices import vertices
 
@@ -17,10 +18,12 @@ cpu_capability = _native.cpu_capability
 
 __all__ = [
     "MorphableBasis",
+    "PointIndex",
     "build_info",
     "cpu_capability",
     "importance_weights",
     "landmarks",
+    "nearest_neighbors",
     "rasterize",
     "release_memory",
     "vertex_distance_cost",
