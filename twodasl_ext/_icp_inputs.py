@@ -36,8 +36,8 @@ def check_clouds(
     unbatched = isinstance(source, Tensor) and source.dim() == 2
     source = check_cloud(source, "source")
     target = check_cloud(target, "target", like=source, unbatched=unbatched)
-    source_counts = check_lengths(source_lengths, "source_lengths", source, "source")
-    target_counts = check_lengths(target_lengths, "target_lengths", target, "target")
+    source_counts = check_lengths(source_lengths, "source_lengths", source, "source", unbatched)
+    target_counts = check_lengths(target_lengths, "target_lengths", target, "target", unbatched)
     check_finite(source, source_counts, "source", unbatched)
     check_finite(target, target_counts, "target", unbatched)
     if method != "plane":
@@ -88,12 +88,14 @@ def check_cloud(value: Any, name: str, like: Tensor | None = None, unbatched: bo
     return cloud.contiguous()
 
 
-def check_lengths(lengths: Any, name: str, cloud: Tensor, of: str) -> Tensor:
+def check_lengths(lengths: Any, name: str, cloud: Tensor, of: str, unbatched: bool) -> Tensor:
     """(B,) int64 in [1, N]; N where None was given."""
     batch, count = cloud.shape[:2]
     if lengths is None:
         return torch.full((batch,), count, dtype=torch.int64, device=cloud.device)
     lengths = check_tensor(lengths, name)
+    if unbatched:
+        raise ValueError(f"{name}: expected None for a single cloud (N, 3), got {shape_text(lengths)}")
     if lengths.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"{name}: expected int64 or int32, got {lengths.dtype}")
     if lengths.shape != (batch,):

@@ -19,13 +19,14 @@ def chamfer_distance(
     """1/N sum_i min_j ||a_i - b_j||^2  +  1/P sum_j min_i ||a_i - b_j||^2.
 
     Args:
-        a: (B, N, 3) float32 or float64.
-        b: (B, P, 3) of the same dtype and device.
+        a: (B, N, 3) or (N, 3), float32 or float64.
+        b: (B, P, 3) or (P, 3) of the same dtype and device.
         a_lengths, b_lengths: (B,) integers: only the first so many points of an element exist.
         squared: False takes the distances themselves instead of their squares.
 
     Returns:
-        (B,) of the clouds' dtype, in their unit squared, or their unit with `squared=False`.
+        (B,), or a scalar of single clouds, in the clouds' dtype: their unit squared, or their unit with
+        `squared=False`.
 
     Gradients flow to `a` and `b` through the distances; which point is nearest is a constant. That of a
     distance of zero is zero.
@@ -62,5 +63,5 @@ def one_sided_distance(
         positive = distances > 0
         distances = torch.where(positive, torch.where(positive, distances, 1).sqrt(), 0)
     if inside is None:
-        return distances.mean(dim=1)
+        return distances.mean(dim=-1)
     return distances.sum(dim=1) / counts

@@ -40,4 +40,16 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
   m.def("release_memory() -> ()");
   m.def(
       "rasterize(Tensor vertices, Tensor triangles, SymInt height, SymInt width) -> (Tensor, Tensor, Tensor)");
+  // points (B, P, 3), lengths (B) -> leaves (B, L, 3, 16), ids (B, L, 16), boxes (B, N, 6, 16), lowest (B, N, 16): the
+  // tree of common/params.h, which the search takes back.
+  m.def("neighbor_tree(Tensor points, Tensor? lengths) -> (Tensor, Tensor, Tensor, Tensor)");
+  m.def(
+      "nearest_neighbors(Tensor query, Tensor points, Tensor leaves, Tensor ids, Tensor boxes, Tensor lowest, "
+      "Tensor? lengths, Tensor? query_lengths, Tensor? hint) -> (Tensor, Tensor)");
+  m.def(
+      "nearest_neighbors_forward(Tensor query, Tensor points, Tensor leaves, Tensor ids, Tensor boxes, Tensor lowest, "
+      "Tensor? lengths, Tensor? query_lengths, Tensor? hint) -> (Tensor, Tensor)");
+  m.def(
+      "nearest_neighbors_backward(Tensor grad, Tensor query, Tensor points, Tensor index, bool need_query, "
+      "bool need_points) -> (Tensor, Tensor)");
 }

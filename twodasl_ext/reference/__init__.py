@@ -7,7 +7,15 @@ in place of a basis. Everything is differentiable by autograd and runs in the dt
 from .distance import vertex_distance_cost
 from .importance import importance_weights
 from .landmarks import landmarks
+from .neighbors import nearest_neighbors
 from .rasterize import rasterize
 from .vertices import vertices
 
-__all__ = ["importance_weights", "landmarks", "rasterize", "vertex_distance_cost", "vertices"]
+__all__ = [
+    "importance_weights",
+    "landmarks",
+    "nearest_neighbors",
+    "rasterize",
+    "vertex_distance_cost",
+    "vertices",
+]
