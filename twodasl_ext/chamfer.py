@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ._checks import check_tensor, shape_text
+from ._icp_inputs import check_lengths
 from .neighbors import nearest_neighbors
 
 
@@ -34,9 +36,8 @@ def chamfer_distance(
     Raises:
         ValueError, TypeError: as `nearest_neighbors`.
     """
-    there = one_sided_distance(a, b, source_lengths=a_lengths, target_lengths=b_lengths, squared=squared)
-    back = one_sided_distance(b, a, source_lengths=b_lengths, target_lengths=a_lengths, squared=squared)
-    return there + back
+    a_lengths, b_lengths = _check(a, "a", a_lengths), _check(b, "b", b_lengths)
+    return _one_sided(a, b, a_lengths, b_lengths, squared) + _one_sided(b, a, b_lengths, a_lengths, squared)
 
 
 def one_sided_distance(
@@ -52,16 +53,28 @@ def one_sided_distance(
     The target's points that nothing of the source is near count nothing: for a part of a face against the
     whole. Arguments, result, gradients and errors as for `chamfer_distance`.
     """
-    distances, _ = nearest_neighbors(source, target, lengths=target_lengths, query_lengths=source_lengths)
-    inside = None
-    if source_lengths is not None:
-        counts = source_lengths.to(torch.int64)
-        inside = torch.arange(distances.shape[1], device=distances.device) < counts[:, None]
-        distances = torch.where(inside, distances, 0)
+    source_lengths = _check(source, "source", source_lengths)
+    target_lengths = _check(target, "target", target_lengths)
+    return _one_sided(source, target, source_lengths, target_lengths, squared)
+
+
+def _check(cloud: Tensor, name: str, lengths: Tensor | None) -> Tensor | None:
+    """The lengths, (B,) int64 and at least 1; of the clouds `nearest_neighbors` checks the rest."""
+    if check_tensor(cloud, name).dim() not in (2, 3) or cloud.shape[-1] != 3:
+        raise ValueError(f"{name}: expected (B, N, 3) or (N, 3), got {shape_text(cloud)}")
+    if 0 not in cloud.shape[:-2] and not cloud.shape[-2]:
+        raise ValueError(f"{name}: expected at least one point, got {shape_text(cloud)}")
+    return None if lengths is None else check_lengths(lengths, f"{name}_lengths", cloud, name, cloud.dim() == 2)
+
+
+def _one_sided(
+    source: Tensor, target: Tensor, counts: Tensor | None, target_counts: Tensor | None, squared: bool
+) -> Tensor:
+    distances, _ = nearest_neighbors(source, target, lengths=target_counts, query_lengths=counts)
     if not squared:
         # The square root of zero has an infinite slope: its place is taken by a constant.
         positive = distances > 0
         distances = torch.where(positive, torch.where(positive, distances, 1).sqrt(), 0)
-    if inside is None:
+    if counts is None:
         return distances.mean(dim=-1)
-    return distances.sum(dim=1) / counts
+    return distances.sum(dim=1) / counts  # what is past a length has distance 0
