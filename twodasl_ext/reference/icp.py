@@ -49,7 +49,9 @@ def iterative_closest_point(
         if iteration == iterations:
             break
         if normals is not None:
-            rotation, translation, factor = _plane(p, q, n, rotation, translation, factor, scale)
+            offset = translation - target_mean
+            rotation, offset, factor = _plane(p, q - target_mean, n, rotation, offset, factor, scale)
+            translation = offset + target_mean
             continue
         p_mean, q_mean = (source_mean, target_mean) if recenter else (p.mean(dim=0), q.mean(dim=0))
         covariance = (q - q_mean).T @ (p - p_mean)
@@ -63,7 +65,7 @@ def iterative_closest_point(
 def _plane(
     p: Tensor, q: Tensor, n: Tensor, rotation: Tensor, translation: Tensor, factor: Tensor, scale: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A Gauss-Newton step about the origin; a rotation vector, a translation, the logarithm of the growth."""
+    """A Gauss-Newton step about the origin: a rotation vector, a translation, the logarithm of the growth."""
     moved = factor * p @ rotation.T + translation
     columns = [torch.linalg.cross(moved, n), n] + ([(moved * n).sum(dim=1, keepdim=True)] if scale else [])
     rows = torch.cat(columns, dim=1)
