@@ -1,5 +1,5 @@
-// The search of one level: a tree walked from the top, nearest child first, with a neighbour known from the start.
-// Compiled without contraction: see neighbors.h.
+// The search of one level: sixteen neighbouring queries walk down the tree together, nearest child first, each with a
+// neighbour known from the start. Compiled without contraction: see neighbors.h.
 #pragma once
 
 #include "neighbors.h"
@@ -9,29 +9,57 @@ namespace twodasl::cpu::TWODASL_LEVEL {
 constexpr int kRow = static_cast<int>(kBlock);
 
 template <class T>
-struct Nearest {
-  T distance;
-  int64_t id;
+constexpr T infinity() {
+  return static_cast<T>(__builtin_huge_val());
+}
 
-  void offer(T other, int64_t other_id) {
-    if (other < distance || (other == distance && other_id < id)) {
-      distance = other;
-      id = other_id;
+// Sixteen queries and the best that each has seen. Where there are fewer, the last one fills up.
+template <class T>
+struct Group {
+  alignas(64) T at[3][kRow];
+  alignas(64) T distance[kRow];
+  int64_t id[kRow];
+  T low[3], high[3];  // the box around the queries
+  T limit;            // the greatest of the distances
+
+  void offer(int lane, T other, int64_t other_id) {
+    if (other < distance[lane] || (other == distance[lane] && other_id < id[lane])) {
+      distance[lane] = other;
+      id[lane] = other_id;
     }
+  }
+  void offer_point(int lane, const T* p, int64_t other_id) {
+    const T dx = at[0][lane] - p[0], dy = at[1][lane] - p[1], dz = at[2][lane] - p[2];
+    offer(lane, (dx * dx + dy * dy) + dz * dz, other_id);
+  }
+  void find_box() {
+    for (int c = 0; c < 3; ++c) {
+      low[c] = high[c] = at[c][0];
+      for (int lane = 1; lane < kRow; ++lane) {
+        low[c] = at[c][lane] < low[c] ? at[c][lane] : low[c];
+        high[c] = at[c][lane] > high[c] ? at[c][lane] : high[c];
+      }
+    }
+  }
+  void find_limit() {
+    using V = Vec<T>;
+    V most = load(distance);
+    for (int lane = V::lanes; lane < kRow; lane += V::lanes) most = largest(most, load(distance + lane));
+    limit = greatest(most);
   }
 };
 
 template <class T>
-inline T squared(const T* q, const T* p, T scale) {
-  const T dx = q[0] - p[0] * scale, dy = q[1] - p[1] * scale, dz = q[2] - p[2] * scale;
-  return (dx * dx + dy * dy) + dz * dz;
-}
-template <class T>
 inline Vec<T> squared(Vec<T> dx, Vec<T> dy, Vec<T> dz) {
   return add(add(mul(dx, dx), mul(dy, dy)), mul(dz, dz));
 }
+// How far [low, high] and [first, last] are apart.
+template <class T>
+inline Vec<T> apart(Vec<T> low, Vec<T> high, Vec<T> first, Vec<T> last) {
+  return largest(largest(sub(low, last), sub(first, high)), broadcast(T(0)));
+}
 
-// kScaled: coordinates of the tree are multiplied by kShrink; those of the query have been.
+// kScaled: coordinates of the tree are multiplied by kShrink; those of the queries have been.
 template <class T, bool kScaled>
 struct Search {
   using V = Vec<T>;
@@ -48,55 +76,103 @@ struct Search {
     }
   }
 
-  static V at(const T* p) {
-    if constexpr (kScaled) return mul(load(p), broadcast(kShrink<T>));
-    return load(p);
-  }
-  static V outside(const T* box, int lane, V q) {
-    return largest(largest(sub(at(box + lane), q), sub(q, at(box + 3 * kRow + lane))), broadcast(T(0)));
+  static V scaled(V x) {
+    if constexpr (kScaled) return mul(x, broadcast(kShrink<T>));
+    return x;
   }
 
-  // Squared distances to the boxes of a node's children, and the children that may hold a better point.
-  unsigned look(int64_t node, const T* q, const Nearest<T>& best, T* bounds) const {
+  // Squared distances from the group's box to those of a node's children, and the children within the limit.
+  unsigned look(int64_t node, const Group<T>& group, T* bounds) const {
     const T* box = tree.boxes + node * 6 * kRow;
-    const V x = broadcast(q[0]), y = broadcast(q[1]), z = broadcast(q[2]), limit = broadcast(best.distance);
-    unsigned below = 0, equal = 0;
+    const V limit = broadcast(group.limit);
+    unsigned within = 0;
     for (int lane = 0; lane < kRow; lane += V::lanes) {
-      const V bound = squared(outside(box, lane, x), outside(box + kRow, lane, y), outside(box + 2 * kRow, lane, z));
+      V d[3];
+      for (int c = 0; c < 3; ++c) {
+        d[c] = apart(scaled(load(box + c * kRow + lane)), scaled(load(box + (3 + c) * kRow + lane)),
+                     broadcast(group.low[c]), broadcast(group.high[c]));
+      }
+      const V bound = squared(d[0], d[1], d[2]);
       store(bounds + lane, bound);
-      below |= bits_less(bound, limit) << lane;
-      equal |= bits_equal(bound, limit) << lane;
+      within |= bits_not_greater(bound, limit) << lane;
     }
-    for (; equal != 0; equal &= equal - 1) {
-      const int lane = __builtin_ctz(equal);
-      if (tree.lowest[node * kRow + lane] < best.id) below |= 1u << lane;
-    }
-    return below;
+    return within;
   }
 
-  void visit(int64_t leaf, const T* q, Nearest<T>& best) const {
+  // Whether a child may hold a better point for one of the queries.
+  bool wanted(int64_t node, int child, const Group<T>& group) const {
+    const T* box = tree.boxes + node * 6 * kRow + child;
+    const int64_t lowest = tree.lowest[node * kRow + child];
+    V low[3], high[3];
+    for (int c = 0; c < 3; ++c) {
+      low[c] = scaled(broadcast(box[c * kRow]));
+      high[c] = scaled(broadcast(box[(3 + c) * kRow]));
+    }
+    for (int lane = 0; lane < kRow; lane += V::lanes) {
+      V d[3];
+      for (int c = 0; c < 3; ++c) {
+        const V q = load(group.at[c] + lane);
+        d[c] = apart(low[c], high[c], q, q);
+      }
+      const V bound = squared(d[0], d[1], d[2]), best = load(group.distance + lane);
+      const unsigned within = bits_not_greater(bound, best);
+      if (within == 0) continue;
+      unsigned equal = within & bits_not_greater(best, bound);
+      if (equal != within) return true;
+      for (; equal != 0; equal &= equal - 1) {
+        if (lowest < group.id[lane + __builtin_ctz(equal)]) return true;
+      }
+    }
+    return false;
+  }
+
+  // All points of a leaf for one query.
+  void visit(int64_t leaf, int query, Group<T>& group) const {
     const T* p = tree.leaves + leaf * kBlockRow;
-    const V x = broadcast(q[0]), y = broadcast(q[1]), z = broadcast(q[2]), limit = broadcast(best.distance);
+    const V limit = broadcast(group.distance[query]);
     alignas(64) T distances[kRow];
     unsigned found = 0;
     for (int lane = 0; lane < kRow; lane += V::lanes) {
-      const V d = squared(sub(x, at(p + lane)), sub(y, at(p + kRow + lane)), sub(z, at(p + 2 * kRow + lane)));
-      store(distances + lane, d);
-      found |= (bits_less(d, limit) | bits_equal(d, limit)) << lane;
+      V d[3];
+      for (int c = 0; c < 3; ++c) d[c] = sub(broadcast(group.at[c][query]), scaled(load(p + c * kRow + lane)));
+      const V distance = squared(d[0], d[1], d[2]);
+      store(distances + lane, distance);
+      found |= bits_not_greater(distance, limit) << lane;
     }
     for (; found != 0; found &= found - 1) {
       const int lane = __builtin_ctz(found);
-      best.offer(distances[lane], tree.ids[leaf * kRow + lane]);
+      group.offer(query, distances[lane], tree.ids[leaf * kRow + lane]);
     }
   }
 
-  void run(const T* q, Nearest<T>& best) const {
+  // All points of a leaf for all queries: the least distances, then a closer look for those that it concerns.
+  void visit(int64_t leaf, Group<T>& group) const {
+    const T* p = tree.leaves + leaf * kBlockRow;
+    unsigned found = 0;
+    for (int lane = 0; lane < kRow; lane += V::lanes) {
+      const V x = load(group.at[0] + lane), y = load(group.at[1] + lane), z = load(group.at[2] + lane);
+      V least = broadcast(infinity<T>());
+      for (int i = 0; i < kRow; ++i) {
+        const V px = scaled(broadcast(p[i])), py = scaled(broadcast(p[kRow + i]));
+        const V pz = scaled(broadcast(p[2 * kRow + i]));
+        least = smallest(least, squared(sub(x, px), sub(y, py), sub(z, pz)));
+      }
+      found |= bits_not_greater(least, load(group.distance + lane)) << lane;
+    }
+    if (found == 0) return;
+    for (; found != 0; found &= found - 1) visit(leaf, __builtin_ctz(found), group);
+    group.find_limit();
+  }
+
+  void run(Group<T>& group) const {
     alignas(64) T bounds[kTreeLevels + 1][kRow];
     unsigned left[kTreeLevels + 1];
     int64_t node[kTreeLevels + 1];
     int level = top;
+    group.find_box();
+    group.find_limit();
     node[top] = 0;
-    left[top] = look(first[top], q, best, bounds[top]);
+    left[top] = look(first[top], group, bounds[top]);
     for (;;) {
       if (left[level] == 0) {
         if (level++ == top) return;
@@ -109,23 +185,37 @@ struct Search {
         if (bounds[level][other] < bounds[level][lane]) lane = other;
       }
       left[level] &= ~(1u << lane);
-      const T bound = bounds[level][lane];
-      if (bound > best.distance) {
+      if (bounds[level][lane] > group.limit) {
         left[level] = 0;
         continue;
       }
-      if (bound == best.distance && !(tree.lowest[(first[level] + node[level]) * kRow + lane] < best.id)) continue;
+      if (!wanted(first[level] + node[level], lane, group)) continue;
       const int64_t child = node[level] * kRow + lane;
       if (level == 1) {
-        visit(child, q, best);
+        visit(child, group);
       } else {
         --level;
         node[level] = child;
-        left[level] = look(first[level] + child, q, best, bounds[level]);
+        left[level] = look(first[level] + child, group, bounds[level]);
       }
     }
   }
 };
+
+// Coordinates so large that a query's distances overflow: see neighbors.h.
+template <class T>
+void search_scaled(const NeighborTree<T>& tree, int64_t points, Group<T>& group) {
+  Group<T> small = group;
+  for (int lane = 0; lane < kRow; ++lane) {
+    for (int c = 0; c < 3; ++c) small.at[c][lane] *= kShrink<T>;
+    small.distance[lane] = infinity<T>();
+    small.id[lane] = kNoPoint;
+  }
+  Search<T, true>(tree, points).run(small);
+  for (int lane = 0; lane < kRow; ++lane) {
+    if (group.distance[lane] == infinity<T>()) group.id[lane] = small.id[lane];
+  }
+}
 
 template <class T>
 void nearest(const NearestParams<T>& params, int64_t element, int64_t begin, int64_t end) {
@@ -137,31 +227,37 @@ void nearest(const NearestParams<T>& params, int64_t element, int64_t begin, int
   const T* points = params.points + 3 * element * count;
   const int64_t start = element * params.queries;
   const int64_t real = params.query_lengths != nullptr ? params.query_lengths[element] : params.queries;
-  const T infinity = static_cast<T>(__builtin_huge_val());
+  const int64_t last = end < real ? end : real;  // the order has the real queries first
   int64_t previous = -1;
-  for (int64_t i = begin; i < end; ++i) {
-    const int64_t m = start + (params.order != nullptr ? params.order[start + i] : i);
-    if (m - start >= real) {
-      params.distance[m] = T(0);
-      params.index[m] = -1;
-      continue;
+  for (int64_t i = begin; i < last; i += kRow) {
+    const int filled = static_cast<int>(last - i < kRow ? last - i : kRow);
+    int64_t number[kRow];
+    Group<T> group;
+    for (int lane = 0; lane < kRow; ++lane) {
+      const int64_t at = i + (lane < filled ? lane : filled - 1);
+      const int64_t m = start + (params.order != nullptr ? params.order[start + at] : at);
+      number[lane] = m;
+      for (int c = 0; c < 3; ++c) group.at[c][lane] = params.query[3 * m + c];
+      group.distance[lane] = infinity<T>();
+      group.id[lane] = kNoPoint;
+      if (params.hint != nullptr) {
+        group.offer_point(lane, points + 3 * params.hint[m], params.hint[m]);
+      } else if (previous >= 0) {
+        group.offer_point(lane, points + 3 * previous, previous);
+      }
     }
-    const T* q = params.query + 3 * m;
-    Nearest<T> best{infinity, kNoPoint};
-    if (previous >= 0) best = {squared(q, points + 3 * previous, T(1)), previous};
-    if (params.hint != nullptr) best.offer(squared(q, points + 3 * params.hint[m], T(1)), params.hint[m]);
-    search.run(q, best);
-    if (best.distance == infinity) {
-      const Search<T, true> scaled(tree, count);
-      const T small[3] = {q[0] * kShrink<T>, q[1] * kShrink<T>, q[2] * kShrink<T>};
-      Nearest<T> nearest{infinity, kNoPoint};
-      if (previous >= 0) nearest = {squared(small, points + 3 * previous, kShrink<T>), previous};
-      scaled.run(small, nearest);
-      best.id = nearest.id;
+    search.run(group);
+    group.find_limit();
+    if (group.limit == infinity<T>()) search_scaled(tree, count, group);
+    for (int lane = 0; lane < filled; ++lane) {
+      params.distance[number[lane]] = group.distance[lane];
+      params.index[number[lane]] = group.id[lane];
     }
-    previous = best.id;
-    params.distance[m] = best.distance;
-    params.index[m] = best.id;
+    previous = group.id[filled - 1];
+  }
+  for (int64_t m = start + (begin > real ? begin : real); m < start + end; ++m) {
+    params.distance[m] = T(0);
+    params.index[m] = -1;
   }
 }
 

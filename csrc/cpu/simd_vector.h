@@ -96,6 +96,10 @@ inline Vec<T> sub(Vec<T> a, Vec<T> b) {
   return {a.v - b.v};
 }
 template <class T>
+inline Vec<T> smallest(Vec<T> a, Vec<T> b) {
+  return {a.v < b.v ? a.v : b.v};
+}
+template <class T>
 inline Vec<T> largest(Vec<T> a, Vec<T> b) {
   return {a.v > b.v ? a.v : b.v};
 }
@@ -115,12 +119,14 @@ inline unsigned lane_bits(M mask) {
 #endif
 }
 template <class T>
-inline unsigned bits_less(Vec<T> a, Vec<T> b) {
-  return lane_bits(a.v < b.v);
+inline unsigned bits_not_greater(Vec<T> a, Vec<T> b) {
+  return lane_bits(a.v <= b.v);
 }
 template <class T>
-inline unsigned bits_equal(Vec<T> a, Vec<T> b) {
-  return lane_bits(a.v == b.v);
+inline T greatest(Vec<T> a) {
+  T most = a.v[0];
+  for (int i = 1; i < Vec<T>::lanes; ++i) most = a.v[i] > most ? a.v[i] : most;
+  return most;
 }
 // No <cmath>: its inline functions would be shared between the levels.
 inline float root(float x) { return __builtin_sqrtf(x); }

@@ -200,8 +200,7 @@ std::tuple<Tensor, Tensor> nearest_neighbors(const Tensor& query_in, const Tenso
   std::atomic<int64_t> wrong{batch};
   with_type(query, "query", [&](const auto& kernels, auto number) {
     using T = decltype(number);
-    // Neighbouring queries have neighbouring answers. A hint is as good as a neighbour's answer.
-    const bool sort = !hint && queries > kBlock;
+    const bool sort = queries > kBlock;  // neighbouring queries share their way down the tree
     Scratch order_bytes(sort ? static_cast<size_t>(batch * queries) * sizeof(int32_t) : 0);
     int32_t* const order = reinterpret_cast<int32_t*>(order_bytes.keys());
     each(batch, [&](int64_t element) {
