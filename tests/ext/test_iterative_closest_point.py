@@ -15,10 +15,11 @@ icp = te.iterative_closest_point
 
 
 def face(count=3000, dtype=torch.float64, seed=0):
-    """A bumpy half ellipsoid of a face's size in millimetres: nothing about it is symmetric."""
+    """A bumpy half ellipsoid of a face's size in millimetres: nothing about it is symmetric, nor its sampling,
+    because a regular one agrees with itself in many places."""
     generator = torch.Generator().manual_seed(seed)
-    i = torch.arange(count, dtype=torch.float64) + 0.5
-    angle, radius = i * math.pi * (3 - math.sqrt(5)), (i / count).sqrt()
+    angle, radius = torch.rand(2, count, generator=torch.Generator().manual_seed(count), dtype=torch.float64)
+    angle, radius = 2 * math.pi * angle, radius.sqrt()
     x, y = 72 * radius * angle.cos(), 98 * radius * angle.sin()
     z = 95 * (1.02 - radius.square()).sqrt()
     for height in (24.0, 8, -9, -8, 6, -7, 9, 5, 7):
@@ -81,7 +82,7 @@ def test_outliers_are_trimmed():
     generator = torch.Generator().manual_seed(3)
     chosen = torch.randperm(len(source), generator=generator)[: int(0.3 * len(source))]
     spoiled[chosen] += 60 + 80 * torch.rand(len(chosen), 3, generator=generator, dtype=torch.float64)
-    start = (rotation(5), SHIFT + 3)
+    start = (rotation(10), SHIFT + 2)
     result = icp(spoiled, target, trim=0.35, max_iterations=200, initialize=start)
     assert_motion(result, 15, tolerance=1e-12)
     assert result.matched == pytest.approx(0.65, abs=1e-3)
@@ -92,11 +93,11 @@ def test_outliers_are_trimmed():
 def test_pairs_beyond_the_maximum_distance_have_no_say():
     source = face()
     target = moved(source[source[:, 0] < 25], 8)  # a part of the face is missing
-    start = (rotation(4), SHIFT)
-    result = icp(source, target, max_distance=8.0, max_iterations=300, initialize=start, tolerance=1e-8)
+    start = (rotation(6), SHIFT)
+    result = icp(source, target, max_distance=2.5, max_iterations=300, initialize=start, tolerance=1e-8)
     limited = (result.rotation - rotation(8)).abs().max()
     plain = (icp(source, target, max_iterations=300, initialize=start).rotation - rotation(8)).abs().max()
-    assert limited < 5e-3 < plain
+    assert limited < 1e-3 < 0.1 < plain
     assert 0.5 < result.matched < 0.9
     assert (result.history[result.history.isfinite()].diff() <= 1e-9).all()  # the clipped error only falls
 
@@ -180,29 +181,22 @@ def _with_normals(options, target):
 
 
 def test_a_rising_error_is_not_convergence_and_the_best_is_kept():
-    """Centring whole clouds of different extent moves away from a start that was better."""
-    source = face()
-    target = moved(source[source[:, 1] < 30], 10)
-    result = icp(source, target, recenter=True, max_iterations=60, tolerance=1e-9)
-    valid = result.history[result.history.isfinite()]
-    assert result.rmse == valid.min()
-    rises = valid.diff() > 1e-9
-    assert rises.any()
-    if not result.converged:
-        assert result.iterations == 60
-    else:
-        assert not rises[-1]
-    # A plane cannot be matched by its normals from here: whatever happens, no worse than the start.
+    """Random normals on random points send point-to-plane anywhere."""
     generator = torch.Generator().manual_seed(0)
+    rises = 0
     for _ in range(10):
         a, b, n = torch.randn(3, 200, 3, generator=generator, dtype=torch.float64)
-        noise = icp(a, b, method="plane", normals=n, initialize="identity", max_iterations=20)
-        finite = noise.history[noise.history.isfinite()]
-        assert noise.rmse == finite.min()
-        assert noise.rmse <= finite[0]
-        again = icp(a, b, method="plane", normals=n, initialize=noise, max_iterations=0)
-        torch.testing.assert_close(again.rmse, noise.rmse, rtol=1e-9, atol=0)
-        assert not (noise.converged and finite[-1] > finite[-2] + 1e-9)
+        result = icp(a, b, method="plane", normals=n, initialize="identity", max_iterations=20)
+        errors = result.history[result.history.isfinite()]
+        assert result.rmse == errors.min()
+        assert len(errors) == result.iterations + 1
+        rises += int((errors.diff() > 1e-9).sum())
+        assert not (result.converged and errors[-1] > errors[-2] + 1e-9)
+        assert result.converged or result.iterations == 20
+        again = icp(a, b, method="plane", normals=n, initialize=result, max_iterations=0)
+        torch.testing.assert_close(again.rmse, result.rmse, rtol=1e-9, atol=0)
+        assert not again.converged
+    assert rises > 10
 
 
 def test_the_papers_rule_stops_at_a_change_of_the_mean_square():
