@@ -27,18 +27,20 @@ DEGENERATE = {
 @pytest.mark.parametrize("scale", [False, True])
 def test_degenerate_clouds_give_a_motion(method, scale):
     """Every cloud against every cloud: finite, proper, never worse than the start."""
-    for source in DEGENERATE.values():
-        for target in DEGENERATE.values():
-            normals = torch.tensor([0.0, 0, 2]).expand_as(target) if method == "plane" else None
+    clouds = [cloud.double() for cloud in DEGENERATE.values()]  # scales of 1e60 and back leave float32
+    for source in clouds:
+        for target in clouds:
+            normals = torch.tensor([0, 0, 2.0]).to(target).expand_as(target) if method == "plane" else None
             for start in ("centroids", "identity"):
                 result = icp(
                     source, target, method=method, scale=scale, normals=normals, initialize=start,
                     max_iterations=8,
                 )  # fmt: skip
                 product = result.rotation @ result.rotation.T
-                torch.testing.assert_close(product, torch.eye(3), rtol=0, atol=1e-5)
+                torch.testing.assert_close(product, torch.eye(3).to(product), rtol=0, atol=1e-5)
                 assert torch.linalg.det(result.rotation) > 0.99
                 assert result.translation.isfinite().all()
+                assert result.scale.isfinite()
                 assert result.scale > 0
                 assert not result.rmse > result.history[0]
                 assert not result.rotation.requires_grad
