@@ -242,7 +242,7 @@ void nearest(const NearestParams<T>& params, int64_t element, int64_t begin, int
       params.distance[number[lane]] = group.distance[lane];
       params.index[number[lane]] = group.id[lane];
     }
-    previous = group.id[filled - 1];
+    previous = group.id[filled - 1] < count ? group.id[filled - 1] : -1;  // no id of a wrong tree is an address
   }
   for (int64_t m = start + (begin > real ? begin : real); m < start + end; ++m) {
     params.distance[m] = T(0);
