@@ -123,7 +123,9 @@ def _explain(
         known = points.shape[1] if lengths is None else int(lengths[b])
         asked = query.shape[1] if query_lengths is None else int(query_lengths[b])
         if known == 0 and asked > 0:
-            raise ValueError(f"points: expected at least one for the {asked} queries of element {b}, got none")
+            raise ValueError(
+                f"points: expected at least one for the {asked} queries of element {b}, got none"
+            )
         if hint is not None:
             wrong = hint[b, :asked][(hint[b, :asked] < 0) | (hint[b, :asked] >= known)]
             if len(wrong):
@@ -228,4 +230,3 @@ torch.library.register_autograd("twodasl::nearest_neighbors", _backward, setup_c
 register("twodasl::nearest_neighbors", _ops.nearest_neighbors.default, _rule)
 register("twodasl::nearest_neighbors_forward", _ops.nearest_neighbors_forward.default, _rule)
 register("twodasl::nearest_neighbors_backward", _ops.nearest_neighbors_backward.default, _backward_rule)
-

@@ -126,41 +126,30 @@ struct Search {
     return false;
   }
 
-  // All points of a leaf for one query.
-  void visit(int64_t leaf, int query, Group<T>& group) const {
-    const T* p = tree.leaves + leaf * kBlockRow;
-    const V limit = broadcast(group.distance[query]);
-    alignas(64) T distances[kRow];
-    unsigned found = 0;
-    for (int lane = 0; lane < kRow; lane += V::lanes) {
-      V d[3];
-      for (int c = 0; c < 3; ++c) d[c] = sub(broadcast(group.at[c][query]), scaled(load(p + c * kRow + lane)));
-      const V distance = squared(d[0], d[1], d[2]);
-      store(distances + lane, distance);
-      found |= bits_not_greater(distance, limit) << lane;
-    }
-    for (; found != 0; found &= found - 1) {
-      const int lane = __builtin_ctz(found);
-      group.offer(query, distances[lane], tree.ids[leaf * kRow + lane]);
-    }
-  }
-
-  // All points of a leaf for all queries: the least distances, then a closer look for those that it concerns.
+  // All points of a leaf for all queries. Its points are in the order of their ids, so the first of equal ones wins.
   void visit(int64_t leaf, Group<T>& group) const {
     const T* p = tree.leaves + leaf * kBlockRow;
+    alignas(64) T distances[kRow], places[kRow];
     unsigned found = 0;
     for (int lane = 0; lane < kRow; lane += V::lanes) {
       const V x = load(group.at[0] + lane), y = load(group.at[1] + lane), z = load(group.at[2] + lane);
-      V least = broadcast(infinity<T>());
+      V least = broadcast(infinity<T>()), place = broadcast(T(0));
       for (int i = 0; i < kRow; ++i) {
         const V px = scaled(broadcast(p[i])), py = scaled(broadcast(p[kRow + i]));
         const V pz = scaled(broadcast(p[2 * kRow + i]));
-        least = smallest(least, squared(sub(x, px), sub(y, py), sub(z, pz)));
+        const V distance = squared(sub(x, px), sub(y, py), sub(z, pz));
+        place = where_less(distance, least, broadcast(T(i)), place);
+        least = smallest(distance, least);
       }
+      store(distances + lane, least);
+      store(places + lane, place);
       found |= bits_not_greater(least, load(group.distance + lane)) << lane;
     }
     if (found == 0) return;
-    for (; found != 0; found &= found - 1) visit(leaf, __builtin_ctz(found), group);
+    for (; found != 0; found &= found - 1) {
+      const int lane = __builtin_ctz(found);
+      group.offer(lane, distances[lane], tree.ids[leaf * kRow + static_cast<int>(places[lane])]);
+    }
     group.find_limit();
   }
 
@@ -253,7 +242,7 @@ void nearest(const NearestParams<T>& params, int64_t element, int64_t begin, int
       params.distance[number[lane]] = group.distance[lane];
       params.index[number[lane]] = group.id[lane];
     }
-    previous = group.id[filled - 1];
+    previous = group.id[filled - 1] < count ? group.id[filled - 1] : -1;  // no id of a wrong tree is an address
   }
   for (int64_t m = start + (begin > real ? begin : real); m < start + end; ++m) {
     params.distance[m] = T(0);

@@ -225,23 +225,29 @@ void fill_leaves(const T* points, const uint64_t* keys, int64_t count, T* leaves
     T* x = leaves + leaf * kBlockRow;
     int32_t* id = ids + first;
     T least[3] = {infinity, infinity, infinity}, greatest[3] = {-infinity, -infinity, -infinity};
-    int32_t low = kNoPoint;
     for (int64_t i = 0; i < kBlock; ++i) {
-      if (first + i >= count) {
-        for (int c = 0; c < 3; ++c) x[c * kBlock + i] = infinity;
-        id[i] = kNoPoint;
-        continue;
-      }
-      const int64_t n = index_of(keys[first + i]);
+      for (int c = 0; c < 3; ++c) x[c * kBlock + i] = infinity;
+      id[i] = kNoPoint;
+    }
+    // In the order of their ids: without branches, for sixteen of them.
+    int32_t unsorted[kBlock], rank[kBlock] = {};
+    const int64_t filled = std::max<int64_t>(0, std::min(kBlock, count - first));
+    for (int64_t i = 0; i < kBlock; ++i) {
+      unsorted[i] = i < filled ? static_cast<int32_t>(index_of(keys[first + i])) : kNoPoint;
+    }
+    for (int64_t i = 0; i < kBlock; ++i) {
+      for (int64_t j = 0; j < kBlock; ++j) rank[j] += unsorted[i] < unsorted[j] ? 1 : 0;
+    }
+    for (int64_t i = 0; i < filled; ++i) {
       for (int c = 0; c < 3; ++c) {
-        const T value = points[3 * n + c];
-        x[c * kBlock + i] = value;
+        const T value = points[3 * int64_t(unsorted[i]) + c];
+        x[c * kBlock + rank[i]] = value;
         least[c] = value < least[c] ? value : least[c];
         greatest[c] = value > greatest[c] ? value : greatest[c];
       }
-      id[i] = static_cast<int32_t>(n);
-      low = std::min(low, id[i]);
+      id[rank[i]] = unsorted[i];
     }
+    const int32_t low = id[0];
     for (int c = 0; c < 3; ++c) {
       box[c * kBlock + lane] = least[c];
       box[(3 + c) * kBlock + lane] = greatest[c];

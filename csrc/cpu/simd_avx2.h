@@ -49,6 +49,13 @@ inline Vec<float> largest(Vec<float> a, Vec<float> b) { return {_mm256_max_ps(a.
 inline Vec<double> largest(Vec<double> a, Vec<double> b) { return {_mm256_max_pd(a.v, b.v)}; }
 inline Vec<float> smallest(Vec<float> a, Vec<float> b) { return {_mm256_min_ps(a.v, b.v)}; }
 inline Vec<double> smallest(Vec<double> a, Vec<double> b) { return {_mm256_min_pd(a.v, b.v)}; }
+// a < b ? x : y
+inline Vec<float> where_less(Vec<float> a, Vec<float> b, Vec<float> x, Vec<float> y) {
+  return {_mm256_blendv_ps(y.v, x.v, _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ))};
+}
+inline Vec<double> where_less(Vec<double> a, Vec<double> b, Vec<double> x, Vec<double> y) {
+  return {_mm256_blendv_pd(y.v, x.v, _mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ))};
+}
 // Bit i tells of lane i.
 inline unsigned bits_not_greater(Vec<float> a, Vec<float> b) {
   return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ)));

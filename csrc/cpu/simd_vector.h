@@ -103,6 +103,11 @@ template <class T>
 inline Vec<T> largest(Vec<T> a, Vec<T> b) {
   return {a.v > b.v ? a.v : b.v};
 }
+// a < b ? x : y
+template <class T>
+inline Vec<T> where_less(Vec<T> a, Vec<T> b, Vec<T> x, Vec<T> y) {
+  return {a.v < b.v ? x.v : y.v};
+}
 // Bit i tells of lane i: of a comparison's result, in which all bits of a lane are ones or zeros.
 template <class M>
 inline unsigned lane_bits(M mask) {
