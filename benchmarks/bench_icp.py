@@ -16,9 +16,7 @@ ITERATIONS = 30
 
 
 def fused(source, target, **options):
-    return te.iterative_closest_point(
-        source, target, max_iterations=ITERATIONS, tolerance=None, **options
-    )
+    return te.iterative_closest_point(source, target, max_iterations=ITERATIONS, tolerance=None, **options)
 
 
 def open3d_point_to_point(source, target):
@@ -27,7 +25,10 @@ def open3d_point_to_point(source, target):
     import open3d
 
     registration = open3d.pipelines.registration
-    clouds = [open3d.geometry.PointCloud(open3d.utility.Vector3dVector(c.double().numpy())) for c in (source, target)]
+    clouds = [
+        open3d.geometry.PointCloud(open3d.utility.Vector3dVector(c.double().numpy()))
+        for c in (source, target)
+    ]
     start = np.eye(4)
     start[:3, 3] = (target.double().mean(dim=0) - source.double().mean(dim=0)).numpy()
     return registration.registration_icp(

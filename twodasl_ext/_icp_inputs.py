@@ -99,10 +99,12 @@ def check_lengths(lengths: Any, name: str, cloud: Tensor, of: str, unbatched: bo
     if lengths.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"{name}: expected int64 or int32, got {lengths.dtype}")
     if lengths.shape != (batch,):
-        raise ValueError(f"{name}: expected ({batch},) for {of} {shape_text(cloud)}, got {shape_text(lengths)}")
+        raise ValueError(
+            f"{name}: expected ({batch},) for {of} {shape_text(cloud)}, got {shape_text(lengths)}"
+        )
     if lengths.device != cloud.device:
         raise ValueError(f"{name}: expected device {cloud.device} like {of}, got {lengths.device}")
-    if batch and not (1 <= int(lengths.min()) and int(lengths.max()) <= count):
+    if batch and not (int(lengths.min()) >= 1 and int(lengths.max()) <= count):
         wrong = int(lengths.min()) if int(lengths.min()) < 1 else int(lengths.max())
         raise ValueError(f"{name}: expected lengths in [1, {count}], got {wrong}")
     return lengths.to(torch.int64)
@@ -110,7 +112,9 @@ def check_lengths(lengths: Any, name: str, cloud: Tensor, of: str, unbatched: bo
 
 def check_finite(cloud: Tensor, counts: Tensor, name: str, unbatched: bool) -> None:
     """ValueError that names the first point that counts and is not finite."""
-    if bool(torch.isfinite(cloud.sum())):  # one pass; overflow sends good numbers on to the slow look, no more
+    if bool(
+        torch.isfinite(cloud.sum())
+    ):  # one pass; overflow sends good numbers on to the slow look, no more
         return
     inside = torch.arange(cloud.shape[1], device=cloud.device) < counts[:, None]
     wrong = (~torch.isfinite(cloud).all(dim=2) & inside).nonzero()
@@ -158,7 +162,7 @@ def check_number(value: Any, name: str, low: float, high: float, expected: str) 
 
 
 def check_start(initialize: Any, clouds: Clouds) -> Tensor | str:
-    """"centroids", "identity", or the pose (B, 13) in float64 of (rotation, translation[, scale])."""
+    """ "centroids", "identity", or the pose (B, 13) in float64 of (rotation, translation[, scale])."""
     if isinstance(initialize, str):
         if initialize not in ("centroids", "identity"):
             raise ValueError(

@@ -64,7 +64,9 @@ def _check(cloud: Tensor, name: str, lengths: Tensor | None) -> Tensor | None:
         raise ValueError(f"{name}: expected (B, N, 3) or (N, 3), got {shape_text(cloud)}")
     if 0 not in cloud.shape[:-2] and not cloud.shape[-2]:
         raise ValueError(f"{name}: expected at least one point, got {shape_text(cloud)}")
-    return None if lengths is None else check_lengths(lengths, f"{name}_lengths", cloud, name, cloud.dim() == 2)
+    return (
+        None if lengths is None else check_lengths(lengths, f"{name}_lengths", cloud, name, cloud.dim() == 2)
+    )
 
 
 def _one_sided(

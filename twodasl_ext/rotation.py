@@ -26,8 +26,8 @@ def nearest_rotation(matrices: Tensor) -> Tensor:
     Returns:
         The same shape and dtype: orthonormal with determinant +1 whatever M is, reflections, rank 0, 1 and 2
         and repeated singular values included. Where several rotations are equally good, the one that turns
-        least among them, where that is unique; the identity for the zero matrix. A matrix with NaN or infinity gives
-        NaN, and spoils no other.
+        least among them, where that is unique; the identity for the zero matrix. A matrix with NaN or
+        infinity gives NaN, and spoils no other.
 
     The result is a constant: no gradient flows to `matrices`. The same bits for every number of threads.
 

@@ -24,7 +24,9 @@ def test_values_and_gradients(name, squared):
     torch.testing.assert_close(value, expected, rtol=1e-13, atol=0)
     weights = torch.tensor([1.0, -2, 0.5], dtype=torch.float64)
     for got, wanted in zip(
-        torch.autograd.grad(value, (a, b), weights), torch.autograd.grad(expected, (a, b), weights), strict=True
+        torch.autograd.grad(value, (a, b), weights),
+        torch.autograd.grad(expected, (a, b), weights),
+        strict=True,
     ):
         torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-14)
     assert torch.autograd.gradcheck(lambda x, y: getattr(te, name)(x, y, squared=squared), (a, b))

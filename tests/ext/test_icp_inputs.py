@@ -1,5 +1,7 @@
 """iterative_closest_point: clouds that determine little or nothing, and wrong arguments in words."""
 
+# ruff: noqa: E501 (a message a line)
+
 from __future__ import annotations
 
 import pytest
@@ -54,7 +56,9 @@ def test_what_the_pairs_leave_open_stays():
     assert point.rmse == 0
     grid = DEGENERATE["a plane"]
     normals = torch.tensor([0.0, 0, 1]).expand_as(grid)
-    lifted = icp(grid + torch.tensor([0.3, 0.2, 5.0]), grid, method="plane", normals=normals, initialize="identity")
+    lifted = icp(
+        grid + torch.tensor([0.3, 0.2, 5.0]), grid, method="plane", normals=normals, initialize="identity"
+    )
     torch.testing.assert_close(lifted.translation, torch.tensor([0.0, 0, -5]), rtol=0, atol=1e-5)
     torch.testing.assert_close(lifted.rotation, torch.eye(3), rtol=0, atol=1e-5)
 
@@ -130,7 +134,9 @@ def test_messages(error, message, options):
 def test_single_clouds_have_no_batch_element_to_name():
     cloud = torch.zeros(4, 3)
     cloud[2, 0] = torch.inf
-    with pytest.raises(ValueError, match=r"^source: expected finite numbers, got \[inf, 0.0, 0.0\] at point 2$"):
+    with pytest.raises(
+        ValueError, match=r"^source: expected finite numbers, got \[inf, 0.0, 0.0\] at point 2$"
+    ):
         icp(cloud, torch.zeros(4, 3))
     with pytest.raises(ValueError, match=r"^source_lengths: expected None for a single cloud"):
         icp(torch.zeros(4, 3), torch.zeros(4, 3), source_lengths=torch.tensor([3]))
@@ -143,7 +149,9 @@ def test_apply():
     assert points.grad is not None
     with pytest.raises(ValueError, match=r"^points: expected \(2, M, 3\), got \(5, 3\)$"):
         result.apply(points[0])
-    with pytest.raises(TypeError, match=r"^points: expected torch.float32 like the clouds, got torch.float64$"):
+    with pytest.raises(
+        TypeError, match=r"^points: expected torch.float32 like the clouds, got torch.float64$"
+    ):
         result.apply(points.double())
 
 

@@ -69,9 +69,7 @@ def test_similarity():
     assert_motion(result, 20, 1.4, 1e-12)
     expected = 1.4 * source @ rotation(20).T + SHIFT
     torch.testing.assert_close(result.apply(source), expected, rtol=0, atol=1e-9)
-    torch.testing.assert_close(
-        source @ result.pose[:, :3].T + result.pose[:, 3], expected, rtol=0, atol=1e-9
-    )
+    torch.testing.assert_close(source @ result.pose[:, :3].T + result.pose[:, 3], expected, rtol=0, atol=1e-9)
 
 
 def test_outliers_are_trimmed():
@@ -135,7 +133,10 @@ def test_normals_from_triangles():
     grid = torch.stack((x, y, z), dim=2).reshape(-1, 3).double()
     corner = (torch.arange(n - 1)[:, None] * n + torch.arange(n - 1)).flatten()
     triangles = torch.cat(
-        (torch.stack((corner, corner + n, corner + 1), 1), torch.stack((corner + n, corner + n + 1, corner + 1), 1))
+        (
+            torch.stack((corner, corner + n, corner + 1), 1),
+            torch.stack((corner + n, corner + n + 1, corner + 1), 1),
+        )
     )
     normals = vertex_normals(grid[None], triangles)
     assert (normals[0, :, 2] > 0).all()

@@ -29,7 +29,8 @@ def iterative_closest_point(
     rotation, factor = torch.eye(3).to(source), torch.ones(()).to(source)
     source_mean, target_mean = source.mean(dim=0), target.mean(dim=0)
     if scale:
-        spreads = [(c - m).square().sum().sqrt() / len(c) ** 0.5 for c, m in ((source, source_mean), (target, target_mean))]
+        both = ((source, source_mean), (target, target_mean))
+        spreads = [(cloud - mean).square().sum().div(len(cloud)).sqrt() for cloud, mean in both]
         factor = spreads[1] / spreads[0]
     translation = target_mean - factor * rotation @ source_mean
     errors = []
