@@ -1,4 +1,4 @@
-"""iterative_closest_point: 30 iterations on two faces of real size, and Open3D's on the same where it is installed."""
+"""iterative_closest_point: 30 iterations on two faces of real size, beside Open3D where it is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two scans of faces of real size that are to be registered: smooth surfaces, different people, not aligned."""
+"""Two scans of faces of real size to be registered: smooth surfaces, different people, not aligned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 PAPER = 53215
 """Vertices of the Basel face model without its neck."""
 
-# Centre (across, up), widths and height in millimetres of what stands out of an ellipsoid, or is sunk into it.
+# Centre (across, up), widths, height in millimetres of what stands out of an ellipsoid, or is sunk into it.
 _FEATURES = (
     (0, -8, 11, 22, 24),  # nose
     (0, 34, 46, 12, 6),  # brow

@@ -1,4 +1,4 @@
-"""What iterative_closest_point is given, checked: clouds, lengths, normals, options and the pose to start from."""
+"""What iterative_closest_point is given, checked: clouds, lengths, normals, options, the start."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _check_triangles(triangles: Any, target: Tensor) -> Tensor:
 
 
 def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """(B, P, 3) unit normals: the area-weighted mean over a vertex's triangles, zeros for a vertex of none."""
+    """(B, P, 3) unit normals: the area-weighted mean over a vertex's triangles, zeros where it has none."""
     a, b, c = (vertices[:, triangles[:, corner]] for corner in range(3))
     area = torch.linalg.cross(b - a, c - a)
     normals = torch.zeros_like(vertices)
@@ -166,7 +166,8 @@ def check_start(initialize: Any, clouds: Clouds) -> Tensor | str:
     if isinstance(initialize, str):
         if initialize not in ("centroids", "identity"):
             raise ValueError(
-                f"initialize: expected 'centroids', 'identity' or (rotation, translation[, scale]), got {initialize!r}"
+                "initialize: expected 'centroids', 'identity' or (rotation, translation[, scale]), "
+                f"got {initialize!r}"
             )
         return initialize
     if hasattr(initialize, "rotation"):  # the result of an earlier registration

@@ -106,9 +106,9 @@ def iterative_closest_point(
         source_lengths, target_lengths: (B,) integers: only the first so many points of an element exist.
 
     Returns:
-        ICPResult: the best motion met, which may be the start and is never worse than it; the error in question is
-        the root of the mean over the pairs that count of min(distance, max_distance)^2, the distance along
-        the normal for method="plane".
+        ICPResult: the best motion met, which may be the start and is never worse than it; the error in
+        question is the root of the mean over the pairs that count of min(distance, max_distance)^2, the
+        distance along the normal for method="plane".
 
     **No gradient flows to source or target**: the result is a constant. To differentiate an alignment, take
     the motion as fixed and differentiate the distances of its pairs, which at the optimum is their

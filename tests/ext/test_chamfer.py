@@ -73,7 +73,7 @@ def test_errors():
     a, b = clouds()
     with pytest.raises(ValueError, match=r"expected"):
         te.chamfer_distance(a, b[..., :2])
-    with pytest.raises(TypeError, match="expected torch.float64"):
+    with pytest.raises(TypeError, match=r"expected torch.float64"):
         te.chamfer_distance(a, b.float())
     spoiled = a.clone()
     spoiled[2, 5, 1] = torch.nan

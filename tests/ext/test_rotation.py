@@ -35,7 +35,7 @@ def assert_proper(result, tolerance):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_random_covariances(dtype):
-    """The answer is as sensitive as 1 / (s_2 + s_3), with s_3 negative for a reflection: the bound grows so."""
+    """The answer is as sensitive as 1 / (s_2 + s_3), s_3 negative for a reflection: so is the bound."""
     matrices = normal(4000, 3, 3).to(dtype)
     result = te.nearest_rotation(matrices)
     assert result.dtype == dtype
@@ -86,7 +86,7 @@ def test_many_best_rotations(values, reflected):
 
 
 def test_what_is_left_open_does_not_turn():
-    """Of all rotations that take u to v the one about u x v turns least; nothing at all asks for the identity."""
+    """Of all rotations that take u to v the one about u x v turns least; zeros ask for the identity."""
     u, v = (torch.nn.functional.normalize(normal(300, 3, seed=s), dim=1) for s in (3, 4))
     result = te.nearest_rotation(v[:, :, None] * u[:, None])
     angle = (((result.diagonal(dim1=1, dim2=2).sum(dim=1) - 1) / 2).clamp(-1, 1)).acos()

@@ -21,7 +21,7 @@ def iterative_closest_point(
     normals: Tensor | None = None,
     recenter: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(N, 3), (P, 3) -> rotation, translation, scale after so many iterations, and the errors (iterations + 1,).
+    """(N, 3), (P, 3) -> rotation, translation, scale after so many iterations, errors (iterations + 1,).
 
     Begins with the centroids (and, for a scale, the sizes) together; memory N * P. With `normals` (P, 3), of
     unit length, point-to-plane.
