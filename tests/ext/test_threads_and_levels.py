@@ -57,7 +57,13 @@ def runnable_levels():
     return levels[: levels.index(te.cpu_capability()["best"]) + 1]
 
 
-SUITE = ["test_values.py", "test_gradients.py", "test_vertex_distance_cost.py", "test_distance_factor.py"]
+SUITE = [
+    "test_values.py",
+    "test_gradients.py",
+    "test_vertex_distance_cost.py",
+    "test_distance_factor.py",
+    "test_nearest_neighbors.py",
+]
 SELECTION = "test_vertices or importance_weights and 3d and sum or gradcheck"
 
 

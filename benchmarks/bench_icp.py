@@ -1,0 +1,100 @@
+"""iterative_closest_point: 30 iterations on two faces of real size, beside Open3D where it is installed."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import pytest
+import torch
+
+import twodasl_ext as te
+
+from .surfaces import PAPER, pair
+
+ITERATIONS = 30
+
+
+def fused(source, target, **options):
+    return te.iterative_closest_point(source, target, max_iterations=ITERATIONS, tolerance=None, **options)
+
+
+def open3d_point_to_point(source, target):
+    """The same start and number of iterations in Open3D: its pose, (4, 4)."""
+    import numpy as np
+    import open3d
+
+    registration = open3d.pipelines.registration
+    clouds = [
+        open3d.geometry.PointCloud(open3d.utility.Vector3dVector(c.double().numpy()))
+        for c in (source, target)
+    ]
+    start = np.eye(4)
+    start[:3, 3] = (target.double().mean(dim=0) - source.double().mean(dim=0)).numpy()
+    return registration.registration_icp(
+        *clouds,
+        1e9,
+        start,
+        registration.TransformationEstimationPointToPoint(),
+        registration.ICPConvergenceCriteria(0.0, 0.0, ITERATIONS),
+    ).transformation
+
+
+def check(source, target):
+    """Both find the same motion: they take the same steps."""
+    pose = fused(source, target).pose.double()
+    theirs = torch.from_numpy(open3d_point_to_point(source, target).copy())[:3]
+    assert (pose - theirs)[:, :3].abs().max() < 1e-4
+    assert (pose - theirs)[:, 3].abs().max() < 1e-2
+
+
+def _has_open3d() -> bool:
+    try:
+        import open3d  # noqa: F401
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("options", [{}, {"trim": 0.2}, {"scale": True}], ids=str)
+def bench_point_to_point(benchmark, options):
+    source, target = pair(PAPER)
+    benchmark.group = f"ICP, {ITERATIONS} iterations, {PAPER} vertices"
+    benchmark(lambda: fused(source, target, **options))
+
+
+def bench_point_to_plane(benchmark):
+    source, target = pair(PAPER)
+    normals = target - target.mean(dim=0)  # any directions: the time is the same
+    benchmark.group = f"ICP, {ITERATIONS} iterations, {PAPER} vertices"
+    benchmark(lambda: fused(source, target, method="plane", normals=normals))
+
+
+def bench_open3d_point_to_point(benchmark):
+    if not _has_open3d():
+        pytest.skip("Open3D is not installed")
+    source, target = pair(PAPER)
+    check(source, target)
+    benchmark.group = f"ICP, {ITERATIONS} iterations, {PAPER} vertices"
+    benchmark.pedantic(lambda: open3d_point_to_point(source, target), rounds=3)
+
+
+def main() -> None:
+    """Medians and minima of interleaved runs, in milliseconds."""
+    source, target = pair(PAPER)
+    runs = {"twodasl_ext": lambda: fused(source, target)}
+    if _has_open3d():
+        check(source, target)
+        runs["Open3D"] = lambda: open3d_point_to_point(source, target)
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(5):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(1e3 * (time.perf_counter() - start))
+    for name, taken in times.items():
+        print(f"{name}: median {statistics.median(taken):.0f} ms, minimum {min(taken):.0f} ms")
+
+
+if __name__ == "__main__":
+    main()

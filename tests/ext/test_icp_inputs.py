@@ -1,0 +1,173 @@
+"""iterative_closest_point: clouds that determine little or nothing, and wrong arguments in words."""
+
+# ruff: noqa: E501 (a message a line)
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import twodasl_ext as te
+
+icp = te.iterative_closest_point
+
+LINE = torch.linspace(-1, 1, 9)[:, None] * torch.tensor([[1.0, 2, 3]])
+DEGENERATE = {
+    "one point": torch.tensor([[1.0, 2, 3]]),
+    "two points": torch.tensor([[0.0, 0, 0], [1, 1, 1]]),
+    "all equal": torch.ones(7, 3),
+    "all zero": torch.zeros(5, 3),
+    "a line": LINE,
+    "a plane": torch.cartesian_prod(torch.arange(4.0), torch.arange(5.0), torch.zeros(1)),
+    "huge": LINE * 1e30,
+    "tiny": LINE * 1e-30,
+    "far away": LINE + 1e6,
+}
+
+
+@pytest.mark.parametrize("method", ["point", "plane"])
+@pytest.mark.parametrize("scale", [False, True])
+def test_degenerate_clouds_give_a_motion(method, scale):
+    """Every cloud against every cloud: finite, proper, never worse than the start."""
+    clouds = [cloud.double() for cloud in DEGENERATE.values()]  # scales of 1e60 and back leave float32
+    for source in clouds:
+        for target in clouds:
+            normals = torch.tensor([0, 0, 2.0]).to(target).expand_as(target) if method == "plane" else None
+            for start in ("centroids", "identity"):
+                result = icp(
+                    source, target, method=method, scale=scale, normals=normals, initialize=start,
+                    max_iterations=8,
+                )  # fmt: skip
+                product = result.rotation @ result.rotation.T
+                torch.testing.assert_close(product, torch.eye(3).to(product), rtol=0, atol=1e-5)
+                assert torch.linalg.det(result.rotation) > 0.99
+                assert result.translation.isfinite().all()
+                assert result.scale.isfinite()
+                assert result.scale > 0
+                assert not result.rmse > result.history[0]
+                assert not result.rotation.requires_grad
+
+
+def test_what_the_pairs_leave_open_stays():
+    """A roll about a line, a slide along a plane, everything about a point: as at the start."""
+    turn = torch.linalg.matrix_exp(torch.tensor([[0.0, -0.3, 0.1], [0.3, 0, -0.2], [-0.1, 0.2, 0]]))
+    point = icp(torch.ones(4, 3), torch.zeros(4, 3), initialize=(turn, torch.zeros(3)))
+    torch.testing.assert_close(point.rotation, turn)
+    assert point.rmse == 0
+    grid = DEGENERATE["a plane"]
+    normals = torch.tensor([0.0, 0, 1]).expand_as(grid)
+    lifted = icp(
+        grid + torch.tensor([0.3, 0.2, 5.0]), grid, method="plane", normals=normals, initialize="identity"
+    )
+    torch.testing.assert_close(lifted.translation, torch.tensor([0.0, 0, -5]), rtol=0, atol=1e-5)
+    torch.testing.assert_close(lifted.rotation, torch.eye(3), rtol=0, atol=1e-5)
+
+
+def test_nothing_in_the_batch():
+    result = icp(torch.zeros(0, 4, 3), torch.zeros(0, 5, 3))
+    assert result.rotation.shape == (0, 3, 3)
+    assert result.history.shape[0] == 0
+
+
+def wrong(source=None, target=None, **options):
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 2, 30, 3, generator=generator)
+    return icp(a if source is None else source, b if target is None else target, **options)
+
+
+def spoiled():
+    cloud = torch.zeros(2, 30, 3)
+    cloud[1, 7, 2] = torch.nan
+    return cloud
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "options"),
+    [
+        (ValueError, r"^source: expected \(B, N, 3\) or \(N, 3\), got \(2, 30\)$", {"source": torch.zeros(2, 30)}),
+        (ValueError, r"^target: expected \(B, P, 3\), got \(30, 3\)$", {"target": torch.zeros(30, 3)}),
+        (ValueError, r"^target: expected a batch of 2 like source", {"target": torch.zeros(3, 30, 3)}),
+        (TypeError, r"^target: expected torch.float32 like source, got torch.float64$",
+         {"target": torch.zeros(2, 30, 3, dtype=torch.float64)}),
+        (TypeError, r"^source: expected float32 or float64, got torch.int64$", {"source": torch.zeros(2, 4, 3).long()}),
+        (TypeError, r"^source: expected a torch.Tensor, got list$", {"source": [1.0]}),
+        (ValueError, r"^source: no operators for device meta|^target: expected device", {"target": torch.zeros(2, 3, 3, device="meta")}),
+        (ValueError, r"^target: expected at least one point, got \(2, 0, 3\)$", {"target": torch.zeros(2, 0, 3)}),
+        (ValueError, r"^source: expected finite numbers, got .*nan\] at point 7 of batch element 1$", {"source": spoiled()}),
+        (ValueError, r"^target: expected finite numbers, got .*nan\] at point 7 of batch element 1$", {"target": spoiled()}),
+        (ValueError, r"^method: expected 'point' or 'plane', got 'mesh'$", {"method": "mesh"}),
+        (ValueError, r"^normals: expected the target's normals, or its triangles=, .*; got neither$", {"method": "plane"}),
+        (ValueError, r"^normals: expected None with method='point'", {"normals": torch.ones(2, 30, 3)}),
+        (ValueError, r"^normals: expected \(2, 30, 3\) like the target", {"method": "plane", "normals": torch.ones(2, 9, 3)}),
+        (ValueError, r"^normals: expected one that is not zero", {"method": "plane", "normals": torch.zeros(2, 30, 3)}),
+        (ValueError, r"^triangles: expected \(T, 3\)", {"method": "plane", "triangles": torch.zeros(3).long()}),
+        (ValueError, r"^triangles: expected vertex indices in \[0, 30\), got 30",
+         {"method": "plane", "triangles": torch.tensor([[0, 1, 30]])}),
+        (ValueError, r"^trim: expected a fraction in \[0, 1\), got 1.0$", {"trim": 1.0}),
+        (ValueError, r"^trim: expected to leave at least 3 pairs, got 0.95: 2 of 30 of batch element 0$", {"trim": 0.95}),
+        (TypeError, r"^trim: expected a fraction in \[0, 1\), got None$", {"trim": None}),
+        (ValueError, r"^max_distance: expected a positive distance or None, got 0$", {"max_distance": 0}),
+        (ValueError, r"^max_distance: expected a positive distance or None, got nan$", {"max_distance": float("nan")}),
+        (ValueError, r"^max_distance: expected a pair within 1e-06 at the start, got none of batch element 0: the nearest are",
+         {"max_distance": 1e-6}),
+        (TypeError, r"^max_iterations: expected an integer >= 0, got 2.5$", {"max_iterations": 2.5}),
+        (ValueError, r"^max_iterations: expected an integer >= 0, got -1$", {"max_iterations": -1}),
+        (ValueError, r"^tolerance: expected a number >= 0 or None, got -1$", {"tolerance": -1}),
+        (ValueError, r"^recenter: expected False with method='plane', trim or max_distance$", {"recenter": True, "trim": 0.1}),
+        (ValueError, r"^initialize: expected 'centroids', 'identity' or", {"initialize": "somehow"}),
+        (TypeError, r"^initialize: expected 'centroids', 'identity', .*, got int$", {"initialize": 3}),
+        (ValueError, r"^initialize's rotation: expected \(2, 3, 3\), got \(3, 3\)$", {"initialize": (torch.eye(3), torch.zeros(3))}),
+        (ValueError, r"^initialize's rotation: expected orthonormal matrices of determinant \+1$",
+         {"initialize": (-torch.eye(3).expand(2, 3, 3), torch.zeros(2, 3))}),
+        (ValueError, r"^initialize's scale: expected positive numbers, got 0.0$",
+         {"initialize": (torch.eye(3).expand(2, 3, 3), torch.zeros(2, 3), torch.zeros(2))}),
+        (ValueError, r"^source_lengths: expected lengths in \[1, 30\], got 31$", {"source_lengths": torch.tensor([31, 2])}),
+        (ValueError, r"^target_lengths: expected lengths in \[1, 30\], got 0$", {"target_lengths": torch.tensor([30, 0])}),
+        (TypeError, r"^source_lengths: expected int64 or int32, got torch.float32$", {"source_lengths": torch.ones(2)}),
+    ],
+)  # fmt: skip
+def test_messages(error, message, options):
+    with pytest.raises(error, match=message):
+        wrong(**options)
+
+
+def test_single_clouds_have_no_batch_element_to_name():
+    cloud = torch.zeros(4, 3)
+    cloud[2, 0] = torch.inf
+    with pytest.raises(
+        ValueError, match=r"^source: expected finite numbers, got \[inf, 0.0, 0.0\] at point 2$"
+    ):
+        icp(cloud, torch.zeros(4, 3))
+    with pytest.raises(ValueError, match=r"^source_lengths: expected None for a single cloud"):
+        icp(torch.zeros(4, 3), torch.zeros(4, 3), source_lengths=torch.tensor([3]))
+
+
+def test_apply():
+    result = icp(torch.randn(2, 20, 3), torch.randn(2, 20, 3))
+    points = torch.randn(2, 5, 3, requires_grad=True)
+    result.apply(points).sum().backward()
+    assert points.grad is not None
+    with pytest.raises(ValueError, match=r"^points: expected \(2, M, 3\), got \(5, 3\)$"):
+        result.apply(points[0])
+    with pytest.raises(
+        TypeError, match=r"^points: expected torch.float32 like the clouds, got torch.float64$"
+    ):
+        result.apply(points.double())
+
+
+def test_opcheck_of_the_steps():
+    ops = torch.ops.twodasl
+    a, b = torch.randn(2, 2, 30, 3, generator=torch.Generator().manual_seed(0))
+    counts = torch.tensor([30, 12])
+    frames = ops.icp_frame(a, counts), ops.icp_frame(b, counts)
+    pose = torch.cat((torch.eye(3).flatten(), torch.tensor([0.1, 0.2, 0.3, 1.0]))).double().expand(2, 13)
+    squared, indices = te.nearest_neighbors(a, b)
+    torch.library.opcheck(ops.icp_frame, (a, counts))
+    torch.library.opcheck(ops.icp_move, (a, pose))
+    for normals in (None, b):
+        arguments = (a, b, normals, indices, squared, counts, pose, *frames, 0.1, 4.0, True, False)
+        torch.library.opcheck(ops.icp_update, arguments)
+    with pytest.raises(RuntimeError, match="twodasl: counts are not within the points"):
+        ops.icp_frame(a, counts + 1)
+    with pytest.raises(RuntimeError, match="twodasl: pose has the wrong shape"):
+        ops.icp_move(a, pose[:1])

@@ -1,0 +1,349 @@
+"""nearest_neighbors against brute force, bit for bit: any cloud, any hint, any number of threads."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import twodasl_ext as te
+from twodasl_ext import reference
+
+DTYPES = [torch.float32, torch.float64]
+
+
+def normal(generator, *shape):
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def sphere(generator, *shape):
+    points = normal(generator, *shape)
+    return points / points.norm(dim=-1, keepdim=True)
+
+
+def clusters(generator, *shape):
+    """Crowds of every size from 1 to 1e-30, and an outlier: no grid of one size tells them apart."""
+    scale = 10.0 ** -torch.randint(0, 31, shape[:-1], generator=generator)
+    points = normal(generator, *shape) * scale[..., None]
+    points[:, :1] = 1e6
+    return points
+
+
+def lattice(generator, *shape):
+    """Many equal points, and many equal distances between different ones."""
+    return (normal(generator, *shape) * 2).round()
+
+
+def line(generator, *shape):
+    return normal(generator, *shape[:-1], 1) * torch.tensor([1.0, 2.0, -3.0], dtype=torch.float64)
+
+
+def plane(generator, *shape):
+    points = normal(generator, *shape)
+    points[..., 2] = 0.25
+    return points
+
+
+def one_place(generator, *shape):
+    return normal(generator, 1, 1, 3).expand(shape)
+
+
+def two_places(generator, *shape):
+    return torch.randint(0, 2, (*shape[:-1], 1), generator=generator).double().expand(shape)
+
+
+def zeros(generator, *shape):
+    """Of both signs."""
+    return torch.where(normal(generator, *shape) > 0, 0.0, -0.0)
+
+
+CLOUDS = [normal, sphere, clusters, lattice, line, plane, one_place, two_places, zeros]
+
+
+def assert_exact(query, points, **keywords):
+    distances, indices = te.nearest_neighbors(query, points, **keywords)
+    expected = reference.nearest_neighbors(query, points, **keywords)
+    assert torch.equal(indices, expected[1])
+    assert torch.equal(distances, expected[0])
+    assert distances.dtype == query.dtype
+    return distances, indices
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", CLOUDS, ids=lambda c: c.__name__)
+def test_brute_force(shape, dtype):
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        batch, queries, count = (int(torch.randint(1, n, (1,), generator=generator)) for n in (4, 90, 600))
+        points = shape(generator, batch, count, 3).to(dtype)
+        other = CLOUDS[seed % len(CLOUDS)](generator, batch, queries, 3).to(dtype)
+        assert_exact(other, points)  # not aligned
+        assert_exact(other + 1000, points)  # far away
+        assert_exact(points[:, torch.randint(0, count, (queries,), generator=generator)], points)  # its own
+        near = points[:, :queries] + 1e-3 * normal(generator, batch, min(queries, count), 3).to(dtype)
+        assert_exact(near, points)
+
+
+SCALES = {
+    torch.float32: (1e-38, 1e-20, 1e18, 1e20, 1e38),
+    torch.float64: (1e-300, 1e-160, 1e152, 1e155, 1e307),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_coordinates_of_any_scale(dtype):
+    """Squares that vanish are ties; squares that overflow everywhere give infinity and still the nearest."""
+    scales = SCALES[dtype]
+    for seed, scale in enumerate(scales):
+        generator = torch.Generator().manual_seed(seed)
+        query, points = (normal(generator, 2, n, 3).clamp(-3, 3) * scale for n in (70, 300))
+        distances, _ = assert_exact(query.to(dtype), points.to(dtype))
+        assert torch.isinf(distances).any() == (scale in scales[3:])
+        assert_exact(query.to(dtype), points.to(dtype) / 1e10)
+        assert_exact(query.to(dtype) / 1e10, points.to(dtype))
+        assert_exact(query.sign().to(dtype) * torch.finfo(dtype).max, points.to(dtype))
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_sizes_lengths_and_hints(data):
+    batch, queries = data.draw(st.integers(0, 3)), data.draw(st.integers(0, 40))
+    count = data.draw(st.one_of(st.integers(0, 40), st.sampled_from([255, 256, 257, 4095, 4096, 4097])))
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 1000)))
+    dtype = data.draw(st.sampled_from(DTYPES))
+    cloud = data.draw(st.sampled_from(CLOUDS))
+    points, query = (cloud(generator, batch, n, 3).to(dtype) for n in (count, queries))
+    lengths = torch.tensor([data.draw(st.integers(0, count)) for _ in range(batch)], dtype=torch.int64)
+    asked = [data.draw(st.integers(0, queries)) if lengths[b] else 0 for b in range(batch)]
+    asked = torch.tensor(asked, dtype=torch.int64)
+    points, query = points.clone(), query.clone()
+    hint = torch.full((batch, queries), -1)
+    for b in range(batch):  # what is past the end is never looked at
+        points[b, lengths[b] :] = torch.nan
+        query[b, asked[b] :] = torch.inf
+        if asked[b]:
+            hint[b, : asked[b]] = torch.randint(0, int(lengths[b]), (int(asked[b]),), generator=generator)
+    _, indices = assert_exact(query, points, lengths=lengths, query_lengths=asked, hint=hint)
+    assert (indices >= 0).sum() == asked.sum()
+    index = te.PointIndex(points, lengths.to(torch.int32))
+    again = te.nearest_neighbors(query, index, query_lengths=asked.to(torch.int32), hint=indices)
+    assert torch.equal(again[1], indices)
+
+
+def test_many_points():
+    """Against brute force for some of the queries: a crowd of equal points must not cost all pairs either."""
+    generator = torch.Generator().manual_seed(1)
+    for cloud in (sphere, clusters, one_place, two_places):
+        points = cloud(generator, 1, 300_000, 3).float()[0]
+        query = (points[::3] + 0.01).contiguous()
+        distances, indices = te.nearest_neighbors(query, points)
+        some = torch.arange(0, len(query), 5000)
+        expected = reference.nearest_neighbors(query[some], points)
+        assert torch.equal(distances[some], expected[0])
+        assert torch.equal(indices[some], expected[1])
+
+
+def test_single_clouds_and_half_precision():
+    generator = torch.Generator().manual_seed(2)
+    query, points = normal(generator, 30, 3).half(), normal(generator, 50, 3).half()
+    distances, indices = te.nearest_neighbors(query, points)
+    assert distances.dtype == torch.float32
+    assert distances.shape == indices.shape == (30,)
+    expected = reference.nearest_neighbors(query.float(), points.float())
+    assert torch.equal(indices, expected[1])
+    assert torch.equal(te.nearest_neighbors(query, te.PointIndex(points), hint=indices)[0], expected[0])
+
+
+def test_strides_do_not_matter():
+    generator = torch.Generator().manual_seed(3)
+    query = normal(generator, 3, 40, 2).permute(2, 1, 0)
+    points = normal(generator, 1, 90, 6)[..., ::2].expand(2, -1, -1)
+    assert_exact(query, points)
+
+
+def test_threads_change_no_bit():
+    before = torch.get_num_threads()
+    generator = torch.Generator().manual_seed(4)
+    query, points = normal(generator, 2, 5000, 3).float(), lattice(generator, 2, 3000, 3).float()
+    results = []
+    try:
+        for threads in (1, 2, 3, 7):
+            torch.set_num_threads(threads)
+            leaves = [t.clone().requires_grad_() for t in (query, points)]
+            distances, indices = te.nearest_neighbors(*leaves)
+            grads = torch.autograd.grad(distances, leaves, torch.linspace(-1, 1, 10000).reshape(2, 5000))
+            results.append((distances.detach(), indices, *grads))
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_gradients():
+    generator = torch.Generator().manual_seed(5)
+    query, points = (normal(generator, 2, n, 3).requires_grad_() for n in (12, 7))
+    lengths, asked = torch.tensor([7, 5]), torch.tensor([9, 12])
+
+    def distances(q, p):
+        return te.nearest_neighbors(q, p, lengths=lengths, query_lengths=asked)[0]
+
+    assert torch.autograd.gradcheck(distances, (query, points), check_forward_ad=True)
+    expected = reference.nearest_neighbors(query, points, lengths=lengths, query_lengths=asked)[0]
+    for needed in ([query, points], [query], [points]):
+        ours = torch.autograd.grad(distances(query, points).sum(), needed)
+        theirs = torch.autograd.grad(expected.sum(), needed, retain_graph=True)
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a, b)
+    index = te.PointIndex(points.detach())
+    grad = torch.autograd.grad(te.nearest_neighbors(query, index)[0].sum(), query)[0]
+    assert grad.shape == query.shape
+    assert not te.nearest_neighbors(query, points)[1].requires_grad
+    first = torch.autograd.grad(distances(query, points).sum(), query, create_graph=True)[0]
+    with pytest.raises(RuntimeError, match="second derivative is not implemented"):
+        torch.autograd.grad(first.sum(), query)
+
+
+def test_a_point_that_all_queries_share_adds_them_in_double_precision():
+    query = torch.full((40_000, 3), 0.1)
+    points = torch.zeros(1, 3, requires_grad=True)
+    te.nearest_neighbors(query, points)[0].sum().backward()
+    torch.testing.assert_close(points.grad, torch.full((1, 3), -8000.0), rtol=1e-6, atol=0)
+
+
+def test_opcheck():
+    generator = torch.Generator().manual_seed(6)
+    query, points = (normal(generator, 2, n, 3).float().requires_grad_() for n in (20, 40))
+    lengths = torch.tensor([40, 11])
+    ops = torch.ops.twodasl
+    torch.library.opcheck(ops.neighbor_tree.default, (points.detach(), lengths))
+    tree = ops.neighbor_tree(points.detach(), lengths)
+    for hint in (None, torch.zeros(2, 20, dtype=torch.int64)):
+        inputs = (query, points, *tree, lengths, torch.tensor([20, 3]), hint)
+        torch.library.opcheck(ops.nearest_neighbors.default, inputs)
+    index = ops.nearest_neighbors_forward(query.detach(), points.detach(), *tree, None, None, None)[1]
+    grad = torch.ones(2, 20)
+    torch.library.opcheck(
+        ops.nearest_neighbors_backward.default, (grad, query.detach(), points.detach(), index, True, True)
+    )
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_compile(indexed):
+    generator = torch.Generator().manual_seed(7)
+    torch._dynamo.reset()
+
+    def loss(q, p, hint):
+        return te.nearest_neighbors(q, p, hint=hint)[0].sum(dim=1)
+
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    for queries in (20, 33, 50):
+        query = normal(generator, 2, queries, 3).requires_grad_()
+        points = normal(generator, 2, 90, 3)
+        points = te.PointIndex(points) if indexed else points.requires_grad_()
+        hint = torch.zeros(2, queries, dtype=torch.int64)
+        leaves = [query] if indexed else [query, points]
+        expected, result = loss(query, points, hint), compiled(query, points, hint)
+        assert torch.equal(expected, result)
+        grads = (torch.autograd.grad(r.sum(), leaves) for r in (expected, result))
+        assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
+
+
+def test_vmap_and_grad():
+    generator = torch.Generator().manual_seed(8)
+    query, points = normal(generator, 5, 20, 3), normal(generator, 5, 30, 3)
+    expected = te.nearest_neighbors(query, points)
+
+    def one(q, p):
+        return te.nearest_neighbors(q, p)
+
+    assert torch.equal(torch.vmap(one)(query, points)[1], expected[1])
+    assert torch.equal(torch.vmap(one, (0, None))(query, points[0])[1][0], expected[1][0])
+    index = te.PointIndex(points[0])
+    assert torch.equal(torch.vmap(lambda q: one(q, index))(query)[0][0], expected[0][0])
+
+    def loss(q, p):
+        return one(q, p)[0].sum()
+
+    grads = torch.vmap(torch.func.grad(loss, (0, 1)))(query, points)
+    leaves = [query.clone().requires_grad_(), points.clone().requires_grad_()]
+    te.nearest_neighbors(*leaves)[0].sum().backward()
+    assert all(torch.equal(g, leaf.grad) for g, leaf in zip(grads, leaves, strict=True))
+
+
+def test_an_index_is_a_module_of_buffers():
+    generator = torch.Generator().manual_seed(9)
+    points, query = normal(generator, 2, 60, 3), normal(generator, 2, 20, 3)
+    index = te.PointIndex(points)
+    points_before = points.clone()
+    points += 1  # it holds a copy
+    expected = te.nearest_neighbors(query, points_before)
+    assert torch.equal(te.nearest_neighbors(query, index)[0], expected[0])
+    owner = torch.nn.Module()
+    owner.index = index
+    assert not owner.state_dict()
+    owner.float()
+    single = te.nearest_neighbors(query.float(), index)
+    assert torch.equal(single[1], te.nearest_neighbors(query.float(), points_before.float())[1])
+    with pytest.raises(TypeError, match="PointIndex: expected float32 or float64"):
+        owner.half()
+    assert index.to("meta").points.device.type == "meta"
+
+
+Q, P = torch.zeros(2, 4, 3), torch.zeros(2, 5, 3)
+NAN = P.clone()
+NAN[1, 2, 0] = torch.nan
+INF = Q.clone()
+INF[1, 3, 2] = -torch.inf
+WRONG = [
+    ((Q.tolist(), P), {}, TypeError, "query: expected a torch.Tensor, got list"),
+    ((Q, 5), {}, TypeError, "points: expected a torch.Tensor, got int"),
+    ((Q[..., :2], P), {}, ValueError, r"query: expected \(B, N, 3\) or \(N, 3\), got \(2, 4, 2\)"),
+    ((Q, P[0]), {}, ValueError, r"points: expected \(B, N, 3\), got \(5, 3\)"),
+    ((Q[0], P), {}, ValueError, r"points: expected \(N, 3\), got \(2, 5, 3\)"),
+    ((Q, P[:1]), {}, ValueError, r"points: expected \(2, P, 3\) for a query of 2, got \(1, 5, 3\)"),
+    ((Q, P.double()), {}, TypeError, "points: expected torch.float32 like query, got torch.float64"),
+    ((Q.long(), P), {}, TypeError, "query: expected float32 or float64"),
+    ((Q, P.to("meta")), {}, ValueError, "points: expected device cpu like query, got meta"),
+    ((Q, NAN), {}, ValueError, r"points: expected finite numbers, got \[nan, 0.0, 0.0\] at 2 of element 1"),
+    ((INF, P), {}, ValueError, r"query: expected finite numbers, got \[0.0, 0.0, -inf\] at 3 of element 1"),
+    ((Q, P[:, :0]), {}, ValueError, "points: expected at least one for the 4 queries of element 0, got none"),
+    ((Q, P), {"lengths": torch.tensor([5, 0])}, ValueError, "points: expected at least one for the 4 quer"),
+    ((Q, P), {"lengths": torch.tensor([5, 6])}, ValueError, r"lengths: expected numbers in \[0, 5\], got 6"),
+    ((Q, P), {"lengths": torch.tensor([5])}, ValueError, r"lengths: expected \(2,\), got \(1,\)"),
+    ((Q, P), {"lengths": torch.tensor([5.0, 5.0])}, TypeError, "lengths: expected int64 or int32"),
+    ((Q, P), {"lengths": [5, 5]}, TypeError, "lengths: expected a torch.Tensor, got list"),
+    ((Q, P), {"query_lengths": torch.tensor([-1, 4])}, ValueError, r"query_lengths: expected numbers in"),
+    ((Q[0], P[0]), {"lengths": torch.tensor([5])}, ValueError, "lengths: expected None for a single cloud"),
+    ((Q, P), {"hint": torch.full((2, 4), 5)}, ValueError, r"hint: expected indices in \[0, 5\), got 5"),
+    ((Q, P), {"hint": torch.full((2, 4), -1)}, ValueError, r"hint: expected indices in \[0, 5\), got -1"),
+    ((Q, P), {"hint": torch.zeros(2, 5).long()}, ValueError, r"hint: expected \(2, 4\)"),
+    ((Q, P), {"hint": torch.zeros(2, 4)}, TypeError, "hint: expected int64 indices, got torch.float32"),
+    ((Q, te.PointIndex(P)), {"lengths": torch.tensor([5, 5])}, ValueError, "lengths: expected None with a"),
+    ((Q, te.PointIndex(P[0])), {}, ValueError, r"query: expected \(N, 3\), got \(2, 4, 3\)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "keywords", "error", "message"), WRONG, ids=[w[3][:50] for w in WRONG])
+def test_wrong_arguments(arguments, keywords, error, message):
+    with pytest.raises(error, match=message):
+        te.nearest_neighbors(*arguments, **keywords)
+
+
+def test_wrong_points_of_an_index():
+    with pytest.raises(ValueError, match="points: expected finite numbers"):
+        te.PointIndex(NAN)
+    with pytest.raises(ValueError, match="points: a constant in a PointIndex"):
+        te.PointIndex(P.clone().requires_grad_())
+
+
+def test_a_wrong_tree_reads_nothing_outside():
+    """A direct call may bring any tree: sizes are checked, and nothing in it is used as an address."""
+    generator = torch.Generator().manual_seed(10)
+    query, points = normal(generator, 1, 40, 3), normal(generator, 1, 500, 3)
+    leaves, ids, boxes, lowest = torch.ops.twodasl.neighbor_tree(points, None)
+    forward = torch.ops.twodasl.nearest_neighbors_forward
+    forward(query, points, leaves, torch.full_like(ids, 2**30), boxes, lowest, None, None, None)
+    forward(query, points, leaves * torch.nan, ids, boxes * torch.nan, lowest, None, None, None)
+    with pytest.raises(RuntimeError, match="boxes has the wrong shape"):
+        forward(query, points, leaves, ids, boxes[:, 1:], lowest, None, None, None)
