@@ -1,0 +1,128 @@
+"""Laying one point cloud on another: Horn's rotation, nearest points, iterative closest points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """x -> scale * rotation x + translation. rotation: (3, 3), determinant 1. translation: (3,)."""
+
+    rotation: Points
+    translation: Points
+    scale: float = 1.0
+
+    def apply(self, points: Points) -> Points:
+        """Points (N, 3) moved."""
+        return self.scale * points @ self.rotation.T + self.translation
+
+    def inverse(self) -> Motion:
+        """The motion back."""
+        back = self.rotation.T
+        return Motion(back, -(back @ self.translation) / self.scale, 1 / self.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Where iterative closest points ended: the motion, the root mean square distance of the pairs that it was
+    computed from (target's units), iterations done, and whether they ended before the limit."""
+
+    motion: Motion
+    rmse: float
+    iterations: int
+    converged: bool
+
+
+def nearest(query: Points, points: Points) -> tuple[Points, NDArray[np.int64]]:
+    """Euclidean distance (M,) and index (M,) of the nearest of `points` (P, 3) to each of `query` (M, 3)."""
+    return NearestPoints(points)(query)
+
+
+class NearestPoints:
+    """Answers `nearest` for many queries against the same points (P, 3)."""
+
+    def __init__(self, points: Points) -> None:
+        self._tree = cKDTree(points)
+
+    def __call__(self, query: Points) -> tuple[Points, NDArray[np.int64]]:
+        distances, indices = self._tree.query(query)
+        return distances, indices.astype(np.int64)
+
+
+def horn_rotation(source: Points, target: Points) -> Points:
+    """The rotation R (3, 3) with the least sum of ||R source_i - target_i||^2, for clouds (N, 3) of one order
+    about their own centroids, which need not be subtracted.
+
+    Horn 1987, "Closed-form solution of absolute orientation using unit quaternions": the quaternion is the
+    eigenvector of the largest eigenvalue of a symmetric 4 x 4 matrix of the clouds' covariance. Never a
+    reflection; for clouds that do not fix a rotation (points on a line), one of the best ones.
+    """
+    s = (source - source.mean(0)).T @ (target - target.mean(0))
+    z = np.array([s[1, 2] - s[2, 1], s[2, 0] - s[0, 2], s[0, 1] - s[1, 0]])
+    n = np.empty((4, 4))
+    n[0, 0], n[0, 1:], n[1:, 0] = np.trace(s), z, z
+    n[1:, 1:] = s + s.T - np.trace(s) * np.eye(3)
+    w, x, y, z = np.linalg.eigh(n)[1][:, -1]
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def best_motion(source: Points, target: Points, scale: bool = False) -> Motion:
+    """The motion of `source` (N, 3) with the least squares to `target` (N, 3), point i to point i.
+
+    With `scale`, Umeyama's factor: the covariance along the found rotation over the source's variance.
+    """
+    rotation = horn_rotation(source, target)
+    middle, aim = source.mean(0), target.mean(0)
+    turned = (source - middle) @ rotation.T
+    factor = 1.0
+    if scale:
+        variance = float((turned**2).sum())
+        factor = max(float((turned * (target - aim)).sum()) / variance, 1e-9) if variance > 0 else 1.0
+    return Motion(rotation, aim - factor * rotation @ middle, factor)
+
+
+def closest_start(source: Points, target: Points, starts: Sequence[Motion]) -> Motion:
+    """The start after which the source's points are nearest to the target's, in mean square over its scale."""
+    search = NearestPoints(target)
+    costs = [float((search(start.apply(source))[0] ** 2).mean()) / start.scale**2 for start in starts]
+    return starts[int(np.argmin(costs))]
+
+
+def iterative_closest_points(
+    source: Points,
+    target: Points,
+    start: Motion,
+    *,
+    scale: bool = False,
+    max_iterations: int = 100,
+    tolerance: float = 1e-5,
+) -> Fit:
+    """Move `source` (N, 3) from `start` onto `target` (P, 3), each point to its nearest, again and again.
+
+    Point-to-point, all points alike (none trimmed), rotation, translation and, with `scale`, size. It ends when
+    the root mean square distance falls by less than the part `tolerance` of itself; it never rises.
+    """
+    search = NearestPoints(target)
+    motion, previous, rmse = start, np.inf, np.inf
+    for iteration in range(1, max_iterations + 1):
+        distances, indices = search(motion.apply(source))
+        rmse = float(np.sqrt((distances**2).mean()))
+        if previous - rmse <= tolerance * rmse:
+            return Fit(motion, rmse, iteration, True)
+        previous = rmse
+        motion = best_motion(source, target[indices], scale)
+    return Fit(motion, rmse, max_iterations, False)
