@@ -40,7 +40,9 @@ def nice_ticks(top: float, most: int = 6) -> list[float]:
     if not math.isfinite(top) or top <= 0:
         top = 1.0
     power = 10.0 ** math.floor(math.log10(top / most))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10, 20) if factor * power * most >= top * (1 - 1e-9))
+    step = next(
+        factor * power for factor in (1, 2, 2.5, 5, 10, 20) if factor * power * most >= top * (1 - 1e-9)
+    )
     count = math.ceil(top / step * (1 - 1e-9))
     return [index * step for index in range(count + 1)]
 
@@ -59,7 +61,9 @@ class Canvas:
         flat = [(x * SUPERSAMPLING, y * SUPERSAMPLING) for x, y in points]
         self._draw.line(flat, fill=color, width=max(1, round(width * SUPERSAMPLING)), joint="curve")
 
-    def dashes(self, start: tuple[float, float], end: tuple[float, float], color: RGB, width: float = 1.0) -> None:
+    def dashes(
+        self, start: tuple[float, float], end: tuple[float, float], color: RGB, width: float = 1.0
+    ) -> None:
         """A dashed line."""
         length = math.dist(start, end)
         for first in np.arange(0, length, 8.0):
@@ -78,7 +82,9 @@ class Canvas:
         xy = (place[0] * SUPERSAMPLING, place[1] * SUPERSAMPLING)
         self._draw.text(xy, words, fill=color, font=_font(size), anchor=anchor)
 
-    def vertical_text(self, place: tuple[float, float], words: str, size: float = 14, color: RGB = INK) -> None:
+    def vertical_text(
+        self, place: tuple[float, float], words: str, size: float = 14, color: RGB = INK
+    ) -> None:
         """Words that run upwards, centred on a place."""
         font = _font(size)
         left, top, right, bottom = (round(edge) for edge in font.getbbox(words))
@@ -108,9 +114,9 @@ class Canvas:
 def color_bar(
     canvas: Canvas, box: tuple[float, float, float, float], ticks: Sequence[float], label: str, top: str = ""
 ) -> None:
-    """An upright bar of `ramp` in the box, its ticks from the bottom to the top at its right, its label beyond.
+    """An upright bar of `ramp` in the box, with its ticks and its label at its right.
 
-    `top` replaces the last tick's number ("6 or more").
+    ticks: from 0 at the bottom to the last at the top. `top` replaces the last tick's number ("6 or more").
     """
     x0, y0, x1, y1 = box
     rows = round((y1 - y0) * SUPERSAMPLING)
@@ -122,7 +128,7 @@ def color_bar(
         canvas.line([(x1, y), (x1 + 5, y)], INK)
         words = top if top and tick == ticks[-1] else f"{tick:g}"
         canvas.text((x1 + 9, y), words, 13, "lm")
-    canvas.vertical_text((x1 + 78, (y0 + y1) / 2), label, 14)
+    canvas.vertical_text((x1 + 92, (y0 + y1) / 2), label, 14)
 
 
 def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from ..meshes import Mesh
 
 DESCRIPTION = """\
-The error of predicted 3D faces. Each mesh in the folder --predicted is laid on the mesh of the same name in the
-folder --truth; distances are given in percent of sqrt(w*h), the sides of the true mesh's box in x and y.
+The error of predicted 3D faces. Each mesh in the folder --predicted is laid on the mesh of the same name in
+the folder --truth; distances are given in percent of sqrt(w*h), the sides of the true mesh's box in x and y.
 
 protocols:
   nearest         the paper's text: rigid iterative closest points, then the mean distance of every true
                   vertex to the nearest predicted one; vertices and triangles may differ
-  authors-matlab  the authors' published program: each 50th vertex, rotation about the centroids until the mean
-                  squared distance changes by at most 0.01, then the distance of vertices of one index
+  authors-matlab  the authors' published program: each 50th vertex, rotation about the centroids until the
+                  mean squared distance changes by at most 0.01, then the distance of vertices of one index
 """
 EPILOG = """\
 Meshes: .ply, .obj, .npy ((N, 3) or (3, N) vertices), .mat (variable vertices, vertex, pt3d, ...; up to v7).
@@ -43,20 +43,24 @@ def register(sets: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--predicted", required=True, type=Path, metavar="DIR", help="folder of predicted meshes")
+    parser.add_argument(
+        "--predicted", required=True, type=Path, metavar="DIR", help="folder of predicted meshes"
+    )
     parser.add_argument("--truth", required=True, type=Path, metavar="DIR", help="folder of true meshes")
     parser.add_argument(
         "--protocol", choices=("nearest", "authors-matlab"), default="nearest", help="default: nearest"
     )
     parser.add_argument(
-        "--scale", action="store_true", help="with nearest: also fit the prediction's size, which hides its error"
+        "--scale",
+        action="store_true",
+        help="with nearest: also fit the prediction's size, which hides its error",
     )
     parser.add_argument(
         "--yaw",
         type=Path,
         metavar="FILE",
-        help="yaw in degrees for a table of yaw bins: .npy, a number for each true mesh in name order, or .csv"
-        " with lines 'name,yaw'",
+        help="yaw in degrees, for a table of yaw bins: .npy, a number for each true mesh in name order, or"
+        " .csv with lines 'name,yaw'",
     )
     parser.add_argument(
         "--triangles", type=Path, metavar="FILE", help="triangles of true meshes whose files have none"
@@ -67,7 +71,9 @@ def register(sets: Any) -> None:
         default="auto",
         help="which way y grows in the meshes, for the heat-map (default: as their triangles say)",
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the JSON and the pictures")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="folder for the JSON and the pictures"
+    )
     parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
     parser.set_defaults(run=run)
 
@@ -121,13 +127,21 @@ def _pictures(options: argparse.Namespace, measured: Measured) -> dict[str, Any]
     from ..evaluation.heat_map import heat_map
 
     count = len(measured.names)
-    title = f"3D reconstruction error of {count} face{'s' if count != 1 else ''}, protocol “{options.protocol}”"
-    curve = error_curve(100 * measured.nme, title, "NME in percent of √(w·h) of the true mesh's box")
+    title = (
+        f"3D reconstruction error of {count} face{'s' if count != 1 else ''}, protocol “{options.protocol}”"
+    )
+    curve = error_curve(
+        100 * measured.nme, title, "NME: mean distance in percent of sqrt(w·h), the true mesh's size"
+    )
     pictures = {"error-curve.png": curve}
     faces = _shown_faces(options, measured)
     if faces:
-        to = "nearest predicted vertex" if options.protocol == "nearest" else "predicted vertex of the same index"
-        label = f"distance to the {to}, % of √(w·h)"
+        to = (
+            "nearest predicted vertex"
+            if options.protocol == "nearest"
+            else "predicted vertex of the same index"
+        )
+        label = f"distance to the {to}, % of sqrt(w·h)"
         pictures["error-heat-map.png"] = heat_map(faces, title, label, options.y_axis)
     return pictures
 

@@ -13,7 +13,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 82, 30, 84, 70
 
 
 def error_curve(errors: NDArray[np.float64], title: str, label: str) -> Image:
-    """A chart of errors (n,) in percent: at each error on the x axis, the share of faces that have no larger one.
+    """A chart of errors (n,) in percent: at each error on the x axis, the share of faces with no larger one.
 
     title: the first line. label: of the x axis. Mean and median are marked. Returns (H, W, 3) uint8 BGR.
     """

@@ -1,4 +1,4 @@
-"""The error on the face: true and predicted mesh side by side, and each true vertex coloured by its distance."""
+"""The error on the face: both meshes side by side, and each true vertex coloured by its distance."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Face:
 def heat_map(faces: Sequence[Face], title: str, label: str, y_axis: str = "auto") -> Image:
     """A row for each face: the true mesh, the prediction laid on it, and the error from two sides.
 
-    The colours run from 0 to the 99th percentile of all errors shown, rounded up to a round number, and are the
-    same in all rows. title: the first line. label: of the colour bar, with its unit; errors are drawn in percent
-    of the normaliser. y_axis: which way y grows in the meshes, "up", "down" (image pixels) or "auto": as the
-    triangles, counter-clockwise seen from outside, say. z grows towards the viewer.
+    The colours run from 0 to the 99th percentile of all errors shown, rounded up to a round number, and are
+    the same in all rows. title: the first line. label: of the colour bar, with its unit; errors are drawn in
+    percent of the normaliser. y_axis: which way y grows in the meshes, "up", "down" (image pixels) or "auto":
+    as the triangles, counter-clockwise seen from outside, say. z grows towards the viewer.
 
     Returns (H, W, 3) uint8 BGR. Raises ValueError when there is no face, or one without triangles.
     """
@@ -58,7 +58,12 @@ def heat_map(faces: Sequence[Face], title: str, label: str, y_axis: str = "auto"
     width = _LEFT + 4 * (_TILE + _GAP) + _BAR
     canvas = Canvas(width, _TOP + _ROW * len(faces) + 6)
     canvas.text((_LEFT, 28), title, 20, "lm")
-    columns = ("ground truth", "prediction, aligned", "error, as given", f"error, turned by {TURNED:g}°")
+    columns = (
+        "ground truth",
+        "prediction, aligned",
+        "error on the ground truth",
+        f"the same, turned by {TURNED:g}°",
+    )
     for column, words in enumerate(columns):
         canvas.text((_LEFT + column * (_TILE + _GAP) + _TILE / 2, 66), words, 15)
     for row, (face, percent) in enumerate(zip(faces, percents, strict=True)):
@@ -73,7 +78,7 @@ def heat_map(faces: Sequence[Face], title: str, label: str, y_axis: str = "auto"
         canvas.text(middle, "(no triangles)", 14)
     x = _LEFT + 4 * (_TILE + _GAP) + 14
     bottom = _TOP + _ROW * len(faces) - 24
-    color_bar(canvas, (x, _TOP + 34, x + 22, bottom), ticks, label, f"≥ {ticks[-1]:g}")
+    color_bar(canvas, (x, _TOP + 34, x + 22, bottom), ticks, label, f"{ticks[-1]:g} or more")
     return canvas.image()
 
 
@@ -86,7 +91,9 @@ def _tiles(face: Face, colors: NDArray[np.float32], y_axis: str) -> list[Image |
     center = (used.min(0) + used.max(0)) / 2
     span = 1.08 * float(np.ptp(used[:, :2], axis=0).max())
 
-    def shot(points: ArrayLike, triangles: ArrayLike, yaw: float, light: str, paint: ArrayLike | None) -> Image:
+    def shot(
+        points: ArrayLike, triangles: ArrayLike, yaw: float, light: str, paint: ArrayLike | None
+    ) -> Image:
         view = camera_view(points, _TILE, span, center, yaw)
         return render_mesh(view, triangles, _TILE, light, paint)
 

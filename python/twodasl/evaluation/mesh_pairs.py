@@ -103,7 +103,9 @@ def measure_pairs(
     total = len(pairs) + len(skipped)
     if len(skipped) > BROKEN_LIMIT * total:
         reasons = "; ".join(list(skipped.values())[:_NAMED])
-        raise InputError(f"{len(skipped)} of {total} faces could not be measured, too many to go on: {reasons}")
+        raise InputError(
+            f"{len(skipped)} of {total} faces could not be measured, too many to go on: {reasons}"
+        )
     return Measured(tuple(pairs), tuple(errors), dict(sorted(skipped.items())))
 
 

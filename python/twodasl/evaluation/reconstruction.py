@@ -1,8 +1,9 @@
 """The error of a reconstructed 3D face: rigid alignment, then distances over the size of the true face.
 
-Paper section 4.3 (Tu et al., 2DASL): the prediction is laid on the ground truth by iterative closest points, and
-the distances are normalised by the ground truth's bounding box. Its text pairs nearest points; the program that
-its authors published pairs points of one index. The two give different numbers: both are here, by name.
+Paper section 4.3 (Tu et al., 2DASL): the prediction is laid on the ground truth by iterative closest points,
+and the distances are normalised by the ground truth's bounding box. Its text pairs nearest points; the
+program that its authors published pairs points of one index. The two give different numbers: both are here,
+by name.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ AUTHORS_STEP = 50
 """`authors-matlab` takes each 50th vertex of both meshes, the first one included."""
 
 AUTHORS_TOLERANCE = 0.01
-"""`authors-matlab` stops when the mean squared distance changes by no more; in squared units of the meshes, which
-are image pixels in the authors' data."""
+"""`authors-matlab` stops when the mean squared distance changes by no more; in squared units of the meshes,
+which are image pixels in the authors' data."""
 
 _AUTHORS_LIMIT = 1000  # the authors' program has none; the mean squared distance cannot rise, so it ends
 
@@ -47,8 +48,8 @@ class ReconstructionError:
 
     protocol: which one measured it. distances: (N,) float64, of every true vertex to its counterpart in the
     aligned prediction, in the meshes' units. counted: (n,) int64, the vertices whose mean is the error.
-    normalizer: sqrt(w * h) of the truth's box in x and y, in the meshes' units. motion: what lays the prediction
-    on the truth. iterations, converged: of the alignment.
+    normalizer: sqrt(w * h) of the truth's box in x and y, in the meshes' units. motion: what lays the
+    prediction on the truth. iterations, converged: of the alignment.
     """
 
     protocol: str
@@ -87,11 +88,12 @@ def reconstruction_error(
     protocol:
         "nearest": the paper's text. Iterative closest points, rigid, from the nearest of these starts: as the
         meshes are; centroid on centroid; and, if both have as many vertices, vertex i on vertex i. Pairs are
-        each true vertex (every k-th, so that at most `ALIGNED_VERTICES` are used) with its nearest
-        predicted one, so that a prediction may be larger than the truth (a head, a face). It ends when the root
-        mean square distance falls by less than 1e-5 of itself, or after 100 iterations. The error is the mean
-        over all true vertices of the distance to the nearest predicted vertex (a vertex, not a point of a
-        triangle). Vertex counts and triangles may differ; a prediction with far denser vertices gains a little.
+        each true vertex (every k-th, so that at most `ALIGNED_VERTICES` are used) with its nearest predicted
+        one, so that a prediction may be larger than the truth (a head, a face). It ends when the root mean
+        square distance falls by less than 1e-5 of itself, or after 100 iterations. The error is the mean over
+        all true vertices of the distance to the nearest predicted vertex (a vertex, not a point of a
+        triangle). Vertex counts and triangles may differ; a prediction with far denser vertices gains a
+        little.
 
         "authors-matlab": the published evaluation program. Vertices 0, 50, 100, ... of both meshes; in each
         iteration both clouds are centred on their own centroids, each true point is paired with its nearest
@@ -103,7 +105,8 @@ def reconstruction_error(
     scale: with "nearest" only, also fit the prediction's size, which hides an error of size.
 
     Raises ValueError for an unknown protocol or `scale` with "authors-matlab", InputError (a ValueError) for
-    meshes that do not fit: not (N, 3), not finite, no extent in x or y, or differing counts where indices count.
+    meshes that do not fit: not (N, 3), not finite, no extent in x or y, or differing counts where indices
+    count.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
@@ -111,7 +114,9 @@ def reconstruction_error(
     size = np.ptp(true[:, :2], axis=0)
     normalizer = float(np.sqrt(size.prod()))
     if normalizer <= 0:
-        raise InputError(f"ground truth: expected a mesh with an extent in x and y, got {size[0]} x {size[1]}")
+        raise InputError(
+            f"ground truth: expected a mesh with an extent in x and y, got {size[0]} x {size[1]}"
+        )
     if protocol == "authors-matlab":
         if scale:
             raise ValueError("scale: the protocol 'authors-matlab' has none; use 'nearest'")
@@ -125,16 +130,15 @@ def _nearest(found: Points, true: Points, normalizer: float, scale: bool) -> Rec
     motion = fit.motion.inverse()  # the truth was moved onto the prediction: its vertices choose the pairs
     distances, _ = nearest(true, motion.apply(found))
     every = np.arange(len(true))
-    return ReconstructionError(
-        "nearest", distances, every, normalizer, motion, fit.iterations, fit.converged
-    )
+    return ReconstructionError("nearest", distances, every, normalizer, motion, fit.iterations, fit.converged)
 
 
 def _align(true: Points, found: Points, same_index: Points | None, scale: bool) -> Fit:
     """Iterative closest points of the truth's vertices onto the prediction's, from the nearest start."""
     size = 1.0
     if scale and len(true) > 1:
-        size = float(np.linalg.norm(found.std(0)) / max(np.linalg.norm(true.std(0)), 1e-12)) or 1.0
+        spreads = [float(np.linalg.norm(points.std(0))) for points in (found, true)]
+        size = spreads[0] / spreads[1] if min(spreads) > 0 else 1.0
     still = np.eye(3)
     starts = [Motion(still, np.zeros(3)), Motion(still, found.mean(0) - size * true.mean(0), size)]
     if same_index is not None:

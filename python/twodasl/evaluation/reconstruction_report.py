@@ -26,8 +26,8 @@ METRICS = {
 
 ALIGNMENTS = {
     "nearest": "iterative closest points, true vertex to nearest predicted one, rigid",
-    "authors-matlab": "each 50th vertex, centred; nearest points, Horn's quaternion, rotation alone, until the mean"
-    " squared distance changes by at most 0.01 squared units",
+    "authors-matlab": "each 50th vertex, centred; nearest points, Horn's quaternion, rotation alone, until"
+    " the mean squared distance changes by at most 0.01 squared units",
 }
 
 _WORST = 5
@@ -78,11 +78,15 @@ def format_reconstruction(report: ReconstructionReport) -> str:
     numbers = (percent.mean(), np.median(percent), percent.min(), percent.max())
     lines.append(f"{len(percent):<6}{'faces':<12}" + "".join(f"{number:>12.4f}" for number in numbers))
     distances = np.array([error.mean_distance for error in report.measured.errors])
-    lines.append(f"Mean distance in the meshes' units: {distances.mean():.6g} (median {np.median(distances):.6g})")
+    lines.append(
+        f"Mean distance in the meshes' units: {distances.mean():.6g} (median {np.median(distances):.6g})"
+    )
     if summary is not None:
         lines += ["", format_table({"NME in percent": summary})]
         if summary.empty_bins:
-            lines.append(f"No face in {', '.join(summary.empty_bins)}: the bin mean is that of the other bins.")
+            lines.append(
+                f"No face in {', '.join(summary.empty_bins)}: the bin mean is that of the other bins."
+            )
     lines += ["", *_worst_lines(report), *_skipped_lines(report)]
     return "\n".join(lines)
 
@@ -93,7 +97,9 @@ def _worst_lines(report: ReconstructionReport) -> list[str]:
     lines = ["Worst: NME in percent, face", *(f"{100 * errors[i]:10.4f}  {names[i]}" for i in order)]
     loose = sum(not error.converged for error in report.measured.errors)
     if loose:
-        lines.append(f"The alignment of {loose} face(s) reached its limit of iterations before it stood still.")
+        lines.append(
+            f"The alignment of {loose} face(s) reached its limit of iterations before it stood still."
+        )
     return lines
 
 
@@ -101,7 +107,10 @@ def _skipped_lines(report: ReconstructionReport) -> list[str]:
     lines = []
     skipped = list(report.measured.skipped.values())
     if skipped:
-        lines += ["", f"Skipped, and in no number above: {len(skipped)} of {len(skipped) + len(report.measured.names)}"]
+        lines += [
+            "",
+            f"Skipped, and in no number above: {len(skipped)} of {len(skipped) + len(report.measured.names)}",
+        ]
         lines += [f"  {' '.join(reason.split())}" for reason in skipped[:_LISTED]]
         if len(skipped) > _LISTED:
             lines.append(f"  and {len(skipped) - _LISTED} more")

@@ -32,8 +32,11 @@ class Motion:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """Where iterative closest points ended: the motion, the root mean square distance of the pairs that it was
-    computed from (target's units), iterations done, and whether they ended before the limit."""
+    """Where iterative closest points ended.
+
+    rmse: root mean square distance of the last pairs, in the target's units. iterations: done. converged:
+    whether they ended before the limit.
+    """
 
     motion: Motion
     rmse: float
@@ -96,7 +99,7 @@ def best_motion(source: Points, target: Points, scale: bool = False) -> Motion:
 
 
 def closest_start(source: Points, target: Points, starts: Sequence[Motion]) -> Motion:
-    """The start after which the source's points are nearest to the target's, in mean square over its scale."""
+    """The start that brings the source nearest to the target, in mean square distance over its scale."""
     search = NearestPoints(target)
     costs = [float((search(start.apply(source))[0] ** 2).mean()) / start.scale**2 for start in starts]
     return starts[int(np.argmin(costs))]
@@ -113,8 +116,8 @@ def iterative_closest_points(
 ) -> Fit:
     """Move `source` (N, 3) from `start` onto `target` (P, 3), each point to its nearest, again and again.
 
-    Point-to-point, all points alike (none trimmed), rotation, translation and, with `scale`, size. It ends when
-    the root mean square distance falls by less than the part `tolerance` of itself; it never rises.
+    Point-to-point, all points alike (none trimmed), rotation, translation and, with `scale`, size. It ends
+    when the root mean square distance falls by less than the part `tolerance` of itself; it never rises.
     """
     search = NearestPoints(target)
     motion, previous, rmse = start, np.inf, np.inf

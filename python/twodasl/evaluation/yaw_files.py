@@ -37,7 +37,9 @@ def read_yaw(path: str | os.PathLike[str], names: Sequence[str]) -> NDArray[np.f
         table = _read_csv(file)
         missing = next((name for name in names if name not in table), None)
         if missing is not None:
-            raise InputError(f"{file}: expected a line for each of {len(names)} faces, got none for {missing!r}")
+            raise InputError(
+                f"{file}: expected a line for each of {len(names)} faces, got none for {missing!r}"
+            )
         yaw = np.array([table[name] for name in names])
     else:
         raise InputError(f"{file}: expected yaw angles, a .npy or .csv file, got {suffix or 'no suffix'!r}")

@@ -16,8 +16,11 @@ MAX_VERTICES = 20_000_000
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """vertices: (N, 3) float64, finite, in the file's units and axes. triangles: (T, 3) int64, 0-based, all of
-    them vertices; or None where the file holds points alone."""
+    """What a mesh file holds.
+
+    vertices: (N, 3) float64, finite, in the file's units and axes. triangles: (T, 3) int64, 0-based indices
+    of vertices, or None where the file holds points alone.
+    """
 
     vertices: NDArray[np.float64]
     triangles: NDArray[np.int64] | None

@@ -13,9 +13,10 @@ from .mesh import Mesh, checked_mesh, fan
 def read_obj(path: Path) -> Mesh:
     """Vertices and triangles of an OBJ file.
 
-    `v x y z`, with whatever follows ignored; `f` with corners `7`, `7/1`, `7//1` or `7/1/2`, counted from 1 or,
-    if negative, back from the last vertex so far; polygons become fans of triangles. Other lines are ignored.
-    A file cut off between two lines of faces cannot be told from a whole one. Raises InputError with the line.
+    `v x y z`, with whatever follows ignored; `f` with corners `7`, `7/1`, `7//1` or `7/1/2`, counted from 1
+    or, if negative, back from the last vertex so far; polygons become fans of triangles. Other lines are
+    ignored. A file cut off between two lines of faces cannot be told from a whole one. Raises InputError with
+    the line.
     """
     rows: list[list[bytes]] = []
     triangles: list[tuple[int, int, int]] = []

@@ -95,7 +95,9 @@ def _header(path: Path, content: bytes) -> tuple[str, list[_Element], int]:
         raise InputError(f"{path}: expected a PLY format, ascii or binary, got a header without one")
     for element in elements:
         if element.count > MAX_VERTICES:
-            raise InputError(f"{path}: expected a mesh, got a header that claims {element.count} {element.name}")
+            raise InputError(
+                f"{path}: expected a mesh, got a header that claims {element.count} {element.name}"
+            )
     return order, elements, line_end + 1
 
 
@@ -191,7 +193,9 @@ class _Binary:
                 if length < 0 or self.position + length * kind.itemsize > len(self.content):
                     raise self._cut_off(element)
                 if index == wanted:
-                    found.append(np.frombuffer(self.content, kind, length, self.position).astype(int).tolist())
+                    found.append(
+                        np.frombuffer(self.content, kind, length, self.position).astype(int).tolist()
+                    )
                 self.position += length * kind.itemsize
         return found
 
@@ -222,7 +226,9 @@ class _Text:
         if any(item.count_kind for item in element.properties[: max(places)]):
             raise InputError(f"{self.path}: vertices with a list before their coordinates are not supported")
         try:
-            return np.array([[row[place] for place in places] for row in rows]).astype(np.float64).reshape(-1, 3)
+            return (
+                np.array([[row[place] for place in places] for row in rows]).astype(np.float64).reshape(-1, 3)
+            )
         except (ValueError, IndexError) as error:
             raise InputError(f"{self.path}: expected numbers in the lines of 'vertex', got others") from error
 
@@ -240,7 +246,9 @@ class _Text:
                 length, corners = 1, []
             if len(corners) != length:
                 shown = line[:40].decode("latin1")
-                raise InputError(f"{self.path}: expected 'n' and n vertices in a line of 'face', got {shown!r}")
+                raise InputError(
+                    f"{self.path}: expected 'n' and n vertices in a line of 'face', got {shown!r}"
+                )
             found.append(corners)
         return found
 

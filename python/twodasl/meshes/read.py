@@ -47,9 +47,9 @@ _BEGINNINGS = ((b"ply", ".ply"), (b"\x93NUMPY", ".npy"), (b"MATLAB 5.0", ".mat")
 def read_mesh(path: str | os.PathLike[str]) -> Mesh:
     """The mesh in a file; its suffix, in any case, says the format.
 
-    `.obj`: Wavefront; polygons become fans of triangles; colours and texture coordinates are ignored.
-    `.ply`: ascii, or binary of either byte order. `.npy`: vertices alone, (N, 3) or (3, N), any real type.
-    `.mat`: MATLAB up to v7, vertices in a variable of one of the names `matlab.VERTEX_NAMES`, (N, 3) or (3, N);
+    `.obj`: Wavefront; polygons become fans of triangles; colours and texture coordinates are ignored. `.ply`:
+    ascii, or binary of either byte order. `.npy`: vertices alone, (N, 3) or (3, N), any real type. `.mat`:
+    MATLAB up to v7, vertices in a variable of one of the names `matlab.VERTEX_NAMES`, (N, 3) or (3, N);
     triangles, if any, in one of `matlab.TRIANGLE_NAMES`, counted from 1. Nothing is unpickled.
 
     Coordinates are handed out as they are in the file, in float64. Raises InputError with one sentence that
@@ -70,9 +70,9 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
 def read_triangles(path: str | os.PathLike[str], vertex_count: int) -> NDArray[np.int64]:
     """Triangles (T, 3) int64, 0-based, for meshes of `vertex_count` vertices whose own files have none.
 
-    `.obj`, `.ply`: the triangles of a mesh with as many vertices. `.npy`: (T, 3) or (3, T) integers. `.mat`: as
-    `read_mesh` finds them. MATLAB counts from 1; a `.npy` is taken to count from 1 if it names vertex number
-    `vertex_count` and never 0, as the field's `tri.npy` does. Raises InputError naming the file.
+    `.obj`, `.ply`: the triangles of a mesh with as many vertices. `.npy`: (T, 3) or (3, T) integers. `.mat`:
+    as `read_mesh` finds them. MATLAB counts from 1; a `.npy` is taken to count from 1 if it names vertex
+    number `vertex_count` and never 0, as the field's `tri.npy` does. Raises InputError naming the file.
     """
     file = _checked_file(path)
     suffix = file.suffix.lower()
