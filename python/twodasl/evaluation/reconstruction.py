@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from .rigid import (
-    Fit,
     Motion,
     NearestPoints,
     Points,
@@ -126,25 +125,26 @@ def reconstruction_error(
 
 def _nearest(found: Points, true: Points, normalizer: float, scale: bool) -> ReconstructionError:
     step = -(-len(true) // ALIGNED_VERTICES)
-    fit = _align(true[::step], found, found[::step] if len(found) == len(true) else None, scale)
+    starts = _starts(true, found, scale)
+    start = closest_start(true[::step], found, starts)
+    fit = iterative_closest_points(true[::step], found, start, scale=scale)
     motion = fit.motion.inverse()  # the truth was moved onto the prediction: its vertices choose the pairs
     distances, _ = nearest(true, motion.apply(found))
     every = np.arange(len(true))
     return ReconstructionError("nearest", distances, every, normalizer, motion, fit.iterations, fit.converged)
 
 
-def _align(true: Points, found: Points, same_index: Points | None, scale: bool) -> Fit:
-    """Iterative closest points of the truth's vertices onto the prediction's, from the nearest start."""
+def _starts(true: Points, found: Points, scale: bool) -> list[Motion]:
+    """Motions of the truth from which the alignment may begin."""
     size = 1.0
-    if scale and len(true) > 1:
+    if scale:
         spreads = [float(np.linalg.norm(points.std(0))) for points in (found, true)]
         size = spreads[0] / spreads[1] if min(spreads) > 0 else 1.0
     still = np.eye(3)
     starts = [Motion(still, np.zeros(3)), Motion(still, found.mean(0) - size * true.mean(0), size)]
-    if same_index is not None:
-        starts.append(best_motion(true, same_index, scale))
-    start = closest_start(true, found, starts)
-    return iterative_closest_points(true, found, start, scale=scale)
+    if len(found) == len(true):
+        starts.append(best_motion(true, found, scale))
+    return starts
 
 
 def _authors_matlab(found: Points, true: Points, normalizer: float) -> ReconstructionError:
