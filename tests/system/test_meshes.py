@@ -151,7 +151,11 @@ PLY_HEAD = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty 
         ("a.ply", f"{PLY_HEAD}property\nend_header\n".encode(), "cannot be understood"),
         ("a.ply", PLY_HEAD.replace(" 1\n", " 999999999999\n").encode() + b"end_header\n", "claims 999"),
         ("a.ply", PLY_HEAD.replace("float z", "float w").encode() + b"end_header\n1 2 3\n", "property 'z'"),
-        ("a.ply", PLY_HEAD.replace("ascii", "morse").encode() + b"end_header\n1 2 3\n", "cannot be understood"),
+        (
+            "a.ply",
+            PLY_HEAD.replace("ascii", "morse").encode() + b"end_header\n1 2 3\n",
+            "cannot be understood",
+        ),
         ("a.ply", b"ply\nformat ascii 1.0\nend_header\n", "element 'vertex'"),
         ("a.ply", ASCII_PLY.replace("3 2 1 3", "3 2 1").encode(), "in a line of 'face'"),
         ("a.ply", ASCII_PLY.replace("3 2 1 3", "3 2 1 4").encode(), "names vertex 4"),

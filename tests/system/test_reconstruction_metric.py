@@ -150,7 +150,11 @@ def test_one_result_from_run_to_run(face):
     [
         (np.zeros((3, 2)), np.eye(3), r"prediction: expected \(N, 3\)"),
         (np.eye(3), np.zeros((0, 3)), r"ground truth: expected \(N, 3\)"),
-        (np.eye(3) * np.nan, np.eye(3), "prediction: expected finite vertices, got NaN or infinity in vertex 0"),
+        (
+            np.eye(3) * np.nan,
+            np.eye(3),
+            "prediction: expected finite vertices, got NaN or infinity in vertex 0",
+        ),
         (np.eye(3), np.eye(3) * [1, 0, 1], "expected a mesh with an extent in x and y"),
     ],
 )
