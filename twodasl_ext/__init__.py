@@ -5,22 +5,33 @@ They take any mean (N, 3), modes (K, N, 3) and list of landmark vertices; see do
 
 from ._load import native as _native
 from .basis import MorphableBasis
+from .chamfer import chamfer_distance, one_sided_distance
 from .distance import vertex_distance_cost
+from .icp import ICPResult, iterative_closest_point
 from .importance import importance_weights
 from .landmarks import landmarks
 from .memory import release_memory
+from .neighbors import PointIndex, nearest_neighbors
 from .rasterize import rasterize
+from .rotation import nearest_rotation
 from .vertices import vertices
 
 build_info = _native.build_info
 cpu_capability = _native.cpu_capability
 
 __all__ = [
+    "ICPResult",
     "MorphableBasis",
+    "PointIndex",
     "build_info",
+    "chamfer_distance",
     "cpu_capability",
     "importance_weights",
+    "iterative_closest_point",
     "landmarks",
+    "nearest_neighbors",
+    "nearest_rotation",
+    "one_sided_distance",
     "rasterize",
     "release_memory",
     "vertex_distance_cost",

@@ -170,4 +170,58 @@ struct VertexDistanceBackwardParams {
   bool ignore_depth;
 };
 
+// ---- nearest_neighbors ----------------------------------------------------------------------------------------
+// The points of one cloud, sorted along a space-filling curve and cut into leaves of 16, under a tree of 16-wide
+// nodes without pointers: child i of node n on level k is number 16 n + i of level k - 1, and level 0 are the leaves.
+// The sizes depend on the number of points alone, and are those of seven levels, which hold 2^31 points; a search
+// starts at the first level of a single node.
+inline constexpr int kTreeLevels = 7;
+inline constexpr int32_t kNoPoint = 0x7fffffff;  // the index of what fills up a leaf; its coordinates are infinite
+
+inline int64_t tree_leaves(int64_t points) { return block_count(points); }
+inline int64_t tree_nodes(int64_t points) {
+  int64_t nodes = 0, level = tree_leaves(points);
+  for (int i = 0; i < kTreeLevels; ++i) nodes += level = block_count(level);
+  return nodes;
+}
+
+template <class T>
+struct NeighborTree {
+  const T* leaves;        // (leaves, 3, 16)
+  const int32_t* ids;     // (leaves, 16): where a point stood in the cloud
+  const T* boxes;         // (nodes, 6, 16): least x, y, z and greatest x, y, z of every child; level 1 first
+  const int32_t* lowest;  // (nodes, 16): the lowest id below every child
+};
+
+// distance[b, m], index[b, m] = least (squared distance, index) over the points of cloud b
+template <class T>
+struct NearestParams {
+  const T* query;                // (B, M, 3)
+  const T* points;               // (B, P, 3)
+  NeighborTree<T> tree;          // of element 0; the others follow
+  const int64_t* query_lengths;  // (B) or null: all M are real
+  const int64_t* hint;           // (B, M) or null: where to look first
+  const int32_t* order;          // (B, M): the order in which the queries are answered, or null: their own
+  T* distance;                   // (B, M)
+  int64_t* index;                // (B, M)
+  int64_t batch;
+  int64_t queries;  // M
+  int64_t points_count;  // P
+};
+
+// grad_query = 2 g (q - p), grad_points = the sum of -2 g (q - p) over the queries of a point
+template <class T>
+struct NearestBackwardParams {
+  const T* grad;           // (B, M)
+  const T* query;          // (B, M, 3)
+  const T* points;         // (B, P, 3)
+  const int64_t* index;    // (B, M), -1 where there is no query
+  T* grad_query;           // (B, M, 3) or null
+  T* grad_points;          // (B, P, 3) or null
+  double* sums;            // (B, P, 3) scratch, or null with grad_points
+  int64_t batch;
+  int64_t queries;
+  int64_t points_count;
+};
+
 }  // namespace twodasl

@@ -1,6 +1,10 @@
 // The lowest level: 128-bit vectors through the compiler's own vector types (SSE2 on x86-64, NEON on Arm).
 #pragma once
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "../common/params.h"
 
 namespace twodasl::cpu::TWODASL_LEVEL {
@@ -86,6 +90,43 @@ inline Vec<T> mul(Vec<T> a, Vec<T> b) {
 template <class T>
 inline Vec<T> add(Vec<T> a, Vec<T> b) {
   return {a.v + b.v};
+}
+template <class T>
+inline Vec<T> sub(Vec<T> a, Vec<T> b) {
+  return {a.v - b.v};
+}
+template <class T>
+inline Vec<T> smallest(Vec<T> a, Vec<T> b) {
+  return {a.v < b.v ? a.v : b.v};
+}
+template <class T>
+inline Vec<T> largest(Vec<T> a, Vec<T> b) {
+  return {a.v > b.v ? a.v : b.v};
+}
+// Bit i tells of lane i: of a comparison's result, in which all bits of a lane are ones or zeros.
+template <class M>
+inline unsigned lane_bits(M mask) {
+#if defined(__SSE2__)
+  if constexpr (sizeof(mask[0]) == 4) {
+    return static_cast<unsigned>(_mm_movemask_ps(reinterpret_cast<__m128>(mask)));
+  } else {
+    return static_cast<unsigned>(_mm_movemask_pd(reinterpret_cast<__m128d>(mask)));
+  }
+#else
+  unsigned bits = 0;
+  for (unsigned i = 0; i < sizeof(mask) / sizeof(mask[0]); ++i) bits |= (mask[i] != 0 ? 1u : 0u) << i;
+  return bits;
+#endif
+}
+template <class T>
+inline unsigned bits_not_greater(Vec<T> a, Vec<T> b) {
+  return lane_bits(a.v <= b.v);
+}
+template <class T>
+inline T greatest(Vec<T> a) {
+  T most = a.v[0];
+  for (int i = 1; i < Vec<T>::lanes; ++i) most = a.v[i] > most ? a.v[i] : most;
+  return most;
 }
 // No <cmath>: its inline functions would be shared between the levels.
 inline float root(float x) { return __builtin_sqrtf(x); }

@@ -28,8 +28,28 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
   m.def(
       "vertex_distance_cost_backward(Tensor grad, Tensor factor, Tensor residual, Tensor? predicted, Tensor? target, "
       "bool ignore_depth) -> (Tensor, Tensor)");
+  // Steps of iterative_closest_point, see cpu/icp.h: a pose is 13 numbers [R row by row | t | s], a frame 4, float64.
+  m.def("nearest_rotation(Tensor matrices) -> Tensor");
+  m.def("icp_frame(Tensor points, Tensor counts) -> Tensor");
+  m.def("icp_move(Tensor points, Tensor pose) -> Tensor");
+  m.def(
+      "icp_update(Tensor source, Tensor target, Tensor? normals, Tensor indices, Tensor squared, Tensor counts, "
+      "Tensor pose, Tensor source_frame, Tensor target_frame, float trim, float max_squared, bool scale, "
+      "bool recentre) -> (Tensor, Tensor)");
   m.def("huge_copy(Tensor source) -> Tensor");
   m.def("release_memory() -> ()");
   m.def(
       "rasterize(Tensor vertices, Tensor triangles, SymInt height, SymInt width) -> (Tensor, Tensor, Tensor)");
+  // points (B, P, 3), lengths (B) -> leaves (B, L, 3, 16), ids (B, L, 16), boxes (B, N, 6, 16), lowest (B, N, 16): the
+  // tree of common/params.h, which the search takes back.
+  m.def("neighbor_tree(Tensor points, Tensor? lengths) -> (Tensor, Tensor, Tensor, Tensor)");
+  m.def(
+      "nearest_neighbors(Tensor query, Tensor points, Tensor leaves, Tensor ids, Tensor boxes, Tensor lowest, "
+      "Tensor? lengths, Tensor? query_lengths, Tensor? hint) -> (Tensor, Tensor)");
+  m.def(
+      "nearest_neighbors_forward(Tensor query, Tensor points, Tensor leaves, Tensor ids, Tensor boxes, Tensor lowest, "
+      "Tensor? lengths, Tensor? query_lengths, Tensor? hint) -> (Tensor, Tensor)");
+  m.def(
+      "nearest_neighbors_backward(Tensor grad, Tensor query, Tensor points, Tensor index, bool need_query, "
+      "bool need_points) -> (Tensor, Tensor)");
 }

@@ -4,10 +4,25 @@ The same names and arguments as `twodasl_ext`, with a plain mean (N, 3), modes (
 in place of a basis. Everything is differentiable by autograd and runs in the dtype of its inputs.
 """
 
+from .chamfer import chamfer_distance, one_sided_distance
 from .distance import vertex_distance_cost
+from .icp import iterative_closest_point
 from .importance import importance_weights
 from .landmarks import landmarks
+from .neighbors import nearest_neighbors
 from .rasterize import rasterize
+from .rotation import nearest_rotation
 from .vertices import vertices
 
-__all__ = ["importance_weights", "landmarks", "rasterize", "vertex_distance_cost", "vertices"]
+__all__ = [
+    "chamfer_distance",
+    "importance_weights",
+    "iterative_closest_point",
+    "landmarks",
+    "nearest_neighbors",
+    "nearest_rotation",
+    "one_sided_distance",
+    "rasterize",
+    "vertex_distance_cost",
+    "vertices",
+]

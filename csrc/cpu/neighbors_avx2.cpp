@@ -1,0 +1,12 @@
+#define TWODASL_LEVEL avx2_exact
+#include "simd_avx2.h"
+#include "neighbors_body.h"
+
+namespace twodasl::cpu {
+
+const NeighborLevel& neighbors_avx2() {
+  static constexpr NeighborLevel level = TWODASL_LEVEL::make_neighbor_level();
+  return level;
+}
+
+}  // namespace twodasl::cpu

@@ -1,0 +1,266 @@
+// The search of one level: sixteen neighbouring queries walk down the tree together, nearest child first, each with a
+// neighbour known from the start. Compiled without contraction: see neighbors.h.
+#pragma once
+
+#include "neighbors.h"
+
+namespace twodasl::cpu::TWODASL_LEVEL {
+
+constexpr int kRow = static_cast<int>(kBlock);
+
+template <class T>
+constexpr T infinity() {
+  return static_cast<T>(__builtin_huge_val());
+}
+
+// Sixteen queries and the best that each has seen. Where there are fewer, the last one fills up.
+template <class T>
+struct Group {
+  alignas(64) T at[3][kRow];
+  alignas(64) T distance[kRow];
+  int64_t id[kRow];
+  T low[3], high[3];  // the box around the queries
+  T limit;            // the greatest of the distances
+
+  void offer(int lane, T other, int64_t other_id) {
+    if (other < distance[lane] || (other == distance[lane] && other_id < id[lane])) {
+      distance[lane] = other;
+      id[lane] = other_id;
+    }
+  }
+  void offer_point(int lane, const T* p, int64_t other_id) {
+    const T dx = at[0][lane] - p[0], dy = at[1][lane] - p[1], dz = at[2][lane] - p[2];
+    offer(lane, (dx * dx + dy * dy) + dz * dz, other_id);
+  }
+  void find_box() {
+    for (int c = 0; c < 3; ++c) {
+      low[c] = high[c] = at[c][0];
+      for (int lane = 1; lane < kRow; ++lane) {
+        low[c] = at[c][lane] < low[c] ? at[c][lane] : low[c];
+        high[c] = at[c][lane] > high[c] ? at[c][lane] : high[c];
+      }
+    }
+  }
+  void find_limit() {
+    using V = Vec<T>;
+    V most = load(distance);
+    for (int lane = V::lanes; lane < kRow; lane += V::lanes) most = largest(most, load(distance + lane));
+    limit = greatest(most);
+  }
+};
+
+template <class T>
+inline Vec<T> squared(Vec<T> dx, Vec<T> dy, Vec<T> dz) {
+  return add(add(mul(dx, dx), mul(dy, dy)), mul(dz, dz));
+}
+// How far [low, high] and [first, last] are apart.
+template <class T>
+inline Vec<T> apart(Vec<T> low, Vec<T> high, Vec<T> first, Vec<T> last) {
+  return largest(largest(sub(low, last), sub(first, high)), broadcast(T(0)));
+}
+
+// kScaled: coordinates of the tree are multiplied by kShrink; those of the queries have been.
+template <class T, bool kScaled>
+struct Search {
+  using V = Vec<T>;
+  NeighborTree<T> tree;
+  int64_t first[kTreeLevels + 1];  // of the nodes of a level; level 1 starts at 0
+  int top;                         // the level of the root
+
+  Search(NeighborTree<T> t, int64_t points) : tree(t), first{}, top(1) {
+    int64_t nodes = block_count(tree_leaves(points));
+    while (nodes > 1) {
+      first[top + 1] = first[top] + nodes;
+      nodes = block_count(nodes);
+      ++top;
+    }
+  }
+
+  static V scaled(V x) {
+    if constexpr (kScaled) return mul(x, broadcast(kShrink<T>));
+    return x;
+  }
+
+  // Squared distances from the group's box to those of a node's children, and the children within the limit.
+  unsigned look(int64_t node, const Group<T>& group, T* bounds) const {
+    const T* box = tree.boxes + node * 6 * kRow;
+    const V limit = broadcast(group.limit);
+    unsigned within = 0;
+    for (int lane = 0; lane < kRow; lane += V::lanes) {
+      V d[3];
+      for (int c = 0; c < 3; ++c) {
+        d[c] = apart(scaled(load(box + c * kRow + lane)), scaled(load(box + (3 + c) * kRow + lane)),
+                     broadcast(group.low[c]), broadcast(group.high[c]));
+      }
+      const V bound = squared(d[0], d[1], d[2]);
+      store(bounds + lane, bound);
+      within |= bits_not_greater(bound, limit) << lane;
+    }
+    return within;
+  }
+
+  // Whether a child may hold a better point for one of the queries.
+  bool wanted(int64_t node, int child, const Group<T>& group) const {
+    const T* box = tree.boxes + node * 6 * kRow + child;
+    const int64_t lowest = tree.lowest[node * kRow + child];
+    V low[3], high[3];
+    for (int c = 0; c < 3; ++c) {
+      low[c] = scaled(broadcast(box[c * kRow]));
+      high[c] = scaled(broadcast(box[(3 + c) * kRow]));
+    }
+    for (int lane = 0; lane < kRow; lane += V::lanes) {
+      V d[3];
+      for (int c = 0; c < 3; ++c) {
+        const V q = load(group.at[c] + lane);
+        d[c] = apart(low[c], high[c], q, q);
+      }
+      const V bound = squared(d[0], d[1], d[2]), best = load(group.distance + lane);
+      const unsigned within = bits_not_greater(bound, best);
+      if (within == 0) continue;
+      unsigned equal = within & bits_not_greater(best, bound);
+      if (equal != within) return true;
+      for (; equal != 0; equal &= equal - 1) {
+        if (lowest < group.id[lane + __builtin_ctz(equal)]) return true;
+      }
+    }
+    return false;
+  }
+
+  // All points of a leaf for one query.
+  void visit(int64_t leaf, int query, Group<T>& group) const {
+    const T* p = tree.leaves + leaf * kBlockRow;
+    const V limit = broadcast(group.distance[query]);
+    alignas(64) T distances[kRow];
+    unsigned found = 0;
+    for (int lane = 0; lane < kRow; lane += V::lanes) {
+      V d[3];
+      for (int c = 0; c < 3; ++c) d[c] = sub(broadcast(group.at[c][query]), scaled(load(p + c * kRow + lane)));
+      const V distance = squared(d[0], d[1], d[2]);
+      store(distances + lane, distance);
+      found |= bits_not_greater(distance, limit) << lane;
+    }
+    for (; found != 0; found &= found - 1) {
+      const int lane = __builtin_ctz(found);
+      group.offer(query, distances[lane], tree.ids[leaf * kRow + lane]);
+    }
+  }
+
+  // All points of a leaf for all queries: the least distances, then a closer look for those that it concerns.
+  void visit(int64_t leaf, Group<T>& group) const {
+    const T* p = tree.leaves + leaf * kBlockRow;
+    unsigned found = 0;
+    for (int lane = 0; lane < kRow; lane += V::lanes) {
+      const V x = load(group.at[0] + lane), y = load(group.at[1] + lane), z = load(group.at[2] + lane);
+      V least = broadcast(infinity<T>());
+      for (int i = 0; i < kRow; ++i) {
+        const V px = scaled(broadcast(p[i])), py = scaled(broadcast(p[kRow + i]));
+        const V pz = scaled(broadcast(p[2 * kRow + i]));
+        least = smallest(least, squared(sub(x, px), sub(y, py), sub(z, pz)));
+      }
+      found |= bits_not_greater(least, load(group.distance + lane)) << lane;
+    }
+    if (found == 0) return;
+    for (; found != 0; found &= found - 1) visit(leaf, __builtin_ctz(found), group);
+    group.find_limit();
+  }
+
+  void run(Group<T>& group) const {
+    alignas(64) T bounds[kTreeLevels + 1][kRow];
+    unsigned left[kTreeLevels + 1];
+    int64_t node[kTreeLevels + 1];
+    int level = top;
+    group.find_box();
+    group.find_limit();
+    node[top] = 0;
+    left[top] = look(first[top], group, bounds[top]);
+    for (;;) {
+      if (left[level] == 0) {
+        if (level++ == top) return;
+        continue;
+      }
+      // The nearest child that is left: it makes the others needless soonest.
+      int lane = __builtin_ctz(left[level]);
+      for (unsigned others = left[level] & (left[level] - 1); others != 0; others &= others - 1) {
+        const int other = __builtin_ctz(others);
+        if (bounds[level][other] < bounds[level][lane]) lane = other;
+      }
+      left[level] &= ~(1u << lane);
+      if (bounds[level][lane] > group.limit) {
+        left[level] = 0;
+        continue;
+      }
+      if (!wanted(first[level] + node[level], lane, group)) continue;
+      const int64_t child = node[level] * kRow + lane;
+      if (level == 1) {
+        visit(child, group);
+      } else {
+        --level;
+        node[level] = child;
+        left[level] = look(first[level] + child, group, bounds[level]);
+      }
+    }
+  }
+};
+
+// Coordinates so large that a query's distances overflow: see neighbors.h.
+template <class T>
+void search_scaled(const NeighborTree<T>& tree, int64_t points, Group<T>& group) {
+  Group<T> small = group;
+  for (int lane = 0; lane < kRow; ++lane) {
+    for (int c = 0; c < 3; ++c) small.at[c][lane] *= kShrink<T>;
+    small.distance[lane] = infinity<T>();
+    small.id[lane] = kNoPoint;
+  }
+  Search<T, true>(tree, points).run(small);
+  for (int lane = 0; lane < kRow; ++lane) {
+    if (group.distance[lane] == infinity<T>()) group.id[lane] = small.id[lane];
+  }
+}
+
+template <class T>
+void nearest(const NearestParams<T>& params, int64_t element, int64_t begin, int64_t end) {
+  const int64_t count = params.points_count, leaves = tree_leaves(count), nodes = tree_nodes(count);
+  const NeighborTree<T> tree{params.tree.leaves + element * leaves * kBlockRow,
+                             params.tree.ids + element * leaves * kRow, params.tree.boxes + element * nodes * 6 * kRow,
+                             params.tree.lowest + element * nodes * kRow};
+  const Search<T, false> search(tree, count);
+  const T* points = params.points + 3 * element * count;
+  const int64_t start = element * params.queries;
+  const int64_t real = params.query_lengths != nullptr ? params.query_lengths[element] : params.queries;
+  const int64_t last = end < real ? end : real;  // the order has the real queries first
+  int64_t previous = -1;
+  for (int64_t i = begin; i < last; i += kRow) {
+    const int filled = static_cast<int>(last - i < kRow ? last - i : kRow);
+    int64_t number[kRow];
+    Group<T> group;
+    for (int lane = 0; lane < kRow; ++lane) {
+      const int64_t at = i + (lane < filled ? lane : filled - 1);
+      const int64_t m = start + (params.order != nullptr ? params.order[start + at] : at);
+      number[lane] = m;
+      for (int c = 0; c < 3; ++c) group.at[c][lane] = params.query[3 * m + c];
+      group.distance[lane] = infinity<T>();
+      group.id[lane] = kNoPoint;
+      if (params.hint != nullptr) {
+        group.offer_point(lane, points + 3 * params.hint[m], params.hint[m]);
+      } else if (previous >= 0) {
+        group.offer_point(lane, points + 3 * previous, previous);
+      }
+    }
+    search.run(group);
+    group.find_limit();
+    if (group.limit == infinity<T>()) search_scaled(tree, count, group);
+    for (int lane = 0; lane < filled; ++lane) {
+      params.distance[number[lane]] = group.distance[lane];
+      params.index[number[lane]] = group.id[lane];
+    }
+    previous = group.id[filled - 1];
+  }
+  for (int64_t m = start + (begin > real ? begin : real); m < start + end; ++m) {
+    params.distance[m] = T(0);
+    params.index[m] = -1;
+  }
+}
+
+constexpr NeighborLevel make_neighbor_level() { return {{&nearest<float>}, {&nearest<double>}}; }
+
+}  // namespace twodasl::cpu::TWODASL_LEVEL

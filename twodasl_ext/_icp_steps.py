@@ -1,0 +1,159 @@
+"""The loop of iterative_closest_point over checked clouds, and the operators that it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from . import _load  # noqa: F401  (registers the operators)
+from ._icp_inputs import Clouds
+
+_frame = torch.ops.twodasl.icp_frame.default
+_move = torch.ops.twodasl.icp_move.default
+_update = torch.ops.twodasl.icp_update.default
+
+Search = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+"""(moved (B, N, 3), counts (B,), the last indices) -> squared distances (B, N), indices (B, N)."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The options of `iterative_closest_point`, checked."""
+
+    scale: bool
+    recenter: bool
+    trim: float
+    max_squared: float
+    max_iterations: int
+    tolerance: float | None
+    mse_tolerance: float | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A pose (B, 13) in float64, `[R row by row | t | s]`, and what is reported of it."""
+
+    pose: Tensor
+    rmse: Tensor
+    matched: Tensor
+    converged: Tensor
+    iterations: Tensor
+    history: Tensor
+
+
+def register(clouds: Clouds, rules: Rules, start: Tensor | str, search: Search) -> Found:
+    """Pair, judge the pose by its pairs, stop or improve it, until every element has stopped."""
+    source, target, counts = clouds.source, clouds.target, clouds.source_counts
+    frames = _frame(source, counts), _frame(target, clouds.target_counts)
+    pose = _start(frames, start, rules.scale) if isinstance(start, str) else start
+    if rules.recenter:
+        pose = _recentred(pose, *frames)
+    # What the coordinates' own rounding may do to an error.
+    noise = torch.finfo(source.dtype).eps * (frames[1][:, :3].norm(dim=1) + frames[1][:, 3])
+    batch = source.shape[0]
+    best, last = pose, torch.full((batch,), torch.inf, dtype=torch.float64)
+    least, matched = last, torch.zeros_like(last)
+    converged, running = torch.zeros(batch, dtype=torch.bool), torch.ones(batch, dtype=torch.bool)
+    iterations = torch.zeros(batch, dtype=torch.int64)
+    history = []
+    indices: Tensor | None = None
+    for iteration in range(rules.max_iterations + 1):
+        active = torch.where(running, counts, 0)
+        squared, indices = search(_move(source, pose), active, indices)
+        proposal, statistics = _update(
+            source, target, clouds.normals, indices, squared, active, pose, *frames,
+            rules.trim, rules.max_squared, rules.scale, rules.recenter,
+        )  # fmt: skip
+        error, used = statistics[:, 0].sqrt(), statistics[:, 2]
+        paired = used > 0
+        if iteration == 0:
+            _check_pairs(paired, squared, counts, rules, clouds)
+        history.append(torch.where(running, error, torch.nan))
+        better = running & paired & (error < least)
+        least = torch.where(better, error, least)
+        best = torch.where(better[:, None], pose, best)
+        matched = torch.where(better, used / counts, matched)
+        settled, still = _judge(last, error, noise, rules)
+        converged |= running & settled & paired
+        running = running & ~(settled | still) & paired
+        if iteration == rules.max_iterations or not bool(running.any()):
+            break
+        last = torch.where(running, error, last)
+        iterations += running
+        pose = torch.where(running[:, None], proposal, pose)
+    return Found(best, least, matched, converged, iterations, torch.stack(history, dim=1))
+
+
+def _judge(last: Tensor, error: Tensor, noise: Tensor, rules: Rules) -> tuple[Tensor, Tensor]:
+    """Which elements have converged, and which stop although they have not."""
+    fall = last - error  # infinite at first
+    not_risen = fall >= -noise
+    settled = torch.zeros_like(not_risen)
+    if rules.tolerance is not None:
+        settled = not_risen & ((fall <= rules.tolerance * last) | (error <= noise)) & last.isfinite()
+    still = torch.zeros_like(settled)
+    if rules.mse_tolerance is not None:
+        still = (last.square() - error.square()).abs() <= rules.mse_tolerance
+        settled = settled | (still & not_risen)
+    return settled, still
+
+
+def _start(frames: tuple[Tensor, Tensor], name: str, scale: bool) -> Tensor:
+    """No rotation; "centroids" brings the centroids together, and the sizes where a scale is sought."""
+    source, target = frames
+    batch = source.shape[0]
+    pose = torch.zeros(batch, 13, dtype=torch.float64)
+    pose[:, 0:9:4] = 1
+    pose[:, 12] = 1
+    if name == "centroids":
+        if scale:
+            ratio = target[:, 3] / source[:, 3]
+            pose[:, 12] = torch.where(ratio.isfinite() & (ratio > 0), ratio, 1)
+        pose = _recentred(pose, source, target)
+    return pose
+
+
+def _recentred(pose: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """The pose with the translation that brings the centroids together."""
+    turned = (pose[:, :9].reshape(-1, 3, 3) * source[:, None, :3]).sum(dim=2)
+    pose = pose.clone()
+    pose[:, 9:12] = target[:, :3] - pose[:, 12:] * turned
+    return pose
+
+
+def _check_pairs(paired: Tensor, squared: Tensor, counts: Tensor, rules: Rules, clouds: Clouds) -> None:
+    """At the start, every element needs a pair that counts."""
+    if bool(paired.all()):
+        return
+    element = int((~paired).nonzero()[0])
+    where = "" if clouds.unbatched else f" of batch element {element}"
+    nearest = float(squared[element, : int(counts[element])].min().sqrt())
+    if nearest * nearest > rules.max_squared:
+        limit = rules.max_squared**0.5
+        raise ValueError(
+            f"max_distance: expected a pair within {limit:g} at the start, got none{where}: the nearest are "
+            f"{nearest:g} apart; start nearer (initialize=) or allow more"
+        )
+    raise ValueError(f"normals: expected one that is not zero among the nearest targets, got none{where}")
+
+
+@torch.library.register_fake("twodasl::icp_frame")
+def _fake_frame(points: Tensor, counts: Tensor) -> Tensor:
+    return points.new_empty((points.shape[0], 4), dtype=torch.float64)
+
+
+@torch.library.register_fake("twodasl::icp_move")
+def _fake_move(points: Tensor, pose: Tensor) -> Tensor:
+    return torch.empty_like(points, memory_format=torch.contiguous_format)
+
+
+@torch.library.register_fake("twodasl::icp_update")
+def _fake_update(
+    source: Tensor, target: Tensor, normals: Tensor | None, indices: Tensor, squared: Tensor, counts: Tensor,
+    pose: Tensor, source_frame: Tensor, target_frame: Tensor,
+    trim: float, max_squared: float, scale: bool, recenter: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    return torch.empty_like(pose, memory_format=torch.contiguous_format), pose.new_empty((pose.shape[0], 3))

@@ -1,0 +1,231 @@
+"""nearest_neighbors: the nearest point of a cloud, exactly; PointIndex: the structure that finds it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _load  # noqa: F401  (registers the operators)
+from ._checks import shape_text
+from ._dispatch import differentiable, plain
+from ._neighbor_index import PointIndex, build, cloud, explain_points, lengths_of
+from ._vmap import fold, register
+
+_ops = torch.ops.twodasl
+
+
+def nearest_neighbors(
+    query: Tensor,
+    points: Tensor | PointIndex,
+    *,
+    lengths: Tensor | None = None,
+    query_lengths: Tensor | None = None,
+    hint: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The nearest of the points to every query: squared distance and index.
+
+    Args:
+        query: (B, M, 3) or (M, 3), float32 or float64 (half precision is promoted to float32).
+        points: (B, P, 3), or (P, 3) with an (M, 3) query, of the query's dtype and device; or a `PointIndex`,
+            which saves building the structure for points that are asked more than once.
+        lengths: (B,) integers: only the first `lengths[b]` points of element b are real. A `PointIndex` has
+            its own.
+        query_lengths: (B,) integers, likewise for the queries.
+        hint: (B, M) int64, or (M,): an index for every query, for instance the neighbours that the last
+            iteration of a loop found. A good one makes the search faster; none changes the result.
+
+    Returns:
+        squared distances (B, M) in the query's dtype and indices (B, M) int64, or (M,) each. A query past
+        `query_lengths[b]` gets distance 0, index -1 and no gradient; its coordinates are not looked at, nor
+        those of points past `lengths[b]`.
+
+    The result is that of brute force, bit for bit: the squared distance is ((dx*dx + dy*dy) + dz*dz) of
+    d = query - point, every operation rounded once to the dtype, without fused multiply-adds on any
+    processor; the least distance wins, and of equal ones the lowest index. So does it whatever the number of
+    threads, the hint, the rest of the batch and the instruction-set level. Where every distance of a query
+    overflows, the distance is infinite and the index is the one for coordinates multiplied by 2^-66
+    (float32) or 2^-514 (float64).
+
+    Gradients flow from the distances to `query` and to `points`, with the index held constant; a
+    `PointIndex` is a constant. First derivatives only; a second one is an error that says so.
+
+    Time: O((M + P) log P) for points spread over a surface; memory: linear in M + P.
+
+    Raises:
+        ValueError, TypeError: naming the argument, what was expected and what came; also for coordinates that
+        are not finite, a hint outside of [0, P), and queries of an element without points.
+    """
+    if isinstance(points, PointIndex):
+        if lengths is not None:
+            raise ValueError("lengths: expected None with a PointIndex, which has its own")
+        index, single = points, not points.batched
+        query = cloud(query, "query", 2 if single else 3)
+        known, lengths = index.points, index.lengths
+        tree = index.tree
+    else:
+        query = cloud(query, "query")
+        single = query.dim() == 2
+        known = cloud(points, "points", query.dim())
+        tree = None
+    if known.dtype != query.dtype:
+        raise TypeError(f"points: expected {query.dtype} like query, got {known.dtype}")
+    if known.device != query.device:
+        raise ValueError(f"points: expected device {query.device} like query, got {known.device}")
+    if single:
+        query, known = query[None], known if tree is not None else known[None]
+    batch, queries = query.shape[:2]
+    if known.shape[0] != batch:
+        raise ValueError(f"points: expected ({batch}, P, 3) for a query of {batch}, got {shape_text(known)}")
+    if tree is None:
+        lengths = lengths_of(lengths, "lengths", batch, query.device, single)
+    query_lengths = lengths_of(query_lengths, "query_lengths", batch, query.device, single)
+    hint = _check_hint(hint, batch, queries, query.device, single)
+    if tree is None:
+        tree = build(known, lengths)
+    try:
+        distances, indices = _search(query, known, *tree, lengths, query_lengths, hint)
+    except RuntimeError:
+        # The kernel looks at the values at memory speed; only here does it matter which one is wrong.
+        if plain():
+            _explain(query, known, lengths, query_lengths, hint)
+        raise
+    return (distances[0], indices[0]) if single else (distances, indices)
+
+
+def _check_hint(
+    hint: Tensor | None, batch: int, queries: int, device: torch.device, single: bool
+) -> Tensor | None:
+    if hint is None:
+        return None
+    if not isinstance(hint, Tensor):
+        raise TypeError(f"hint: expected a torch.Tensor, got {type(hint).__name__}")
+    if hint.dtype != torch.int64:
+        raise TypeError(f"hint: expected int64 indices, got {hint.dtype}")
+    if tuple(hint.shape) != ((queries,) if single else (batch, queries)):
+        expected = f"({queries},)" if single else f"({batch}, {queries})"
+        raise ValueError(f"hint: expected {expected}, an index for every query, got {shape_text(hint)}")
+    if hint.device != device:
+        raise ValueError(f"hint: expected device {device} like query, got {hint.device}")
+    return hint[None] if single else hint
+
+
+def _explain(
+    query: Tensor,
+    points: Tensor,
+    lengths: Tensor | None,
+    query_lengths: Tensor | None,
+    hint: Tensor | None,
+) -> None:
+    explain_points(query, query_lengths, "query", "query_lengths")
+    for b in range(len(query)):
+        known = points.shape[1] if lengths is None else int(lengths[b])
+        asked = query.shape[1] if query_lengths is None else int(query_lengths[b])
+        if known == 0 and asked > 0:
+            raise ValueError(f"points: expected at least one for the {asked} queries of element {b}, got none")
+        if hint is not None:
+            wrong = hint[b, :asked][(hint[b, :asked] < 0) | (hint[b, :asked] >= known)]
+            if len(wrong):
+                raise ValueError(
+                    f"hint: expected indices in [0, {known}), got {wrong[0].item()} in element {b}"
+                )
+
+
+@torch.library.register_fake("twodasl::nearest_neighbors")
+@torch.library.register_fake("twodasl::nearest_neighbors_forward")
+def _fake(
+    query: Tensor,
+    points: Tensor,
+    leaves: Tensor,
+    ids: Tensor,
+    boxes: Tensor,
+    lowest: Tensor,
+    lengths: Tensor | None,
+    query_lengths: Tensor | None,
+    hint: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    shape = query.shape[:2]
+    return query.new_empty(shape), query.new_empty(shape, dtype=torch.int64)
+
+
+@torch.library.register_fake("twodasl::nearest_neighbors_backward")
+def _fake_backward(
+    grad: Tensor, query: Tensor, points: Tensor, index: Tensor, need_query: bool, need_points: bool
+) -> tuple[Tensor, Tensor]:
+    batch = query.shape[0]
+    return (
+        query.new_empty((batch if need_query else 0, query.shape[1], 3)),
+        query.new_empty((batch if need_points else 0, points.shape[1], 3)),
+    )
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(inputs[0], inputs[1], output[1])
+
+
+def _save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    pass
+
+
+def _no_second_derivative(*_: Any) -> Any:
+    raise RuntimeError(
+        "twodasl_ext.nearest_neighbors: the second derivative is not implemented; "
+        "take (query - points[indices]).square().sum(-1) where one is needed"
+    )
+
+
+def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    query, points, index = ctx.saved_tensors
+    need_query, need_points = ctx.needs_input_grad[:2]
+    rest = (None,) * 7
+    if grad is None or not (need_query or need_points):
+        return None, None, *rest
+    grad_query, grad_points = _differentiate(grad, query, points, index, need_query, need_points)
+    return grad_query if need_query else None, grad_points if need_points else None, *rest
+
+
+def _tangent(inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Tensor, None]:
+    """2 (q - p) . (q' - p') at the pairs that were found."""
+    query, points = inputs[:2]
+    index = _search(*inputs)[1]
+    rows = index.clamp(min=0)[..., None].expand(-1, -1, 3)
+
+    def pair(q: Tensor | None, p: Tensor | None) -> Tensor:
+        chosen = None if p is None else p.gather(1, rows)
+        if q is None:
+            assert chosen is not None
+            return -chosen
+        return q if chosen is None else q - chosen
+
+    product = 2 * (pair(query, points) * pair(*tangents[:2])).sum(dim=2)
+    return torch.where(index >= 0, product, 0.0), None
+
+
+_rule, _backward_rule = fold(faces=range(9)), fold(faces=(0, 1, 2, 3))
+_differentiate = differentiable(
+    "nearest_neighbors_backward",
+    kernel=_ops.nearest_neighbors_backward.default,
+    setup_context=_save_nothing,
+    backward=_no_second_derivative,
+    tangent=_no_second_derivative,
+    vmap=_backward_rule,
+)
+_search = differentiable(
+    "nearest_neighbors",
+    operator=_ops.nearest_neighbors.default,
+    kernel=_ops.nearest_neighbors_forward.default,
+    setup_context=_setup_context,
+    backward=_backward,
+    tangent=_tangent,
+    vmap=_rule,
+)
+"""(query, points, the tree's four tensors, lengths, query_lengths, hint) -> (distances, indices)."""
+
+torch.library.register_autograd("twodasl::nearest_neighbors", _backward, setup_context=_setup_context)
+register("twodasl::nearest_neighbors", _ops.nearest_neighbors.default, _rule)
+register("twodasl::nearest_neighbors_forward", _ops.nearest_neighbors_forward.default, _rule)
+register("twodasl::nearest_neighbors_backward", _ops.nearest_neighbors_backward.default, _backward_rule)
+
