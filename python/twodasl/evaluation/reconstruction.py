@@ -38,6 +38,7 @@ AUTHORS_TOLERANCE = 0.01
 """`authors-matlab` stops when the mean squared distance changes by no more; in squared units of the meshes,
 which are image pixels in the authors' data."""
 
+_LARGEST = 1e100  # coordinates beyond this are a damaged file; their squares would overflow
 _AUTHORS_LIMIT = 1000  # the authors' program has none; the mean squared distance cannot rise, so it ends
 
 
@@ -89,8 +90,8 @@ def reconstruction_error(
         meshes are; centroid on centroid; and, if both have as many vertices, vertex i on vertex i. Pairs are
         each true vertex (every k-th, so that at most `ALIGNED_VERTICES` are used) with its nearest predicted
         one, so that a prediction may be larger than the truth (a head, a face). It ends when the root mean
-        square distance falls by less than 1e-5 of itself, or after 100 iterations. The error is the mean over
-        all true vertices of the distance to the nearest predicted vertex (a vertex, not a point of a
+        square distance falls by no more than 1e-5 of itself, or after 100 iterations. The error is the mean
+        over all true vertices of the distance to the nearest predicted vertex (a vertex, not a point of a
         triangle). Vertex counts and triangles may differ; a prediction with far denser vertices gains a
         little.
 
@@ -111,7 +112,7 @@ def reconstruction_error(
         raise ValueError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
     found, true = _points("prediction", predicted), _points("ground truth", truth)
     size = np.ptp(true[:, :2], axis=0)
-    normalizer = float(np.sqrt(size.prod()))
+    normalizer = float(np.sqrt(size[0]) * np.sqrt(size[1]))
     if normalizer <= 0:
         raise InputError(
             f"ground truth: expected a mesh with an extent in x and y, got {size[0]} x {size[1]}"
@@ -177,7 +178,8 @@ def _points(name: str, value: ArrayLike) -> Points:
     points = np.asarray(value, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
         raise InputError(f"{name}: expected (N, 3) vertices, got {points.shape}")
-    if not np.isfinite(points).all():
-        row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
-        raise InputError(f"{name}: expected finite vertices, got NaN or infinity in vertex {row}")
+    fits = (np.abs(points) < _LARGEST).all(axis=1)  # also false for NaN
+    if not fits.all():
+        row = int(np.flatnonzero(~fits)[0])
+        raise InputError(f"{name}: expected finite vertices, got {points[row]} in vertex {row}")
     return points

@@ -1,4 +1,7 @@
-"""Laying one point cloud on another: Horn's rotation, nearest points, iterative closest points."""
+"""Laying one point cloud on another: Horn's rotation, nearest points, iterative closest points.
+
+Searches are `twodasl_ext`'s, exact and in float64; this module speaks numpy to those who measure.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+
+import twodasl_ext
 
 Points = NDArray[np.float64]
 
@@ -34,7 +39,7 @@ class Motion:
 class Fit:
     """Where iterative closest points ended.
 
-    rmse: root mean square distance of the last pairs, in the target's units. iterations: done. converged:
+    rmse: root mean square distance of the pairs, in the target's units. iterations: done. converged:
     whether they ended before the limit.
     """
 
@@ -53,11 +58,11 @@ class NearestPoints:
     """Answers `nearest` for many queries against the same points (P, 3)."""
 
     def __init__(self, points: Points) -> None:
-        self._tree = cKDTree(points)
+        self._index = twodasl_ext.PointIndex(_tensor(points))
 
     def __call__(self, query: Points) -> tuple[Points, NDArray[np.int64]]:
-        distances, indices = self._tree.query(query)
-        return distances, indices.astype(np.int64)
+        squared, indices = twodasl_ext.nearest_neighbors(_tensor(query), self._index)
+        return squared.sqrt().numpy(), indices.numpy()
 
 
 def horn_rotation(source: Points, target: Points) -> Points:
@@ -117,15 +122,21 @@ def iterative_closest_points(
     """Move `source` (N, 3) from `start` onto `target` (P, 3), each point to its nearest, again and again.
 
     Point-to-point, all points alike (none trimmed), rotation, translation and, with `scale`, size. It ends
-    when the root mean square distance falls by less than the part `tolerance` of itself; it never rises.
+    when the root mean square distance falls by no more than the part `tolerance` of itself. See
+    `twodasl_ext.iterative_closest_point`; the motion returned is the best one met.
     """
-    search = NearestPoints(target)
-    motion, previous, rmse = start, np.inf, np.inf
-    for iteration in range(1, max_iterations + 1):
-        distances, indices = search(motion.apply(source))
-        rmse = float(np.sqrt((distances**2).mean()))
-        if previous - rmse <= tolerance * rmse:
-            return Fit(motion, rmse, iteration, True)
-        previous = rmse
-        motion = best_motion(source, target[indices], scale)
-    return Fit(motion, rmse, max_iterations, False)
+    begin = (_tensor(start.rotation), _tensor(start.translation), torch.tensor(start.scale).double())
+    found = twodasl_ext.iterative_closest_point(
+        _tensor(source),
+        _tensor(target),
+        scale=scale,
+        max_iterations=max_iterations,
+        tolerance=tolerance,
+        initialize=begin,
+    )
+    motion = Motion(found.rotation.numpy(), found.translation.numpy(), float(found.scale))
+    return Fit(motion, float(found.rmse), int(found.iterations), bool(found.converged))
+
+
+def _tensor(array: Points) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, np.float64))
