@@ -45,8 +45,8 @@ def test_the_normaliser_is_the_box_of_the_truth_in_x_and_y(face):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_known_offset_gives_the_known_error(protocol):
-    # Six rods along the axes, of 50 points each. The prediction's points lie alternately 1 unit to either side of
-    # the rods, so that no rigid motion does better than standing still.
+    # Six rods along the axes, of 50 points each. The points lie alternately 1 unit to either side
+    # of them, so that no rigid motion does better than standing still.
     step = 1 if protocol == "nearest" else 50
     truth, offset = np.zeros((300, 3)), np.zeros((300, 3))
     for rod in range(6):
