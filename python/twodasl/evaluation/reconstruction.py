@@ -1,6 +1,6 @@
 """The error of a reconstructed 3D face: rigid alignment, then distances over the size of the true face.
 
-Paper section 4.3 (Tu et al., 2DASL): the prediction is laid on the ground truth by iterative closest points,
+Tu et al., 2DASL (arXiv 1903.09359): the prediction is laid on the ground truth by iterative closest points,
 and the distances are normalised by the ground truth's bounding box. Its text pairs nearest points; the
 program that its authors published pairs points of one index. The two give different numbers: both are here,
 by name.
