@@ -44,8 +44,11 @@ Without --basis-dir and --model, parameters are decoded with the folder bfm_land
 
 def register(subparsers: Any) -> None:
     """Describe the command's arguments."""
-    parser = subparsers.add_parser("evaluate", help="measure alignment errors on a data set")
+    from . import evaluate_reconstruction
+
+    parser = subparsers.add_parser("evaluate", help="measure alignment and reconstruction errors")
     sets = parser.add_subparsers(dest="dataset", metavar="DATASET", required=True)
+    evaluate_reconstruction.register(sets)
     aflw = sets.add_parser(
         "aflw2000",
         help="AFLW2000-3D",

@@ -1,0 +1,119 @@
+"""The error on the face: both meshes side by side, and each true vertex coloured by its distance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..charts import Canvas, color_bar, nice_ticks, ramp
+from ..render import Image, camera_view, render_mesh
+from .reconstruction import ReconstructionError
+
+TURNED = 40.0
+"""Degrees by which the last tile's face is turned, so that nose and cheeks show in depth."""
+
+Y_AXES = ("auto", "up", "down")
+
+_TILE, _GAP, _LEFT, _TOP, _ROW, _BAR = 270, 10, 22, 92, 336, 150
+_SHADING = 0.5  # part of the picture that is shaded; the rest is the colour as the bar shows it
+_COVERED = 99.0  # percentile of the shown errors at which the colours end
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One row of the picture.
+
+    heading: its words. truth: (N, 3). triangles: (T, 3) of the truth. predicted: (P, 3) as it was predicted.
+    predicted_triangles: (S, 3), or None to leave that tile empty. error: what was measured.
+    """
+
+    heading: str
+    truth: NDArray[np.float64]
+    triangles: NDArray[np.int64]
+    predicted: NDArray[np.float64]
+    predicted_triangles: NDArray[np.int64] | None
+    error: ReconstructionError
+
+
+def heat_map(faces: Sequence[Face], title: str, label: str, y_axis: str = "auto") -> Image:
+    """A row for each face: the true mesh, the prediction laid on it, and the error from two sides.
+
+    The colours run from 0 to the 99th percentile of all errors shown, rounded up to a round number, and are
+    the same in all rows. title: the first line. label: of the colour bar, with its unit; errors are drawn in
+    percent of the normaliser. y_axis: which way y grows in the meshes, "up", "down" (image pixels) or "auto":
+    as the triangles, counter-clockwise seen from outside, say. z grows towards the viewer.
+
+    Returns (H, W, 3) uint8 BGR. Raises ValueError when there is no face, or one without triangles.
+    """
+    if not faces or any(len(face.triangles) == 0 for face in faces):
+        raise ValueError("faces: expected at least one, each with triangles")
+    if y_axis not in Y_AXES:
+        raise ValueError(f"y_axis: expected one of {', '.join(Y_AXES)}, got {y_axis!r}")
+    percents = [100 * face.error.relative for face in faces]
+    ticks = nice_ticks(float(np.percentile(np.concatenate(percents), _COVERED)), most=5)
+    width = _LEFT + 4 * (_TILE + _GAP) + _BAR
+    canvas = Canvas(width, _TOP + _ROW * len(faces) + 6)
+    canvas.text((_LEFT, 28), title, 20, "lm")
+    columns = (
+        "ground truth",
+        "prediction, aligned",
+        "error on the ground truth",
+        f"the same, turned by {TURNED:g}°",
+    )
+    for column, words in enumerate(columns):
+        canvas.text((_LEFT + column * (_TILE + _GAP) + _TILE / 2, 66), words, 15)
+    for row, (face, percent) in enumerate(zip(faces, percents, strict=True)):
+        top = _TOP + row * _ROW
+        canvas.text((_LEFT, top + 12), face.heading, 15, "lm")
+        for column, tile in enumerate(_tiles(face, ramp(percent / ticks[-1]), y_axis)):
+            if tile is not None:
+                canvas.paste(tile, (_LEFT + column * (_TILE + _GAP), top + 30))
+    if any(face.predicted_triangles is None for face in faces):
+        missing = next(row for row, face in enumerate(faces) if face.predicted_triangles is None)
+        middle = (_LEFT + 1.5 * _TILE + _GAP, _TOP + missing * _ROW + 30 + _TILE / 2)
+        canvas.text(middle, "(no triangles)", 14)
+    x = _LEFT + 4 * (_TILE + _GAP) + 14
+    bottom = _TOP + _ROW * len(faces) - 24
+    color_bar(canvas, (x, _TOP + 34, x + 22, bottom), ticks, label, f"{ticks[-1]:g} or more")
+    return canvas.image()
+
+
+def _tiles(face: Face, colors: NDArray[np.float32], y_axis: str) -> list[Image | None]:
+    """The row's four pictures, all with the truth's framing."""
+    down = _points_down(face.truth, face.triangles) if y_axis == "auto" else y_axis == "down"
+    sign = np.array([1.0, -1.0 if down else 1.0, 1.0])
+    truth, found = face.truth * sign, face.error.motion.apply(face.predicted) * sign
+    used = truth[np.unique(face.triangles)]
+    center = (used.min(0) + used.max(0)) / 2
+    span = 1.08 * float(np.ptp(used[:, :2], axis=0).max())
+
+    def shot(
+        points: ArrayLike, triangles: ArrayLike, yaw: float, light: str, paint: ArrayLike | None
+    ) -> Image:
+        view = camera_view(points, _TILE, span, center, yaw)
+        return render_mesh(view, triangles, _TILE, light, paint)
+
+    def painted(yaw: float) -> Image:
+        flat, lit = (shot(truth, face.triangles, yaw, light, colors) for light in ("flat", "headlight"))
+        return np.asarray(cv2.addWeighted(lit, _SHADING, flat, 1 - _SHADING, 0), np.uint8)
+
+    prediction = None
+    if face.predicted_triangles is not None:
+        prediction = shot(found, face.predicted_triangles, 0, "studio", None)
+    return [shot(truth, face.triangles, 0, "studio", None), prediction, painted(0), painted(TURNED)]
+
+
+def _points_down(points: NDArray[np.float64], triangles: NDArray[np.int64]) -> bool:
+    """Whether y grows downwards: then a mesh of counter-clockwise triangles encloses a negative volume.
+
+    Seen from a point in the middle of it at its back, which does for a face that is open behind as well.
+    """
+    used = points[np.unique(triangles)]
+    origin = (used.min(0) + used.max(0)) / 2
+    origin[2] = used[:, 2].min()
+    a, b, c = (points[triangles[:, corner]] - origin for corner in range(3))
+    return bool((a * np.cross(b, c)).sum() < 0)

@@ -1,0 +1,6 @@
+"""Reading meshes that strangers wrote: OBJ, PLY, NPY and MAT. `twodasl.export` writes OBJ and PLY."""
+
+from .mesh import Mesh
+from .read import SUFFIXES, read_mesh, read_triangles
+
+__all__ = ["SUFFIXES", "Mesh", "read_mesh", "read_triangles"]

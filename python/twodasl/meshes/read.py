@@ -1,0 +1,121 @@
+"""One way into every mesh format: the suffix chooses the reader, and what does not fit gets a sentence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import read_array
+from ..errors import InputError
+from .matlab import read_mat, read_mat_triangles
+from .mesh import MAX_VERTICES, Mesh, checked_mesh, checked_triangles
+from .obj import read_obj
+from .ply import read_ply
+
+MAX_BYTES = 2 << 30
+"""Larger files are refused before they are read."""
+
+
+def _read_npy(path: Path) -> Mesh:
+    """Points alone: (N, 3), or (3, N) where N is not 3."""
+    array = read_array(path)
+    if array.ndim == 2 and array.shape[1] != 3 and array.shape[0] == 3:
+        array = array.T
+    if array.ndim != 2 or array.shape[1] != 3 or not 0 < len(array) <= MAX_VERTICES:
+        raise InputError(f"{path}: expected vertices, (N, 3) or (3, N), got shape {array.shape}")
+    return checked_mesh(path, np.array(array, np.float64), None)
+
+
+_READERS: dict[str, Callable[[Path], Mesh]] = {
+    ".ply": read_ply,
+    ".obj": read_obj,
+    ".npy": _read_npy,
+    ".mat": read_mat,
+}
+
+SUFFIXES = tuple(_READERS)
+"""The suffixes that `read_mesh` knows, those that keep most of a mesh first."""
+
+# How the formats begin, so that a file under another's name can be told what it is.
+_BEGINNINGS = ((b"ply", ".ply"), (b"\x93NUMPY", ".npy"), (b"MATLAB 5.0", ".mat"), (b"PK\x03\x04", ".npz"))
+
+
+def read_mesh(path: str | os.PathLike[str]) -> Mesh:
+    """The mesh in a file; its suffix, in any case, says the format.
+
+    `.obj`: Wavefront; polygons become fans of triangles; colours and texture coordinates are ignored. `.ply`:
+    ascii, or binary of either byte order. `.npy`: vertices alone, (N, 3) or (3, N), any real type. `.mat`:
+    MATLAB up to v7, vertices in a variable of one of the names `matlab.VERTEX_NAMES`, (N, 3) or (3, N);
+    triangles, if any, in one of `matlab.TRIANGLE_NAMES`, counted from 1. Nothing is unpickled.
+
+    Coordinates are handed out as they are in the file, in float64. Raises InputError with one sentence that
+    names the file where it is missing, empty, cut off, of another format than its name says, or not a mesh.
+    """
+    file = _checked_file(path)
+    reader = _READERS.get(file.suffix.lower())
+    if reader is None:
+        known = ", ".join(SUFFIXES)
+        raise InputError(f"{file}: expected a mesh, a file named {known}; got {file.suffix or 'no suffix'!r}")
+    _check_beginning(file)
+    try:
+        return reader(file)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
+
+
+def read_triangles(path: str | os.PathLike[str], vertex_count: int) -> NDArray[np.int64]:
+    """Triangles (T, 3) int64, 0-based, for meshes of `vertex_count` vertices whose own files have none.
+
+    `.obj`, `.ply`: the triangles of a mesh with as many vertices. `.npy`: (T, 3) or (3, T) integers. `.mat`:
+    as `read_mesh` finds them. MATLAB counts from 1; a `.npy` is taken to count from 1 if it names vertex
+    number `vertex_count` and never 0, as the field's `tri.npy` does. Raises InputError naming the file.
+    """
+    file = _checked_file(path)
+    suffix = file.suffix.lower()
+    if suffix == ".mat":
+        return checked_triangles(file, read_mat_triangles(file), vertex_count)
+    if suffix == ".npy":
+        array = read_array(file)
+        if array.ndim == 2 and array.shape[1] != 3 and array.shape[0] == 3:
+            array = array.T
+        if array.ndim != 2 or array.shape[1] != 3 or not len(array) or array.dtype.kind not in "iu":
+            raise InputError(
+                f"{file}: expected triangles, (T, 3) or (3, T) integers, got {array.dtype} {array.shape}"
+            )
+        faces = np.array(array, np.int64)
+        from_one = faces.min() == 1 and faces.max() == vertex_count
+        return checked_triangles(file, faces - from_one, vertex_count)
+    mesh = read_mesh(file)
+    if mesh.triangles is None:
+        raise InputError(f"{file}: expected triangles, got vertices alone")
+    return checked_triangles(file, mesh.triangles, vertex_count)
+
+
+def _checked_file(path: str | os.PathLike[str]) -> Path:
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"{file}: {'is a folder' if file.is_dir() else 'no such file'}; expected a mesh")
+    size = file.stat().st_size
+    if size == 0:
+        raise InputError(f"{file}: is empty (0 bytes)")
+    if size > MAX_BYTES:
+        raise InputError(f"{file}: expected a mesh of at most {MAX_BYTES >> 30} GiB, got a larger file")
+    return file
+
+
+def _check_beginning(file: Path) -> None:
+    """Refuse what begins like another format than its suffix says."""
+    try:
+        with open(file, "rb") as stream:
+            head = stream.read(16)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
+    for beginning, suffix in _BEGINNINGS:
+        # "ply" alone could be a word of an OBJ's; the format's first line holds nothing else.
+        whole = head.split(b"\n")[0].strip() == beginning if suffix == ".ply" else head.startswith(beginning)
+        if whole and file.suffix.lower() != suffix:
+            raise InputError(f"{file}: is named {file.suffix} but begins like a {suffix} file; rename it")
