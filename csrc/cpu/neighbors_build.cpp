@@ -74,7 +74,7 @@ struct Cells {
     for (int c = 0; c < 3; ++c) {
       extent = std::max(extent, 0.25 * static_cast<double>(box[3 + c]) - 0.25 * static_cast<double>(box[c]));
     }
-    before = extent > 1e300 ? 0.25 : extent < 1e-280 ? 0x1p600 : 1.0;
+    before = extent > 1e300 ? 0.25 : extent > 1e-280 ? 1.0 : extent > 0.0 ? 0x1p600 : 0.0;
     for (int c = 0; c < 3; ++c) origin[c] = before * static_cast<double>(box[c]);
     extent *= 4.0 * before;
     after = extent > 0.0 ? ((1 << kAxisBits) - 1) / extent : 0.0;
