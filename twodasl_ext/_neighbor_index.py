@@ -34,7 +34,7 @@ class PointIndex(nn.Module):
 
     The points are sorted along a space-filling curve and cut into leaves of 16 under a tree of 16-wide boxes;
     a crowd in one cell of the curve's grid is sorted again by a grid of its own, so that outliers and
-    clusters cost nothing. About 36 bytes a point in float32, the points' copy included.
+    clusters cost nothing. About 30 bytes a point in float32, the points' copy included.
 
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came; also for coordinates that
