@@ -173,3 +173,22 @@ def differentiable(
         return (operator or kernel)(*inputs)
 
     return call
+
+
+def gradient(
+    name: str, *, of: str, remedy: str, kernel: Callable[..., Any], vmap: Callable[..., Any]
+) -> Callable[..., Any]:
+    """The call of an operator that is itself the derivative of `twodasl_ext.<of>`, in whichever dress fits.
+
+    It is not differentiated again: the error that says so ends with `remedy`.
+    """
+
+    def save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    def refuse(*_: Any) -> Any:
+        raise RuntimeError(f"twodasl_ext.{of}: the second derivative is not implemented; {remedy}")
+
+    return differentiable(
+        name, kernel=kernel, setup_context=save_nothing, backward=refuse, tangent=refuse, vmap=vmap
+    )

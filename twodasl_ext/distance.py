@@ -10,7 +10,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_parameters
-from ._dispatch import differentiable
+from ._dispatch import differentiable, gradient
 from ._distance_factor import check_factor, check_triangle, lasting, pack_factor
 from ._vmap import fold, register
 from .basis import MorphableBasis
@@ -127,17 +127,6 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
     ctx.save_for_backward(factor, residual, predicted if needs[1] else None, target if needs[2] else None)
 
 
-def _save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    pass
-
-
-def _no_second_derivative(*_: Any) -> Any:
-    raise RuntimeError(
-        "twodasl_ext.vertex_distance_cost: the second derivative is not implemented; "
-        "use twodasl_ext.reference.vertex_distance_cost where one is needed"
-    )
-
-
 def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
     factor, residual, predicted, target = ctx.saved_tensors
     if grad is None or (predicted is None and target is None):
@@ -169,12 +158,11 @@ def _tangent(inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Tensor
 
 
 _rule, _backward_rule = fold(faces=(1, 2)), fold(faces=(0, 2, 3, 4))
-_differentiate = differentiable(
+_differentiate = gradient(
     "vertex_distance_cost_backward",
+    of="vertex_distance_cost",
+    remedy="use twodasl_ext.reference.vertex_distance_cost where one is needed",
     kernel=_ops.vertex_distance_cost_backward.default,
-    setup_context=_save_nothing,
-    backward=_no_second_derivative,
-    tangent=_no_second_derivative,
     vmap=_backward_rule,
 )
 _measure = differentiable(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
 from ._checks import shape_text
-from ._dispatch import differentiable, plain
+from ._dispatch import differentiable, gradient, plain
 from ._neighbor_index import PointIndex, build, cloud, explain_points, lengths_of
 from ._vmap import fold, register
 
@@ -168,17 +168,6 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
     ctx.save_for_backward(inputs[0], inputs[1], output[1])
 
 
-def _save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    pass
-
-
-def _no_second_derivative(*_: Any) -> Any:
-    raise RuntimeError(
-        "twodasl_ext.nearest_neighbors: the second derivative is not implemented; "
-        "take (query - points[indices]).square().sum(-1) where one is needed"
-    )
-
-
 def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
     query, points, index = ctx.saved_tensors
     need_query, need_points = ctx.needs_input_grad[:2]
@@ -207,12 +196,11 @@ def _tangent(inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Tensor
 
 
 _rule, _backward_rule = fold(faces=range(9)), fold(faces=(0, 1, 2, 3))
-_differentiate = differentiable(
+_differentiate = gradient(
     "nearest_neighbors_backward",
+    of="nearest_neighbors",
+    remedy="take (query - points[indices]).square().sum(-1) where one is needed",
     kernel=_ops.nearest_neighbors_backward.default,
-    setup_context=_save_nothing,
-    backward=_no_second_derivative,
-    tangent=_no_second_derivative,
     vmap=_backward_rule,
 )
 _search = differentiable(

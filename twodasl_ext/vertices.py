@@ -9,7 +9,7 @@ from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_coefficients_and_pose, check_out
-from ._dispatch import differentiable, transformed
+from ._dispatch import differentiable, gradient, transformed
 from ._vmap import fold, loop, register
 from .basis import MorphableBasis
 
@@ -137,17 +137,6 @@ def _recall(ctx: Any) -> Tensor | None:
     return posed
 
 
-def _save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    pass
-
-
-def _no_second_derivative(*_: Any) -> Any:
-    raise RuntimeError(
-        "twodasl_ext.vertices: the second derivative is not implemented; "
-        "use twodasl_ext.reference.vertices where one is needed"
-    )
-
-
 def _backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
     need_mean, need_modes, _, need_coefficients, need_pose = ctx.needs_input_grad
     mean, modes, coefficients, pose, posed = ctx.saved_tensors
@@ -186,21 +175,20 @@ def _tangent(inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Tensor:
     return sum(terms[1:], terms[0])
 
 
+_REMEDY = "use twodasl_ext.reference.vertices where one is needed"
 _backward_rule = fold(faces=(0, 3, 4, 5))
-_differentiate = differentiable(
+_differentiate = gradient(
     "vertices_backward",
+    of="vertices",
+    remedy=_REMEDY,
     kernel=_ops.vertices_backward.default,
-    setup_context=_save_nothing,
-    backward=_no_second_derivative,
-    tangent=_no_second_derivative,
     vmap=_backward_rule,
 )
-_differentiate_basis = differentiable(
+_differentiate_basis = gradient(
     "vertices_backward_basis",
+    of="vertices",
+    remedy=_REMEDY,
     kernel=_ops.vertices_backward_basis.default,
-    setup_context=_save_nothing,
-    backward=_no_second_derivative,
-    tangent=_no_second_derivative,
     vmap=loop,  # a gradient of the basis sums over the faces
 )
 synthesise = differentiable(
