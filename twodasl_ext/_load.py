@@ -17,10 +17,11 @@ from types import ModuleType
 
 import torch
 
-INTERFACE = 3
+INTERFACE = 4
 """Must equal TWODASL_INTERFACE in CMakeLists.txt: which schemas, layout and native module fit."""
 
 _CPU_LIBRARY = "_operators_cpu.so"
+_CUDA_LIBRARY = "_operators_cuda.so"
 _NATIVE_MODULE = "_native" + importlib.machinery.EXTENSION_SUFFIXES[0]
 _REMEDY = "run `pip install .` in the source folder (add --force-reinstall if it is installed already)"
 
@@ -92,20 +93,28 @@ def _load_operators(path: Path, native: ModuleType) -> None:
         built = native.build_info()["built_with_torch"]
         raise ImportError(
             f"twodasl_ext: {path} does not load under torch {torch.__version__} "
-            f"(built with the headers of torch {built}, needs torch 2.10 or newer): "
+            f"(built with the headers of torch {built}, needs torch 2.10 or newer; CUDA {torch.version.cuda}): "
             f"{error.__cause__ or error}"
         ) from error
 
 
-def _load() -> ModuleType:
+def _load() -> tuple[ModuleType, tuple[str, ...]]:
     folder = _find_folder()
     native = _load_native(folder)
     _check(native, folder)
     _load_operators(folder / _CPU_LIBRARY, native)
-    return native
+    # Asked of the build, not of the machine: a GPU may come into sight later, and asking starts a CUDA context.
+    if native.build_info()["cuda"] and torch.version.cuda is not None:
+        path = folder / _CUDA_LIBRARY
+        if not path.is_file():
+            raise ImportError(f"twodasl_ext: {folder} was built with CUDA operators, but lacks {path.name}; {_REMEDY}.")
+        _load_operators(path, native)
+        return native, ("cpu", "cuda")
+    return native, ("cpu",)
 
 
-native: ModuleType = _load()
-
-DEVICES: tuple[str, ...] = ("cpu",)
+native: ModuleType
+DEVICES: tuple[str, ...]
 """Device types that have kernels here ("meta" tensors only pass shapes on)."""
+
+native, DEVICES = _load()

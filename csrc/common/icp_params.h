@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "host_device.h"
+
 namespace twodasl {
 
 // A pose is 13 doubles, x -> s R x + t: R row by row, t, s.
@@ -14,7 +16,7 @@ inline constexpr int64_t kIcpStatistics = 3;
 
 // Points whose sums one part makes. It depends on nothing, so the sums have the same bits for any number of threads.
 inline constexpr int64_t kIcpPart = 2048;
-inline int64_t icp_parts(int64_t points) { return points > 0 ? (points + kIcpPart - 1) / kIcpPart : 0; }
+TWODASL_HOST_DEVICE inline int64_t icp_parts(int64_t points) { return points > 0 ? (points + kIcpPart - 1) / kIcpPart : 0; }
 
 template <class T>
 struct IcpFrameParams {

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "host_device.h"
+
 namespace twodasl {
 
 // Vertices are stored in blocks of 16: one AVX-512 register, two AVX registers, four SSE or NEON registers.
@@ -19,10 +21,10 @@ struct Float16 {
   uint16_t bits;
 };
 
-inline int64_t block_count(int64_t vertices) { return (vertices + kBlock - 1) / kBlock; }
+TWODASL_HOST_DEVICE inline int64_t block_count(int64_t vertices) { return (vertices + kBlock - 1) / kBlock; }
 
 // Numbers that fill whole blocks.
-inline int64_t padded(int64_t count) { return block_count(count) * kBlock; }
+TWODASL_HOST_DEVICE inline int64_t padded(int64_t count) { return block_count(count) * kBlock; }
 
 // The packed basis, in the order in which the kernels read it. Lanes past the last vertex hold zeros.
 template <class T, class S>
@@ -120,10 +122,10 @@ struct Partition {
   int64_t parts;
   int64_t group_faces;   // faces in one group
   int64_t groups;
-  int64_t tasks() const { return parts * groups; }
+  TWODASL_HOST_DEVICE int64_t tasks() const { return parts * groups; }
 };
 
-inline Partition partition(int64_t vertices, int64_t modes, int64_t batch, int64_t mode_bytes) {
+TWODASL_HOST_DEVICE inline Partition partition(int64_t vertices, int64_t modes, int64_t batch, int64_t mode_bytes) {
   // One part's modes stay in a core's second-level cache while every tile of faces passes over them.
   constexpr int64_t kCacheBytes = 320 * 1024;
   Partition p{};
@@ -144,7 +146,7 @@ struct Task {
   int64_t first_block, last_block;
 };
 
-inline Task task_of(const Partition& cut, int64_t batch, int64_t task) {
+TWODASL_HOST_DEVICE inline Task task_of(const Partition& cut, int64_t batch, int64_t task) {
   const int64_t part = task / cut.groups, row = task % cut.groups * cut.group_faces;
   const int64_t first_block = part * cut.part_blocks, last_block = first_block + cut.part_blocks;
   const int64_t last_row = row + cut.group_faces;
@@ -153,8 +155,8 @@ inline Task task_of(const Partition& cut, int64_t batch, int64_t task) {
 
 // The distance factor R of a basis, upper triangular, over the features (mean, modes, 1) of a row of vertices. Kernels
 // read it padded to squares of whole blocks: first R, then R^T, zeros in the rest.
-inline int64_t distance_features(int64_t modes) { return 3 * (modes + 1) + 1; }
-inline int64_t distance_width(int64_t modes) { return block_count(distance_features(modes)) * kBlock; }
+TWODASL_HOST_DEVICE inline int64_t distance_features(int64_t modes) { return 3 * (modes + 1) + 1; }
+TWODASL_HOST_DEVICE inline int64_t distance_width(int64_t modes) { return block_count(distance_features(modes)) * kBlock; }
 
 // cost[b] = sum_r || R a_r ||^2; see cpu/distance_body.h.
 template <class T>
@@ -193,8 +195,8 @@ struct VertexDistanceBackwardParams {
 inline constexpr int kTreeLevels = 7;
 inline constexpr int32_t kNoPoint = 0x7fffffff;  // the index of what fills up a leaf; its coordinates are infinite
 
-inline int64_t tree_leaves(int64_t points) { return block_count(points); }
-inline int64_t tree_nodes(int64_t points) {
+TWODASL_HOST_DEVICE inline int64_t tree_leaves(int64_t points) { return block_count(points); }
+TWODASL_HOST_DEVICE inline int64_t tree_nodes(int64_t points) {
   int64_t nodes = 0, level = tree_leaves(points);
   for (int i = 0; i < kTreeLevels; ++i) nodes += level = block_count(level);
   return nodes;

@@ -3,39 +3,28 @@
 #include "../cpu/recover.h"
 #include "../cpu/reduce.h"
 #include "allocate.h"
+#include "basis.h"
+
+#include <type_traits>
 
 namespace twodasl::ops {
 
 namespace {
 
-// Calls run(kernels, T{}, S{}) with the kernels and number types of a basis.
-template <class Run>
-void with_basis_types(const Tensor& mean, const Tensor& modes, const Run& run) {
+// The kernels of a basis's number types.
+template <class T, class S>
+const cpu::BasisKernels<T, S>& kernels_of(T, S) {
   const cpu::Level& level = cpu::active_level();
-  const ScalarType compute = mean.scalar_type(), storage = modes.scalar_type();
-  if (compute == ScalarType::Float && storage == ScalarType::Float) {
-    run(level.f32.basis, float{}, float{});
-  } else if (compute == ScalarType::Double && storage == ScalarType::Double) {
-    run(level.f64.basis, double{}, double{});
-  } else if (compute == ScalarType::Float && storage == ScalarType::BFloat16) {
-    run(level.bf16, float{}, BFloat16{});
-  } else if (compute == ScalarType::Float && storage == ScalarType::Half) {
-    run(level.f16, float{}, Float16{});
-  } else {
-    STD_TORCH_CHECK(false, "twodasl: no kernel for this pair of mean and modes dtypes");
-  }
+  if constexpr (std::is_same_v<S, float>) return level.f32.basis;
+  if constexpr (std::is_same_v<S, double>) return level.f64.basis;
+  if constexpr (std::is_same_v<S, BFloat16>) return level.bf16;
+  if constexpr (std::is_same_v<S, Float16>) return level.f16;
 }
 
-// Shapes of (mean, modes, coefficients, pose); gives back the vertex count that the caller asked for.
-void check_basis(const Tensor& mean, const Tensor& modes, int64_t count, const Tensor& coefficients,
-                 const Tensor& pose) {
-  const int64_t blocks = block_count(count), batch = coefficients.size(0);
-  check_shape(mean, "mean", {blocks, 3, kBlock});
-  check_shape(coefficients, "coefficients", {-1, -1});
-  check_shape(modes, "modes", {blocks, coefficients.size(1), 3, kBlock});
-  check_shape(pose, "pose", {batch, 3, 4});
-  check_type(coefficients, "coefficients", mean.scalar_type());
-  check_type(pose, "pose", mean.scalar_type());
+// Calls run(kernels, T{}, S{}).
+template <class Run>
+void with_kernels(const Tensor& mean, const Tensor& modes, const Run& run) {
+  with_basis_types(mean, modes, [&](auto type, auto storage) { run(kernels_of(type, storage), type, storage); });
 }
 
 // Fills `output`: dense, of the right shape and type.
@@ -45,7 +34,7 @@ void run_vertices(const Tensor& mean_in, const Tensor& modes_in, int64_t count, 
   const Tensor coefficients = dense(coefficients_in), pose = dense(pose_in);
   const int64_t batch = coefficients.size(0), modes_count = coefficients.size(1);
   if (batch == 0 || count == 0) return;
-  with_basis_types(mean, modes, [&](const auto& kernels, auto type, auto storage) {
+  with_kernels(mean, modes, [&](const auto& kernels, auto type, auto storage) {
     using T = decltype(type);
     using S = decltype(storage);
     const VerticesParams<T, S> params{{in<T>(mean), in<S>(modes), count, modes_count},
@@ -78,11 +67,6 @@ void vertices_out(const Tensor& mean, const Tensor& modes, int64_t count, const 
   run_vertices(mean, modes, count, coefficients, pose, output);
 }
 
-template <class T>
-GradView<T> grad_view(const Tensor& grad) {
-  return {in<T>(grad), {grad.stride(0), grad.stride(1), grad.stride(2)}};
-}
-
 // `posed` is the forward's result, which saves synthesising the shapes again, or nothing.
 std::tuple<Tensor, Tensor> vertices_backward(const Tensor& grad, const Tensor& mean_in, const Tensor& modes_in,
                                              const Tensor& coefficients_in, const Tensor& pose_in,
@@ -101,7 +85,7 @@ std::tuple<Tensor, Tensor> vertices_backward(const Tensor& grad, const Tensor& m
   }
   Tensor grad_coefficients = empty_like_type({need_coefficients ? batch : 0, modes_count}, mean);
   Tensor grad_pose = empty_like_type({need_pose ? batch : 0, 3, 4}, mean);
-  with_basis_types(mean, modes, [&](const auto& kernels, auto type, auto storage) {
+  with_kernels(mean, modes, [&](const auto& kernels, auto type, auto storage) {
     using T = decltype(type);
     using S = decltype(storage);
     const Partition cut = partition(count, modes_count, batch, sizeof(S));

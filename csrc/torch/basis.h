@@ -1,0 +1,54 @@
+// What every device's registration of the operators over a basis checks and reads.
+#pragma once
+
+#include "stable.h"
+
+namespace twodasl::ops {
+
+// Calls run(T{}, S{}) with the number types of a basis: arithmetic and storage of the modes.
+template <class Run>
+void with_basis_types(const Tensor& mean, const Tensor& modes, const Run& run) {
+  const ScalarType compute = mean.scalar_type(), storage = modes.scalar_type();
+  if (compute == ScalarType::Float && storage == ScalarType::Float) {
+    run(float{}, float{});
+  } else if (compute == ScalarType::Double && storage == ScalarType::Double) {
+    run(double{}, double{});
+  } else if (compute == ScalarType::Float && storage == ScalarType::BFloat16) {
+    run(float{}, BFloat16{});
+  } else if (compute == ScalarType::Float && storage == ScalarType::Half) {
+    run(float{}, Float16{});
+  } else {
+    STD_TORCH_CHECK(false, "twodasl: no kernel for this pair of mean and modes dtypes");
+  }
+}
+
+// Calls run(T{}) with the arithmetic's number type.
+template <class Run>
+void with_number(const Tensor& tensor, const char* name, const Run& run) {
+  if (tensor.scalar_type() == ScalarType::Float) {
+    run(float{});
+  } else {
+    check_type(tensor, name, ScalarType::Double);
+    run(double{});
+  }
+}
+
+// Shapes and types of (mean, modes, coefficients, pose) for `count` vertices.
+inline void check_basis(const Tensor& mean, const Tensor& modes, int64_t count, const Tensor& coefficients,
+                        const Tensor& pose) {
+  STD_TORCH_CHECK(count >= 0, "twodasl: the number of vertices is negative");
+  check_shape(coefficients, "coefficients", {-1, -1});
+  const int64_t blocks = block_count(count), batch = coefficients.size(0);
+  check_shape(mean, "mean", {blocks, 3, kBlock});
+  check_shape(modes, "modes", {blocks, coefficients.size(1), 3, kBlock});
+  check_shape(pose, "pose", {batch, 3, 4});
+  check_type(coefficients, "coefficients", mean.scalar_type());
+  check_type(pose, "pose", mean.scalar_type());
+}
+
+template <class T>
+GradView<T> grad_view(const Tensor& grad) {
+  return {in<T>(grad), {grad.stride(0), grad.stride(1), grad.stride(2)}};
+}
+
+}  // namespace twodasl::ops

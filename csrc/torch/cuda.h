@@ -1,0 +1,60 @@
+// What the CUDA registrations share: the tensors' device, torch's stream on it, and what a failed launch says.
+//
+// With TWODASL_EMULATED the same registrations serve tensors on the CPU, by kernels that run in the emulator of
+// tests/cuda: loaded after the CPU library they take its operators' place.
+#pragma once
+
+#include "stable.h"
+
+#if !defined(TWODASL_EMULATED)
+#include <torch/csrc/stable/accelerator.h>
+
+// Defined in libtorch_cuda; torch's header declares it for builds against a CUDA torch only.
+extern "C" AOTITorchError aoti_torch_get_current_cuda_stream(int32_t device_index, void** ret_stream);
+#endif
+
+namespace twodasl::ops {
+
+inline void check_same_device(const Tensor& tensor, const char* name, const Tensor& like) {
+  STD_TORCH_CHECK(tensor.get_device_index() == like.get_device_index() && tensor.is_cpu() == like.is_cpu(),
+                  "twodasl: ", name, " is on another device than the rest");
+}
+
+// Makes the tensor's device current while it lives, and knows torch's current stream there.
+class OnDevice {
+ public:
+#if defined(TWODASL_EMULATED)
+  explicit OnDevice(const Tensor&) {}
+#else
+  explicit OnDevice(const Tensor& like) : guard_(like.get_device_index()) {
+    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(like.get_device_index(), &stream_));
+  }
+#endif
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+  void* stream() const { return stream_; }
+
+ private:
+#if !defined(TWODASL_EMULATED)
+  torch::stable::accelerator::DeviceGuard guard_;
+#endif
+  void* stream_ = nullptr;
+};
+
+#if !defined(TWODASL_CUDA_ARCHITECTURES)
+#define TWODASL_CUDA_ARCHITECTURES "none"
+#endif
+
+// `error` is what a launch returned.
+inline void check_launch(const char* error) {
+  STD_TORCH_CHECK(error == nullptr, "twodasl: a CUDA kernel did not start: ", error, " (this build has kernels for ",
+                  TWODASL_CUDA_ARCHITECTURES, ")");
+}
+
+}  // namespace twodasl::ops
+
+#if defined(TWODASL_EMULATED)
+#define TWODASL_CUDA_LIBRARY(m) STABLE_TORCH_LIBRARY_IMPL(twodasl, CPU, m)
+#else
+#define TWODASL_CUDA_LIBRARY(m) STABLE_TORCH_LIBRARY_IMPL(twodasl, CUDA, m)
+#endif

@@ -1,0 +1,242 @@
+// A CUDA grid on the CPU, for running kernels where there is no GPU and for finding what a GPU would hide. Kernel files
+// (csrc/cuda/*.cu) are compiled as plain C++ against this header instead of cuda_runtime.h.
+//
+// Every CUDA thread is a fibre that runs until it waits: at __syncthreads, or at an operation of its warp. Threads,
+// warps and blocks take turns in an order drawn from TWODASL_EMULATOR_ORDER (0: by number, 1: from the last to the
+// first, any other number: shuffled by it), so what a missing barrier spoils changes with the order. Shared arrays are
+// heap blocks of exactly their size, filled with NaN for every block: AddressSanitizer sees an index outside of them.
+// A launch reports, as an error: threads that wait at different barriers, a warp operation that some lane of its mask
+// never reaches or reaches with another mask, a shuffle from a lane outside of the mask.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <math.h>
+#include <type_traits>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __noinline__ __attribute__((noinline))
+#define __launch_bounds__(...)
+
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+  constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+struct uint3 {
+  unsigned x, y, z;
+};
+#define TWODASL_VECTOR(type, name)                                                                            \
+  struct alignas(2 * sizeof(type)) name##2 { type x, y; };                                                    \
+  struct alignas(sizeof(type) < 8 ? 4 * sizeof(type) : 16) name##4 { type x, y, z, w; };                      \
+  inline name##2 make_##name##2(type x, type y) { return {x, y}; }                                            \
+  inline name##4 make_##name##4(type x, type y, type z, type w) { return {x, y, z, w}; }
+TWODASL_VECTOR(float, float)
+TWODASL_VECTOR(double, double)
+TWODASL_VECTOR(int, int)
+TWODASL_VECTOR(unsigned, uint)
+#undef TWODASL_VECTOR
+
+extern uint3 threadIdx, blockIdx;
+extern dim3 blockDim, gridDim;
+inline constexpr int warpSize = 32;
+
+namespace twodasl::emulator {
+
+// Blocks until every living thread of the block has come here.
+__attribute__((noinline)) void wait_for_block();
+
+// Blocks until the lanes of `mask` have come to an operation of the same kind; gives what each of them brought.
+enum class Operation { sync, shuffle, ballot, match };
+const uint64_t* wait_for_warp(Operation operation, unsigned mask, uint64_t value);
+
+// Where this thread is in its warp.
+int lane();
+
+// What the current block knows under `key`: fresh memory of `bytes`, filled with ones.
+void* shared_block(const void* key, size_t bytes);
+void* dynamic_shared_block();
+
+// An error of the kernel: ends the launch, which returns the message.
+[[noreturn]] void fail(const char* message);
+
+using Entry = void (*)(const void* arguments);
+const char* run(Entry entry, const void* arguments, dim3 grid, dim3 block, size_t shared);
+
+template <class T>
+uint64_t bits_of(T value) {
+  static_assert(sizeof(T) <= 8 && std::is_trivially_copyable_v<T>);
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  return bits;
+}
+template <class T>
+T from_bits(uint64_t bits) {
+  T value;
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}
+template <class T>
+T shuffle(unsigned mask, T value, int source) {
+  const uint64_t* values = wait_for_warp(Operation::shuffle, mask, bits_of(value));
+  if ((mask >> source & 1u) == 0) fail("a shuffle reads from a lane outside of its mask");
+  return from_bits<T>(values[source]);
+}
+
+}  // namespace twodasl::emulator
+
+#define TWODASL_SHARED(type, name, count)                                            \
+  static const char name##_key = 0;                                                  \
+  type(&name)[count] = *static_cast<type(*)[count]>(                                 \
+      ::twodasl::emulator::shared_block(&name##_key, sizeof(type) * size_t(count)))
+
+#define __syncthreads() ::twodasl::emulator::wait_for_block()
+inline void __syncwarp(unsigned mask = 0xffffffffu) {
+  twodasl::emulator::wait_for_warp(twodasl::emulator::Operation::sync, mask, 0);
+}
+template <class T>
+T __shfl_sync(unsigned mask, T value, int source, int width = warpSize) {
+  const int lane = twodasl::emulator::lane(), first = lane & ~(width - 1);
+  return twodasl::emulator::shuffle(mask, value, first + (source & (width - 1)));
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int by, int width = warpSize) {
+  const int lane = twodasl::emulator::lane(), source = lane ^ by;
+  return twodasl::emulator::shuffle(mask, value, source < (lane & ~(width - 1)) + width ? source : lane);
+}
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned by, int width = warpSize) {
+  const int lane = twodasl::emulator::lane(), source = lane - static_cast<int>(by);
+  return twodasl::emulator::shuffle(mask, value, source >= (lane & ~(width - 1)) ? source : lane);
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned by, int width = warpSize) {
+  const int lane = twodasl::emulator::lane(), source = lane + static_cast<int>(by);
+  return twodasl::emulator::shuffle(mask, value, source < (lane & ~(width - 1)) + width ? source : lane);
+}
+inline unsigned __ballot_sync(unsigned mask, int predicate) {
+  const uint64_t* values =
+      twodasl::emulator::wait_for_warp(twodasl::emulator::Operation::ballot, mask, predicate != 0 ? 1 : 0);
+  unsigned votes = 0;
+  for (int lane = 0; lane < warpSize; ++lane) {
+    if ((mask >> lane & 1u) != 0 && values[lane] != 0) votes |= 1u << lane;
+  }
+  return votes;
+}
+inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
+inline int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) == mask; }
+template <class T>
+unsigned __match_any_sync(unsigned mask, T value) {
+  const uint64_t* values = twodasl::emulator::wait_for_warp(twodasl::emulator::Operation::match, mask,
+                                                            twodasl::emulator::bits_of(value));
+  unsigned same = 0;
+  for (int lane = 0; lane < warpSize; ++lane) {
+    if ((mask >> lane & 1u) != 0 && values[lane] == twodasl::emulator::bits_of(value)) same |= 1u << lane;
+  }
+  return same;
+}
+
+// One thread of the machine runs them all, so a plain operation is atomic.
+inline void __threadfence() {}
+inline void __threadfence_block() {}
+template <class T, class U>
+T atomicAdd(T* address, U value) {
+  static_assert(std::is_integral_v<T>, "sums of floating-point numbers would depend on the order of the threads");
+  const T old = *address;
+  *address = static_cast<T>(old + static_cast<T>(value));
+  return old;
+}
+template <class T, class U>
+T atomicMin(T* address, U value) {
+  const T old = *address;
+  *address = std::min(old, static_cast<T>(value));
+  return old;
+}
+template <class T, class U>
+T atomicMax(T* address, U value) {
+  const T old = *address;
+  *address = std::max(old, static_cast<T>(value));
+  return old;
+}
+template <class T, class U>
+T atomicOr(T* address, U value) {
+  const T old = *address;
+  *address = old | static_cast<T>(value);
+  return old;
+}
+template <class T, class U>
+T atomicExch(T* address, U value) {
+  const T old = *address;
+  *address = static_cast<T>(value);
+  return old;
+}
+template <class T, class U, class V>
+T atomicCAS(T* address, U expected, V value) {
+  const T old = *address;
+  if (old == static_cast<T>(expected)) *address = static_cast<T>(value);
+  return old;
+}
+
+template <class T>
+T __ldg(const T* address) {
+  return *address;
+}
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
+inline int __ffsll(long long x) { return __builtin_ffsll(x); }
+inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x)); }
+inline int __clzll(long long x) { return x == 0 ? 64 : __builtin_clzll(static_cast<unsigned long long>(x)); }
+inline float __uint_as_float(unsigned x) { return twodasl::emulator::from_bits<float>(x); }
+inline unsigned __float_as_uint(float x) { return static_cast<unsigned>(twodasl::emulator::bits_of(x)); }
+inline int __float_as_int(float x) { return static_cast<int>(twodasl::emulator::bits_of(x)); }
+inline float __int_as_float(int x) { return twodasl::emulator::from_bits<float>(static_cast<unsigned>(x)); }
+inline long long __double_as_longlong(double x) { return static_cast<long long>(twodasl::emulator::bits_of(x)); }
+inline double __longlong_as_double(long long x) {
+  return twodasl::emulator::from_bits<double>(static_cast<uint64_t>(x));
+}
+using std::max;
+using std::min;
+
+namespace twodasl::cuda {
+
+template <class T>
+T* dynamic_shared() {
+  return static_cast<T*>(emulator::dynamic_shared_block());
+}
+
+template <class... Parameters, class... Arguments>
+const char* launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared, void*,
+                   Arguments&&... arguments) {
+  static_assert(sizeof...(Parameters) == sizeof...(Arguments), "one argument for each of the kernel's parameters");
+  const auto start = [&](Parameters... parameters) {
+    // Every thread gets copies of its own, as on a GPU.
+    const auto call = [=] { kernel(parameters...); };
+    const auto entry = [](const void* given) { (*static_cast<const decltype(call)*>(given))(); };
+    return emulator::run(entry, &call, grid, block, shared);
+  };
+  return start(static_cast<Parameters>(arguments)...);
+}
+
+inline const char* clear(void* data, int value, size_t bytes, void*) {
+  if (bytes > 0) std::memset(data, value, bytes);
+  return nullptr;
+}
+inline int multiprocessors() { return 4; }  // few, so that small tests have several waves
+inline size_t shared_limit() { return 99 * 1024; }
+
+// Compiled without contraction.
+template <class T>
+T mul_rn(T a, T b) { return a * b; }
+template <class T>
+T add_rn(T a, T b) { return a + b; }
+template <class T>
+T sub_rn(T a, T b) { return a - b; }
+
+}  // namespace twodasl::cuda
