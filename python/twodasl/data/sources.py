@@ -11,16 +11,16 @@ from ..morphable import MorphableModel
 from . import aflw, aflw_lfpa, photo_folder, umdfaces, w300lp
 from .annotated import AnnotatedPhotos
 from .basel import is_raw_basis, read_raw_basis
+from .kinds import KINDS, split_source
 from .listing import Scan, read_listing
 
-KINDS: dict[str, tuple[Callable[[Path], Scan], str]] = {
-    "300w-lp": (w300lp.scan, "300W-LP's folders, or 3DDFA's training list with param_all_norm.pkl"),
-    "aflw": (aflw.scan, "AFLW as in 3DDFA's test data: crops with 21 points"),
-    "aflw-lfpa": (aflw_lfpa.scan, "AFLW-LFPA's training photos with 34 points"),
-    "umdfaces": (umdfaces.scan, "UMDFaces' tables and photos"),
-    "photos": (photo_folder.scan, "any photos, each with a .pts, .npy, .csv or .txt of landmarks beside it"),
+_SCANS: dict[str, Callable[[Path], Scan]] = {
+    "300w-lp": w300lp.scan,
+    "aflw": aflw.scan,
+    "aflw-lfpa": aflw_lfpa.scan,
+    "umdfaces": umdfaces.scan,
+    "photos": photo_folder.scan,
 }
-"""The formats: what reads them, and in words what they are."""
 
 
 def open_photos(
@@ -53,8 +53,8 @@ def open_photos(
         raise InputError(f"{kind!r}: unknown kind of data set; known are {', '.join(KINDS)}")
     folder = Path(root)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; expected {KINDS[kind][1]}")
-    listing = read_listing(kind, folder, KINDS[kind][0], cache=cache, rebuild=rebuild, progress=progress)
+        raise InputError(f"{folder}: no such folder; expected {KINDS[kind]}")
+    listing = read_listing(kind, folder, _SCANS[kind], cache=cache, rebuild=rebuild, progress=progress)
     place = Path(basis) if basis else folder
     raw = read_raw_basis(place) if basis or is_raw_basis(place) else None
     return AnnotatedPhotos(folder, listing, raw, model)
@@ -71,13 +71,3 @@ def open_source(
     """As `open_photos`, of one text `KIND:FOLDER`; "" for what is not given."""
     kind, root = split_source(source)
     return open_photos(kind, root, model=model, basis=basis or None, cache=cache or None, progress=progress)
-
-
-def split_source(source: str) -> tuple[str, str]:
-    """Kind and folder of a text `KIND:FOLDER`. Raises InputError when it is none."""
-    kind, colon, root = source.partition(":")
-    if not colon or not root or kind not in KINDS:
-        raise InputError(
-            f"{source!r}: expected KIND:FOLDER, as in aflw:/data/aflw; kinds are {', '.join(KINDS)}"
-        )
-    return kind, root

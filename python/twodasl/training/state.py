@@ -14,6 +14,7 @@ from ..morphable.sketch import sketch
 from ..networks import Critic, Encoder, build_regressor
 from .checkpoint import check_model, load_checkpoint, load_start_weights
 from .config import TrainingConfig
+from .mirror import mirror_map
 from .objective import Networks
 from .streams import Faces, read
 
@@ -61,6 +62,7 @@ def begin(
         basis,
         estimate_whitening(faces).to(device),
         config.network.precision,
+        mirror_map(model) if config.augment.flip else None,
     )
     choice, weights = config.optimizer, list(regressor.parameters())
     rate = config.stage1.learning_rate
