@@ -15,6 +15,7 @@ tests=("$@")
 [ "${#tests[@]}" -gt 0 ] || tests=(tests/ext tests/cuda)
 
 # build NAME SANITIZERS
+# shellcheck disable=SC2015
 build() {
   cmake -S "$root" -B "$work/$1" -DTWODASL_EMULATOR=ON "-DTWODASL_SANITIZERS=$2" "-DPython_EXECUTABLE=$python" \
     > "$work/$1.log" 2>&1 &&
