@@ -38,8 +38,8 @@ def without_cuda() -> str:
     """Why the CUDA operators are not loaded, and the remedy."""
     if _load.native.build_info()["cuda"]:  # a CPU build of torch then
         return (
-            f"the CUDA operators are built, but torch {torch.__version__} is without CUDA; install a CUDA build "
-            "of torch"
+            f"the CUDA operators are built, but torch {torch.__version__} is without CUDA; "
+            "install a CUDA build of torch"
         )
     return f"this build has operators for the CPU alone, because no nvcc was found; {REBUILD}"
 

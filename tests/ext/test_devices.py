@@ -1,8 +1,9 @@
-"""What is said of tensors on a device that the operators cannot serve. No GPU is needed: those here are fakes."""
+"""What is said of tensors on a device that the operators cannot serve. No GPU is needed: fakes stand in."""
 
 from __future__ import annotations
 
 import types
+from pathlib import Path
 
 import pytest
 import torch
@@ -161,6 +162,4 @@ def test_importing_does_not_start_cuda():
 
 
 def _package_files():
-    from pathlib import Path
-
     return Path(_devices.__file__).parent.rglob("*.py")
