@@ -22,6 +22,8 @@ PART = os.environ.get("TWODASL_EMULATED_PART", "0/1")
 # What a test asks of the CPU kernels alone, and so says nothing of the CUDA ones: a part of its name -> why.
 OF_THE_CPU_ALONE = {
     "test_threads_and_levels": "threads and instruction-set levels are the CPU's",
+    "test_emulator": "compiles the emulator itself",
+    "test_devices": "is about what the facade says",
     "test_library": "looks at the built CPU library",
     "test_memory": "reused memory is the CPU's",
     "test_peak_memory": "reused memory is the CPU's",
