@@ -1,4 +1,4 @@
-"""Every operator has a kernel for CUDA tensors: in the emulator's library, and under a CUDA build of torch."""
+"""Every operator has a kernel for CUDA tensors: in the emulator's library, and under a CUDA torch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import torch
 import twodasl_ext as te
 from twodasl_ext import _load
 
-OF_THE_CPU_ALONE = {"huge_copy", "release_memory"}
-"""They are about the CPU's memory."""
+OF_THE_CPU_ALONE = {"huge_copy", "release_memory", "icp_move", "icp_update"}
+"""About the CPU's memory; and steps of a loop that on CUDA is one operator, icp_run."""
 
 LISTING = """
 import json, torch, twodasl_ext
