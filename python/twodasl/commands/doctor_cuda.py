@@ -1,4 +1,4 @@
-"""What `twodasl doctor` says of CUDA: the builds of torch and of the operators, the GPUs, whether they fit."""
+"""What `twodasl doctor` says of CUDA: the builds of torch and the operators, the GPUs, whether they fit."""
 
 from __future__ import annotations
 
