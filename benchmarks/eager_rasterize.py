@@ -24,8 +24,8 @@ def _image(corners: Tensor, size: int) -> Tensor:
     last = corners[..., :2].amax(dim=1).floor().clamp(max=size - 1).long()
     spans = (last - first + 1).clamp(min=0)
     boxes = spans.prod(dim=1)
-    triangle = torch.repeat_interleave(torch.arange(len(corners)), boxes)
-    place = torch.arange(len(triangle)) - (boxes.cumsum(0) - boxes)[triangle]
+    triangle = torch.repeat_interleave(torch.arange(len(corners), device=corners.device), boxes)
+    place = torch.arange(len(triangle), device=corners.device) - (boxes.cumsum(0) - boxes)[triangle]
     width = spans[triangle, 0]
     x, y = (
         first[triangle, 0] + place % width,
