@@ -110,9 +110,7 @@ def main() -> int:
         result = measure(row, watch, limit)
         failed = failed or bool(result["failed"])
         report["rows"].append(result)
-        print(
-            result["name"], {n: way.get("graph", way.get("calls", way)) for n, way in result["ways"].items()}
-        )
+        print(result["name"], *(f"{n}: {shown(way)}" for n, way in result["ways"].items()), sep="\n    ")
         # After every row: what is measured is not lost with what follows.
         (options.out / "gpu.json").write_text(json.dumps(report, indent=1) + "\n")
         (options.out / "gpu.md").write_text(markdown(report))

@@ -139,9 +139,8 @@ def _neighbors(count: int, device: torch.device) -> Row:
 
     def all_pairs() -> Tensors:
         parts = [torch.cdist(q, target[0]).min(dim=1) for q in source[0].split(8192)]
-        return torch.cat([p.values for p in parts])[None].square(), torch.cat([p.indices for p in parts])[
-            None
-        ]
+        distances, indices = (torch.cat([p[i] for p in parts])[None] for i in range(2))
+        return distances.square(), indices
 
     runs: dict[str, Run] = {
         "fused": lambda: te.nearest_neighbors(source, target),
