@@ -52,5 +52,7 @@ def _image(corners: Tensor, size: int) -> Tensor:
         0, pixel, depth, "amax"
     )
     won = depth == nearest[pixel]
-    index = torch.full((size * size,), len(corners), device=depth.device).scatter_reduce(0, pixel[won], triangle[won], "amin")
+    index = torch.full((size * size,), len(corners), device=depth.device).scatter_reduce(
+        0, pixel[won], triangle[won], "amin"
+    )
     return torch.where(index == len(corners), -1, index).view(size, size)

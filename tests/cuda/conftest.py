@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -46,6 +47,7 @@ def gpu() -> torch.device:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What asks for a device is marked `cuda`: `-m cuda` is what a machine with a GPU has to run."""
+    here = Path(__file__).parent  # the items are those of the whole run
     for item in items:
-        if {"device", "gpu"} & set(getattr(item, "fixturenames", ())):
+        if here in item.path.parents and {"device", "gpu"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.cuda)
