@@ -93,7 +93,7 @@ struct ImportanceWeightsParams {
   BasisView<T, T> basis;
   const T* predicted;  // (B, 12 + K)
   const T* target;     // (B, 12 + K)
-  T* factor;           // scratch (6, padded(K)): of every mode, see importance_factor()
+  T* factor;           // scratch (6, padded(K)) of the CPU kernels: of every mode, see importance_factor()
   T* output;           // (B, 12 + K)
   int64_t batch;
   bool planar;         // measure in the image plane: the third pose row counts nothing
@@ -179,7 +179,7 @@ struct VertexDistanceBackwardParams {
   const T* residual;     // (B, 3, width)
   const T* predicted;    // (B, 12 + K), or null: its gradient is not needed
   const T* target;       // (B, 12 + K), or null
-  T* scratch;            // (B, 3, width)
+  T* scratch;            // (B, 3, width), of the CPU kernels
   T* grad_predicted;     // (B, 12 + K), or null with predicted
   T* grad_target;        // (B, 12 + K), or null with target
   int64_t batch;
