@@ -1,7 +1,8 @@
 """A pytest plugin: the operators of CPU tensors are served by the CUDA kernels, in the emulator.
 
 `TWODASL_EMULATED_OPERATORS` names the library, which tests/cuda/run_emulated.sh builds. It registers the CUDA
-operators for CPU tensors, over the CPU library's own; so every test of an operator becomes one of its CUDA kernel.
+operators for CPU tensors, over the CPU library's own; so every test of an operator becomes one of its CUDA
+kernel.
 """
 
 from __future__ import annotations
