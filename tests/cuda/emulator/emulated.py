@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import twodasl_ext  # noqa: F401  (first the CPU's operators, which are then replaced)
+from twodasl_ext import _values
 
 LIBRARY = os.environ["TWODASL_EMULATED_OPERATORS"]
 
@@ -31,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch tells of every kernel that is replaced
         torch.ops.load_library(LIBRARY)
+    _values.LOOKED_AT.clear()  # and the facades go the way of CUDA tensors
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
