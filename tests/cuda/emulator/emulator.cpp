@@ -14,6 +14,10 @@
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
+// How many grids have run: a test run that ran none has tested nothing.
+extern "C" __attribute__((visibility("default"))) unsigned long long twodasl_emulator_launches;
+unsigned long long twodasl_emulator_launches = 0;
+
 namespace twodasl::emulator {
 
 namespace {
@@ -285,6 +289,7 @@ const char* run(Entry entry, const void* arguments, dim3 grid, dim3 block, size_
   gridDim = grid;
   blockDim = block;
   machine.dynamic_bytes = shared;
+  ++twodasl_emulator_launches;
   for (const size_t number : arranged(blocks)) {
     blockIdx = {static_cast<unsigned>(number % grid.x), static_cast<unsigned>(number / grid.x % grid.y),
                 static_cast<unsigned>(number / (uint64_t(grid.x) * grid.y))};
