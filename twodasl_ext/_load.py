@@ -107,9 +107,7 @@ def _load() -> tuple[ModuleType, tuple[str, ...]]:
     if native.build_info()["cuda"] and torch.version.cuda is not None:
         path = folder / _CUDA_LIBRARY
         if not path.is_file():
-            raise ImportError(
-                f"twodasl_ext: {folder} was built with CUDA operators, but lacks {path.name}; {_REMEDY}."
-            )
+            raise ImportError(f"twodasl_ext: {folder} was built with CUDA operators, but lacks {path.name}; {_REMEDY}.")
         _load_operators(path, native)
         return native, ("cpu", "cuda")
     return native, ("cpu",)

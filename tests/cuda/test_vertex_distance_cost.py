@@ -1,4 +1,4 @@
-"""vertex_distance_cost on CUDA: sizes beside those of a block's work, batches that are tiled and that are not."""
+"""vertex_distance_cost on CUDA: sizes beside those of a block's work, batches with and without tiles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ DTYPES = [torch.float32, torch.float64]
 
 
 def tiled_batch(device):
-    """The fewest faces of which a block takes several: more than two a multiprocessor, of which the emulator has four."""
+    """The fewest faces of which a block takes several: more than two a multiprocessor."""
+    # The emulator has four.
     count = torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4
     return 2 * count + 1
 
@@ -25,34 +26,27 @@ def run(basis, predicted, target, grad, **keywords):
     )
 
 
+@pytest.mark.parametrize("ignore_depth", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("modes", [0, 30, 31, 62, 63, 126, 127, 130])
-def test_sizes_beside_the_panels(modes, dtype, device):
+def test_sizes_beside_the_panels(modes, dtype, ignore_depth, device):
     """A panel is 192 of the 3 (K + 1) + 1 features in float32, 96 in float64; values come 192 at a time."""
     exact = make(Case("", 3 * modes + 20, modes, 0, 2))
     grad = torch.tensor([1.0, -0.5], dtype=torch.float64)
     inputs = exact.to(dtype)
-    for ignore_depth in (False, True):
-        expected = with_gradients(
-            lambda p, t: reference.vertex_distance_cost(
-                exact.mean, exact.modes, p, t, ignore_depth=ignore_depth
-            ),  # noqa: B023
-            exact.predicted,
-            exact.target,
-            grad,
-        )
-        results = run(
-            inputs.basis().to(device),
-            inputs.predicted.to(device),
-            inputs.target.to(device),
-            grad.to(device, dtype),
-            ignore_depth=ignore_depth,
-        )
-        tolerance = 1e-5 if dtype == torch.float32 else 1e-9
-        assert_close(results[0].cpu(), expected[0], expected[0], tolerance)
-        for result, value in zip(results[1:], expected[1:], strict=True):
-            error = (result.cpu().to(torch.float64) - value).norm(dim=1)
-            assert (error <= tolerance * value.norm(dim=1)).all()
+    expected = with_gradients(
+        lambda p, t: reference.vertex_distance_cost(exact.mean, exact.modes, p, t, ignore_depth=ignore_depth),
+        exact.predicted,
+        exact.target,
+        grad,
+    )
+    basis, predicted, target = (x.to(device) for x in (inputs.basis(), inputs.predicted, inputs.target))
+    results = run(basis, predicted, target, grad.to(device, dtype), ignore_depth=ignore_depth)
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-9
+    assert_close(results[0].cpu(), expected[0], expected[0], tolerance)
+    for result, value in zip(results[1:], expected[1:], strict=True):
+        error = (result.cpu().to(torch.float64) - value).norm(dim=1)
+        assert (error <= tolerance * value.norm(dim=1)).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
