@@ -74,7 +74,7 @@ def test_counts_beside_a_block(count, device):
 @pytest.mark.parametrize("step", [0.0, 1e-12, -1e-12, 1e-3])
 @pytest.mark.parametrize("base", [1.0, -1.0, 0.0, 1e300, -1e300])
 def test_depths_that_round_alike(base, step, device):
-    """Kept as float32 most of these are equal; in double precision the nearest, then the first, has to win."""
+    """Kept as float32 most of these are equal; in double precision the nearest, then the first, wins."""
     n = 40
     z = base + step * torch.arange(n, dtype=torch.float64) * (abs(base) or 1e-300)
     xy = torch.tensor([[0.0, 0.0], [11.0, 0.0], [0.0, 11.0]], dtype=torch.float64).repeat(n, 1)
