@@ -41,6 +41,9 @@ OF_THE_CPU_ALONE = {
     "test_messages[ValueError-^initialize's scale: expected positive": _VALUES,
     "test_messages[ValueError-^source_lengths: expected lengths in": _VALUES,
     "test_messages[ValueError-^target_lengths: expected lengths in": _VALUES,
+    "test_rasterize_looks_at_values": "on CUDA values show in the result: tests/cuda/test_rasterize.py",
+    "test_the_number_of_threads_changes_no_bit": "threads are the CPU's",
+    "test_a_face_does_not_depend_on_its_batch[big batch": "the batch is large for the CPU's threads",
 }
 
 
