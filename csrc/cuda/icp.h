@@ -48,7 +48,8 @@ struct IcpState {
   double mse_tolerance;       // negative: none
 };
 
-// `update.counts` is `state.active`, `update.pose` is `state.pose`, `update.source` is `sorted`.
+// `update` has `sorted` for its source, `state.active` for its counts, `state.pose` for its pose and a `partial` of
+// (B, pairs_parts(N), pairs_sums); its indices, candidates, next and statistics are not looked at.
 template <class T>
 struct IcpRunParams {
   const T* source;           // (B, N, 3), as given
@@ -65,13 +66,7 @@ struct IcpRunParams {
 // centroid and size of every cloud; `partial` is (B, frame_parts(N), 3).
 template <class T>
 const char* launch_icp_frame(const IcpFrameParams<T>& params, void* stream);
-template <class T>
-const char* launch_icp_move(const IcpMoveParams<T>& params, const int64_t* counts, void* stream);
-// One step: threshold, sums, next pose and statistics. `partial` is (B, pairs_parts(N), pairs_sums), `candidates` is
-// not used.
-template <class T>
-const char* launch_icp_update(const IcpUpdateParams<T>& params, void* stream);
-// All of them. `scratch` is query_order_scratch(B, N) bytes.
+// All iterations. `scratch` is query_order_scratch(B, N) bytes.
 template <class T>
 const char* launch_icp_run(const IcpRunParams<T>& params, void* scratch, void* stream);
 

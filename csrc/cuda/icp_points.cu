@@ -71,13 +71,12 @@ __global__ void __launch_bounds__(kAxisThreads) frame_finish_kernel(IcpFramePara
 
 constexpr int kThreads = 256;
 
-// Double precision, rounded once. `counts` null: all points.
+// Double precision, rounded once.
 template <class T>
 __global__ void __launch_bounds__(kThreads) move_kernel(IcpMoveParams<T> params, const int64_t* counts) {
   const int64_t point = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   for (int64_t element = blockIdx.y; element < params.batch; element += gridDim.y) {
-    const int64_t count = counts != nullptr ? counts[element] : params.points_count;
-    if (point >= count) continue;
+    if (point >= counts[element]) continue;
     const double* pose = params.pose + kPoseNumbers * element;
     const T* from = params.points + 3 * (element * params.points_count + point);
     T* to = params.output + 3 * (element * params.points_count + point);

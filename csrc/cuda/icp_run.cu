@@ -4,14 +4,6 @@
 namespace twodasl::cuda {
 
 template <class T>
-Error launch_icp_update(const IcpUpdateParams<T>& params, void* stream) {
-  Error error = launch_icp_trim(params, stream);
-  if (error == nullptr) error = launch_icp_accumulate(params, stream);
-  if (error == nullptr) error = launch_icp_solve(params, nullptr, 0, stream);
-  return error;
-}
-
-template <class T>
 Error launch_icp_run(const IcpRunParams<T>& params, void* scratch, void* stream) {
   const IcpState& state = params.state;
   if (state.batch == 0) return nullptr;
@@ -42,16 +34,12 @@ Error launch_icp_run(const IcpRunParams<T>& params, void* scratch, void* stream)
     if (error == nullptr) error = launch_nearest(search, stream);
     if (error == nullptr) error = launch_icp_trim(update, stream);
     if (error == nullptr) error = launch_icp_accumulate(update, stream);
-    if (error == nullptr) error = launch_icp_solve(update, &state, iteration, stream);
+    if (error == nullptr) error = launch_icp_solve(update, state, iteration, stream);
   }
   return error;
 }
 
-#define TWODASL_INSTANTIATE(T)                                               \
-  template Error launch_icp_update(const IcpUpdateParams<T>&, void*);        \
-  template Error launch_icp_run(const IcpRunParams<T>&, void*, void*);
-TWODASL_INSTANTIATE(float)
-TWODASL_INSTANTIATE(double)
-#undef TWODASL_INSTANTIATE
+template Error launch_icp_run(const IcpRunParams<float>&, void*, void*);
+template Error launch_icp_run(const IcpRunParams<double>&, void*, void*);
 
 }  // namespace twodasl::cuda

@@ -68,49 +68,40 @@ __device__ __forceinline__ bool judge(const IcpState& state, int64_t element, in
   return true;
 }
 
-// `Run`: the iterations of icp_run, whose state is there; otherwise a step by itself.
-template <class T, bool Plane, bool Run>
+template <class T, bool Plane>
 __global__ void __launch_bounds__(kThreads) solve_kernel(IcpUpdateParams<T> params, IcpState state, int64_t iteration) {
   constexpr int kSums = pairs_sums(Plane);
   TWODASL_SHARED(double, warps, kWarps * kSums);
   TWODASL_SHARED(double, sums, kSums);
   const int64_t element = blockIdx.x;
   const int64_t count = params.counts[element] < params.source_count ? params.counts[element] : params.source_count;
-  if (Run && count <= 0) return;  // it has stopped
-  const int64_t parts = count > 0 ? pairs_parts(count) : 0;
-  sum_parts<kSums>(params.partial + element * pairs_parts(params.source_count) * kSums, parts, warps, sums);
+  if (count <= 0) return;  // it has stopped
+  const double* partial = params.partial + element * pairs_parts(params.source_count) * kSums;
+  sum_parts<kSums>(partial, pairs_parts(count), warps, sums);
   if (threadIdx.x != 0) return;
   const double counted = sums[0], used = sums[1], mean = counted > 0.0 ? sums[2] / counted : 0.0;
   double pose[kPoseNumbers], next[kPoseNumbers];
 #pragma unroll
   for (int i = 0; i < kPoseNumbers; ++i) pose[i] = params.pose[kPoseNumbers * element + i];
-  if constexpr (Run) {
-    if (!judge(state, element, iteration, std::sqrt(mean), used, pose)) {
-      state.active[element] = 0;
-      return;
-    }
+  if (!judge(state, element, iteration, std::sqrt(mean), used, pose)) {
+    state.active[element] = 0;
+    return;
+  }
+  const double* qc = params.target_frame + kFrameNumbers * element;
+  if constexpr (Plane) {
+    icp::point_to_plane(sums + 3, qc, params.scale, pose, next);
   } else {
-    double* statistics = params.statistics + kIcpStatistics * element;
-    statistics[0] = mean;
-    statistics[1] = counted;
-    statistics[2] = used;
-  }
-  bool finite = used > 0.0;
-  if (finite) {
     const double* pc = params.source_frame + kFrameNumbers * element;
-    const double* qc = params.target_frame + kFrameNumbers * element;
-    if constexpr (Plane) {
-      icp::point_to_plane(sums + 3, qc, params.scale, pose, next);
-    } else {
-      icp::point_to_point(used, sums + 3, pc, qc, params.scale, params.recentre, pose, next);
-    }
-    // Numbers that overflow, in clouds of such sizes: better no step than a pose that is none.
-#pragma unroll
-    for (int i = 0; i < kPoseNumbers; ++i) finite = finite && std::isfinite(next[i]);
+    icp::point_to_point(used, sums + 3, pc, qc, params.scale, params.recentre, pose, next);
   }
-  double* output = (Run ? state.pose : params.next) + kPoseNumbers * element;
+  // Numbers that overflow, in clouds of such sizes: better no step than a pose that is none.
+  bool finite = true;
 #pragma unroll
-  for (int i = 0; i < kPoseNumbers; ++i) output[i] = finite ? next[i] : pose[i];
+  for (int i = 0; i < kPoseNumbers; ++i) finite = finite && std::isfinite(next[i]);
+#pragma unroll
+  for (int i = 0; i < kPoseNumbers; ++i) {
+    if (finite) state.pose[kPoseNumbers * element + i] = next[i];
+  }
 }
 
 constexpr int kBeginThreads = 64;
@@ -146,19 +137,16 @@ __global__ void __launch_bounds__(kBeginThreads) begin_kernel(IcpState state) {
 }  // namespace
 
 template <class T>
-Error launch_icp_solve(const IcpUpdateParams<T>& params, const IcpState* state, int64_t iteration, void* stream) {
-  const bool plane = params.normals != nullptr;
-  const auto kernel = state != nullptr ? (plane ? &solve_kernel<T, true, true> : &solve_kernel<T, false, true>)
-                                       : (plane ? &solve_kernel<T, true, false> : &solve_kernel<T, false, false>);
-  return launch(kernel, static_cast<unsigned>(params.batch), kThreads, 0, stream, params,
-                state != nullptr ? *state : IcpState{}, iteration);
+Error launch_icp_solve(const IcpUpdateParams<T>& params, const IcpState& state, int64_t iteration, void* stream) {
+  const auto kernel = params.normals != nullptr ? &solve_kernel<T, true> : &solve_kernel<T, false>;
+  return launch(kernel, static_cast<unsigned>(params.batch), kThreads, 0, stream, params, state, iteration);
 }
 
 Error launch_icp_begin(const IcpState& state, void* stream) {
   return launch(&begin_kernel, static_cast<unsigned>(state.batch), kBeginThreads, 0, stream, state);
 }
 
-template Error launch_icp_solve(const IcpUpdateParams<float>&, const IcpState*, int64_t, void*);
-template Error launch_icp_solve(const IcpUpdateParams<double>&, const IcpState*, int64_t, void*);
+template Error launch_icp_solve(const IcpUpdateParams<float>&, const IcpState&, int64_t, void*);
+template Error launch_icp_solve(const IcpUpdateParams<double>&, const IcpState&, int64_t, void*);
 
 }  // namespace twodasl::cuda

@@ -108,7 +108,7 @@ def spoiled():
         (TypeError, r"^trim: expected a fraction in \[0, 1\), got None$", {"trim": None}),
         (ValueError, r"^max_distance: expected a positive distance or None, got 0$", {"max_distance": 0}),
         (ValueError, r"^max_distance: expected a positive distance or None, got nan$", {"max_distance": float("nan")}),
-        (ValueError, r"^max_distance: expected a pair within 1e-06 at the start, got none of batch element 0: the nearest are",
+        (ValueError, r"^max_distance: expected a pair within 1e-06 at the start, got none of batch element 0: the near",
          {"max_distance": 1e-6}),
         (TypeError, r"^max_iterations: expected an integer >= 0, got 2.5$", {"max_iterations": 2.5}),
         (ValueError, r"^max_iterations: expected an integer >= 0, got -1$", {"max_iterations": -1}),
