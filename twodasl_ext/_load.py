@@ -17,7 +17,7 @@ from types import ModuleType
 
 import torch
 
-INTERFACE = 3
+INTERFACE = 4
 """Must equal TWODASL_INTERFACE in CMakeLists.txt: which schemas, layout and native module fit."""
 
 _CPU_LIBRARY = "_operators_cpu.so"

@@ -11,7 +11,6 @@ from torch import Tensor
 from . import _icp_steps as steps
 from ._checks import check_float, check_tensor, shape_text
 from ._icp_inputs import Clouds, check_clouds, check_number, check_start
-from .neighbors import PointIndex, nearest_neighbors
 
 
 @dataclass(frozen=True)
@@ -148,18 +147,8 @@ def iterative_closest_point(
         raise ValueError("recenter: expected False with method='plane', trim or max_distance")
     _check_trim(rules.trim, clouds)
     start = check_start(initialize, clouds)
-    found = steps.register(clouds, rules, start, _search(clouds))
+    found = steps.register(clouds, rules, start)
     return _result(found, clouds)
-
-
-def _search(clouds: Clouds) -> steps.Search:
-    """The nearest targets of moved sources, beginning with the last ones found."""
-    index = PointIndex(clouds.target, clouds.target_counts)
-
-    def search(moved: Tensor, counts: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor]:
-        return nearest_neighbors(moved, index, query_lengths=counts, hint=last)
-
-    return search
 
 
 def _result(found: steps.Found, clouds: Clouds) -> ICPResult:

@@ -99,15 +99,15 @@ struct Search {
     return within;
   }
 
-  // Whether a child may hold a better point for one of the queries.
-  bool wanted(int64_t node, int child, const Group<T>& group) const {
+  // The queries for which a child may hold a better point.
+  unsigned wanted(int64_t node, int child, const Group<T>& group) const {
     const T* box = tree.boxes + node * 6 * kRow + child;
-    const int64_t lowest = tree.lowest[node * kRow + child];
     V low[3], high[3];
     for (int c = 0; c < 3; ++c) {
       low[c] = scaled(broadcast(box[c * kRow]));
       high[c] = scaled(broadcast(box[(3 + c) * kRow]));
     }
+    unsigned within = 0, equal = 0;
     for (int lane = 0; lane < kRow; lane += V::lanes) {
       V d[3];
       for (int c = 0; c < 3; ++c) {
@@ -115,24 +115,25 @@ struct Search {
         d[c] = apart(low[c], high[c], q, q);
       }
       const V bound = squared(d[0], d[1], d[2]), best = load(group.distance + lane);
-      const unsigned within = bits_not_greater(bound, best);
-      if (within == 0) continue;
-      unsigned equal = within & bits_not_greater(best, bound);
-      if (equal != within) return true;
-      for (; equal != 0; equal &= equal - 1) {
-        if (lowest < group.id[lane + __builtin_ctz(equal)]) return true;
-      }
+      within |= bits_not_greater(bound, best) << lane;
+      equal |= bits_not_greater(best, bound) << lane;
     }
-    return false;
+    // As far as the best one, and no nearer: only a lower index would win.
+    for (equal &= within; equal != 0; equal &= equal - 1) {
+      const int lane = __builtin_ctz(equal);
+      if (tree.lowest[node * kRow + child] >= group.id[lane]) within &= ~(1u << lane);
+    }
+    return within;
   }
 
-  // All points of a leaf for all queries. Its points are in the order of their ids, so the first of equal ones wins.
-  void visit(int64_t leaf, Group<T>& group) const {
+  // All points of a leaf for the queries of `lanes`, and their neighbours in a vector. Its points are in the order of
+  // their ids, so the first of equal ones wins.
+  void visit(int64_t leaf, unsigned lanes, Group<T>& group) const {
     const T* p = tree.leaves + leaf * kBlockRow;
-    alignas(64) T distances[kRow], places[kRow];
-    unsigned found = 0;
-    for (int lane = 0; lane < kRow; lane += V::lanes) {
-      const V x = load(group.at[0] + lane), y = load(group.at[1] + lane), z = load(group.at[2] + lane);
+    bool better = false;
+    for (int first = 0; first < kRow; first += V::lanes) {
+      if ((lanes >> first & ((1u << V::lanes) - 1)) == 0) continue;
+      const V x = load(group.at[0] + first), y = load(group.at[1] + first), z = load(group.at[2] + first);
       V least = broadcast(infinity<T>()), place = broadcast(T(0));
       for (int i = 0; i < kRow; ++i) {
         const V px = scaled(broadcast(p[i])), py = scaled(broadcast(p[kRow + i]));
@@ -141,16 +142,18 @@ struct Search {
         place = where_less(distance, least, broadcast(T(i)), place);
         least = smallest(distance, least);
       }
-      store(distances + lane, least);
-      store(places + lane, place);
-      found |= bits_not_greater(least, load(group.distance + lane)) << lane;
+      unsigned found = bits_not_greater(least, load(group.distance + first));
+      if (found == 0) continue;
+      alignas(64) T distances[V::lanes], places[V::lanes];
+      store(distances, least);
+      store(places, place);
+      for (; found != 0; found &= found - 1) {
+        const int lane = __builtin_ctz(found);
+        group.offer(first + lane, distances[lane], tree.ids[leaf * kRow + static_cast<int>(places[lane])]);
+      }
+      better = true;
     }
-    if (found == 0) return;
-    for (; found != 0; found &= found - 1) {
-      const int lane = __builtin_ctz(found);
-      group.offer(lane, distances[lane], tree.ids[leaf * kRow + static_cast<int>(places[lane])]);
-    }
-    group.find_limit();
+    if (better) group.find_limit();
   }
 
   void run(Group<T>& group) const {
@@ -178,10 +181,11 @@ struct Search {
         left[level] = 0;
         continue;
       }
-      if (!wanted(first[level] + node[level], lane, group)) continue;
+      const unsigned lanes = wanted(first[level] + node[level], lane, group);
+      if (lanes == 0) continue;
       const int64_t child = node[level] * kRow + lane;
       if (level == 1) {
-        visit(child, group);
+        visit(child, lanes, group);
       } else {
         --level;
         node[level] = child;
