@@ -140,7 +140,11 @@ void icp_accumulate(const IcpUpdateParams<T>& params, int64_t begin, int64_t end
     PairSums sums(params.pose + kPoseNumbers * element, pc, qc);
     const T threshold = params.threshold[element];
     double counted = 0.0, used = 0.0;
+    constexpr int64_t kAhead = 16;
     for (int64_t i = part.first; i < part.last; ++i) {
+      if (i + kAhead < part.last && indices[i + kAhead] >= 0 && indices[i + kAhead] < params.target_count) {
+        __builtin_prefetch(target + 3 * indices[i + kAhead]);
+      }
       if (!(squared[i] <= threshold)) continue;
       const int64_t j = indices[i];
       if (j < 0 || j >= params.target_count) continue;

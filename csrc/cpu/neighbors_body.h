@@ -1,5 +1,5 @@
-// The search of one level: sixteen neighbouring queries walk down the tree together, nearest child first, each with a
-// neighbour known from the start. Compiled without contraction: see neighbors.h.
+// The search of one level: sixteen neighbouring queries walk down the tree together, each with a neighbour known from the
+// start. Compiled without contraction: see neighbors.h.
 #pragma once
 
 #include "neighbors.h"
@@ -99,7 +99,7 @@ struct Search {
     return within;
   }
 
-  // The queries for which a child may hold a better point.
+  // The queries for which a leaf, child of a node on level 1, may hold a better point.
   unsigned wanted(int64_t node, int child, const Group<T>& group) const {
     const T* box = tree.boxes + node * 6 * kRow + child;
     V low[3], high[3];
@@ -156,6 +156,9 @@ struct Search {
     if (better) group.find_limit();
   }
 
+  // kNearestFirst: the nearest child makes the others needless soonest. With good hints they are needless from the start,
+  // and to look for it takes longer than it saves.
+  template <bool kNearestFirst>
   void run(Group<T>& group) const {
     alignas(64) T bounds[kTreeLevels + 1][kRow];
     unsigned left[kTreeLevels + 1];
@@ -170,26 +173,25 @@ struct Search {
         if (level++ == top) return;
         continue;
       }
-      // The nearest child that is left: it makes the others needless soonest.
       int lane = __builtin_ctz(left[level]);
-      for (unsigned others = left[level] & (left[level] - 1); others != 0; others &= others - 1) {
-        const int other = __builtin_ctz(others);
-        if (bounds[level][other] < bounds[level][lane]) lane = other;
+      if constexpr (kNearestFirst) {
+        for (unsigned others = left[level] & (left[level] - 1); others != 0; others &= others - 1) {
+          const int other = __builtin_ctz(others);
+          if (bounds[level][other] < bounds[level][lane]) lane = other;
+        }
       }
       left[level] &= ~(1u << lane);
       if (bounds[level][lane] > group.limit) {
-        left[level] = 0;
+        if (kNearestFirst) left[level] = 0;
         continue;
       }
-      const unsigned lanes = wanted(first[level] + node[level], lane, group);
-      if (lanes == 0) continue;
       const int64_t child = node[level] * kRow + lane;
-      if (level == 1) {
-        visit(child, lanes, group);
-      } else {
+      if (level > 1) {
         --level;
         node[level] = child;
         left[level] = look(first[level] + child, group, bounds[level]);
+      } else if (const unsigned lanes = wanted(node[1], lane, group)) {
+        visit(child, lanes, group);
       }
     }
   }
@@ -204,7 +206,7 @@ void search_scaled(const NeighborTree<T>& tree, int64_t points, Group<T>& group)
     small.distance[lane] = infinity<T>();
     small.id[lane] = kNoPoint;
   }
-  Search<T, true>(tree, points).run(small);
+  Search<T, true>(tree, points).template run<true>(small);
   for (int lane = 0; lane < kRow; ++lane) {
     if (group.distance[lane] == infinity<T>()) group.id[lane] = small.id[lane];
   }
@@ -230,6 +232,10 @@ void nearest(const NearestParams<T>& params, int64_t element, int64_t begin, int
       const int64_t at = i + (lane < filled ? lane : filled - 1);
       const int64_t m = start + (params.order != nullptr ? params.order[start + at] : at);
       number[lane] = m;
+      if (params.hint != nullptr && at + kRow < last) {  // the next group's
+        const int64_t later = start + (params.order != nullptr ? params.order[start + at + kRow] : at + kRow);
+        __builtin_prefetch(points + 3 * params.hint[later]);
+      }
       for (int c = 0; c < 3; ++c) group.at[c][lane] = params.query[3 * m + c];
       group.distance[lane] = infinity<T>();
       group.id[lane] = kNoPoint;
@@ -239,7 +245,7 @@ void nearest(const NearestParams<T>& params, int64_t element, int64_t begin, int
         group.offer_point(lane, points + 3 * previous, previous);
       }
     }
-    search.run(group);
+    params.hint != nullptr ? search.template run<false>(group) : search.template run<true>(group);
     group.find_limit();
     if (group.limit == infinity<T>()) search_scaled(tree, count, group);
     for (int lane = 0; lane < filled; ++lane) {
