@@ -63,10 +63,18 @@ def register(clouds: Clouds, rules: Rules, start: Tensor | str) -> Found:
     indices: Tensor | None = None
     for iteration in range(rules.max_iterations + 1):
         active = torch.where(running, counts, 0)
-        proposal, statistics, squared, indices = _step(
-            source, target, clouds.normals, *index.tree, indices, active, pose, *frames,
-            rules.trim, rules.max_squared, rules.scale, rules.recenter,
-        )  # fmt: skip
+        try:
+            proposal, statistics, squared, indices = _step(
+                source, target, clouds.normals, *index.tree, indices, active, pose, *frames,
+                rules.trim, rules.max_squared, rules.scale, rules.recenter,
+            )  # fmt: skip
+        except RuntimeError as error:
+            if "moved out of" in str(error):
+                raise ValueError(
+                    f"source: expected points that stay within {source.dtype} when moved; got, after "
+                    f"{iteration} iterations, some that do not"
+                ) from None
+            raise
         error, used = statistics[:, 0].sqrt(), statistics[:, 2]
         paired = used > 0
         if iteration == 0:
