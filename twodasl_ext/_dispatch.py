@@ -84,7 +84,8 @@ def refuse_vmap(name: str, batch: str, *values: Any) -> None:
         while isinstance(value, Tensor) and functorch.is_functorch_wrapped_tensor(value):
             if functorch.is_batchedtensor(value):
                 raise RuntimeError(
-                    f"twodasl_ext.{name}: torch.func.vmap is not supported; call it once for a batch of {batch}"
+                    f"twodasl_ext.{name}: torch.func.vmap is not supported; "
+                    f"call it once for a batch of {batch}"
                 )
             value = functorch.get_unwrapped(value)
 

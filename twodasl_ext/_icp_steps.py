@@ -44,7 +44,7 @@ class Found:
 def register(clouds: Clouds, rules: Rules, start: Tensor | str) -> Found:
     """Pair, judge the pose by its pairs, stop or improve it, until every element has stopped."""
     counts = clouds.source_counts
-    # The order of the source is free. A rigid motion keeps neighbours together: sorted once, for all searches.
+    # The source's order is free, and a motion keeps neighbours together: sorted once, for all searches.
     source = _sorted(clouds.source, counts)
     index = PointIndex(clouds.target, clouds.target_counts)
     target = index.points

@@ -121,9 +121,10 @@ def iterative_closest_point(
 
     Every sum over points is in double precision about the clouds' centroids, and so is the pose. Elements of
     a batch do not influence each other; one that has stopped no longer changes and is no longer searched.
-    The same bits for every number of threads. torch.compile calls it between two graphs; torch.func.vmap is an
-    error, since the samples of a vmap cannot stop one by one as the elements of a batch do. What the pairs leave undetermined (a roll about a line of
+    The same bits for every number of threads. What the pairs leave undetermined (a roll about a line of
     points, a slide along a plane) stays as it was at the start.
+
+    torch.compile calls it between two graphs. Under torch.func.vmap it is an error: give it the batch.
 
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came; also for points that are
@@ -150,7 +151,8 @@ def _register(
     if method not in ("point", "plane"):
         raise ValueError(f"method: expected 'point' or 'plane', got {method!r}")
     given = (source, target, normals, triangles, source_lengths, target_lengths)
-    refuse_vmap("iterative_closest_point", "clouds (B, N, 3) and (B, P, 3)", *given, parts_of_start(initialize))
+    start = parts_of_start(initialize)
+    refuse_vmap("iterative_closest_point", "clouds (B, N, 3) and (B, P, 3)", *given, start)
     clouds = check_clouds(source, target, source_lengths, target_lengths, normals, triangles, method)
     rules = steps.Rules(
         scale=bool(scale),
@@ -164,7 +166,7 @@ def _register(
     if recenter and (method == "plane" or trim or max_distance is not None):
         raise ValueError("recenter: expected False with method='plane', trim or max_distance")
     _check_trim(rules.trim, clouds)
-    start = check_start(initialize, clouds)
+    start = check_start(start, clouds)
     found = steps.register(clouds, rules, start)
     return _result(found, clouds)
 

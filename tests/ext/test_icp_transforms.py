@@ -10,7 +10,7 @@ from torch.func import grad, jvp, vmap
 import twodasl_ext as te
 
 icp = te.iterative_closest_point
-REFUSAL = r"^twodasl_ext.iterative_closest_point: torch.func.vmap is not supported; call it once for a batch of"
+REFUSAL = r"^twodasl_ext.iterative_closest_point: torch.func.vmap is not supported; call it once for a"
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_compiled_it_runs_between_two_graphs(clouds):
     assert graphs.frame_count <= 4  # one before and one after, and both once more for another size
     with pytest.raises(torch._dynamo.exc.Unsupported, match="iterates until its points say so"):
         torch.compile(run, backend="aot_eager", fullgraph=True)(*clouds)
-    with pytest.raises(ValueError, match="^trim: expected a fraction in"):
+    with pytest.raises(ValueError, match=r"^trim: expected a fraction in"):
         torch.compile(lambda a, b: icp(a, b, trim=2.0), backend="aot_eager")(*clouds)
     torch._dynamo.reset()
 
@@ -50,7 +50,7 @@ def test_vmap_is_refused_in_words(clouds):
         lambda: vmap(error, (None, 0))(source[0], target),
         lambda: vmap(vmap(error))(source[None], target[None]),
         lambda: vmap(grad(lambda s: error(s, target[0])))(source),
-        lambda: vmap(lambda t: icp(source[0], target[0], initialize=(torch.eye(3), t)).rmse)(torch.ones(4, 3)),
+        lambda: vmap(lambda t: icp(source[0], target[0], initialize=(torch.eye(3), t)).rmse)(source[0]),
     ]
     for case in cases:
         with pytest.raises(RuntimeError, match=REFUSAL):
@@ -110,12 +110,13 @@ def test_each_step_has_the_exact_neighbours_of_the_sorted_source(dtype):
         assert torch.equal(indices, expected[1])
         assert torch.equal(squared, expected[0])
         assert torch.equal(statistics[:, 1], counts.double())
-        mean = expected[0].double().sum(dim=1) / counts
-        torch.testing.assert_close(statistics[:, 0], mean, rtol=1e-5 if dtype == torch.float32 else 1e-12, atol=0)
+        # The step measures in double precision, nearest_neighbors rounds to the dtype.
+        mean, rtol = expected[0].double().sum(dim=1) / counts, 1e-5 if dtype == torch.float32 else 1e-12
+        torch.testing.assert_close(statistics[:, 0], mean, rtol=rtol, atol=0)
 
 
 def test_a_motion_out_of_range_is_an_error():
     huge = torch.tensor([[3e38, 0, 0], [0, 3e38, 0], [0, 0, 1]])
     turn = torch.tensor([[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1]])
-    with pytest.raises(ValueError, match="^source: expected points that stay within torch.float32 when moved"):
+    with pytest.raises(ValueError, match=r"^source: expected points that stay within torch.float32"):
         icp(huge, huge, initialize=(turn, torch.tensor([3e38, 0, 0]), torch.tensor(1.0)))
