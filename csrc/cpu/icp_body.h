@@ -45,9 +45,9 @@ struct PairSums {
 
   // Fills up with pairs that add nothing to a sum; their error is cleared.
   int pad() {
-    int padded = count;
-    for (; padded % Doubles::lanes != 0; ++padded) {
-      for (int c = 0; c < 3; ++c) source[c][padded] = target[c][padded] = normal[c][padded] = 0.0;
+    const int padded = (count + Doubles::lanes - 1) / Doubles::lanes * Doubles::lanes;
+    for (int i = count; i < padded && i < kPairs; ++i) {
+      for (int c = 0; c < 3; ++c) source[c][i] = target[c][i] = normal[c][i] = 0.0;
     }
     return padded;
   }
