@@ -187,6 +187,8 @@ struct Search {
       }
       const int64_t child = node[level] * kRow + lane;
       if (level > 1) {
+        // Where all distances overflow no bound tells an empty child from others.
+        if (tree.lowest[(first[level] + node[level]) * kRow + lane] == kNoPoint) continue;
         --level;
         node[level] = child;
         left[level] = look(first[level] + child, group, bounds[level]);
