@@ -177,6 +177,13 @@ def check_number(value: Any, name: str, low: float, high: float, expected: str) 
     return float(value)
 
 
+def parts_of_start(initialize: Any) -> Any:
+    """(rotation, translation, scale) of an earlier registration; anything else as it is."""
+    if hasattr(initialize, "rotation"):
+        return initialize.rotation, initialize.translation, initialize.scale
+    return initialize
+
+
 def check_start(initialize: Any, clouds: Clouds) -> Tensor | str:
     """ "centroids", "identity", or the pose (B, 13) in float64 of (rotation, translation[, scale])."""
     if isinstance(initialize, str):
@@ -186,8 +193,7 @@ def check_start(initialize: Any, clouds: Clouds) -> Tensor | str:
                 f"got {initialize!r}"
             )
         return initialize
-    if hasattr(initialize, "rotation"):  # the result of an earlier registration
-        initialize = (initialize.rotation, initialize.translation, initialize.scale)
+    initialize = parts_of_start(initialize)
     if not isinstance(initialize, (tuple, list)) or len(initialize) not in (2, 3):
         raise TypeError(
             "initialize: expected 'centroids', 'identity', (rotation, translation[, scale]) or an ICPResult, "

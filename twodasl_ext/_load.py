@@ -17,7 +17,7 @@ from types import ModuleType
 
 import torch
 
-INTERFACE = 5
+INTERFACE = 6
 """Must equal TWODASL_INTERFACE in CMakeLists.txt: which schemas, layout and native module fit."""
 
 _CPU_LIBRARY = "_operators_cpu.so"

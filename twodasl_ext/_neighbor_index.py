@@ -63,7 +63,7 @@ class PointIndex(nn.Module):
         self._build()
 
     def _build(self) -> None:
-        tree = build(self.points, self.lengths)
+        tree = build(self.points, self.lengths, tight=True)
         for name, tensor in zip(("_leaves", "_ids", "_boxes", "_lowest"), tree, strict=True):
             self.register_buffer(name, tensor, persistent=False)
 
@@ -120,11 +120,11 @@ def lengths_of(
     return tensor.to(torch.int64)
 
 
-def build(points: Tensor, lengths: Tensor | None) -> Tree:
-    """The tree of (B, P, 3) points."""
+def build(points: Tensor, lengths: Tensor | None, tight: bool = False) -> Tree:
+    """The tree of (B, P, 3) points. A tight one takes longer to build and is searched faster."""
     points = points.detach()
     try:
-        tree: Tree = _operator(points, lengths)
+        tree: Tree = _operator(points, lengths, tight)
         return tree
     except RuntimeError:
         if plain():
@@ -148,7 +148,7 @@ def explain_points(points: Tensor, sizes: Tensor | None, name: str, sizes_name: 
 
 
 @torch.library.register_fake("twodasl::neighbor_tree")
-def _fake(points: Tensor, lengths: Tensor | None) -> tuple[Any, ...]:
+def _fake(points: Tensor, lengths: Tensor | None, tight: bool) -> tuple[Any, ...]:
     batch = points.shape[0]
     leaves = level = block_count(points.shape[1])
     nodes = 0

@@ -6,8 +6,8 @@
 #include "../cuda/icp.h"
 #include "basis.h"
 #include "cuda.h"
-#include "neighbors.h"
 #include "scratch.h"
+#include "tree.h"
 
 namespace twodasl::ops {
 

@@ -5,8 +5,8 @@
 #include "../cuda/neighbors.h"
 #include "basis.h"
 #include "cuda.h"
-#include "neighbors.h"
 #include "scratch.h"
+#include "tree.h"
 
 namespace twodasl::ops {
 
@@ -22,8 +22,9 @@ std::optional<Tensor> given_lengths(const std::optional<Tensor>& given, const ch
 }
 const int64_t* numbers(const std::optional<Tensor>& given) { return given ? in<int64_t>(*given) : nullptr; }
 
+// Leaves of 16 along the curve, `tight` or not: a GPU builds them anew faster than it would tighten them.
 std::tuple<Tensor, Tensor, Tensor, Tensor> neighbor_tree(const Tensor& points_in,
-                                                         const std::optional<Tensor>& lengths_in) {
+                                                         const std::optional<Tensor>& lengths_in, bool) {
   check_shape(points_in, "points", {-1, -1, 3});
   const int64_t batch = points_in.size(0), capacity = points_in.size(1);
   check_count(capacity, "points");

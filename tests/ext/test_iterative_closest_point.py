@@ -83,7 +83,7 @@ def test_outliers_are_trimmed():
     start = (rotation(10), SHIFT + 2)
     result = icp(spoiled, target, trim=0.35, max_iterations=200, initialize=start)
     assert_motion(result, 15, tolerance=1e-12)
-    assert result.matched == pytest.approx(0.65, abs=0.01)  # ties stay
+    assert 0.65 <= result.matched <= 0.7  # ties stay, what was moved does not
     plain = icp(spoiled, target, max_iterations=200, initialize=start)
     assert (plain.rotation - rotation(15)).abs().max() > 1e-3
 
