@@ -129,8 +129,10 @@ def measured_unit(path: Path, landmarks: NDArray[np.floating]) -> float:
 
 def outward(mean: Floats, triangles: Indices) -> Indices:
     """The triangles, turned if they enclose a negative volume: files disagree, so it is measured."""
-    corners = (mean - mean.mean(0)).astype(np.float64)[triangles]
-    volume = np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
+    exact = mean.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # the model refuses what is not finite
+        corners = (exact - exact.mean(0))[triangles]
+        volume = np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
     return np.ascontiguousarray(triangles[:, ::-1]) if volume < 0 else triangles
 
 

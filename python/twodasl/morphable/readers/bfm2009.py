@@ -39,8 +39,9 @@ from .assemble import (
     triangle_rows,
     vertex_indices,
 )
-from .containers import LARGEST, read_mat, read_npy, read_numbers
+from .containers import LARGEST, read_npy, read_numbers
 from .face3d import scaled
+from .matlab import read_mat
 from .tddfa import MICROMETRE
 
 NAME = "01_MorphableModel.mat"

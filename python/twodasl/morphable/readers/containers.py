@@ -1,4 +1,4 @@
-"""Arrays out of the containers in which face models travel: `.mat`, `.npy`, `.npz` and text.
+"""Arrays out of the containers in which face models travel: `.npy`, `.npz` and text.
 
 Every size that a file claims is compared with what the file holds, or with `LARGEST`, before memory is set
 aside for it, and whatever is wrong becomes an InputError that names the file. Nothing is unpickled but by the
@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,50 +26,6 @@ LARGEST = 1 << 31
 """Bytes that the arrays of one file may take; BFM 2009 in float64 takes a quarter."""
 
 
-def mat_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a MATLAB file's variables; nothing is loaded."""
-    from scipy.io import whosmat
-
-    try:
-        return {name: tuple(shape) for name, shape, _ in whosmat(str(path), appendmat=False)}
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    except NotImplementedError as error:
-        raise InputError(f"{path}: is of MATLAB's version 7.3; save it with '-v7'") from error
-    except Exception as error:  # a damaged file stops scipy's reader in many ways
-        raise InputError(f"{path}: expected a MATLAB file (v5 to v7), got one scipy refuses") from error
-
-
-def read_mat(path: Path, names: Iterable[str]) -> dict[str, Any]:
-    """Those of the named variables that a MATLAB file has: real arrays, or structs as `mat_fields` takes."""
-    from scipy.io import loadmat
-
-    shapes = mat_shapes(path)
-    wanted = [name for name in names if name in shapes]
-    for name in wanted:
-        if 8 * math.prod(shapes[name]) > LARGEST:
-            raise InputError(f"{path}: {name}: expected at most {LARGEST >> 30} GiB, got {shapes[name]}")
-    _check_inflated(path)
-    try:
-        return {
-            name: value
-            for name, value in loadmat(str(path), appendmat=False, variable_names=wanted).items()
-            if name in wanted
-        }
-    except Exception as error:  # as above
-        raise InputError(
-            f"{path}: {', '.join(wanted)} cannot be read; the file is damaged or cut off"
-        ) from error
-
-
-def mat_fields(path: Path, label: str, value: Any) -> dict[str, Array]:
-    """The fields of a (1, 1) struct as `read_mat` gives it."""
-    names = getattr(getattr(value, "dtype", None), "names", None)
-    if not names or value.size != 1:
-        raise InputError(f"{path}: {label}: expected one struct, got another kind of variable")
-    return dict(zip(names, value.ravel()[0], strict=True))
-
-
 def read_npy(path: Path) -> Any:
     """The array of a `.npy` file, or what its pickled object holds (see `data.pickles.read_model_pickle`)."""
     try:
@@ -79,7 +34,7 @@ def read_npy(path: Path) -> Any:
             stream.seek(0)
             return _parse_npy(path, stream, size)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def npz_names(path: Path) -> set[str]:
@@ -88,7 +43,7 @@ def npz_names(path: Path) -> set[str]:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except Exception as error:  # a damaged archive stops zipfile in many ways
         raise InputError(f"{path}: is no .npz file (or is cut short); copy it again") from error
 
@@ -106,7 +61,7 @@ def read_npz(path: Path, names: Iterable[str]) -> dict[str, Any]:
                 for name, info in wanted.items()
             }
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except InputError:
         raise
     except Exception as error:  # as above
@@ -119,7 +74,7 @@ def read_numbers(path: Path) -> NDArray[np.float64]:
         with open(path, "rb") as stream:
             text = stream.read(1 << 20)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     lines = [line.partition(b"#")[0] for line in text.splitlines()]
     try:
         return np.array(b" ".join(lines).replace(b",", b" ").replace(b";", b" ").split(), np.float64)
@@ -148,26 +103,6 @@ def _parse_npy(path: Path, stream: BinaryIO, size: int) -> Any:
     return np.frombuffer(stream.read(), dtype).reshape(shape, order="F" if fortran else "C")
 
 
-def _check_inflated(path: Path) -> None:
-    """Refuse a MATLAB file whose compressed variables grow beyond `LARGEST`."""
-    inflated = 0
-    with open(path, "rb") as stream:
-        order = {b"IM": "little", b"MI": "big"}.get(stream.read(128)[126:128])
-        while order and len(tag := stream.read(8)) == 8:
-            kind, size = (int.from_bytes(tag[at : at + 4], order) for at in (0, 4))  # type: ignore[arg-type]
-            if kind != 15:  # compressed; others hold their bytes as they are
-                stream.seek(size, 1)
-                continue
-            inflate, end = zlib.decompressobj(), stream.tell() + size
-            while stream.tell() < end and (part := stream.read(min(1 << 16, end - stream.tell()))):
-                try:
-                    inflated += len(inflate.decompress(part))  # 64 MiB at most, as zlib compresses
-                except zlib.error as error:
-                    raise InputError(f"{path}: is a damaged MATLAB file; copy it again") from error
-                if inflated > LARGEST:
-                    raise InputError(f"{path}: expected variables of at most {LARGEST >> 30} GiB together")
-            stream.seek(end)
-
-
-def _unreadable(path: Path, error: OSError) -> InputError:
+def unreadable(path: Path, error: OSError) -> InputError:
+    """What to say of a file that the system does not let read."""
     return InputError(f"{path}: cannot be read ({error.strerror or error})")

@@ -15,7 +15,7 @@ from pathlib import Path
 from ...errors import InputError
 from ..model import MorphableModel
 from .assemble import BYTE, assemble, columns, points, triangle_rows, vertex_indices
-from .containers import read_mat
+from .matlab import read_mat
 
 DECIMETRE = 100.0
 KEYS = ("meanshape", "idBase", "exBase", "tri", "keypoints")

@@ -16,7 +16,8 @@ from pathlib import Path
 from ...errors import InputError
 from ..model import MorphableModel
 from .assemble import BYTE, Floats, assemble, columns, points, spreads, triangle_rows, vertex_indices
-from .containers import Array, mat_fields, read_mat
+from .containers import Array
+from .matlab import read_mat
 from .tddfa import MICROMETRE
 
 GEOMETRY = ("shapeMU", "shapePC", "shapeEV", "expMU", "expPC", "expEV", "tri", "kpt_ind")
@@ -30,7 +31,9 @@ def is_face3d(names: set[str]) -> bool:
 
 def read_face3d(path: Path) -> MorphableModel:
     """Read the file. Raises InputError naming the field that is missing or does not fit."""
-    fields = mat_fields(path, "model", read_mat(path, ("model",)).get("model"))
+    fields = read_mat(path, ("model",)).get("model")
+    if not isinstance(fields, dict):
+        raise InputError(f"{path}: model: expected one struct, got another kind of variable")
     missing = [name for name in GEOMETRY if name not in fields]
     if missing:
         raise InputError(f"{path}: model: expected the fields {', '.join(GEOMETRY)}, got no {missing[0]}")

@@ -11,7 +11,8 @@ from ...errors import InputError
 from ..model import MorphableModel
 from . import bfm2009, deep3d, eos, face3d, flame, ict_facekit, tddfa, tddfa_v2
 from .basel_h5 import read_basel_h5
-from .containers import mat_shapes, npz_names
+from .containers import npz_names
+from .matlab import mat_names
 
 SUPPORTED = (
     "twodasl's .npz, BFM 2009, 2017 or 2019 (.mat, .h5), face3d's or Deep3DFaceRecon's .mat, 3DDFA's folder, "
@@ -94,7 +95,7 @@ def _read_npz(path: Path) -> MorphableModel:
 
 
 def _read_mat(path: Path) -> MorphableModel:
-    names = set(mat_shapes(path))
+    names = mat_names(path)
     for fits, read in (
         (bfm2009.is_bfm2009, bfm2009.read_bfm2009),
         (deep3d.is_deep3d, deep3d.read_deep3d),

@@ -20,7 +20,8 @@ from pathlib import Path
 from ...errors import InputError
 from ..model import MorphableModel
 from .assemble import BYTE, Floats, assemble, columns, interleaved_landmarks, points, triangle_rows
-from .containers import read_mat, read_npy
+from .containers import read_npy
+from .matlab import read_mat
 from .whitening import coefficient_spreads
 
 MICROMETRE = 1e-3
