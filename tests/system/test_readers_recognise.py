@@ -33,7 +33,7 @@ def test_a_wrong_name_is_told(tmp_path, refuses, kind, suffix):
 def test_an_empty_file(tmp_path, refuses, suffix):
     path = tmp_path / f"face{suffix}"
     path.touch()
-    refuses(path, "is empty; expected twodasl's .npz, BFM 2009")
+    refuses(path, "is empty; expected twodasl's .npz, BFM")
 
 
 @pytest.mark.parametrize("suffix", [".mat", ".pkl", ".npz", ".h5", ".bin", ".txt", ""])
@@ -53,13 +53,13 @@ def test_unknown_contents_are_listed(tmp_path, refuses):
 
 
 def test_folders(tmp_path, refuses, ball_path):
-    refuses(tmp_path, "holds no face model that is known; expected twodasl's")
+    refuses(tmp_path, "is no face model folder and holds no model file; expected twodasl's")
     for name in ("generic_model.pkl", "flame2023.pkl"):
         (tmp_path / name).write_bytes(b"\x80\x02}.")
     refuses(tmp_path, r"holds several face models \(generic_model\.pkl, flame2023\.pkl\); give the file")
     (tmp_path / "flame2023.pkl").unlink()
     refuses(tmp_path, r"generic_model\.pkl: holds nothing, no face model", named="generic_model.pkl")
-    refuses(tmp_path / "gone", "no such face model; give 'procedural' or twodasl's")
+    refuses(tmp_path / "gone", "no such face model; give 'procedural' or the path of a file or folder")
 
 
 def test_the_command_says_it_in_one_line(tmp_path, capsys):

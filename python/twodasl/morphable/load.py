@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import InputError
 from .model import MorphableModel
 from .procedural import procedural_model
-from .readers.recognise import SUPPORTED, read_file, read_folder
+from .readers.recognise import read_file, read_folder
 
 EMBEDDED = "procedural"
 
@@ -31,7 +31,7 @@ def load_model(name_or_path: str | os.PathLike[str] | MorphableModel) -> Morphab
         return procedural_model()
     path = Path(name_or_path)
     if not path.exists():
-        raise InputError(f"{path}: no such face model; give '{EMBEDDED}' or {SUPPORTED}")
+        raise InputError(f"{path}: no such face model; give '{EMBEDDED}' or the path of a file or folder")
     try:
         return read_folder(path) if path.is_dir() else read_file(path)
     except MemoryError as error:

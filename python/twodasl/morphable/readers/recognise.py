@@ -15,10 +15,10 @@ from .containers import npz_names
 from .matlab import mat_names
 
 SUPPORTED = (
-    "twodasl's .npz, BFM 2009, 2017 or 2019 (.mat, .h5), face3d's or Deep3DFaceRecon's .mat, 3DDFA's folder, "
-    "3DDFA_V2's .pkl, FLAME (.pkl, .npz), eos (.bin), ICT-FaceKit's folder"
+    "twodasl's .npz, BFM (.mat, .h5), face3d or Deep3DFaceRecon (.mat), 3DDFA (folder), 3DDFA_V2 (.pkl), "
+    "FLAME (.pkl, .npz), eos (.bin) or ICT-FaceKit (folder)"
 )
-"""For messages and help texts."""
+"""For messages."""
 
 # The suffixes with which each container goes, so that a wrong name is noticed.
 SUFFIXES = {
@@ -49,7 +49,7 @@ def read_folder(folder: Path) -> MorphableModel:
         return tddfa.read_tddfa(folder)
     members = [file for pattern in MEMBERS for file in sorted(folder.glob(pattern)) if file.is_file()]
     if not members:
-        raise InputError(f"{folder}: holds no face model that is known; expected {SUPPORTED}")
+        raise InputError(f"{folder}: is no face model folder and holds no model file; expected {SUPPORTED}")
     if len(members) > 1:
         names = ", ".join(file.name for file in members)
         raise InputError(f"{folder}: holds several face models ({names}); give the file instead")
