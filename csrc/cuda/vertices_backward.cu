@@ -75,10 +75,11 @@ template <class T, class S>
 Error differentiate(const VerticesBackwardParams<T, S>& params, T* grad_coefficients, T* grad_pose, void* stream) {
   const int64_t width = 12 + params.basis.modes_count, parts = gradient_parts(params.basis.vertices);
   T* const recovered = params.partial + parts * params.batch * width;
+  const bool dense = params.grad.stride[1] == 3 && params.grad.stride[2] == 1;
   Error error = nullptr;
   if constexpr (sizeof(T) == 8) {
     error = multiply<2, 5>(params, recovered, stream);
-  } else if (params.batch > 16 && parts * divide_up(params.batch, 32) >= multiprocessors()) {
+  } else if (dense && params.batch > 16 && parts * divide_up(params.batch, 32) >= multiprocessors()) {
     error = multiply_modes<8>(params, recovered, stream);
   } else {
     error = multiply_modes<2>(params, recovered, stream);

@@ -24,6 +24,8 @@ inline constexpr int kGradientPitch = kGradientRow + 4;  // rows begin four bank
 template <int F, int M, class T, class S>
 struct Gradient {
   static constexpr int kFaces = 4 * F, kModes = 8 * M;
+  // Other strides' offsets would not leave registers enough for so many sums: those are for the smaller tiles.
+  static constexpr bool kDense = F == 8;
   static constexpr int kHeld = (kFaces + 15) / 16;  // faces that a thread turns: eight threads to a face
   static constexpr int kNumbers = (kFaces + kModes) * kGradientPitch;
   static_assert(kFaces <= kWarp, "a lane to a face");
@@ -34,7 +36,7 @@ struct Gradient {
   T* const q;      // (kFaces, kGradientPitch)
   const Pack4<T>* const pose;  // (kFaces, 3)
   const T* const recovered;    // (kFaces)
-  const int64_t first_face, first_mode;
+  const int first_face, first_mode;
   const int faces, modes_count;  // of this block
 
   // Vertices 2 l and 2 l + 1 of both blocks of 16, l the thread's number among its face's eight. Zeros past the last.
@@ -51,18 +53,18 @@ struct Gradient {
     }
   }
   __device__ __forceinline__ void load_grad(int64_t face, int64_t vertex, T (&to)[4][3]) const {
-    if (params.grad.stride[1] == 3 && params.grad.stride[2] == 1) {
+    if (kDense || (params.grad.stride[1] == 3 && params.grad.stride[2] == 1)) {
       load<true>(params.grad, face, vertex, to);
     } else {
-      load<false>(params.grad, face, vertex, to);
+      load<kDense>(params.grad, face, vertex, to);
     }
   }
 
   // The tile's modes, ten rows of 48 numbers at a time for each block of 16; zeros where there is no second block.
-  __device__ __forceinline__ void stage_modes(int64_t tile) const {
+  __device__ __forceinline__ void stage_modes(int tile) const {
     constexpr int kRows = 10, kRounds = (kModes + kRows - 1) / kRows, kAcross = static_cast<int>(kBlockRow / 4);
     const int thread = static_cast<int>(threadIdx.x), row = thread / kAcross, four = 4 * (thread % kAcross);
-    const int64_t block = 2 * tile, blocks = block_count(params.basis.vertices), all = params.basis.modes_count;
+    const int64_t block = 2 * int64_t(tile), blocks = block_count(params.basis.vertices), all = params.basis.modes_count;
     const S* const from = params.basis.modes + (block * all + first_mode + row) * kBlockRow + four;
     // Where there are many sums, one block after the other: registers are short.
     constexpr int kTogether = F == 8 ? 1 : 2;
@@ -91,11 +93,11 @@ struct Gradient {
   }
 
   // The shape of one of this thread's faces once more, for a pose that does not give it back. The first modes are staged.
-  __device__ __forceinline__ void synthesise(int64_t tile, int face, T (&shape)[4][3]) const {
+  __device__ __forceinline__ void synthesise(int tile, int face, T (&shape)[4][3]) const {
     const int within = 2 * (static_cast<int>(threadIdx.x) % 8);
-    const int64_t block = 2 * tile, all = params.basis.modes_count;
+    const int64_t block = 2 * int64_t(tile), all = params.basis.modes_count;
     const int blocks = block_count(params.basis.vertices) - block < 2 ? 1 : 2;
-    const T* const coefficients = params.coefficients + (first_face + face) * all;
+    const T* const coefficients = params.coefficients + int64_t(first_face + face) * all;
 #pragma unroll
     for (int i = 0; i < 6; ++i) {
       Pack<T, 2> mean{};
@@ -111,7 +113,7 @@ struct Gradient {
         sum = fma(scale, mode.value[j], sum);
       }
     };
-#pragma unroll 2
+#pragma unroll 1
     for (int k = 0; k < modes_count; ++k) {
       const T scale = coefficients[k];
 #pragma unroll
@@ -129,25 +131,25 @@ struct Gradient {
   }
 
   // q of the tile, and with `sums` those of g p^T, or g (V - t)^T where the shape is recovered, and of g.
-  __device__ __forceinline__ void turn(int64_t tile, bool need_pose, T (&sums)[kHeld][12]) const {
+  __device__ __forceinline__ void turn(int tile, bool need_pose, T (&sums)[kHeld][12]) const {
     const int within = 2 * (static_cast<int>(threadIdx.x) % 8);
-    const int64_t vertex = tile * kGradientVertices + within;
+    const int64_t vertex = int64_t(tile) * kGradientVertices + within;
 #pragma unroll
     for (int h = 0; h < kHeld; ++h) {
       const int own = static_cast<int>(threadIdx.x) / 8 + 16 * h;
-      if (own >= faces) break;
-      T g[4][3];
+      if (h > 0) __syncwarp();  // or the compiler spills sums to have the loads of both faces under way
+      if (own >= faces) continue;
+      T g[4][3], shape[4][3];
+      const bool again = need_pose && recovered[own] == T(0);
+      if (again) synthesise(tile, own, shape);
       load_grad(first_face + own, vertex, g);
       const Pack4<T> m[3] = {pose[3 * own], pose[3 * own + 1], pose[3 * own + 2]};
       if (need_pose) {
-        T shape[4][3];
-        if (recovered[own] != T(0)) {
+        if (!again) {
           const GradView<T> posed{params.vertices, {params.basis.vertices * 3, 3, 1}};
           load<true>(posed, first_face + own, vertex, shape);
 #pragma unroll
           for (int i = 0; i < 12; ++i) shape[i / 3][i % 3] -= m[i % 3].value[3];  // past the last vertex g is zero
-        } else {
-          synthesise(tile, own, shape);
         }
 #pragma unroll
         for (int v = 0; v < 4; ++v) {
@@ -199,16 +201,16 @@ struct Gradient {
 // sums of the pose are those of a part's first tile of modes.
 template <int F, int M, class T, class S>
 __global__ void __launch_bounds__(kGradientThreads, sizeof(T) == 4 ? 3 : 2)
-    vertices_gradient_kernel(VerticesBackwardParams<T, S> params, T* recovered_out, int64_t mode_tiles,
-                             int64_t face_tiles) {
+    vertices_gradient_kernel(VerticesBackwardParams<T, S> params, T* recovered_out, int mode_tiles, int face_tiles) {
   using Block = Gradient<F, M, T, S>;
   constexpr int kFaces = Block::kFaces, kModes = Block::kModes, kHeld = Block::kHeld;
   TWODASL_SHARED(Pack4<T>, memory, Block::kNumbers / 4);
   TWODASL_SHARED(Pack4<T>, pose, 3 * kFaces);
   TWODASL_SHARED(T, recovered, kFaces);
-  const int64_t part = int64_t(blockIdx.x) / (face_tiles * mode_tiles);
-  const int64_t mode_tile = int64_t(blockIdx.x) / face_tiles % mode_tiles;
-  const int64_t first_face = int64_t(blockIdx.x) % face_tiles * kFaces, first_mode = mode_tile * kModes;
+  const int part = static_cast<int>(blockIdx.x) / (face_tiles * mode_tiles);
+  const int mode_tile = static_cast<int>(blockIdx.x) / face_tiles % mode_tiles;
+  const int first_face = static_cast<int>(blockIdx.x) % face_tiles * kFaces;
+  const int first_mode = mode_tile * kModes;
   const int64_t all = params.basis.modes_count, width = 12 + all;
   const int faces = static_cast<int>(params.batch - first_face < kFaces ? params.batch - first_face : kFaces);
   const int modes_count = static_cast<int>(all - first_mode < kModes ? all - first_mode : kModes);
@@ -235,10 +237,12 @@ __global__ void __launch_bounds__(kGradientThreads, sizeof(T) == 4 ? 3 : 2)
   }
 
   T sums[F][M] = {}, pose_sums[kHeld][12] = {};
-  const int64_t of_part = gradient_tiles_of_part(params.basis.vertices);
-  const int64_t tiles = divide_up(params.basis.vertices, kGradientVertices);
-  const int64_t last = (part + 1) * of_part < tiles ? (part + 1) * of_part : tiles;
-  for (int64_t tile = part * of_part; tile < last; ++tile) {
+  // 32 bits: more tiles would be of more than 2^36 vertices.
+  const int of_part = static_cast<int>(gradient_tiles_of_part(params.basis.vertices));
+  const int tiles = static_cast<int>(divide_up(params.basis.vertices, kGradientVertices));
+  const int first_tile = part * of_part;
+  const int last = first_tile + of_part < tiles ? first_tile + of_part : tiles;
+  for (int tile = first_tile; tile < last; ++tile) {
     if (params.need_coefficients || again) {
       block.stage_modes(tile);
     } else {
@@ -250,7 +254,7 @@ __global__ void __launch_bounds__(kGradientThreads, sizeof(T) == 4 ? 3 : 2)
     if (params.need_coefficients) block.multiply(sums);
   }
 
-  T* const partial = params.partial + (part * params.batch + first_face) * width;
+  T* const partial = params.partial + (int64_t(part) * params.batch + first_face) * width;
   if (params.need_coefficients) {
     __syncthreads();
 #pragma unroll

@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(kWarp, 1) vertices_stream_kernel(VerticesParam
       for (int i = 0; i < 12; ++i) mode[i / 3][i % 3] = widened<T>(ring[slot + i / 3][i % 3]);
 #pragma unroll
       for (int f = 0; f < Faces; ++f) {
-        if (f == 8) __syncwarp();  // so that the compiler does not fill the registers with coefficients
+        if (f > 0 && f % 4 == 0) __syncwarp();  // or the compiler fills the registers with coefficients
         const Pack4<T> c = load_pack<4>(coefficients + f * kPitch + k);
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
