@@ -10,6 +10,7 @@ import torch
 
 import twodasl_ext as te
 
+from .neighbor_peers import missing
 from .surfaces import PAPER, pair
 
 ITERATIONS = 30
@@ -41,19 +42,16 @@ def open3d_point_to_point(source, target):
 
 
 def check(source, target):
-    """Both find the same motion: they take the same steps."""
-    pose = fused(source, target).pose.double()
-    theirs = torch.from_numpy(open3d_point_to_point(source, target).copy())[:3]
+    """Both find the same motion."""
+    compare(fused(source, target), open3d_point_to_point(source, target))
+
+
+def compare(ours, open3d_pose):
+    """AssertionError unless the results are the same motion: both take the same steps."""
+    pose = ours.pose.double()
+    theirs = torch.from_numpy(open3d_pose.copy())[:3]
     assert (pose - theirs)[:, :3].abs().max() < 1e-4
     assert (pose - theirs)[:, 3].abs().max() < 1e-2
-
-
-def _has_open3d() -> bool:
-    try:
-        import open3d  # noqa: F401
-    except (ImportError, OSError):
-        return False
-    return True
 
 
 @pytest.mark.parametrize("options", [{}, {"trim": 0.2}, {"scale": True}], ids=str)
@@ -71,8 +69,8 @@ def bench_point_to_plane(benchmark):
 
 
 def bench_open3d_point_to_point(benchmark):
-    if not _has_open3d():
-        pytest.skip("Open3D is not installed")
+    if missing("open3d: knn"):
+        pytest.skip(f"Open3D: {missing('open3d: knn')}")
     source, target = pair(PAPER)
     check(source, target)
     benchmark.group = f"ICP, {ITERATIONS} iterations, {PAPER} vertices"
@@ -83,7 +81,7 @@ def main() -> None:
     """Medians and minima of interleaved runs, in milliseconds."""
     source, target = pair(PAPER)
     runs = {"twodasl_ext": lambda: fused(source, target)}
-    if _has_open3d():
+    if not missing("open3d: knn"):
         check(source, target)
         runs["Open3D"] = lambda: open3d_point_to_point(source, target)
     times: dict[str, list[float]] = {name: [] for name in runs}

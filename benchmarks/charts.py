@@ -15,6 +15,13 @@ _LINES = {
     COMPILED: ("torch.compile", "#009E73", "^"),
 }
 _FLOOR = "#6b6b6b"
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "twodasl",  # ids that are the same every time
+}
 End = tuple[float, float, str, str]
 """Where a line ends, what it is called, and its colour."""
 _TITLES = {FORWARD: "forward", BOTH: "forward + backward"}
@@ -42,9 +49,7 @@ def _sweep(
 ) -> list[Path]:
     import matplotlib.pyplot as plt
 
-    style = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none"}
-    style["svg.hashsalt"] = "twodasl"  # ids that are the same every time
-    with plt.rc_context(style):
+    with plt.rc_context(STYLE):
         figure, panels = plt.subplots(1, 2, figsize=(11, 4.8), sharey=True, layout="constrained")
         all_ends = []
         for axes, direction in zip(panels, (FORWARD, BOTH), strict=True):
@@ -53,9 +58,9 @@ def _sweep(
             axes.set_title(_TITLES[direction], loc="left", fontweight="bold", fontsize=11)
         shown = [row[kind]["median_ms"] for row in rows.values() for kind in _LINES if kind in row]
         shown += [row["floor_ms"] for row in rows.values()]
-        _time_axis(panels[0], min(shown) / 1.5, max(shown) * 1.5)
+        time_axis(panels[0], min(shown) / 1.5, max(shown) * 1.5)
         for axes, ends in zip(panels, all_ends, strict=True):
-            _name_ends(axes, ends)
+            name_ends(axes, ends)
         first = sweep[0]
         fixed = f"N = {first.vertices:,} vertices" if name == "batch" else f"batch {first.batch}"
         figure.suptitle(
@@ -67,12 +72,19 @@ def _sweep(
             fontsize=10,
             color="#444444",
         )
-        paths = [folder / f"time-over-{name}.{suffix}" for suffix in ("png", "svg")]
-        for path in paths:
-            # No date in the file: the same numbers give the same picture.
-            metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-            figure.savefig(path, dpi=160, metadata=metadata)
-        plt.close(figure)
+        return save(figure, folder / f"time-over-{name}")
+
+
+def save(figure: Any, stem: Path) -> list[Path]:
+    """PNG and SVG of a figure, which is closed; their paths."""
+    import matplotlib.pyplot as plt
+
+    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg")]
+    for path in paths:
+        # No date in the file: the same numbers give the same picture.
+        metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+        figure.savefig(path, dpi=160, metadata=metadata)
+    plt.close(figure)
     return paths
 
 
@@ -102,7 +114,7 @@ def _panel(axes: Any, name: str, sweep: list[Workload], rows: list[dict[str, Any
     return ends
 
 
-def _time_axis(axes: Any, low: float, high: float) -> None:
+def time_axis(axes: Any, low: float, high: float) -> None:
     """Milliseconds, of all panels: they share it."""
     axes.set_yscale("log")
     axes.set_ylim(low, high)
@@ -115,7 +127,7 @@ def _time_axis(axes: Any, low: float, high: float) -> None:
     axes.set_ylabel("milliseconds a call")
 
 
-def _name_ends(axes: Any, ends: list[End], gap: float = 14.0) -> None:
+def name_ends(axes: Any, ends: list[End], gap: float = 14.0) -> None:
     """Labels right of the last points, moved apart where lines end close together (points of 1/72 inch)."""
     axes.figure.canvas.draw()
     scale = 72 / axes.figure.dpi

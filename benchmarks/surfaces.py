@@ -38,6 +38,19 @@ def face(vertices: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Te
     return torch.stack((x, y, z), dim=1).to(dtype)
 
 
+def in_rows(points: Tensor) -> Tensor:
+    """The same points in the order of a scanner's rows, from bottom to top.
+
+    The sunflower's order jumps across the whole face from one point to the next. Meshes and scans do not, and
+    a search whose queries come in any order waits for memory.
+    """
+    up, across = points[:, 1].double(), points[:, 0].double()
+    height = float(up.max() - up.min()) / max(1.0, math.sqrt(len(points)))
+    row = ((up - up.min()) / height).floor()
+    order = torch.argsort(row * 4 * float(across.abs().max()) + across)
+    return points[order].contiguous()
+
+
 def rotation(degrees: float, axis: tuple[float, float, float]) -> Tensor:
     """(3, 3) float64 about an axis through the origin."""
     x, y, z = (a / math.sqrt(sum(b * b for b in axis)) for a in axis)
@@ -51,3 +64,14 @@ def pair(vertices: int, degrees: float = 20.0, same: bool = False) -> tuple[Tens
     source, target = face(vertices, 1).double(), face(vertices, 1 if same else 2)
     turn = rotation(degrees, (0.4, 1.0, -0.3))
     return (source @ turn.T + torch.tensor([12.0, -7.0, 20.0])).float(), target
+
+
+def aligned_pair(vertices: int) -> tuple[Tensor, Tensor]:
+    """Two people's faces (N, 3) float32 where they were made, in rows: what a registration ends with."""
+    return in_rows(face(vertices, 1)), in_rows(face(vertices, 2))
+
+
+def unaligned_pair(vertices: int) -> tuple[Tensor, Tensor]:
+    """The same two faces before it: as `pair` turns and shifts them, in rows."""
+    source, target = pair(vertices)
+    return in_rows(source), in_rows(target)

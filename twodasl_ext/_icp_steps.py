@@ -11,7 +11,7 @@ from torch import Tensor
 from . import _load  # noqa: F401  (registers the operators)
 from ._icp_inputs import Clouds
 
-_frame = torch.ops.twodasl.icp_frame.default
+frame = torch.ops.twodasl.icp_frame.default
 _move = torch.ops.twodasl.icp_move.default
 _update = torch.ops.twodasl.icp_update.default
 
@@ -47,10 +47,8 @@ class Found:
 def register(clouds: Clouds, rules: Rules, start: Tensor | str, search: Search) -> Found:
     """Pair, judge the pose by its pairs, stop or improve it, until every element has stopped."""
     source, target, counts = clouds.source, clouds.target, clouds.source_counts
-    frames = _frame(source, counts), _frame(target, clouds.target_counts)
-    pose = _start(frames, start, rules.scale) if isinstance(start, str) else start
-    if rules.recenter:
-        pose = _recentred(pose, *frames)
+    frames = frame(source, counts), frame(target, clouds.target_counts)
+    pose = first_pose(frames, start, rules)
     # What the coordinates' own rounding may do to an error.
     noise = torch.finfo(source.dtype).eps * (frames[1][:, :3].norm(dim=1) + frames[1][:, 3])
     batch = source.shape[0]
@@ -101,11 +99,17 @@ def _judge(last: Tensor, error: Tensor, noise: Tensor, rules: Rules) -> tuple[Te
     return settled, still
 
 
+def first_pose(frames: tuple[Tensor, Tensor], start: Tensor | str, rules: Rules) -> Tensor:
+    """(B, 13): a start by its name or by itself, with the centroids together where the rules want them so."""
+    pose = _start(frames, start, rules.scale) if isinstance(start, str) else start
+    return _recentred(pose, *frames) if rules.recenter else pose
+
+
 def _start(frames: tuple[Tensor, Tensor], name: str, scale: bool) -> Tensor:
     """No rotation; "centroids" brings the centroids together, and the sizes where a scale is sought."""
     source, target = frames
     batch = source.shape[0]
-    pose = torch.zeros(batch, 13, dtype=torch.float64)
+    pose = torch.zeros(batch, 13, dtype=torch.float64, device=source.device)
     pose[:, 0:9:4] = 1
     pose[:, 12] = 1
     if name == "centroids":

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import _icp_device as device_loop
 from . import _icp_steps as steps
 from ._checks import check_float, check_tensor, shape_text
 from ._icp_inputs import Clouds, check_clouds, check_number, check_start
+from ._values import seen
 from .neighbors import PointIndex, nearest_neighbors
 
 
@@ -27,7 +29,8 @@ class ICPResult:
         converged: (B,) bool, whether the error stopped falling before `max_iterations`.
         iterations: (B,) int64, how many times the motion was improved.
         history: (B, I + 1), the root mean square error of the start and after each iteration; NaN after an
-            element's last. Its least number is `rmse`.
+            element's last. Its least number is `rmse`. I is the most iterations that an element had; on CUDA,
+            where the host does not wait to hear of that, it is `max_iterations`.
     """
 
     rotation: Tensor
@@ -123,6 +126,12 @@ def iterative_closest_point(
     The same bits for every number of threads. What the pairs leave undetermined (a roll about a line of
     points, a slide along a plane) stays as it was at the start.
 
+    On CUDA nothing waits for the device, and a CUDA graph can hold all of it. So values are not looked at
+    there: an element that would be an error for its values (points, normals or a start that are not finite or
+    not proper, lengths out of range, no pair to begin with) has NaN in all its floating-point fields, and
+    leaves the others alone. `max_iterations` are enqueued; an element that has stopped takes little more time
+    than the launches.
+
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came; also for points that are
         not finite, trimming that leaves less than three pairs, and a start from which no pair is within
@@ -148,8 +157,9 @@ def iterative_closest_point(
         raise ValueError("recenter: expected False with method='plane', trim or max_distance")
     _check_trim(rules.trim, clouds)
     start = check_start(initialize, clouds)
-    found = steps.register(clouds, rules, start, _search(clouds))
-    return _result(found, clouds)
+    if seen(clouds.source):
+        return _result(steps.register(clouds, rules, start, _search(clouds)), clouds)
+    return _result(device_loop.register(clouds, rules, start), clouds)
 
 
 def _search(clouds: Clouds) -> steps.Search:
@@ -178,10 +188,13 @@ def _result(found: steps.Found, clouds: Clouds) -> ICPResult:
 
 
 def _check_trim(trim: float, clouds: Clouds) -> None:
-    if not trim or not len(clouds.source_counts):
+    batch, points = clouds.source.shape[:2]
+    if not trim or not batch:
         return
-    fewest = int(clouds.source_counts.argmin())
-    points = int(clouds.source_counts[fewest])
+    fewest = 0
+    if seen(clouds.source):
+        fewest = int(clouds.source_counts.argmin())
+        points = int(clouds.source_counts[fewest])
     left = -int(-(1 - trim) * points // 1)
     if left < 3:
         where = "" if clouds.unbatched else f" of batch element {fewest}"

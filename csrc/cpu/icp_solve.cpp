@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "../common/rotation.h"
 #include "icp.h"
-#include "rotation.h"
 
 namespace twodasl::cpu {
 

@@ -1,6 +1,6 @@
 // The steps of iterative_closest_point on the CPU: checks, allocation, parameters, launch.
+#include "../common/rotation.h"
 #include "../cpu/icp.h"
-#include "../cpu/rotation.h"
 #include "stable.h"
 
 #include <limits>
@@ -51,7 +51,7 @@ Tensor nearest_rotation(const Tensor& matrices_in) {
   with_type(matrices, "matrices", [&](auto number) {
     using T = decltype(number);
     torch::stable::parallel_for(0, batch, grain(1000), [&](int64_t begin, int64_t end) {
-      cpu::nearest_rotations(in<T>(matrices), out<T>(rotations), begin, end);
+      nearest_rotations(in<T>(matrices), out<T>(rotations), begin, end);
     });
   });
   return rotations;

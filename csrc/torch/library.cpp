@@ -36,6 +36,13 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
       "icp_update(Tensor source, Tensor target, Tensor? normals, Tensor indices, Tensor squared, Tensor counts, "
       "Tensor pose, Tensor source_frame, Tensor target_frame, float trim, float max_squared, bool scale, "
       "bool recentre) -> (Tensor, Tensor)");
+  // All iterations, which no host waits for: the best pose, its error, the matched fraction, converged, iterations,
+  // history (B, max_iterations + 1). On CUDA alone.
+  m.def(
+      "icp_run(Tensor source, Tensor target, Tensor? normals, Tensor leaves, Tensor ids, Tensor boxes, Tensor lowest, "
+      "Tensor counts, Tensor start, Tensor source_frame, Tensor target_frame, float trim, float max_squared, "
+      "bool scale, bool recentre, int max_iterations, float? tolerance, float? mse_tolerance) "
+      "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def("huge_copy(Tensor source) -> Tensor");
   m.def("release_memory() -> ()");
   m.def(

@@ -7,6 +7,7 @@
 
 #include "../cpu/neighbors.h"
 #include "allocate.h"
+#include "neighbors.h"
 
 namespace twodasl::ops {
 
@@ -150,19 +151,6 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> neighbor_tree(const Tensor& points_in
   });
   STD_TORCH_CHECK(wrong == batch, "twodasl: points: expected finite numbers, got others in element ", wrong.load());
   return {leaf_points, ids, boxes, lowest};
-}
-
-void check_tree(const Tensor& points, const Tensor& leaves, const Tensor& ids, const Tensor& boxes,
-                const Tensor& lowest) {
-  const int64_t batch = points.size(0), capacity = points.size(1);
-  check_shape(leaves, "leaves", {batch, tree_leaves(capacity), 3, kBlock});
-  check_shape(ids, "ids", {batch, tree_leaves(capacity), kBlock});
-  check_shape(boxes, "boxes", {batch, tree_nodes(capacity), 6, kBlock});
-  check_shape(lowest, "lowest", {batch, tree_nodes(capacity), kBlock});
-  check_type(leaves, "leaves", points.scalar_type());
-  check_type(boxes, "boxes", points.scalar_type());
-  check_type(ids, "ids", ScalarType::Int);
-  check_type(lowest, "lowest", ScalarType::Int);
 }
 
 std::tuple<Tensor, Tensor> nearest_neighbors(const Tensor& query_in, const Tensor& points_in, const Tensor& leaves_in,

@@ -11,8 +11,8 @@ from twodasl_ext import reference
 from ..ext.cases import EPSILON, Case, assert_close, make
 
 ops = torch.ops.twodasl
-# Vertices come in tiles of 64 or 32 and are written in rows that begin anywhere within 16 bytes; faces come in
-# tiles of 1 to 64, where there are vertices enough for them; coefficients in stretches of 64 or 128 modes.
+# Vertices come in tiles of 64 or 32 and are written in rows that begin anywhere within 16 bytes; faces come
+# in tiles of 1 to 64, where there are vertices enough for them; coefficients in stretches of 64 or 128 modes.
 SIZES = [
     (1024, 16, 33),
     (1025, 17, 65),
