@@ -49,7 +49,9 @@ Error launch_vertices(const VerticesParams<T, S>& params, void* stream_) {
       // An even number of them goes in pairs, which reads the modes from the second-level cache half as often.
       return face_tiles % 2 == 0 ? tile<2>(params, face_tiles / 2, stream_) : tile<1>(params, face_tiles, stream_);
     }
-    if (params.batch > 8 && fills(16)) return stream<16, 8>(params, stream_);
+    if constexpr (sizeof(S) == 4) {  // of half the bytes, two tiles of eight ask for as many, and widen in fewer registers
+      if (params.batch > 8 && fills(16)) return stream<16, 4>(params, stream_);
+    }
     if (params.batch > 4 && fills(8)) return stream<8, 8>(params, stream_);
     if (params.batch > 2 && fills(4)) return stream<4, 16>(params, stream_);
     if (params.batch > 1 && fills(2)) return stream<2, 16>(params, stream_);

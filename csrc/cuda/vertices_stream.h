@@ -19,7 +19,7 @@ inline constexpr int kStreamModes = 128;  // whose coefficients are in shared me
 inline constexpr int kStreamRow = 3 * kStreamVertices;
 
 template <int Faces, int Ahead, class T, class S>
-__global__ void __launch_bounds__(kWarp) vertices_stream_kernel(VerticesParams<T, S> params) {
+__global__ void __launch_bounds__(kWarp, 1) vertices_stream_kernel(VerticesParams<T, S> params) {
   static_assert(Ahead % 4 == 0 && kStreamModes % Ahead == 0, "the ring starts anew with every stretch of coefficients");
   constexpr int kRows = Faces > 1 ? 2 : 1, kPitch = kStreamModes + 4, kRowPitch = kStreamRow + 4;
   TWODASL_SHARED(Pack4<T>, coefficients_memory, Faces * kPitch / 4);
@@ -73,6 +73,7 @@ __global__ void __launch_bounds__(kWarp) vertices_stream_kernel(VerticesParams<T
       for (int i = 0; i < 12; ++i) mode[i / 3][i % 3] = widened<T>(ring[slot + i / 3][i % 3]);
 #pragma unroll
       for (int f = 0; f < Faces; ++f) {
+        if (f > 0 && f % 4 == 0) __syncwarp();  // or the compiler fills the registers with coefficients
         const Pack4<T> c = load_pack<4>(coefficients + f * kPitch + k);
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
