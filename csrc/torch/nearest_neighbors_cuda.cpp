@@ -74,8 +74,9 @@ std::tuple<Tensor, Tensor> nearest_neighbors(const Tensor& query_in, const Tenso
     check_same_device(*hint_in, "hint", points_in);
     hint = dense(*hint_in);
   }
-  const Tensor query = dense(query_in), points = dense(points_in), leaves = dense(leaves_in), ids = dense(ids_in);
-  const Tensor boxes = dense(boxes_in), lowest = dense(lowest_in);
+  const Tensor query = dense(query_in), points = dense(points_in);
+  const Tensor leaves = dense_aligned(leaves_in), boxes = dense_aligned(boxes_in);
+  const Tensor ids = dense(ids_in), lowest = dense(lowest_in);
   Tensor distance = empty_like_type({batch, queries}, query);
   Tensor index = empty_of({batch, queries}, ScalarType::Long, query);
   if (batch == 0 || queries == 0) return {distance, index};
