@@ -1,5 +1,5 @@
-// The search: warps of eight queries, from a hint or from nothing, and once more with smaller numbers where all distances
-// overflow. See neighbors_descent.h.
+// The search: warps of eight queries, from a hint or from nothing, and once more with smaller numbers where all
+// distances overflow. See neighbors_descent.h.
 #include "neighbors_descent.h"
 
 namespace twodasl::cuda {

@@ -86,7 +86,8 @@ std::tuple<Tensor, Tensor> nearest_neighbors(const Tensor& query_in, const Tenso
     std::optional<Tensor> order;
     if (sort) {
       order = empty_of({batch, queries}, ScalarType::Int, query);
-      const cuda::QueryOrderParams<T> params{in<T>(query), numbers(query_lengths), out<int32_t>(*order), batch, queries};
+      const cuda::QueryOrderParams<T> params{in<T>(query), numbers(query_lengths), out<int32_t>(*order), batch,
+                                             queries};
       const Scratch scratch(cuda::query_order_scratch<T>(batch, queries), query);
       check_launch(cuda::launch_query_order(params, scratch.data(), device.stream()));
     }

@@ -1,4 +1,4 @@
-"""nearest_neighbors on the CUDA kernels: sizes around every level, trees that change devices, values nobody checks."""
+"""nearest_neighbors on the CUDA kernels: sizes at every level, trees on both devices, unchecked values."""
 
 from __future__ import annotations
 
@@ -29,16 +29,14 @@ def assert_exact(device, query, points, **keywords):
 @pytest.mark.parametrize("points", SIZES)
 def test_sizes_around_every_level(device, points, dtype):
     for queries in (1, 7, 8, 9, 17):
-        assert_exact(
-            device, random(1, 2, queries, 3, dtype=dtype), random(points, 2, points, 3, dtype=dtype)
-        )
+        assert_exact(device, random(1, 2, queries, 3, dtype=dtype), random(points, 2, points, 3, dtype=dtype))
 
 
 def test_no_queries_no_points_no_elements(device):
     for batch, queries, points in ((0, 3, 3), (2, 0, 3), (2, 0, 0), (0, 0, 0)):
-        query, cloud = torch.zeros(batch, queries, 3, device=device), torch.zeros(batch, points, 3, device=device)
-        query.requires_grad_()
-        cloud.requires_grad_()
+        query, cloud = (
+            torch.zeros(batch, n, 3, device=device, requires_grad=True) for n in (queries, points)
+        )
         distances, indices = te.nearest_neighbors(query, cloud)
         assert distances.shape == indices.shape == (batch, queries)
         distances.sum().backward()
@@ -59,7 +57,7 @@ def test_ragged_batches(device):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_ties_and_crowds(device, dtype):
-    """Equal points, equal distances, crowds that one grid cannot tell apart: exact, and all-equal clouds are quick."""
+    """Equal points, equal distances, crowds that one grid cannot tell apart."""
     query = random(4, 1, 50, 3, dtype=dtype)
     clouds = {
         "lattice": (random(5, 1, 700, 3) * 2).round(),
@@ -189,16 +187,17 @@ def test_sums_over_a_points_queries(device, queries, shared):
     """Runs of one point inside of a thread, of a warp, and over many of them."""
     query, grad, points = random(23, 2, queries, 3), random(24, 2, queries), random(25, 2, 500, 3)
     number = torch.arange(queries)
-    index = {
+    chosen = {
         "one": torch.full((queries,), 499),
         "two": number % 2 * 300,
         "some": number * 7919 % 13 - 1,
         "each": number % 500,
         "many and few": torch.where(number % 5 == 0, number % 500, 250),
-    }[shared].expand(2, -1).contiguous()
+    }
+    index = chosen[shared].expand(2, -1).contiguous()
     grad_query, grad_points = gradients(device, grad, query, points, index)
-    chosen = points.gather(1, index.clamp(min=0)[..., None].expand(-1, -1, 3))
-    pair = torch.where(index[..., None] >= 0, 2 * grad[..., None] * (query - chosen), 0.0)
+    nearest = points.gather(1, index.clamp(min=0)[..., None].expand(-1, -1, 3))
+    pair = torch.where(index[..., None] >= 0, 2 * grad[..., None] * (query - nearest), 0.0)
     torch.testing.assert_close(grad_query, pair, rtol=1e-6, atol=0)
     sums = torch.zeros(2, 501, 3, dtype=torch.float64)
     sums.scatter_add_(1, (index % 501)[..., None].expand(-1, -1, 3), -pair.double())
@@ -241,13 +240,14 @@ def test_a_wrong_tree_reads_nothing_outside(device):
 
 def test_nothing_is_read_or_waited_for(gpu):
     """The whole of it, gradients included, can be captured in a CUDA graph and replayed with other values."""
-    query, points = random(31, 2, 700, 3).to(gpu).requires_grad_(), random(32, 2, 900, 3).to(gpu).requires_grad_()
+    query, points = (random(n, 2, n, 3).to(gpu).requires_grad_() for n in (700, 900))
 
     def step():
         distances, indices = te.nearest_neighbors(query, points)
         return distances, indices, *torch.autograd.grad(distances.sum(), (query, points))
 
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):
             step()
