@@ -35,10 +35,12 @@ class PointIndex(nn.Module):
     The points are sorted along a space-filling curve and cut into leaves of 16 under a tree of 16-wide boxes;
     a crowd in one cell of the curve's grid is sorted again by a grid of its own, so that outliers and
     clusters cost nothing. About 30 bytes a point in float32, the points' copy included.
+    On CUDA there is one grid, though a finer one: a crowd within 1/65536 of the cloud's extent (of more where
+    there are many elements) stays unsorted, and a search in it is slower.
 
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came; also for coordinates that
-        are not finite.
+        are not finite. On CUDA values are not looked at: see `nearest_neighbors`.
     """
 
     points: Tensor

@@ -1,7 +1,7 @@
 // nearest_neighbors on a GPU: the tree of common/params.h, the nearest point of every query, and their gradients.
 //
-// The answer is the CPU's, bit for bit (see cpu/neighbors.h): the least (distance, index), where the squared distance of
-// q and p is ((dx dx + dy dy) + dz dz) of d = q - p with every operation rounded once. So it depends neither on the
+// The answer is the CPU's, bit for bit (see cpu/neighbors.h): the least (distance, index), where the squared distance
+// of q and p is ((dx dx + dy dy) + dz dz) of d = q - p with every operation rounded once. So it depends neither on the
 // order of the points inside the tree, which is free, nor on hints, on the order of the queries, or on the rest of a
 // batch. A tree built here is one that the CPU can search, and the reverse.
 //
@@ -42,8 +42,8 @@ size_t neighbor_tree_scratch(int64_t batch, int64_t points_count);
 template <class T>
 const char* launch_neighbor_tree(const NeighborTreeParams<T>& params, void* scratch, void* stream);
 
-// The order (B, M) of the queries along a curve, in which they share their way through a tree; any other order, or none,
-// changes only how long the search takes. One that was made for a cloud serves it after a small or a rigid motion too.
+// The order (B, M) of the queries along a curve, in which they share their way through a tree; any other order, or
+// none, changes only how long the search takes. One that was made for a cloud serves it after a rigid motion too.
 template <class T>
 struct QueryOrderParams {
   const T* query;                // (B, M, 3)

@@ -1,7 +1,7 @@
 // The gradients of nearest_neighbors. That of a point is a sum over its queries, which a stable sort by point puts side
-// by side in the order of their numbers; runs of equal points are then added in a tree whose shape depends on the sorted
-// list of an element alone, in double precision: from eight entries in a thread, to the 256 of a warp, to what those
-// left unfinished at their borders, and so on. So a run of all queries takes as long as many short ones.
+// by side in the order of their numbers. Runs of one point are then added, in double precision, as a tree whose shape
+// depends on the element's sorted list alone: eight entries in a thread, 256 in a warp, then what warps left unfinished
+// at their borders, and so on. So a point that all queries share takes no longer than many that few share.
 #include "neighbors.h"
 #include "neighbors_box.h"
 #include "sort.h"
@@ -64,12 +64,13 @@ __global__ void __launch_bounds__(kThreads) query_kernel(NearestBackwardParams<T
   const int64_t element = m / params.queries, n = params.index[m];
   const bool paired = n >= 0 && n < params.points_count;
   if (params.grad_query != nullptr) {
-    const T grad = params.grad[m], twice = grad + grad;
+    const T twice = params.grad[m] + params.grad[m];
+    const T* const q = params.query + 3 * m;
+    const T* const p = params.points + 3 * (element * params.points_count + (paired ? n : 0));
     const T alone = n == -1 ? T(0) : Ordered<T>::number(Ordered<T>::kInfinity | Ordered<T>::kInfinity >> 1);
 #pragma unroll
     for (int c = 0; c < 3; ++c) {
-      params.grad_query[3 * m + c] =
-          paired ? twice * (params.query[3 * m + c] - params.points[3 * (element * params.points_count + n) + c]) : alone;
+      params.grad_query[3 * m + c] = paired ? twice * (q[c] - p[c]) : alone;
     }
   }
   if (keys != nullptr) {
@@ -217,7 +218,8 @@ Error launch_nearest_backward(const NearestBackwardParams<T>& params, void* scra
   if (params.batch == 0) return nullptr;
   Error error = nullptr;
   if (sums) {  // of a point that is nobody's nearest
-    error = clear(params.grad_points, 0, static_cast<size_t>(params.batch * params.points_count) * 3 * sizeof(T), stream);
+    const size_t numbers = static_cast<size_t>(params.batch * params.points_count) * 3;
+    error = clear(params.grad_points, 0, numbers * sizeof(T), stream);
   }
   if (error != nullptr || params.queries == 0 || (!sums && params.grad_query == nullptr)) return error;
   const Layout layout(params.batch, params.queries, params.points_count);

@@ -48,7 +48,8 @@ __global__ void __launch_bounds__(kThreads) leaf_kernel(NeighborTreeParams<T> pa
   const int64_t element = blockIdx.x / first_nodes, node = blockIdx.x % first_nodes;
   const int thread = static_cast<int>(threadIdx.x), child = thread / kRow, lane = thread % kRow;
   const int64_t leaf = node * kRow + child, slot = leaf * kRow + lane;
-  const int64_t count = box_is_finite<T>(bounds + 6 * element) ? length_of(params.lengths, element, params.points_count) : 0;
+  const bool finite = box_is_finite<T>(bounds + 6 * element);
+  const int64_t count = finite ? length_of(params.lengths, element, params.points_count) : 0;
   const int32_t id = slot < count ? order[element * params.points_count + slot] : kNoPoint;
   T p[3];
 #pragma unroll
@@ -105,36 +106,39 @@ __global__ void __launch_bounds__(kThreads) level_kernel(NeighborTreeParams<T> p
   const int64_t element = blockIdx.x;
   T* const boxes = params.boxes + element * nodes * kBoxRow;
   int32_t* const lowest = params.lowest + element * nodes * kRow;
-  const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp, lane = thread % kWarp, warps = kThreads / kWarp;
-  int64_t begin = first_nodes, children = first_nodes, root = first_nodes > 1 ? -1 : 0;
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp, lane = thread % kWarp;
+  constexpr int kWarps = kThreads / kWarp;
+  int begin = static_cast<int>(first_nodes), children = begin, root = first_nodes > 1 ? -1 : 0;
   for (int level = 2; level <= kTreeLevels; ++level) {
-    const int64_t count = block_count(children), last = begin + count - 1, filled = children - (count - 1) * kRow;
+    const int count = (children + kRow - 1) / kRow, last = begin + count - 1, filled = children - (count - 1) * kRow;
     if (root < 0 && count == 1) root = begin;
     if (thread < kBoxRow && thread % kRow >= filled) {
-      boxes[last * kBoxRow + thread] = thread / kRow < 3 ? infinity<T>() : -infinity<T>();
+      boxes[int64_t(last) * kBoxRow + thread] = thread / kRow < 3 ? infinity<T>() : -infinity<T>();
     }
-    if (thread < kRow && thread >= filled) lowest[last * kRow + thread] = kNoPoint;
+    if (thread < kRow && thread >= filled) lowest[int64_t(last) * kRow + thread] = kNoPoint;
     __syncthreads();  // the children, and what fills them up, before they are read
     if (level < kTreeLevels) {
-      for (int64_t node = warp; node < count; node += warps) {
-        const T* box = boxes + (begin + node) * kBoxRow;
-        T* above = boxes + (begin + count + node / kRow) * kBoxRow + node % kRow;
+      for (int node = warp; node < count; node += kWarps) {
+        const int64_t from = begin + node, to = begin + count + node / kRow;
+        const T* box = boxes + from * kBoxRow;
+        T* above = boxes + to * kBoxRow + node % kRow;
 #pragma unroll
         for (int pair = 0; pair < 3; ++pair) {
           const int row = 2 * pair + lane / kRow;
           const T x = extreme_of_row(box[row * kRow + lane % kRow], row < 3);
           if (lane % kRow == 0) above[row * kRow] = x;
         }
-        const int32_t low = least_of_row(lowest[(begin + node) * kRow + lane % kRow]);
-        if (lane == 0) lowest[(begin + count + node / kRow) * kRow + node % kRow] = low;
+        const int32_t low = least_of_row(lowest[from * kRow + lane % kRow]);
+        if (lane == 0) lowest[to * kRow + node % kRow] = low;
       }
     }
     __syncthreads();
     begin += count;
     children = count;
   }
-  const bool wrong = !box_is_finite<T>(bounds + 6 * element) || !is_length(params.lengths, element, params.points_count);
-  if (thread == 0 && wrong) lowest[root * kRow] = kNoTree;
+  if (thread != 0) return;
+  const bool finite = box_is_finite<T>(bounds + 6 * element);
+  if (!finite || !is_length(params.lengths, element, params.points_count)) lowest[int64_t(root) * kRow] = kNoTree;
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ struct CurveOrderParams {
   int64_t count;  // N
 };
 
-// `wrong` of an element, from the box that launch_curve_order() left in the scratch: see box_is_finite().
+// Leaves the elements' boxes in the scratch, which say whether their points are finite: see box_is_finite().
 template <class T>
 const char* launch_curve_order(const CurveOrderParams<T>& params, const CurveBits& bits,
                                const CurveScratch<T>& layout, void* scratch, void* stream);

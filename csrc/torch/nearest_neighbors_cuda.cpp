@@ -75,8 +75,9 @@ std::tuple<Tensor, Tensor> nearest_neighbors(const Tensor& query_in, const Tenso
     check_same_device(*hint_in, "hint", points_in);
     hint = dense(*hint_in);
   }
-  const Tensor query = dense(query_in), points = dense(points_in), leaves = dense(leaves_in), ids = dense(ids_in);
-  const Tensor boxes = dense(boxes_in), lowest = dense(lowest_in);
+  const Tensor query = dense(query_in), points = dense(points_in);
+  const Tensor leaves = dense_aligned(leaves_in), boxes = dense_aligned(boxes_in);
+  const Tensor ids = dense(ids_in), lowest = dense(lowest_in);
   Tensor distance = empty_like_type({batch, queries}, query);
   Tensor index = empty_of({batch, queries}, ScalarType::Long, query);
   if (batch == 0 || queries == 0) return {distance, index};
@@ -86,7 +87,8 @@ std::tuple<Tensor, Tensor> nearest_neighbors(const Tensor& query_in, const Tenso
     std::optional<Tensor> order;
     if (sort) {
       order = empty_of({batch, queries}, ScalarType::Int, query);
-      const cuda::QueryOrderParams<T> params{in<T>(query), numbers(query_lengths), out<int32_t>(*order), batch, queries};
+      const cuda::QueryOrderParams<T> params{in<T>(query), numbers(query_lengths), out<int32_t>(*order), batch,
+                                             queries};
       const Scratch scratch(cuda::query_order_scratch<T>(batch, queries), query);
       check_launch(cuda::launch_query_order(params, scratch.data(), device.stream()));
     }

@@ -1,6 +1,7 @@
 // Tensors of any type on a tensor's device: results of another type than the inputs', and bytes for the time of a call.
 #pragma once
 
+#include <cstdint>
 #include <initializer_list>
 
 #include "stable.h"
@@ -22,6 +23,12 @@ inline Tensor empty_of(std::initializer_list<int64_t> sizes, ScalarType type, co
       static_cast<int64_t>(sizes.size()), sizes.begin(), strides,
       torch::stable::detail::to<int32_t>(torch::stable::detail::from(type)), device, index, &handle));
   return Tensor(handle);
+}
+
+// Dense, and where loads of sixteen bytes can read it: a view may begin anywhere.
+inline Tensor dense_aligned(const Tensor& tensor) {
+  const Tensor result = dense(tensor);
+  return reinterpret_cast<uintptr_t>(result.const_data_ptr()) % 16 == 0 ? result : torch::stable::clone(result);
 }
 
 // Memory of torch's allocator, which may be given back as soon as the work that uses it is on the current stream.

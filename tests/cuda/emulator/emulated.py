@@ -22,7 +22,18 @@ PART = os.environ.get("TWODASL_EMULATED_PART", "0/1")
 
 _VALUES = "values are not looked at on CUDA, see tests/cuda/test_icp.py"
 # What a test asks of the CPU kernels alone, and so says nothing of the CUDA ones: a part of its name -> why.
+VALUES = "on CUDA values are not looked at: see tests/cuda/test_neighbors.py"
 OF_THE_CPU_ALONE = {
+    "test_nearest_neighbors.py::test_many_points": "100,000 queries take too long here",
+    "test_nearest_neighbors.py::test_threads_change_no_bit": "threads are the CPU's",
+    "test_nearest_neighbors.py::test_wrong_points_of_an_index": VALUES,
+    "test_nearest_neighbors.py::test_wrong_arguments[points: expected finite": VALUES,
+    "test_nearest_neighbors.py::test_wrong_arguments[query: expected finite": VALUES,
+    "test_nearest_neighbors.py::test_wrong_arguments[points: expected at least one": VALUES,
+    "test_nearest_neighbors.py::test_wrong_arguments[lengths: expected numbers": VALUES,
+    "test_nearest_neighbors.py::test_wrong_arguments[query_lengths: expected numbers": VALUES,
+    "test_nearest_neighbors.py::test_wrong_arguments[hint: expected indices": VALUES,
+    "test_chamfer.py::test_errors": VALUES,
     "test_threads_and_levels": "threads and instruction-set levels are the CPU's",
     "test_emulator": "compiles the emulator itself",
     "test_devices": "is about what the facade says",
