@@ -48,13 +48,11 @@ struct IcpState {
   double mse_tolerance;       // negative: none
 };
 
-// `update` has `sorted` for its source, `state.active` for its counts, `state.pose` for its pose and a `partial` of
-// (B, pairs_parts(N), pairs_sums); its indices, candidates, next and statistics are not looked at.
+// `update` has `state.active` for its counts, `state.pose` for its pose and a `partial` of (B, pairs_parts(N),
+// pairs_sums); its indices, candidates, next and statistics are not looked at.
 template <class T>
 struct IcpRunParams {
-  const T* source;           // (B, N, 3), as given
-  T* sorted;                 // (B, N, 3) scratch: along a curve
-  int32_t* order;            // (B, N) scratch
+  int32_t* order;            // (B, N) scratch: the sources along a curve
   T* moved;                  // (B, N, 3) scratch
   T* squared;                // (B, N) scratch
   int64_t* indices[2];       // (B, N) scratch: this iteration's neighbours, and the last one's

@@ -1,4 +1,4 @@
-// The passes over one cloud: its frame, its order, its motion; see icp.h. All of them are bound by memory.
+// The passes over one cloud: its frame, its motion; see icp.h. Both are bound by memory.
 #include <cmath>
 
 #include "icp_passes.h"
@@ -88,30 +88,12 @@ __global__ void __launch_bounds__(kThreads) move_kernel(IcpMoveParams<T> params,
   }
 }
 
-template <class T>
-__global__ void __launch_bounds__(kThreads) gather_kernel(IcpRunParams<T> params) {
-  const int64_t point = int64_t(blockIdx.x) * kThreads + threadIdx.x, points_count = params.state.source_count;
-  for (int64_t element = blockIdx.y; element < params.state.batch; element += gridDim.y) {
-    if (point >= params.state.active[element]) continue;
-    const int64_t start = element * points_count, from = params.order[start + point];
-    if (from < 0 || from >= points_count) continue;
-    const T* p = params.source + 3 * (start + from);
-    T* q = params.sorted + 3 * (start + point);
-#pragma unroll
-    for (int c = 0; c < 3; ++c) q[c] = p[c];
-  }
-}
-
 template <class T, bool Squares>
 Error frame_pass(const IcpFrameParams<T>& params, void* stream) {
   const dim3 grid(static_cast<unsigned>(frame_parts(params.points_count)), rows(params.batch));
   const Error error = launch(&frame_parts_kernel<T, Squares>, grid, kAxisThreads, 0, stream, params);
   if (error != nullptr) return error;
   return launch(&frame_finish_kernel<T, Squares>, static_cast<unsigned>(params.batch), kAxisThreads, 0, stream, params);
-}
-
-dim3 point_grid(int64_t points, int64_t batch) {
-  return {static_cast<unsigned>(divide_up(points, kThreads)), rows(batch)};
 }
 
 }  // namespace
@@ -124,21 +106,13 @@ Error launch_icp_frame(const IcpFrameParams<T>& params, void* stream) {
 
 template <class T>
 Error launch_icp_move(const IcpMoveParams<T>& params, const int64_t* counts, void* stream) {
-  return launch(&move_kernel<T>, point_grid(params.points_count, params.batch), kThreads, 0, stream, params, counts);
+  const dim3 grid(static_cast<unsigned>(divide_up(params.points_count, kThreads)), rows(params.batch));
+  return launch(&move_kernel<T>, grid, kThreads, 0, stream, params, counts);
 }
 
-template <class T>
-Error launch_icp_gather(const IcpRunParams<T>& params, void* stream) {
-  return launch(&gather_kernel<T>, point_grid(params.state.source_count, params.state.batch), kThreads, 0, stream,
-                params);
-}
-
-#define TWODASL_INSTANTIATE(T)                                                             \
-  template Error launch_icp_frame(const IcpFrameParams<T>&, void*);                        \
-  template Error launch_icp_move(const IcpMoveParams<T>&, const int64_t*, void*);          \
-  template Error launch_icp_gather(const IcpRunParams<T>&, void*);
-TWODASL_INSTANTIATE(float)
-TWODASL_INSTANTIATE(double)
-#undef TWODASL_INSTANTIATE
+template Error launch_icp_frame(const IcpFrameParams<float>&, void*);
+template Error launch_icp_frame(const IcpFrameParams<double>&, void*);
+template Error launch_icp_move(const IcpMoveParams<float>&, const int64_t*, void*);
+template Error launch_icp_move(const IcpMoveParams<double>&, const int64_t*, void*);
 
 }  // namespace twodasl::cuda

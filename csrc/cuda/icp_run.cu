@@ -8,12 +8,11 @@ Error launch_icp_run(const IcpRunParams<T>& params, void* scratch, void* stream)
   const IcpState& state = params.state;
   if (state.batch == 0) return nullptr;
   Error error = launch_icp_begin(state, stream);
-  // A rigid motion keeps neighbours together: the source is brought into the order of a curve once, and with it
-  // everything that an iteration reads and writes, the targets of a warp's queries included.
-  const QueryOrderParams<T> curve{params.source, state.active, params.order, state.batch, state.source_count};
+  // A rigid motion keeps neighbours together: one order serves every search. The source itself stays as it is, because
+  // how fine the curve is depends on the batch, and sums in its order would.
+  const QueryOrderParams<T> curve{params.update.source, state.active, params.order, state.batch, state.source_count};
   if (error == nullptr) error = launch_query_order(curve, scratch, stream);
-  if (error == nullptr) error = launch_icp_gather(params, stream);
-  const IcpMoveParams<T> move{params.sorted, state.pose, params.moved, state.batch, state.source_count};
+  const IcpMoveParams<T> move{params.update.source, state.pose, params.moved, state.batch, state.source_count};
   for (int64_t iteration = 0; iteration <= state.max_iterations && error == nullptr; ++iteration) {
     int64_t* const found = params.indices[iteration % 2];
     const NearestParams<T> search{params.moved,
@@ -21,7 +20,7 @@ Error launch_icp_run(const IcpRunParams<T>& params, void* scratch, void* stream)
                                   params.tree,
                                   state.active,
                                   iteration > 0 ? params.indices[(iteration + 1) % 2] : nullptr,
-                                  nullptr,
+                                  params.order,
                                   params.squared,
                                   found,
                                   state.batch,

@@ -97,7 +97,6 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> icp_run(
   // What the iterations hand to each other.
   const Tensor active = empty_of({batch}, ScalarType::Long, source), last = empty_doubles({batch}, source);
   const Tensor pose = empty_doubles({batch, kPoseNumbers}, source);
-  const Tensor sorted = empty_like_type({batch, source_count, 3}, source);
   const Tensor moved = empty_like_type({batch, source_count, 3}, source);
   const Tensor order = empty_of({batch, source_count}, ScalarType::Int, source);
   const Tensor squared = empty_like_type({batch, source_count}, source);
@@ -124,7 +123,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> icp_run(
                                static_cast<double>(std::numeric_limits<T>::epsilon()),
                                tolerance ? *tolerance : -1.0,
                                mse_tolerance ? *mse_tolerance : -1.0};
-    const IcpUpdateParams<T> update{in<T>(sorted),
+    const IcpUpdateParams<T> update{in<T>(source),
                                     in<T>(target),
                                     normals ? in<T>(*normals) : nullptr,
                                     nullptr,  // the iterations' own
@@ -145,9 +144,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> icp_run(
                                     max_squared,
                                     scale,
                                     recentre};
-    const cuda::IcpRunParams<T> params{in<T>(source),
-                                       out<T>(sorted),
-                                       out<int32_t>(order),
+    const cuda::IcpRunParams<T> params{out<int32_t>(order),
                                        out<T>(moved),
                                        out<T>(squared),
                                        {out<int64_t>(indices), out<int64_t>(indices) + batch * source_count},
