@@ -26,7 +26,7 @@ __device__ __forceinline__ T distance_feature(const T* predicted, const T* targe
 }
 
 template <int Faces, class T>
-__global__ void __launch_bounds__(kDistanceThreads) distance_kernel(VertexDistanceParams<T> params) {
+__global__ void __launch_bounds__(kDistanceThreads, 1) distance_kernel(VertexDistanceParams<T> params) {
   using Tile = DistanceTile<Faces, T>;
   TWODASL_SHARED(Pack<T>, values, Tile::kValues);
   TWODASL_SHARED(Pack<T>, partial, Tile::kPartial);
@@ -48,9 +48,13 @@ __global__ void __launch_bounds__(kDistanceThreads) distance_kernel(VertexDistan
         return distance_feature(params.predicted + face * inputs, params.target + face * inputs, modes_count,
                                 params.ignore_depth, r, i);
       });
-      if (output < width && output < end) {
-        tile.add(transposed + output, width, &values[0], chunk, output > chunk ? output : chunk, end);
-      }
+      const int count = static_cast<int>(end - chunk);
+      const auto begin = [&](int place) {
+        const int64_t skip = panel + place * Tile::kPack - chunk;
+        return skip > 0 ? static_cast<int>(skip) : 0;
+      };
+      tile.add(transposed + chunk * width + output, width, &values[0], begin(Tile::place()), output < width ? count : 0,
+               begin(Tile::lowest_place()), count);
     }
     for_each_face<Faces>([&](auto number) {
       constexpr int f = decltype(number)::value;
@@ -75,7 +79,7 @@ __global__ void __launch_bounds__(kDistanceThreads) distance_kernel(VertexDistan
 }
 
 template <int Faces, class T>
-__global__ void __launch_bounds__(kDistanceThreads) distance_backward_kernel(VertexDistanceBackwardParams<T> params) {
+__global__ void __launch_bounds__(kDistanceThreads, 1) distance_backward_kernel(VertexDistanceBackwardParams<T> params) {
   using Tile = DistanceTile<Faces, T>;
   constexpr int kGroups = kPanel<T> / 3;  // the mean or a mode: its x, y, z
   TWODASL_SHARED(Pack<T>, values, Tile::kValues);
@@ -97,7 +101,7 @@ __global__ void __launch_bounds__(kDistanceThreads) distance_backward_kernel(Ver
   };
 
   for (int64_t panel = 0; panel < width; panel += kPanel<T>) {
-    const int64_t output = panel + Tile::place() * Tile::kPack, past = output + Tile::kPack;
+    const int64_t output = panel + Tile::place() * Tile::kPack;
     Tile tile;
     tile.clear();
     // Residuals past the diagonal count nothing.
@@ -108,9 +112,13 @@ __global__ void __launch_bounds__(kDistanceThreads) distance_backward_kernel(Ver
         const int64_t face = first_face + f;
         return face < params.batch ? params.residual[(face * 3 + r) * width + i] : T(0);
       });
-      if (output < width && chunk < past) {
-        tile.add(params.factor + output, width, &values[0], chunk, chunk, past < end ? past : end);
-      }
+      const int count = static_cast<int>(end - chunk);
+      const auto last = [&](int place) {
+        const int64_t past = panel + (place + 1) * Tile::kPack - chunk;
+        return past < count ? static_cast<int>(past > 0 ? past : 0) : count;
+      };
+      tile.add(params.factor + chunk * width + output, width, &values[0], 0, output < width ? last(Tile::place()) : 0,
+               0, last(Tile::highest_place()));
     }
     for_each_face<Faces>([&](auto number) {
       constexpr int f = decltype(number)::value;
@@ -164,7 +172,7 @@ __global__ void __launch_bounds__(kDistanceThreads) distance_backward_kernel(Ver
 // Faces of a block, as many as the registers hold. The result is the same.
 template <class T>
 constexpr int kTile = sizeof(T) == 4 ? 3 : 2;
-bool tiled(int64_t batch) { return batch > 2 * int64_t(multiprocessors()); }
+bool tiled(int64_t batch) { return batch > multiprocessors(); }
 
 }  // namespace
 
