@@ -1,6 +1,6 @@
 // vertex_distance_cost: a block takes a tile of faces through the whole factor (51 KB of it for 50 modes in float32),
-// so that a face's cost and gradients need no second launch. One face a block as long as that fills the GPU; beyond that
-// as many as fit, which read the factor once.
+// so that a face's cost and gradients need no second launch. One face a block while there is a multiprocessor for each;
+// beyond that as many as fit, which read the factor once.
 #include "distance.h"
 
 #include "distance_tile.h"
@@ -11,8 +11,8 @@ namespace {
 
 constexpr int kWarps = kDistanceThreads / kWarp;
 
-// Feature i of row r of the pose, see cpu/distance_body.h. The fma is spelled out: the compiler has two ways to contract
-// the sum, and the tiles must agree.
+// Feature i of row r of the pose, see cpu/distance_body.h. The fma is spelled out: the compiler has two ways to
+// contract the sum, and the tiles must agree.
 template <class T>
 __device__ __forceinline__ T distance_feature(const T* predicted, const T* target, int64_t modes_count,
                                               bool ignore_depth, int r, int64_t i) {
@@ -79,7 +79,8 @@ __global__ void __launch_bounds__(kDistanceThreads, 1) distance_kernel(VertexDis
 }
 
 template <int Faces, class T>
-__global__ void __launch_bounds__(kDistanceThreads, 1) distance_backward_kernel(VertexDistanceBackwardParams<T> params) {
+__global__ void __launch_bounds__(kDistanceThreads, 1)
+distance_backward_kernel(VertexDistanceBackwardParams<T> params) {
   using Tile = DistanceTile<Faces, T>;
   constexpr int kGroups = kPanel<T> / 3;  // the mean or a mode: its x, y, z
   TWODASL_SHARED(Pack<T>, values, Tile::kValues);
@@ -180,14 +181,16 @@ template <class T>
 Error launch_vertex_distance_cost(const VertexDistanceParams<T>& params, void* stream) {
   const bool tile = tiled(params.batch);
   return launch(tile ? &distance_kernel<kTile<T>, T> : &distance_kernel<1, T>,
-                static_cast<unsigned>(divide_up(params.batch, tile ? kTile<T> : 1)), kDistanceThreads, 0, stream, params);
+                static_cast<unsigned>(divide_up(params.batch, tile ? kTile<T> : 1)), kDistanceThreads, 0, stream,
+                params);
 }
 
 template <class T>
 Error launch_vertex_distance_cost_backward(const VertexDistanceBackwardParams<T>& params, void* stream) {
   const bool tile = tiled(params.batch);
   return launch(tile ? &distance_backward_kernel<kTile<T>, T> : &distance_backward_kernel<1, T>,
-                static_cast<unsigned>(divide_up(params.batch, tile ? kTile<T> : 1)), kDistanceThreads, 0, stream, params);
+                static_cast<unsigned>(divide_up(params.batch, tile ? kTile<T> : 1)), kDistanceThreads, 0, stream,
+                params);
 }
 
 template Error launch_vertex_distance_cost(const VertexDistanceParams<float>&, void*);

@@ -28,7 +28,8 @@ struct DistanceTile {
   static constexpr int kValues = kChunk * kRowPacks;          // packs of shared memory: (kChunk, rows)
   static constexpr int kPartial = kSlices * 3 * kPanelPacks;  // the same: (slice, 3, panel) of one face
 
-  static constexpr int kUnroll = Faces == 1 && sizeof(T) == 4 ? 4 : 2;  // packs of the factor on their way, as the registers allow
+  // Packs of the factor on their way at a time, as the registers allow.
+  static constexpr int kUnroll = Faces == 1 && sizeof(T) == 4 ? 4 : 2;
 
   Pack<T> sums[kRows];
 
@@ -62,7 +63,7 @@ struct DistanceTile {
     return warp_start() + kWarp <= kPanelPacks ? warp_start() + kWarp - 1 : kPanelPacks - 1;
   }
 
-  // Adds i in [begin, end) of the chunk in shared memory; `matrix` is its first row in the column of this thread's pack.
+  // Adds i in [begin, end) of the chunk in shared memory; `matrix` is its first row, in the column of this pack.
   // The whole warp runs over [warp_begin, warp_end), around the ranges of its lanes: so its lanes are in the same rows,
   // whose lines they read together. What is outside a lane's range it does not read, and adds zeros.
   __device__ __forceinline__ void add(const T* matrix, int64_t width, const Pack<T>* values, int begin, int end,
@@ -79,7 +80,9 @@ struct DistanceTile {
 #pragma unroll
       for (int row = 0; row < kRows; ++row) {
 #pragma unroll
-        for (int v = 0; v < kPack; ++v) sums[row].v[v] = fma(value[row / kPack].v[row % kPack], m.v[v], sums[row].v[v]);
+        for (int v = 0; v < kPack; ++v) {
+          sums[row].v[v] = fma(value[row / kPack].v[row % kPack], m.v[v], sums[row].v[v]);
+        }
       }
     }
   }
