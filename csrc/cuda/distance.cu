@@ -1,6 +1,6 @@
 // vertex_distance_cost: a block takes a tile of faces through the whole factor (51 KB of it for 50 modes in float32),
-// so that a face's cost and gradients need no second launch. One face a block as long as that fills the GPU; beyond that
-// as many as fit, which read the factor once.
+// so that a face's cost and gradients need no second launch. One face a block while there is a multiprocessor for each;
+// beyond that as many as fit, which read the factor once.
 #include "distance.h"
 
 #include "distance_tile.h"
@@ -11,8 +11,8 @@ namespace {
 
 constexpr int kWarps = kDistanceThreads / kWarp;
 
-// Feature i of row r of the pose, see cpu/distance_body.h. The fma is spelled out: the compiler has two ways to contract
-// the sum, and the tiles must agree.
+// Feature i of row r of the pose, see cpu/distance_body.h. The fma is spelled out: the compiler has two ways to
+// contract the sum, and the tiles must agree.
 template <class T>
 __device__ __forceinline__ T distance_feature(const T* predicted, const T* target, int64_t modes_count,
                                               bool ignore_depth, int r, int64_t i) {
@@ -26,7 +26,7 @@ __device__ __forceinline__ T distance_feature(const T* predicted, const T* targe
 }
 
 template <int Faces, class T>
-__global__ void __launch_bounds__(kDistanceThreads) distance_kernel(VertexDistanceParams<T> params) {
+__global__ void __launch_bounds__(kDistanceThreads, 1) distance_kernel(VertexDistanceParams<T> params) {
   using Tile = DistanceTile<Faces, T>;
   TWODASL_SHARED(Pack<T>, values, Tile::kValues);
   TWODASL_SHARED(Pack<T>, partial, Tile::kPartial);
@@ -48,9 +48,13 @@ __global__ void __launch_bounds__(kDistanceThreads) distance_kernel(VertexDistan
         return distance_feature(params.predicted + face * inputs, params.target + face * inputs, modes_count,
                                 params.ignore_depth, r, i);
       });
-      if (output < width && output < end) {
-        tile.add(transposed + output, width, &values[0], chunk, output > chunk ? output : chunk, end);
-      }
+      const int count = static_cast<int>(end - chunk);
+      const auto begin = [&](int place) {
+        const int64_t skip = panel + place * Tile::kPack - chunk;
+        return skip > 0 ? static_cast<int>(skip) : 0;
+      };
+      tile.add(transposed + chunk * width + output, width, &values[0], begin(Tile::place()), output < width ? count : 0,
+               begin(Tile::lowest_place()), count);
     }
     for_each_face<Faces>([&](auto number) {
       constexpr int f = decltype(number)::value;
@@ -75,7 +79,8 @@ __global__ void __launch_bounds__(kDistanceThreads) distance_kernel(VertexDistan
 }
 
 template <int Faces, class T>
-__global__ void __launch_bounds__(kDistanceThreads) distance_backward_kernel(VertexDistanceBackwardParams<T> params) {
+__global__ void __launch_bounds__(kDistanceThreads, 1)
+distance_backward_kernel(VertexDistanceBackwardParams<T> params) {
   using Tile = DistanceTile<Faces, T>;
   constexpr int kGroups = kPanel<T> / 3;  // the mean or a mode: its x, y, z
   TWODASL_SHARED(Pack<T>, values, Tile::kValues);
@@ -97,7 +102,7 @@ __global__ void __launch_bounds__(kDistanceThreads) distance_backward_kernel(Ver
   };
 
   for (int64_t panel = 0; panel < width; panel += kPanel<T>) {
-    const int64_t output = panel + Tile::place() * Tile::kPack, past = output + Tile::kPack;
+    const int64_t output = panel + Tile::place() * Tile::kPack;
     Tile tile;
     tile.clear();
     // Residuals past the diagonal count nothing.
@@ -108,9 +113,13 @@ __global__ void __launch_bounds__(kDistanceThreads) distance_backward_kernel(Ver
         const int64_t face = first_face + f;
         return face < params.batch ? params.residual[(face * 3 + r) * width + i] : T(0);
       });
-      if (output < width && chunk < past) {
-        tile.add(params.factor + output, width, &values[0], chunk, chunk, past < end ? past : end);
-      }
+      const int count = static_cast<int>(end - chunk);
+      const auto last = [&](int place) {
+        const int64_t past = panel + (place + 1) * Tile::kPack - chunk;
+        return past < count ? static_cast<int>(past > 0 ? past : 0) : count;
+      };
+      tile.add(params.factor + chunk * width + output, width, &values[0], 0, output < width ? last(Tile::place()) : 0,
+               0, last(Tile::highest_place()));
     }
     for_each_face<Faces>([&](auto number) {
       constexpr int f = decltype(number)::value;
@@ -164,7 +173,7 @@ __global__ void __launch_bounds__(kDistanceThreads) distance_backward_kernel(Ver
 // Faces of a block, as many as the registers hold. The result is the same.
 template <class T>
 constexpr int kTile = sizeof(T) == 4 ? 3 : 2;
-bool tiled(int64_t batch) { return batch > 2 * int64_t(multiprocessors()); }
+bool tiled(int64_t batch) { return batch > multiprocessors(); }
 
 }  // namespace
 
@@ -172,14 +181,16 @@ template <class T>
 Error launch_vertex_distance_cost(const VertexDistanceParams<T>& params, void* stream) {
   const bool tile = tiled(params.batch);
   return launch(tile ? &distance_kernel<kTile<T>, T> : &distance_kernel<1, T>,
-                static_cast<unsigned>(divide_up(params.batch, tile ? kTile<T> : 1)), kDistanceThreads, 0, stream, params);
+                static_cast<unsigned>(divide_up(params.batch, tile ? kTile<T> : 1)), kDistanceThreads, 0, stream,
+                params);
 }
 
 template <class T>
 Error launch_vertex_distance_cost_backward(const VertexDistanceBackwardParams<T>& params, void* stream) {
   const bool tile = tiled(params.batch);
   return launch(tile ? &distance_backward_kernel<kTile<T>, T> : &distance_backward_kernel<1, T>,
-                static_cast<unsigned>(divide_up(params.batch, tile ? kTile<T> : 1)), kDistanceThreads, 0, stream, params);
+                static_cast<unsigned>(divide_up(params.batch, tile ? kTile<T> : 1)), kDistanceThreads, 0, stream,
+                params);
 }
 
 template Error launch_vertex_distance_cost(const VertexDistanceParams<float>&, void*);

@@ -28,12 +28,14 @@ struct DistanceTile {
   static constexpr int kValues = kChunk * kRowPacks;          // packs of shared memory: (kChunk, rows)
   static constexpr int kPartial = kSlices * 3 * kPanelPacks;  // the same: (slice, 3, panel) of one face
 
-  static constexpr int kUnroll = Faces == 1 && sizeof(T) == 4 ? 4 : 2;  // packs of the factor on their way, as the registers allow
+  // Packs of the factor on their way at a time, as the registers allow.
+  static constexpr int kUnroll = Faces == 1 && sizeof(T) == 4 ? 4 : 2;
 
   Pack<T> sums[kRows];
 
   __device__ static int place() { return static_cast<int>(threadIdx.x) % kPanelPacks; }
   __device__ static int slice() { return static_cast<int>(threadIdx.x) / kPanelPacks; }
+  __device__ static int warp_start() { return static_cast<int>(threadIdx.x) / kWarp * kWarp % kPanelPacks; }
 
   __device__ void clear() {
 #pragma unroll
@@ -55,23 +57,32 @@ struct DistanceTile {
     __syncthreads();
   }
 
-  // Adds i in [begin, end) of the chunk that starts at `first`. `matrix` is the column of this thread's pack.
-  __device__ __forceinline__ void add(const T* matrix, int64_t width, const Pack<T>* values, int64_t first,
-                                      int64_t begin, int64_t end) {
+  // The first and the last place in this thread's warp, which has at most two slices.
+  __device__ static int lowest_place() { return warp_start() + kWarp <= kPanelPacks ? warp_start() : 0; }
+  __device__ static int highest_place() {
+    return warp_start() + kWarp <= kPanelPacks ? warp_start() + kWarp - 1 : kPanelPacks - 1;
+  }
+
+  // Adds i in [begin, end) of the chunk in shared memory; `matrix` is its first row, in the column of this pack.
+  // The whole warp runs over [warp_begin, warp_end), around the ranges of its lanes: so its lanes are in the same rows,
+  // whose lines they read together. What is outside a lane's range it does not read, and adds zeros.
+  __device__ __forceinline__ void add(const T* matrix, int64_t width, const Pack<T>* values, int begin, int end,
+                                      int warp_begin, int warp_end) {
     int i = slice();
-    const int skip = static_cast<int>(begin - first), last = static_cast<int>(end - first);
-    if (i < skip) i += (skip - i + kSlices - 1) / kSlices * kSlices;
-    matrix += first * width;
+    if (i < warp_begin) i += (warp_begin - i + kSlices - 1) / kSlices * kSlices;
 #pragma unroll kUnroll
-    for (; i < last; i += kSlices) {
-      const Pack<T> m = load_pack(matrix + i * width);
+    for (; i < warp_end; i += kSlices) {
+      Pack<T> m{};
+      if (i >= begin && i < end) m = load_pack(matrix + i * width);
       Pack<T> value[kRowPacks];
 #pragma unroll
       for (int pack = 0; pack < kRowPacks; ++pack) value[pack] = values[i * kRowPacks + pack];
 #pragma unroll
       for (int row = 0; row < kRows; ++row) {
 #pragma unroll
-        for (int v = 0; v < kPack; ++v) sums[row].v[v] = fma(value[row / kPack].v[row % kPack], m.v[v], sums[row].v[v]);
+        for (int v = 0; v < kPack; ++v) {
+          sums[row].v[v] = fma(value[row / kPack].v[row % kPack], m.v[v], sums[row].v[v]);
+        }
       }
     }
   }

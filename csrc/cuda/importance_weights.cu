@@ -12,9 +12,9 @@ namespace twodasl::cuda {
 
 namespace {
 
-constexpr int kThreads = 480;       // ten vertex blocks' rows of 48: a thread's component of x, y, z never changes
-constexpr int kModeLanes = 8;       // of a warp share one mode
-constexpr int64_t kInShared = 2048; // weights that wait in shared memory; more wait in the result
+constexpr int kThreads = 480;        // ten vertex blocks' rows of 48: a thread's component of x, y, z never changes
+constexpr int kModeLanes = 8;        // of a warp share one mode
+constexpr int64_t kInShared = 2048;  // weights that wait in shared memory; more wait in the result
 
 __device__ __forceinline__ float root(float x) { return sqrtf(x); }
 __device__ __forceinline__ double root(double x) { return sqrt(x); }
@@ -80,7 +80,9 @@ __device__ __forceinline__ void shape_squares(const ImportanceWeightsParams<T>& 
   const int component = thread / kWarp, lane = thread % kWarp;
   if (component >= 3) return;
   T total = T(0);
-  for (int i = lane; i < numbers / 3; i += kWarp) total += sums[i / kBlock * kBlockRow + component * kBlock + i % kBlock];
+  for (int i = lane; i < numbers / 3; i += kWarp) {
+    total += sums[i / kBlock * kBlockRow + component * kBlock + i % kBlock];
+  }
   total = sum_lanes<kWarp>(total);
   if (lane == 0) squares[component] = total;
 }

@@ -131,7 +131,8 @@ __global__ void __launch_bounds__(kThreads) offer_kernel(RasterizeParams<T> para
         }
       }
     }
-    for (unsigned left = __ballot_sync(kFullMask, pixels > kAlone && pixels <= kWarpAlone); left != 0; left &= left - 1) {
+    const bool shared = pixels > kAlone && pixels <= kWarpAlone;
+    for (unsigned left = __ballot_sync(kFullMask, shared); left != 0; left &= left - 1) {
       const int64_t m = n - lane + __ffs(static_cast<int>(left)) - 1;
       const Box around = box_of(image, m, height, width);
       const int columns = around.column1 - around.column0 + 1, count = static_cast<int>(around.pixels());
@@ -168,7 +169,8 @@ __global__ void __launch_bounds__(kThreads) write_kernel(RasterizeParams<T> para
     if (spoiled) {
       depth = weights[0] = weights[1] = weights[2] = std::numeric_limits<T>::quiet_NaN();
     } else if (key != 0) {
-      const Image<T> image{params.vertices + number * params.vertices_count * 3, params.triangles, nullptr, params.width};
+      const Image<T> image{params.vertices + number * params.vertices_count * 3, params.triangles, nullptr,
+                           params.width};
       index = static_cast<int64_t>(static_cast<unsigned>(key));
       Triangle t{};
       image.triangle(index, t);
