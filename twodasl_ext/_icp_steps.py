@@ -66,8 +66,8 @@ def register(clouds: Clouds, rules: Rules, start: Tensor | str) -> Found:
                 source, target, clouds.normals, *index.tree, indices, active, pose, *frames,
                 rules.trim, rules.max_squared, rules.scale, rules.recenter,
             )  # fmt: skip
-        except RuntimeError as error:
-            if "moved out of" in str(error):
+        except RuntimeError as refusal:
+            if "moved out of" in str(refusal):
                 raise ValueError(
                     f"source: expected points that stay within {source.dtype} when moved; got, after "
                     f"{iteration} iterations, some that do not"
