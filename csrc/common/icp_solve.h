@@ -52,9 +52,11 @@ TWODASL_HOST_DEVICE inline void point_to_point(double pairs, const double* sums,
     TWODASL_UNROLL
     for (int i = 0; i < 9; ++i) agreement += next[i] * covariance[i];
     const double spread = sums[15] - pairs * (p[0] * p[0] + p[1] * p[1] + p[2] * p[2]);
-    const double s = agreement / spread;
     // Points that all coincide, or that no rotation brings into agreement, say nothing about the scale.
-    if (spread > 1e-24 * sums[15] && s > 0.0 && std::isfinite(s)) next[12] = s;
+    if (spread > 1e-24 * sums[15]) {
+      const double s = agreement / spread;
+      if (s > 0.0 && std::isfinite(s)) next[12] = s;
+    }
   }
   const double centre[3] = {pc[0] + p[0], pc[1] + p[1], pc[2] + p[2]};
   double moved[3];
