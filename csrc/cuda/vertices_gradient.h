@@ -207,6 +207,7 @@ __global__ void __launch_bounds__(kGradientThreads, sizeof(T) == 4 ? 3 : 2)
   TWODASL_SHARED(Pack4<T>, memory, Block::kNumbers / 4);
   TWODASL_SHARED(Pack4<T>, pose, 3 * kFaces);
   TWODASL_SHARED(T, recovered, kFaces);
+  TWODASL_SHARED(int, kept, 2);  // what a tile asks for once, while the sums need the registers: its end, `again`
   const int part = static_cast<int>(blockIdx.x) / (face_tiles * mode_tiles);
   const int mode_tile = static_cast<int>(blockIdx.x) / face_tiles % mode_tiles;
   const int first_face = static_cast<int>(blockIdx.x) % face_tiles * kFaces;
@@ -223,7 +224,7 @@ __global__ void __launch_bounds__(kGradientThreads, sizeof(T) == 4 ? 3 : 2)
   for (int i = thread; i < 12 * faces; i += kGradientThreads) {
     reinterpret_cast<T*>(pose)[i] = params.pose[12 * first_face + i];
   }
-  bool again = false;
+  if (thread == 0) kept[1] = 0;
   if (need_pose) {
     if (thread < faces) {
       const int64_t vertices = params.basis.vertices, face = first_face + thread;
@@ -233,7 +234,8 @@ __global__ void __launch_bounds__(kGradientThreads, sizeof(T) == 4 ? 3 : 2)
       if (part == 0) recovered_out[face] = recovered[thread];
     }
     __syncthreads();
-    again = __any_sync(kFullMask, lane < faces && recovered[lane] == T(0)) != 0;
+    const bool again = __any_sync(kFullMask, lane < faces && recovered[lane] == T(0)) != 0;
+    if (thread == 0) kept[1] = again ? 1 : 0;
   }
 
   T sums[F][M] = {}, pose_sums[kHeld][12] = {};
@@ -241,14 +243,15 @@ __global__ void __launch_bounds__(kGradientThreads, sizeof(T) == 4 ? 3 : 2)
   const int of_part = static_cast<int>(gradient_tiles_of_part(params.basis.vertices));
   const int tiles = static_cast<int>(divide_up(params.basis.vertices, kGradientVertices));
   const int first_tile = part * of_part;
-  const int last = first_tile + of_part < tiles ? first_tile + of_part : tiles;
-  for (int tile = first_tile; tile < last; ++tile) {
-    if (params.need_coefficients || again) {
+  if (thread == 0) kept[0] = first_tile + of_part < tiles ? first_tile + of_part : tiles;
+  __syncthreads();
+  for (int tile = first_tile; tile < kept[0]; ++tile) {
+    if (params.need_coefficients || kept[1] != 0) {
       block.stage_modes(tile);
     } else {
       __syncthreads();
     }
-    if (again) __syncthreads();  // synthesis reads the modes
+    if (kept[1] != 0) __syncthreads();  // synthesis reads the modes
     block.turn(tile, need_pose, pose_sums);
     __syncthreads();
     if (params.need_coefficients) block.multiply(sums);
