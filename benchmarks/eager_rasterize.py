@@ -24,8 +24,8 @@ def _image(corners: Tensor, size: int) -> Tensor:
     last = corners[..., :2].amax(dim=1).floor().clamp(max=size - 1).long()
     spans = (last - first + 1).clamp(min=0)
     boxes = spans.prod(dim=1)
-    triangle = torch.repeat_interleave(torch.arange(len(corners)), boxes)
-    place = torch.arange(len(triangle)) - (boxes.cumsum(0) - boxes)[triangle]
+    triangle = torch.repeat_interleave(torch.arange(len(corners), device=corners.device), boxes)
+    place = torch.arange(len(triangle), device=corners.device) - (boxes.cumsum(0) - boxes)[triangle]
     width = spans[triangle, 0]
     x, y = (
         first[triangle, 0] + place % width,
@@ -48,9 +48,11 @@ def _image(corners: Tensor, size: int) -> Tensor:
     z = flat[..., 2]
     depth = z[:, 0] + (sides[1] * (z[:, 1] - z[:, 0]) + sides[2] * (z[:, 2] - z[:, 0])) / area.abs()
     pixel, depth, triangle = (y * size + x)[inside], depth[inside], triangle[inside]
-    nearest = torch.full((size * size,), -torch.inf, dtype=torch.float64).scatter_reduce(
+    nearest = torch.full((size * size,), -torch.inf, dtype=torch.float64, device=depth.device).scatter_reduce(
         0, pixel, depth, "amax"
     )
     won = depth == nearest[pixel]
-    index = torch.full((size * size,), len(corners)).scatter_reduce(0, pixel[won], triangle[won], "amin")
+    index = torch.full((size * size,), len(corners), device=depth.device).scatter_reduce(
+        0, pixel[won], triangle[won], "amin"
+    )
     return torch.where(index == len(corners), -1, index).view(size, size)

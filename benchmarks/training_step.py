@@ -119,7 +119,7 @@ def at_its_best(basis: MorphableBasis) -> dict[str, Callable[..., Tensor]]:
     mean, modes = basis.mean[rows], basis.modes[:, rows]
     weights, shape = mode_moments(mean, modes), by_component(mean, modes)
     cost = factor(basis.mean, basis.modes)
-    keep = torch.ones(12 + basis.mode_count)
+    keep = torch.ones(12 + basis.mode_count, device=basis.device)
     keep[11] = 0  # ignore_depth, as the training's vertex loss does
     return {
         "importance_weights": lambda _, p, t, **__: weights(p.detach(), t),

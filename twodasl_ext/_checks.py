@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from . import _load
+from ._devices import check_place
 from ._dispatch import plain, transformed
 
 _FLOATS = (torch.float32, torch.float64)
@@ -32,11 +33,13 @@ def check_device(tensor: Tensor, name: str, expected: torch.device | None = None
     """ValueError unless the tensor is on `expected` and there are kernels for that device."""
     device = tensor.device
     if expected is not None and device != expected:
-        raise ValueError(f"{name}: expected device {expected} like the basis, got {device}")
-    if device.type not in _load.DEVICES and device.type != "meta":
-        raise ValueError(
-            f"{name}: no operators for device {device}; this build has kernels for {', '.join(_load.DEVICES)}"
-        )
+        remedy = ""
+        if "meta" not in (device.type, expected.type):
+            remedy = (
+                f"; {name}.to({str(expected)!r}) moves it there, basis.to({str(device)!r}) the basis here"
+            )
+        raise ValueError(f"{name}: expected device {expected} like the basis, got {device}{remedy}")
+    check_place(device, name)
 
 
 def as_compute(tensor: Tensor, name: str, dtype: torch.dtype) -> Tensor:

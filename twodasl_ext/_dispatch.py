@@ -73,6 +73,23 @@ def plain() -> bool:
     )
 
 
+def refuse_vmap(name: str, batch: str, *values: Any) -> None:
+    """RuntimeError where one of the tensors, or of those in a tuple or list, is a sample of a vmap."""
+    if not transformed():
+        return
+    functorch = torch._C._functorch
+    for value in values:
+        if isinstance(value, (tuple, list)):
+            refuse_vmap(name, batch, *value)
+        while isinstance(value, Tensor) and functorch.is_functorch_wrapped_tensor(value):
+            if functorch.is_batchedtensor(value):
+                raise RuntimeError(
+                    f"twodasl_ext.{name}: torch.func.vmap is not supported; "
+                    f"call it once for a batch of {batch}"
+                )
+            value = functorch.get_unwrapped(value)
+
+
 def constants(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors without their gradients; the very same ones where none has any."""
     if plain():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ._checks import check_device, check_float, check_indices, check_tensor, shape_text
+from ._values import seen
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def check_cloud(value: Any, name: str, like: Tensor | None = None, unbatched: bo
 
 
 def check_lengths(lengths: Any, name: str, cloud: Tensor, of: str, unbatched: bool) -> Tensor:
-    """(B,) int64 in [1, N]; N where None was given."""
+    """(B,) int64 in [1, N], where values are looked at; N where None was given."""
     batch, count = cloud.shape[:2]
     if lengths is None:
         return torch.full((batch,), count, dtype=torch.int64, device=cloud.device)
@@ -104,17 +105,16 @@ def check_lengths(lengths: Any, name: str, cloud: Tensor, of: str, unbatched: bo
         )
     if lengths.device != cloud.device:
         raise ValueError(f"{name}: expected device {cloud.device} like {of}, got {lengths.device}")
-    if batch and not (int(lengths.min()) >= 1 and int(lengths.max()) <= count):
+    if batch and seen(lengths) and not (int(lengths.min()) >= 1 and int(lengths.max()) <= count):
         wrong = int(lengths.min()) if int(lengths.min()) < 1 else int(lengths.max())
         raise ValueError(f"{name}: expected lengths in [1, {count}], got {wrong}")
     return lengths.to(torch.int64)
 
 
 def check_finite(cloud: Tensor, counts: Tensor, name: str, unbatched: bool) -> None:
-    """ValueError that names the first point that counts and is not finite."""
-    if bool(
-        torch.isfinite(cloud.sum())
-    ):  # one pass; overflow sends good numbers on to the slow look, no more
+    """ValueError that names the first point that counts and is not finite, where values are looked at."""
+    # One pass; overflow sends good numbers on to the slow look, no more.
+    if not seen(cloud) or bool(torch.isfinite(cloud.sum())):
         return
     inside = torch.arange(cloud.shape[1], device=cloud.device) < counts[:, None]
     wrong = (~torch.isfinite(cloud).all(dim=2) & inside).nonzero()
@@ -128,20 +128,36 @@ def _check_triangles(triangles: Any, target: Tensor) -> Tensor:
     triangles = check_tensor(triangles, "triangles")
     if triangles.dim() != 2 or triangles.shape[1] != 3:
         raise ValueError(f"triangles: expected (T, 3), got {shape_text(triangles)}")
-    check_indices(triangles.flatten(), target.shape[1], "triangles")
+    look_at = triangles if seen(triangles) else triangles[:0]
+    check_indices(look_at.flatten(), target.shape[1], "triangles")
     if triangles.device != target.device:
         raise ValueError(f"triangles: expected device {target.device} like target, got {triangles.device}")
     return triangles.to(torch.int64)
 
 
 def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """(B, P, 3) unit normals: the area-weighted mean over a vertex's triangles, zeros where it has none."""
-    a, b, c = (vertices[:, triangles[:, corner]] for corner in range(3))
-    area = torch.linalg.cross(b - a, c - a)
-    normals = torch.zeros_like(vertices)
-    for corner in range(3):
-        normals.index_add_(1, triangles[:, corner], area)
-    return _unit(normals)
+    """(B, P, 3) unit normals: the area-weighted mean over a vertex's triangles, zeros where it has none.
+
+    A triangle that names no vertex is an error on the CPU; elsewhere some normals are NaN.
+    """
+    if seen(vertices):
+        a, b, c = (vertices[:, triangles[:, corner]] for corner in range(3))
+        area = torch.linalg.cross(b - a, c - a)
+        normals = torch.zeros_like(vertices)
+        for corner in range(3):
+            normals.index_add_(1, triangles[:, corner], area)
+        return _unit(normals)
+    batch, count = vertices.shape[:2]
+    if not batch:
+        return torch.zeros_like(vertices)
+    inside = triangles.clamp(0, count - 1)
+    a, b, c = (vertices[:, inside[:, corner]] for corner in range(3))
+    known = (inside == triangles).all(dim=1)
+    area = torch.where(known[:, None], torch.linalg.cross(b - a, c - a), torch.nan).transpose(0, 1)
+    by_vertex = vertices.new_zeros(count, batch, 3)
+    for corner in range(3):  # sorted sums: the same bits every time, which index_add_ does not promise
+        by_vertex.index_put_((inside[:, corner],), area, accumulate=True)
+    return _unit(by_vertex.transpose(0, 1).contiguous())
 
 
 def _unit(normals: Tensor) -> Tensor:
@@ -161,6 +177,13 @@ def check_number(value: Any, name: str, low: float, high: float, expected: str) 
     return float(value)
 
 
+def parts_of_start(initialize: Any) -> Any:
+    """(rotation, translation, scale) of an earlier registration; anything else as it is."""
+    if hasattr(initialize, "rotation"):
+        return initialize.rotation, initialize.translation, initialize.scale
+    return initialize
+
+
 def check_start(initialize: Any, clouds: Clouds) -> Tensor | str:
     """ "centroids", "identity", or the pose (B, 13) in float64 of (rotation, translation[, scale])."""
     if isinstance(initialize, str):
@@ -170,8 +193,7 @@ def check_start(initialize: Any, clouds: Clouds) -> Tensor | str:
                 f"got {initialize!r}"
             )
         return initialize
-    if hasattr(initialize, "rotation"):  # the result of an earlier registration
-        initialize = (initialize.rotation, initialize.translation, initialize.scale)
+    initialize = parts_of_start(initialize)
     if not isinstance(initialize, (tuple, list)) or len(initialize) not in (2, 3):
         raise TypeError(
             "initialize: expected 'centroids', 'identity', (rotation, translation[, scale]) or an ICPResult, "
@@ -187,18 +209,25 @@ def check_start(initialize: Any, clouds: Clouds) -> Tensor | str:
         if tuple(tensor.shape) != wanted:
             raise ValueError(f"{title}: expected {wanted}, got {shape_text(tensor)}")
         check_float(tensor, title)
-        check_device(tensor, title)
-        if not bool(torch.isfinite(tensor).all()):
+        if tensor.device != clouds.source.device:
+            raise ValueError(
+                f"{title}: expected device {clouds.source.device} like source, got {tensor.device}"
+            )
+        if seen(tensor) and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{title}: expected finite numbers, got NaN or infinity")
         parts.append(tensor.to(torch.float64).reshape(batch, -1))
     rotation = parts[0].reshape(batch, 3, 3)
-    departure = (rotation @ rotation.mT - torch.eye(3, dtype=torch.float64)).abs()
+    departure = (rotation @ rotation.mT - torch.eye(3, dtype=torch.float64, device=rotation.device)).abs()
     handedness = (torch.linalg.cross(rotation[:, 0], rotation[:, 1]) * rotation[:, 2]).sum(dim=1)
-    if bool((departure > 1e-3).any()) or bool((handedness < 0).any()):
-        raise ValueError("initialize's rotation: expected orthonormal matrices of determinant +1")
+    proper = (departure <= 1e-3).all(dim=2).all(dim=1) & (handedness >= 0)
     if len(parts) == 2:
-        parts.append(torch.ones(batch, 1, dtype=torch.float64))
-    if batch and not bool((parts[2] > 0).all()):
-        raise ValueError(f"initialize's scale: expected positive numbers, got {float(parts[2].min())}")
+        parts.append(torch.ones(batch, 1, dtype=torch.float64, device=rotation.device))
+    positive = parts[2] > 0
+    if seen(rotation):
+        if not bool(proper.all()):
+            raise ValueError("initialize's rotation: expected orthonormal matrices of determinant +1")
+        if not bool(positive.all()):
+            raise ValueError(f"initialize's scale: expected positive numbers, got {float(parts[2].min())}")
     parts[0] = torch.ops.twodasl.nearest_rotation(rotation).flatten(1)  # to the last bit
-    return torch.cat(parts, dim=1)
+    pose = torch.cat(parts, dim=1)
+    return pose if seen(rotation) else torch.where(proper[:, None] & positive, pose, torch.nan)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,13 +9,11 @@ from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
 from ._icp_inputs import Clouds
+from ._neighbor_index import PointIndex
 
-_frame = torch.ops.twodasl.icp_frame.default
-_move = torch.ops.twodasl.icp_move.default
-_update = torch.ops.twodasl.icp_update.default
-
-Search = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
-"""(moved (B, N, 3), counts (B,), the last indices) -> squared distances (B, N), indices (B, N)."""
+frame = torch.ops.twodasl.icp_frame.default
+_sorted = torch.ops.twodasl.icp_sorted.default
+_step = torch.ops.twodasl.icp_step.default
 
 
 @dataclass(frozen=True)
@@ -44,13 +41,15 @@ class Found:
     history: Tensor
 
 
-def register(clouds: Clouds, rules: Rules, start: Tensor | str, search: Search) -> Found:
+def register(clouds: Clouds, rules: Rules, start: Tensor | str) -> Found:
     """Pair, judge the pose by its pairs, stop or improve it, until every element has stopped."""
-    source, target, counts = clouds.source, clouds.target, clouds.source_counts
-    frames = _frame(source, counts), _frame(target, clouds.target_counts)
-    pose = _start(frames, start, rules.scale) if isinstance(start, str) else start
-    if rules.recenter:
-        pose = _recentred(pose, *frames)
+    counts = clouds.source_counts
+    # The source's order is free, and a motion keeps neighbours together: sorted once, for all searches.
+    source = _sorted(clouds.source, counts)
+    index = PointIndex(clouds.target, clouds.target_counts)
+    target = index.points
+    frames = frame(source, counts), frame(target, clouds.target_counts)
+    pose = first_pose(frames, start, rules)
     # What the coordinates' own rounding may do to an error.
     noise = torch.finfo(source.dtype).eps * (frames[1][:, :3].norm(dim=1) + frames[1][:, 3])
     batch = source.shape[0]
@@ -62,11 +61,18 @@ def register(clouds: Clouds, rules: Rules, start: Tensor | str, search: Search) 
     indices: Tensor | None = None
     for iteration in range(rules.max_iterations + 1):
         active = torch.where(running, counts, 0)
-        squared, indices = search(_move(source, pose), active, indices)
-        proposal, statistics = _update(
-            source, target, clouds.normals, indices, squared, active, pose, *frames,
-            rules.trim, rules.max_squared, rules.scale, rules.recenter,
-        )  # fmt: skip
+        try:
+            proposal, statistics, squared, indices = _step(
+                source, target, clouds.normals, *index.tree, indices, active, pose, *frames,
+                rules.trim, rules.max_squared, rules.scale, rules.recenter,
+            )  # fmt: skip
+        except RuntimeError as refusal:
+            if "moved out of" in str(refusal):
+                raise ValueError(
+                    f"source: expected points that stay within {source.dtype} when moved; got, after "
+                    f"{iteration} iterations, some that do not"
+                ) from None
+            raise
         error, used = statistics[:, 0].sqrt(), statistics[:, 2]
         paired = used > 0
         if iteration == 0:
@@ -101,11 +107,17 @@ def _judge(last: Tensor, error: Tensor, noise: Tensor, rules: Rules) -> tuple[Te
     return settled, still
 
 
+def first_pose(frames: tuple[Tensor, Tensor], start: Tensor | str, rules: Rules) -> Tensor:
+    """(B, 13): a start by its name or by itself, with the centroids together where the rules want them so."""
+    pose = _start(frames, start, rules.scale) if isinstance(start, str) else start
+    return _recentred(pose, *frames) if rules.recenter else pose
+
+
 def _start(frames: tuple[Tensor, Tensor], name: str, scale: bool) -> Tensor:
     """No rotation; "centroids" brings the centroids together, and the sizes where a scale is sought."""
     source, target = frames
     batch = source.shape[0]
-    pose = torch.zeros(batch, 13, dtype=torch.float64)
+    pose = torch.zeros(batch, 13, dtype=torch.float64, device=source.device)
     pose[:, 0:9:4] = 1
     pose[:, 12] = 1
     if name == "centroids":
@@ -145,15 +157,22 @@ def _fake_frame(points: Tensor, counts: Tensor) -> Tensor:
     return points.new_empty((points.shape[0], 4), dtype=torch.float64)
 
 
-@torch.library.register_fake("twodasl::icp_move")
-def _fake_move(points: Tensor, pose: Tensor) -> Tensor:
+@torch.library.register_fake("twodasl::icp_sorted")
+def _fake_sorted(points: Tensor, counts: Tensor) -> Tensor:
     return torch.empty_like(points, memory_format=torch.contiguous_format)
 
 
-@torch.library.register_fake("twodasl::icp_update")
-def _fake_update(
-    source: Tensor, target: Tensor, normals: Tensor | None, indices: Tensor, squared: Tensor, counts: Tensor,
-    pose: Tensor, source_frame: Tensor, target_frame: Tensor,
-    trim: float, max_squared: float, scale: bool, recenter: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    return torch.empty_like(pose, memory_format=torch.contiguous_format), pose.new_empty((pose.shape[0], 3))
+@torch.library.register_fake("twodasl::icp_step")
+def _fake_step(
+    source: Tensor, target: Tensor, normals: Tensor | None,
+    leaves: Tensor, ids: Tensor, boxes: Tensor, lowest: Tensor,
+    hint: Tensor | None, counts: Tensor, pose: Tensor, source_frame: Tensor, target_frame: Tensor,
+    trim: float, max_squared: float, scale: bool, recentre: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    pairs = source.shape[:2]
+    return (
+        torch.empty_like(pose, memory_format=torch.contiguous_format),
+        pose.new_empty((pose.shape[0], 3)),
+        source.new_empty(pairs),
+        source.new_empty(pairs, dtype=torch.int64),
+    )

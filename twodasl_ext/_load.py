@@ -17,7 +17,7 @@ from types import ModuleType
 
 import torch
 
-INTERFACE = 4
+INTERFACE = 6
 """Must equal TWODASL_INTERFACE in CMakeLists.txt: which schemas, layout and native module fit."""
 
 _CPU_LIBRARY = "_operators_cpu.so"
@@ -93,7 +93,8 @@ def _load_operators(path: Path, native: ModuleType) -> None:
         built = native.build_info()["built_with_torch"]
         raise ImportError(
             f"twodasl_ext: {path} does not load under torch {torch.__version__} "
-            f"(built with the headers of torch {built}, needs torch 2.10 or newer; CUDA {torch.version.cuda}): "
+            f"(built with the headers of torch {built}, needs torch 2.10 or newer; "
+            f"CUDA {torch.version.cuda}): "
             f"{error.__cause__ or error}"
         ) from error
 
@@ -103,11 +104,13 @@ def _load() -> tuple[ModuleType, tuple[str, ...]]:
     native = _load_native(folder)
     _check(native, folder)
     _load_operators(folder / _CPU_LIBRARY, native)
-    # Asked of the build, not of the machine: a GPU may come into sight later, and asking starts a CUDA context.
+    # Asked of the build, not of the machine: a GPU may come into sight later, and asking starts CUDA.
     if native.build_info()["cuda"] and torch.version.cuda is not None:
         path = folder / _CUDA_LIBRARY
         if not path.is_file():
-            raise ImportError(f"twodasl_ext: {folder} was built with CUDA operators, but lacks {path.name}; {_REMEDY}.")
+            raise ImportError(
+                f"twodasl_ext: {folder} was built with CUDA operators, but lacks {path.name}; {_REMEDY}."
+            )
         _load_operators(path, native)
         return native, ("cpu", "cuda")
     return native, ("cpu",)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ._checks import check_indices, shape_text
+from ._devices import check_place
 from ._distance_factor import check_weights, lasting, moment_factor, pack_factor
 from ._packing import gather_modes, in_large_pages, pack_mean, pack_modes, unpack_modes
 
@@ -72,6 +73,7 @@ class MorphableBasis(nn.Module):
             raise TypeError(f"storage: expected one of {', '.join(map(str, _STORAGES))}, got {storage}")
         if modes.requires_grad and storage in _HALVES:
             raise TypeError(f"storage: expected float32 or float64 for modes that are trained, got {storage}")
+        check_place(mean.device, "basis")
         compute = torch.float64 if storage == torch.float64 else torch.float32
         self._keep("mean", mean, compute)
         if modes.requires_grad:
@@ -240,6 +242,7 @@ class MorphableBasis(nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> MorphableBasis:
         before, stored = self.dtype, self.storage
         full = {name: t.detach() for name, t in self._tensors().items() if name != "_packed_modes"}
+        check_place(fn(self._read("mean")[:0]).device, "basis")  # at the move, not at the first use
         super()._apply(fn, recurse)
         if self.dtype in _HALVES:
             # half() and bfloat16() reach every floating tensor; only the packed modes may be narrow.

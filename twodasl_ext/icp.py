@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from . import _icp_device as device_loop
 from . import _icp_steps as steps
 from ._checks import check_float, check_tensor, shape_text
-from ._icp_inputs import Clouds, check_clouds, check_number, check_start
-from .neighbors import PointIndex, nearest_neighbors
+from ._dispatch import refuse_vmap
+from ._icp_inputs import Clouds, check_clouds, check_number, check_start, parts_of_start
+from ._values import seen
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class ICPResult:
         converged: (B,) bool, whether the error stopped falling before `max_iterations`.
         iterations: (B,) int64, how many times the motion was improved.
         history: (B, I + 1), the root mean square error of the start and after each iteration; NaN after an
-            element's last. Its least number is `rmse`.
+            element's last. Its least number is `rmse`. I is the most iterations that an element had; on CUDA,
+            where the host does not wait to hear of that, it is `max_iterations`.
     """
 
     rotation: Tensor
@@ -123,17 +127,41 @@ def iterative_closest_point(
     The same bits for every number of threads. What the pairs leave undetermined (a roll about a line of
     points, a slide along a plane) stays as it was at the start.
 
+    On CUDA nothing waits for the device, and a CUDA graph can hold all of it. So values are not looked at
+    there: an element that would be an error for its values (points, normals or a start that are not finite or
+    not proper, lengths out of range, no pair to begin with) has NaN in all its floating-point fields, and
+    leaves the others alone. `max_iterations` are enqueued; an element that has stopped takes little more time
+    than the launches.
+
+    torch.compile calls it between two graphs. Under torch.func.vmap it is an error: give it the batch.
+
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came; also for points that are
         not finite, trimming that leaves less than three pairs, and a start from which no pair is within
         `max_distance`.
+        RuntimeError: under torch.func.vmap.
 
     Source: Besl & McKay 1992; Chen & Medioni 1992 (plane); Chetverikov et al. 2005 (trimmed); Horn 1987. The
     authors of 2DASL (arXiv 1903.09359) evaluate reconstructions with `recenter=True, mse_tolerance=0.01` on
     every 50th vertex, source the ground truth and target the prediction.
     """
+    run = _outside_graphs if torch.compiler.is_compiling() and _leave_graphs() else _register
+    return run(
+        source, target, method, scale, trim, max_distance, max_iterations, tolerance, mse_tolerance, recenter,
+        initialize, normals, triangles, source_lengths, target_lengths,
+    )  # fmt: skip
+
+
+def _register(
+    source: Any, target: Any, method: Any, scale: Any, trim: Any, max_distance: Any, max_iterations: Any,
+    tolerance: Any, mse_tolerance: Any, recenter: Any, initialize: Any, normals: Any, triangles: Any,
+    source_lengths: Any, target_lengths: Any,
+) -> ICPResult:  # fmt: skip
     if method not in ("point", "plane"):
         raise ValueError(f"method: expected 'point' or 'plane', got {method!r}")
+    given = (source, target, normals, triangles, source_lengths, target_lengths)
+    start = parts_of_start(initialize)
+    refuse_vmap("iterative_closest_point", "clouds (B, N, 3) and (B, P, 3)", *given, start)
     clouds = check_clouds(source, target, source_lengths, target_lengths, normals, triangles, method)
     rules = steps.Rules(
         scale=bool(scale),
@@ -147,19 +175,29 @@ def iterative_closest_point(
     if recenter and (method == "plane" or trim or max_distance is not None):
         raise ValueError("recenter: expected False with method='plane', trim or max_distance")
     _check_trim(rules.trim, clouds)
-    start = check_start(initialize, clouds)
-    found = steps.register(clouds, rules, start, _search(clouds))
+    start = check_start(start, clouds)
+    found = (steps if seen(clouds.source) else device_loop).register(clouds, rules, start)
     return _result(found, clouds)
 
 
-def _search(clouds: Clouds) -> steps.Search:
-    """The nearest targets of moved sources, beginning with the last ones found."""
-    index = PointIndex(clouds.target, clouds.target_counts)
+_outside_graphs: Callable[..., ICPResult] = _register
+"""`_register` as a compiler is to call it: between two graphs, as a whole."""
 
-    def search(moved: Tensor, counts: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor]:
-        return nearest_neighbors(moved, index, query_lengths=counts, hint=last)
 
-    return search
+def _leave_graphs() -> bool:
+    """Asked by the compiler while it traces: it runs this, and takes the answer as a constant.
+
+    At import it would take seconds to load the compiler, for nothing in most programs.
+    """
+    global _outside_graphs
+    if _outside_graphs is _register:
+        reason = "iterative_closest_point iterates until its points say so, which no graph can hold"
+        _outside_graphs = torch.compiler.disable(_register, reason=reason)
+    return True
+
+
+# What torch.compiler.assume_constant_result sets, without loading the compiler.
+_leave_graphs._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _result(found: steps.Found, clouds: Clouds) -> ICPResult:
@@ -178,10 +216,13 @@ def _result(found: steps.Found, clouds: Clouds) -> ICPResult:
 
 
 def _check_trim(trim: float, clouds: Clouds) -> None:
-    if not trim or not len(clouds.source_counts):
+    batch, points = clouds.source.shape[:2]
+    if not trim or not batch:
         return
-    fewest = int(clouds.source_counts.argmin())
-    points = int(clouds.source_counts[fewest])
+    fewest = 0
+    if seen(clouds.source):
+        fewest = int(clouds.source_counts.argmin())
+        points = int(clouds.source_counts[fewest])
     left = -int(-(1 - trim) * points // 1)
     if left < 3:
         where = "" if clouds.unbatched else f" of batch element {fewest}"

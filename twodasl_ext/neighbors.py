@@ -56,6 +56,10 @@ def nearest_neighbors(
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came; also for coordinates that
         are not finite, a hint outside of [0, P), and queries of an element without points.
+
+    On CUDA values are not looked at, because that would make the host wait: a query that is not finite, and
+    every query of an element whose points or lengths are wrong or that has no points, gets the distance NaN
+    and the index -1; a wrong hint is ignored.
     """
     if isinstance(points, PointIndex):
         if lengths is not None:

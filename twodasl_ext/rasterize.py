@@ -31,11 +31,13 @@ def rasterize(
     Pixel (row, column) is sampled at x = column, y = row. Triangles that share an edge share no pixel and
     leave no gap; of equal depths the lower triangle index wins. No gradient flows; to differentiate,
     interpolate vertex attributes with the returned indices and coordinates. The same bits whatever the
-    number of threads.
+    number of threads, and on every device. On CUDA values are not looked at beforehand: an image with a
+    vertex that is not finite gets index -1 and NaN everywhere, and so do all images where a triangle refers
+    to a vertex that does not exist.
 
     Raises:
-        ValueError, TypeError: naming the argument, what was expected and what came; also for vertices that
-        are not finite and for triangles that refer to vertices that do not exist.
+        ValueError, TypeError: naming the argument, what was expected and what came; on the CPU also for
+        vertices that are not finite and for triangles that refer to vertices that do not exist.
     """
     vertices = check_tensor(vertices, "vertices")
     triangles = check_tensor(triangles, "triangles")

@@ -6,3 +6,10 @@
 #else
 #define TWODASL_HOST_DEVICE
 #endif
+
+// A loop whose index picks registers: on a GPU an array that a variable indexes would live in memory.
+#if defined(__CUDA_ARCH__)
+#define TWODASL_UNROLL _Pragma("unroll")
+#else
+#define TWODASL_UNROLL
+#endif

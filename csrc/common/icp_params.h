@@ -15,8 +15,18 @@ inline constexpr int64_t kFrameNumbers = 4;
 inline constexpr int64_t kIcpStatistics = 3;
 
 // Points whose sums one part makes. It depends on nothing, so the sums have the same bits for any number of threads.
-inline constexpr int64_t kIcpPart = 2048;
+inline constexpr int64_t kIcpPart = 512;
 TWODASL_HOST_DEVICE inline int64_t icp_parts(int64_t points) { return points > 0 ? (points + kIcpPart - 1) / kIcpPart : 0; }
+
+// What part `task` of batch * icp_parts(N) is: points [first, last) of its element, none past the element's count.
+struct IcpPart {
+  int64_t element, first, last;
+};
+inline IcpPart icp_part(int64_t task, int64_t points, const int64_t* counts) {
+  const int64_t parts = icp_parts(points), element = task / parts, first = task % parts * kIcpPart;
+  const int64_t whole = first + kIcpPart < counts[element] ? first + kIcpPart : counts[element];
+  return {element, first, whole > first ? whole : first};
+}
 
 template <class T>
 struct IcpFrameParams {

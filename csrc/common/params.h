@@ -93,7 +93,7 @@ struct ImportanceWeightsParams {
   BasisView<T, T> basis;
   const T* predicted;  // (B, 12 + K)
   const T* target;     // (B, 12 + K)
-  T* factor;           // scratch (6, padded(K)): of every mode, see importance_factor()
+  T* factor;           // scratch (6, padded(K)) of the CPU kernels: of every mode, see importance_factor()
   T* output;           // (B, 12 + K)
   int64_t batch;
   bool planar;         // measure in the image plane: the third pose row counts nothing
@@ -179,7 +179,7 @@ struct VertexDistanceBackwardParams {
   const T* residual;     // (B, 3, width)
   const T* predicted;    // (B, 12 + K), or null: its gradient is not needed
   const T* target;       // (B, 12 + K), or null
-  T* scratch;            // (B, 3, width)
+  T* scratch;            // (B, 3, width), of the CPU kernels
   T* grad_predicted;     // (B, 12 + K), or null with predicted
   T* grad_target;        // (B, 12 + K), or null with target
   int64_t batch;
@@ -224,6 +224,7 @@ struct NearestParams {
   int64_t batch;
   int64_t queries;  // M
   int64_t points_count;  // P
+  const int64_t* lengths;  // (B) or null: all P are real; a GPU ignores hints past them, a CPU's caller has checked
 };
 
 // grad_query = 2 g (q - p), grad_points = the sum of -2 g (q - p) over the queries of a point
@@ -235,7 +236,7 @@ struct NearestBackwardParams {
   const int64_t* index;    // (B, M), -1 where there is no query
   T* grad_query;           // (B, M, 3) or null
   T* grad_points;          // (B, P, 3) or null
-  double* sums;            // (B, P, 3) scratch, or null with grad_points
+  double* sums;            // (B, P, 3) scratch of a CPU, or null with grad_points
   int64_t batch;
   int64_t queries;
   int64_t points_count;

@@ -32,9 +32,7 @@ void icp_move(const IcpMoveParams<T>& params, int64_t begin, int64_t end);
 // The threshold of elements [begin, end); only where something is trimmed.
 template <class T>
 void icp_trim(const IcpUpdateParams<T>& params, int64_t begin, int64_t end);
-// Sums of parts [begin, end) of batch * icp_parts(N).
-template <class T>
-void icp_accumulate(const IcpUpdateParams<T>& params, int64_t begin, int64_t end);
+// The sums of parts [begin, end) of batch * icp_parts(N) are a kernel of every level: see kernels.h.
 // The next pose and the statistics of elements [begin, end).
 template <class T>
 void icp_solve(const IcpUpdateParams<T>& params, int64_t begin, int64_t end);

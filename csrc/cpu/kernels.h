@@ -1,6 +1,7 @@
 // The table of kernels of one instruction-set level, and the choice between the levels that were compiled.
 #pragma once
 
+#include "../common/icp_params.h"
 #include "../common/params.h"
 
 namespace twodasl::cpu {
@@ -22,6 +23,8 @@ struct Kernels {
   void (*importance_weights)(const ImportanceWeightsParams<T>&, int64_t begin, int64_t end);
   void (*vertex_distance_cost)(const VertexDistanceParams<T>&, int64_t begin, int64_t end);
   void (*vertex_distance_cost_backward)(const VertexDistanceBackwardParams<T>&, int64_t begin, int64_t end);
+  // Parts [begin, end) of batch * icp_parts(N); see icp.h.
+  void (*icp_accumulate)(const IcpUpdateParams<T>&, int64_t begin, int64_t end);
 };
 
 struct Level {

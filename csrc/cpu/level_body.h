@@ -9,6 +9,7 @@
 #include "basis_backward_body.h"
 #include "importance_weights_body.h"
 #include "distance_body.h"
+#include "icp_body.h"
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 
@@ -19,7 +20,8 @@ constexpr Kernels<T> make_kernels() {
           &importance_factor<T>,
           &importance_weights<T>,
           &vertex_distance_cost<T>,
-          &vertex_distance_cost_backward<T>};
+          &vertex_distance_cost_backward<T>,
+          &icp_accumulate<T>};
 }
 
 constexpr Level make_level(const char* name) {

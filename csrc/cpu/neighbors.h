@@ -37,6 +37,13 @@ uint64_t* sort_keys(uint64_t* keys, uint64_t* other, int64_t count);
 template <class T>
 void refine_keys(const T* points, uint64_t* keys, uint64_t* other, int64_t count);
 
+// The curve's runs of sixteen are longer and more ragged than they need be. For a tree that is asked often: cuts every
+// kTightRun of the sorted points [begin, end) in halves across its longest side, down to leaves, which cuts a search by
+// a quarter. `begin` is a multiple of kTightRun, and `end` too unless it is the last. The keys are indices thereafter.
+inline constexpr int64_t kTightRun = 64 * kBlock;
+template <class T>
+void tighten_keys(const T* points, uint64_t* keys, int64_t begin, int64_t end);
+
 // Leaves [begin, end) of a tree for `capacity` points, of which `count` sorted ones are real; and their nodes on level
 // 1, so `begin` is a multiple of 16 and `end` too unless it is the last.
 template <class T>

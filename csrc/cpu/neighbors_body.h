@@ -1,5 +1,5 @@
-// The search of one level: sixteen neighbouring queries walk down the tree together, nearest child first, each with a
-// neighbour known from the start. Compiled without contraction: see neighbors.h.
+// The search of one level: sixteen neighbouring queries walk down the tree together, each with a neighbour known from the
+// start. Compiled without contraction: see neighbors.h.
 #pragma once
 
 #include "neighbors.h"
@@ -99,15 +99,15 @@ struct Search {
     return within;
   }
 
-  // Whether a child may hold a better point for one of the queries.
-  bool wanted(int64_t node, int child, const Group<T>& group) const {
+  // The queries for which a leaf, child of a node on level 1, may hold a better point.
+  unsigned wanted(int64_t node, int child, const Group<T>& group) const {
     const T* box = tree.boxes + node * 6 * kRow + child;
-    const int64_t lowest = tree.lowest[node * kRow + child];
     V low[3], high[3];
     for (int c = 0; c < 3; ++c) {
       low[c] = scaled(broadcast(box[c * kRow]));
       high[c] = scaled(broadcast(box[(3 + c) * kRow]));
     }
+    unsigned within = 0, equal = 0;
     for (int lane = 0; lane < kRow; lane += V::lanes) {
       V d[3];
       for (int c = 0; c < 3; ++c) {
@@ -115,24 +115,25 @@ struct Search {
         d[c] = apart(low[c], high[c], q, q);
       }
       const V bound = squared(d[0], d[1], d[2]), best = load(group.distance + lane);
-      const unsigned within = bits_not_greater(bound, best);
-      if (within == 0) continue;
-      unsigned equal = within & bits_not_greater(best, bound);
-      if (equal != within) return true;
-      for (; equal != 0; equal &= equal - 1) {
-        if (lowest < group.id[lane + __builtin_ctz(equal)]) return true;
-      }
+      within |= bits_not_greater(bound, best) << lane;
+      equal |= bits_not_greater(best, bound) << lane;
     }
-    return false;
+    // As far as the best one, and no nearer: only a lower index would win.
+    for (equal &= within; equal != 0; equal &= equal - 1) {
+      const int lane = __builtin_ctz(equal);
+      if (tree.lowest[node * kRow + child] >= group.id[lane]) within &= ~(1u << lane);
+    }
+    return within;
   }
 
-  // All points of a leaf for all queries. Its points are in the order of their ids, so the first of equal ones wins.
-  void visit(int64_t leaf, Group<T>& group) const {
+  // All points of a leaf for the queries of `lanes`, and their neighbours in a vector. Its points are in the order of
+  // their ids, so the first of equal ones wins.
+  void visit(int64_t leaf, unsigned lanes, Group<T>& group) const {
     const T* p = tree.leaves + leaf * kBlockRow;
-    alignas(64) T distances[kRow], places[kRow];
-    unsigned found = 0;
-    for (int lane = 0; lane < kRow; lane += V::lanes) {
-      const V x = load(group.at[0] + lane), y = load(group.at[1] + lane), z = load(group.at[2] + lane);
+    bool better = false;
+    for (int first = 0; first < kRow; first += V::lanes) {
+      if ((lanes >> first & ((1u << V::lanes) - 1)) == 0) continue;
+      const V x = load(group.at[0] + first), y = load(group.at[1] + first), z = load(group.at[2] + first);
       V least = broadcast(infinity<T>()), place = broadcast(T(0));
       for (int i = 0; i < kRow; ++i) {
         const V px = scaled(broadcast(p[i])), py = scaled(broadcast(p[kRow + i]));
@@ -141,18 +142,23 @@ struct Search {
         place = where_less(distance, least, broadcast(T(i)), place);
         least = smallest(distance, least);
       }
-      store(distances + lane, least);
-      store(places + lane, place);
-      found |= bits_not_greater(least, load(group.distance + lane)) << lane;
+      unsigned found = bits_not_greater(least, load(group.distance + first));
+      if (found == 0) continue;
+      alignas(64) T distances[V::lanes], places[V::lanes];
+      store(distances, least);
+      store(places, place);
+      for (; found != 0; found &= found - 1) {
+        const int lane = __builtin_ctz(found);
+        group.offer(first + lane, distances[lane], tree.ids[leaf * kRow + static_cast<int>(places[lane])]);
+      }
+      better = true;
     }
-    if (found == 0) return;
-    for (; found != 0; found &= found - 1) {
-      const int lane = __builtin_ctz(found);
-      group.offer(lane, distances[lane], tree.ids[leaf * kRow + static_cast<int>(places[lane])]);
-    }
-    group.find_limit();
+    if (better) group.find_limit();
   }
 
+  // kNearestFirst: the nearest child makes the others needless soonest. With good hints they are needless from the start,
+  // and to look for it takes longer than it saves.
+  template <bool kNearestFirst>
   void run(Group<T>& group) const {
     alignas(64) T bounds[kTreeLevels + 1][kRow];
     unsigned left[kTreeLevels + 1];
@@ -167,25 +173,27 @@ struct Search {
         if (level++ == top) return;
         continue;
       }
-      // The nearest child that is left: it makes the others needless soonest.
       int lane = __builtin_ctz(left[level]);
-      for (unsigned others = left[level] & (left[level] - 1); others != 0; others &= others - 1) {
-        const int other = __builtin_ctz(others);
-        if (bounds[level][other] < bounds[level][lane]) lane = other;
+      if constexpr (kNearestFirst) {
+        for (unsigned others = left[level] & (left[level] - 1); others != 0; others &= others - 1) {
+          const int other = __builtin_ctz(others);
+          if (bounds[level][other] < bounds[level][lane]) lane = other;
+        }
       }
       left[level] &= ~(1u << lane);
       if (bounds[level][lane] > group.limit) {
-        left[level] = 0;
+        if (kNearestFirst) left[level] = 0;
         continue;
       }
-      if (!wanted(first[level] + node[level], lane, group)) continue;
       const int64_t child = node[level] * kRow + lane;
-      if (level == 1) {
-        visit(child, group);
-      } else {
+      if (level > 1) {
+        // Where all distances overflow no bound tells an empty child from others.
+        if (tree.lowest[(first[level] + node[level]) * kRow + lane] == kNoPoint) continue;
         --level;
         node[level] = child;
         left[level] = look(first[level] + child, group, bounds[level]);
+      } else if (const unsigned lanes = wanted(node[1], lane, group)) {
+        visit(child, lanes, group);
       }
     }
   }
@@ -200,7 +208,7 @@ void search_scaled(const NeighborTree<T>& tree, int64_t points, Group<T>& group)
     small.distance[lane] = infinity<T>();
     small.id[lane] = kNoPoint;
   }
-  Search<T, true>(tree, points).run(small);
+  Search<T, true>(tree, points).template run<true>(small);
   for (int lane = 0; lane < kRow; ++lane) {
     if (group.distance[lane] == infinity<T>()) group.id[lane] = small.id[lane];
   }
@@ -226,6 +234,10 @@ void nearest(const NearestParams<T>& params, int64_t element, int64_t begin, int
       const int64_t at = i + (lane < filled ? lane : filled - 1);
       const int64_t m = start + (params.order != nullptr ? params.order[start + at] : at);
       number[lane] = m;
+      if (params.hint != nullptr && at + kRow < last) {  // the next group's
+        const int64_t later = start + (params.order != nullptr ? params.order[start + at + kRow] : at + kRow);
+        __builtin_prefetch(points + 3 * params.hint[later]);
+      }
       for (int c = 0; c < 3; ++c) group.at[c][lane] = params.query[3 * m + c];
       group.distance[lane] = infinity<T>();
       group.id[lane] = kNoPoint;
@@ -235,7 +247,7 @@ void nearest(const NearestParams<T>& params, int64_t element, int64_t begin, int
         group.offer_point(lane, points + 3 * previous, previous);
       }
     }
-    search.run(group);
+    params.hint != nullptr ? search.template run<false>(group) : search.template run<true>(group);
     group.find_limit();
     if (group.limit == infinity<T>()) search_scaled(tree, count, group);
     for (int lane = 0; lane < filled; ++lane) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "../common/curve.h"
 #include "neighbors.h"
 
 namespace twodasl::cpu {
@@ -20,25 +21,21 @@ inline uint32_t spread(uint32_t x) {
   return (x | x << 2) & 0x09249249u;
 }
 
-// The place of a cell on Hilbert's curve, which never jumps, so that a run of it is compact. From the interleaved bits,
-// two levels at a time. A state is where the curve enters a cube and along which axis (Hamilton and Rau-Chaplin,
-// Compact Hilbert Indices, 2008: their e and d).
+// The place of a cell on the curve from the interleaved bits of its coordinates, two levels at a time.
 struct Hilbert {
   static constexpr int kStep = 6;
   uint16_t next[24][1 << kStep] = {};  // the following state, then six bits of the place
 
   constexpr Hilbert() {
-    for (int state = 0; state < 24; ++state) {
+    for (int number = 0; number < 24; ++number) {
       for (int octants = 0; octants < 1 << kStep; ++octants) {
-        int entry = state / 3, axis = state % 3, place = 0;
+        CurveState state{number / 3, number % 3};
+        int place = 0;
         for (int shift = kStep - 3; shift >= 0; shift -= 3) {
-          const int turned = rotate((octants >> shift & 7) ^ entry, 2 - axis);
-          const int along = turned ^ turned >> 1 ^ turned >> 2;  // the inverse of Gray's code
+          const int along = curve_step(state, octants >> shift & 7);
           place = place << 3 | along;
-          entry ^= rotate(gray(along == 0 ? 0 : (along - 1) / 2 * 2), axis + 1);
-          axis = (axis + ones(along == 0 ? 0 : along % 2 == 0 ? along - 1 : along) + 1) % 3;
         }
-        next[state][octants] = static_cast<uint16_t>((entry * 3 + axis) << kStep | place);
+        next[number][octants] = static_cast<uint16_t>((state.entry * 3 + state.axis) << kStep | place);
       }
     }
   }
@@ -51,38 +48,13 @@ struct Hilbert {
     }
     return found;
   }
-
- private:
-  static constexpr int rotate(int x, int by) { return (x << by % 3 | x >> (3 - by % 3)) & 7; }
-  static constexpr int gray(int x) { return x ^ x >> 1; }
-  static constexpr int ones(int x) {  // at the end, of three bits
-    int count = 0;
-    for (; x % 2 != 0; x /= 2) ++count;
-    return count % 3;
-  }
 };
 constexpr Hilbert kHilbert;
 
-// Coordinates to cells: cubes, whatever the box's shape. In double precision, where a power of two keeps both ends of
-// the range from overflowing.
-struct Cells {
-  double origin[3], before, after;
-
+struct Cells : CurveCells {
   template <class T>
-  explicit Cells(const T* box) {
-    double extent = 0.0;
-    for (int c = 0; c < 3; ++c) {
-      extent = std::max(extent, 0.25 * static_cast<double>(box[3 + c]) - 0.25 * static_cast<double>(box[c]));
-    }
-    before = extent > 1e300 ? 0.25 : extent > 1e-280 ? 1.0 : extent > 0.0 ? 0x1p600 : 0.0;
-    for (int c = 0; c < 3; ++c) origin[c] = before * static_cast<double>(box[c]);
-    extent *= 4.0 * before;
-    after = extent > 0.0 ? ((1 << kAxisBits) - 1) / extent : 0.0;
-  }
-  uint32_t cell(double x, int c) const {
-    const double place = (before * x - origin[c]) * after;
-    return static_cast<uint32_t>(static_cast<int32_t>(place));
-  }
+  explicit Cells(const T* box) : CurveCells(box, kAxisBits) {}
+
   template <class T>
   uint64_t place(const T* p) const {
     return kHilbert.place(spread(cell(static_cast<double>(p[0]), 0)) | spread(cell(static_cast<double>(p[1]), 1)) << 1 |

@@ -1,84 +1,9 @@
 // Compiled without contraction of a * b + c: a shared edge must give the same number in every loop below.
 #include "rasterize.h"
 
+#include "../common/triangle.h"
+
 namespace twodasl::cpu {
-
-namespace {
-
-struct Point {
-  double x, y;
-};
-
-// side(p) > 0 inside. The stored edge runs from the smaller (y, x) to the larger; `inside` is +1 when the
-// triangle lies on its positive side and -1 otherwise.
-struct Edge {
-  double ax, ay, dx, dy, inside;
-
-  double value(double px, double py) const { return dx * (py - ay) - dy * (px - ax); }
-  bool holds(double value) const {
-    const double side = inside * value;
-    return side > 0.0 || (side == 0.0 && inside > 0.0);
-  }
-};
-
-Edge make_edge(Point a, Point b, double orientation) {
-  const bool ordered = a.y < b.y || (a.y == b.y && a.x <= b.x);
-  if (ordered) return {a.x, a.y, b.x - a.x, b.y - a.y, orientation};
-  return {b.x, b.y, a.x - b.x, a.y - b.y, -orientation};
-}
-
-// Twice the signed area from the same edge function that the pixels see.
-double signed_area(Point a, Point b, Point c) {
-  const Edge edge = make_edge(a, b, 1.0);
-  return edge.inside * edge.value(c.x, c.y);
-}
-
-template <class V>
-inline V least(V a, V b) { return b < a ? b : a; }
-template <class V>
-inline V most(V a, V b) { return b > a ? b : a; }
-
-// First integer >= x and last integer <= x, clamped to [low, high] first, so that any number is safe to convert.
-template <class T>
-inline int64_t first_pixel(T x, int64_t low, int64_t high) {
-  if (!(x > static_cast<T>(low))) return low;
-  if (x > static_cast<T>(high)) return high + 1;
-  const int64_t i = static_cast<int64_t>(x);
-  return i + (static_cast<T>(i) < x ? 1 : 0);
-}
-template <class T>
-inline int64_t last_pixel(T x, int64_t low, int64_t high) {
-  if (!(x >= static_cast<T>(low))) return low - 1;
-  if (x >= static_cast<T>(high)) return high;
-  return static_cast<int64_t>(x);
-}
-
-struct Triangle {
-  Edge edge[3];  // opposite to vertex 0, 1, 2
-  double z[3];
-  double inverse;  // 1 / (2 area)
-};
-
-// Fills `t` and says whether the triangle has an area at all.
-template <class T>
-inline bool set_up(const T* a, const T* b, const T* c, Triangle& t) {
-  const Point p[3] = {{static_cast<double>(a[0]), static_cast<double>(a[1])},
-                      {static_cast<double>(b[0]), static_cast<double>(b[1])},
-                      {static_cast<double>(c[0]), static_cast<double>(c[1])}};
-  const double area = signed_area(p[0], p[1], p[2]);
-  if (!(area > 0.0) && !(area < 0.0)) return false;
-  const double orientation = area > 0.0 ? 1.0 : -1.0;
-  t.edge[0] = make_edge(p[1], p[2], orientation);
-  t.edge[1] = make_edge(p[2], p[0], orientation);
-  t.edge[2] = make_edge(p[0], p[1], orientation);
-  t.z[0] = static_cast<double>(a[2]);
-  t.z[1] = static_cast<double>(b[2]);
-  t.z[2] = static_cast<double>(c[2]);
-  t.inverse = 1.0 / (orientation * area);
-  return true;
-}
-
-}  // namespace
 
 bool indices_inside(const int64_t* indices, int64_t count, int64_t vertices) {
   int64_t signs = 0;  // the sign bit gathers every index below 0 or above the last
@@ -137,10 +62,9 @@ void rasterize_rows(const RasterizeParams<T>& params, int64_t image, int64_t row
       const double y = static_cast<double>(row);
       for (int64_t column = column0; column <= column1; ++column) {
         const double x = static_cast<double>(column);
-        const double e0 = t.edge[0].value(x, y), e1 = t.edge[1].value(x, y), e2 = t.edge[2].value(x, y);
-        if (!(t.edge[0].holds(e0) && t.edge[1].holds(e1) && t.edge[2].holds(e2))) continue;
-        const double w1 = t.edge[1].inside * e1 * t.inverse, w2 = t.edge[2].inside * e2 * t.inverse;
-        const double z = t.z[0] + (w1 * (t.z[1] - t.z[0]) + w2 * (t.z[2] - t.z[0]));
+        double w1, w2;
+        if (!t.covers(x, y, w1, w2)) continue;
+        const double z = t.depth(w1, w2);
         if (z > depths[column]) {
           depths[column] = z;
           indices[column] = n;
@@ -164,9 +88,8 @@ void rasterize_rows(const RasterizeParams<T>& params, int64_t image, int64_t row
       const int64_t* corner = params.triangles + 3 * index[i];
       Triangle t{};
       set_up(vertices + 3 * corner[0], vertices + 3 * corner[1], vertices + 3 * corner[2], t);
-      const double x = static_cast<double>(column), y = static_cast<double>(row);
-      const double w1 = t.edge[1].inside * t.edge[1].value(x, y) * t.inverse;
-      const double w2 = t.edge[2].inside * t.edge[2].value(x, y) * t.inverse;
+      double w1, w2;
+      t.weights(static_cast<double>(column), static_cast<double>(row), w1, w2);
       weights[0] = static_cast<T>(1.0 - w1 - w2);
       weights[1] = static_cast<T>(w1);
       weights[2] = static_cast<T>(w2);

@@ -28,11 +28,7 @@ void reduce_parts(const VerticesBackwardParams<T, S>& params, int64_t parts, T* 
       // sum g shape^T = (sum g (V - t)^T) M^-T
       double inverse[9];
       invert(params.pose + 12 * row, inverse);
-      for (int r = 0; r < 3; ++r) {
-        double* sums = total + 4 * r;
-        const double x = sums[0], y = sums[1], z = sums[2];
-        for (int c = 0; c < 3; ++c) sums[c] = inverse[3 * c] * x + inverse[3 * c + 1] * y + inverse[3 * c + 2] * z;
-      }
+      for (int r = 0; r < 3; ++r) turn_sums(inverse, total + 4 * r);
     }
     for (int64_t i = 0; i < 12; ++i) grad_pose[face * 12 + i] = static_cast<T>(total[i]);
   }

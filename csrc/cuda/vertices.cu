@@ -1,67 +1,62 @@
-// vertices, forward: a thread holds one vertex of a tile of faces, the pose is applied in registers.
+// vertices, forward: which kernel, in which tiles. No choice changes a bit of a result.
 #include "vertices.h"
 
-#include "number.h"
+#include <type_traits>
+
+#include "vertices_stream.h"
+#include "vertices_tile.h"
 
 namespace twodasl::cuda {
 
 namespace {
 
-constexpr int kThreads = 128;
+template <int Faces, int Ahead, class T, class S>
+Error stream(const VerticesParams<T, S>& params, void* stream) {
+  constexpr int64_t kMostTiles = 65535;  // of faces, in one grid
+  const unsigned tiles = static_cast<unsigned>(divide_up(params.basis.vertices, kStreamVertices));
+  VerticesParams<T, S> part = params;
+  for (int64_t face = 0; face < params.batch; face += kMostTiles * Faces) {
+    part.batch = params.batch - face < kMostTiles * Faces ? params.batch - face : kMostTiles * Faces;
+    part.coefficients = params.coefficients + face * params.basis.modes_count;
+    part.pose = params.pose + face * 12;
+    part.output = params.output + face * params.basis.vertices * 3;
+    const dim3 grid(tiles, static_cast<unsigned>(divide_up(part.batch, Faces)));
+    const Error error = launch(&vertices_stream_kernel<Faces, Ahead, T, S>, grid, kWarp, 0, stream, part);
+    if (error != nullptr) return error;
+  }
+  return nullptr;
+}
 
-template <int Faces, class T, class S>
-__global__ void __launch_bounds__(kThreads) vertices_kernel(VerticesParams<T, S> params) {
-  T* const coefficients = dynamic_shared<T>();  // (K, Faces)
-  const int64_t first_face = int64_t(blockIdx.y) * Faces, modes_count = params.basis.modes_count;
-  const int64_t faces = params.batch - first_face < Faces ? params.batch - first_face : Faces;
-  for (int64_t i = threadIdx.x; i < modes_count * Faces; i += kThreads) {
-    const int64_t k = i / Faces, f = i % Faces;
-    coefficients[i] = f < faces ? params.coefficients[(first_face + f) * modes_count + k] : T(0);
-  }
-  __syncthreads();
-  const int64_t vertex = int64_t(blockIdx.x) * kThreads + threadIdx.x;
-  if (vertex >= params.basis.vertices) return;
-  const int64_t block = vertex / kBlock, lane = vertex % kBlock;
-  T shape[Faces][3];
-#pragma unroll
-  for (int c = 0; c < 3; ++c) {
-    const T mean = params.basis.mean[block * kBlockRow + c * kBlock + lane];
-#pragma unroll
-    for (int f = 0; f < Faces; ++f) shape[f][c] = mean;
-  }
-  const S* mode = params.basis.modes + block * modes_count * kBlockRow + lane;
-  for (int64_t k = 0; k < modes_count; ++k, mode += kBlockRow) {
-    const T x = widen(mode[0]), y = widen(mode[kBlock]), z = widen(mode[2 * kBlock]);
-#pragma unroll
-    for (int f = 0; f < Faces; ++f) {
-      const T c = coefficients[k * Faces + f];
-      shape[f][0] = fma(c, x, shape[f][0]);
-      shape[f][1] = fma(c, y, shape[f][1]);
-      shape[f][2] = fma(c, z, shape[f][2]);
-    }
-  }
-#pragma unroll
-  for (int f = 0; f < Faces; ++f) {
-    if (f >= faces) break;
-    const T* pose = params.pose + 12 * (first_face + f);
-    T* output = params.output + ((first_face + f) * params.basis.vertices + vertex) * 3;
-#pragma unroll
-    for (int r = 0; r < 3; ++r) {
-      const T* row = pose + 4 * r;
-      output[r] = fma(row[0], shape[f][0], fma(row[1], shape[f][1], fma(row[2], shape[f][2], row[3])));
-    }
-  }
+template <int FaceWarps, class S>
+Error tile(const VerticesParams<float, S>& params, int64_t face_tiles, void* stream) {
+  const int64_t tiles = divide_up(params.basis.vertices, kTileVertices);
+  return launch(&vertices_tile_kernel<FaceWarps, S>, static_cast<unsigned>(tiles * face_tiles), 64 * FaceWarps, 0,
+                stream, params, face_tiles);
 }
 
 }  // namespace
 
 template <class T, class S>
-Error launch_vertices(const VerticesParams<T, S>& params, void* stream) {
-  constexpr int kFaces = 4;
-  const dim3 grid(static_cast<unsigned>(divide_up(params.basis.vertices, kThreads)),
-                  static_cast<unsigned>(divide_up(params.batch, kFaces)));
-  const size_t shared = sizeof(T) * kFaces * static_cast<size_t>(params.basis.modes_count);
-  return launch(&vertices_kernel<kFaces, T, S>, grid, kThreads, shared, stream, params);
+Error launch_vertices(const VerticesParams<T, S>& params, void* stream_) {
+  // Enough warps for every scheduler to have one: few vertices, landmarks say, are spread by taking the faces singly.
+  const int64_t enough = 4 * multiprocessors(), warps = divide_up(params.basis.vertices, kStreamVertices);
+  const auto fills = [&](int64_t faces) { return warps * divide_up(params.batch, faces) >= enough; };
+  if constexpr (std::is_same_v<T, double>) {
+    return params.batch >= 4 && fills(4) ? stream<4, 8>(params, stream_) : stream<1, 8>(params, stream_);
+  } else {
+    const int64_t face_tiles = divide_up(params.batch, kTileFaces);
+    if (params.batch > 16 && fills(kTileFaces)) {
+      // An even number of them goes in pairs, which reads the modes from the second-level cache half as often.
+      return face_tiles % 2 == 0 ? tile<2>(params, face_tiles / 2, stream_) : tile<1>(params, face_tiles, stream_);
+    }
+    if constexpr (sizeof(S) == 4) {  // of half the bytes, two tiles of eight ask for as many, and widen in fewer registers
+      if (params.batch > 8 && fills(16)) return stream<16, 4>(params, stream_);
+    }
+    if (params.batch > 4 && fills(8)) return stream<8, 8>(params, stream_);
+    if (params.batch > 2 && fills(4)) return stream<4, 16>(params, stream_);
+    if (params.batch > 1 && fills(2)) return stream<2, 16>(params, stream_);
+    return stream<1, 16>(params, stream_);
+  }
 }
 
 template Error launch_vertices(const VerticesParams<float, float>&, void*);

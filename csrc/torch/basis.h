@@ -3,6 +3,8 @@
 
 #include "stable.h"
 
+#include <optional>
+
 namespace twodasl::ops {
 
 // Calls run(T{}, S{}) with the number types of a basis: arithmetic and storage of the modes.
@@ -44,6 +46,29 @@ inline void check_basis(const Tensor& mean, const Tensor& modes, int64_t count, 
   check_shape(pose, "pose", {batch, 3, 4});
   check_type(coefficients, "coefficients", mean.scalar_type());
   check_type(pose, "pose", mean.scalar_type());
+}
+
+// The gradient's, with the basis's; `posed` is the forward's result or nothing. Returns the number of vertices.
+inline int64_t check_backward(const Tensor& grad, const Tensor& mean, const Tensor& modes, const Tensor& coefficients,
+                              const Tensor& pose, const std::optional<Tensor>& posed) {
+  check_shape(coefficients, "coefficients", {-1, -1});
+  check_shape(grad, "grad", {coefficients.size(0), -1, 3});
+  const int64_t count = grad.size(1);
+  check_basis(mean, modes, count, coefficients, pose);
+  check_type(grad, "grad", mean.scalar_type());
+  if (posed.has_value()) {
+    check_shape(*posed, "posed", {coefficients.size(0), count, 3});
+    check_type(*posed, "posed", mean.scalar_type());
+  }
+  return count;
+}
+
+inline void check_backward_basis(const Tensor& grad, const Tensor& coefficients, const Tensor& pose) {
+  check_shape(coefficients, "coefficients", {-1, -1});
+  check_shape(grad, "grad", {coefficients.size(0), -1, 3});
+  check_shape(pose, "pose", {coefficients.size(0), 3, 4});
+  check_type(coefficients, "coefficients", grad.scalar_type());
+  check_type(pose, "pose", grad.scalar_type());
 }
 
 template <class T>

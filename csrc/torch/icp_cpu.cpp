@@ -1,11 +1,11 @@
 // The steps of iterative_closest_point on the CPU: checks, allocation, parameters, launch.
-#include "../cpu/icp.h"
-#include "../cpu/rotation.h"
-#include "stable.h"
-
-#include <limits>
 #include <optional>
 #include <tuple>
+
+#include "../common/rotation.h"
+#include "../cpu/icp.h"
+#include "../cpu/kernels.h"
+#include "neighbors.h"
 
 namespace twodasl::ops {
 
@@ -14,10 +14,10 @@ namespace {
 template <class Run>
 void with_type(const Tensor& tensor, const char* name, const Run& run) {
   if (tensor.scalar_type() == ScalarType::Float) {
-    run(float{});
+    run(float{}, cpu::active_level().f32);
   } else {
     check_type(tensor, name, ScalarType::Double);
-    run(double{});
+    run(double{}, cpu::active_level().f64);
   }
 }
 
@@ -40,18 +40,15 @@ void check_counts(const Tensor& counts, int64_t batch, int64_t points) {
   }
 }
 
-// Parts of kIcpPart points that one thread takes at least.
-constexpr int64_t kPartsPerThread = 4;
-
 Tensor nearest_rotation(const Tensor& matrices_in) {
   check_shape(matrices_in, "matrices", {-1, 3, 3});
   const Tensor matrices = dense(matrices_in);
   const int64_t batch = matrices.size(0);
   Tensor rotations = empty_like_type({batch, 3, 3}, matrices);
-  with_type(matrices, "matrices", [&](auto number) {
+  with_type(matrices, "matrices", [&](auto number, const auto&) {
     using T = decltype(number);
     torch::stable::parallel_for(0, batch, grain(1000), [&](int64_t begin, int64_t end) {
-      cpu::nearest_rotations(in<T>(matrices), out<T>(rotations), begin, end);
+      nearest_rotations(in<T>(matrices), out<T>(rotations), begin, end);
     });
   });
   return rotations;
@@ -64,12 +61,13 @@ Tensor icp_frame(const Tensor& points_in, const Tensor& counts_in) {
   check_counts(counts, batch, count);
   Tensor frame = empty_doubles({batch, kFrameNumbers}, points);
   const Tensor partial = empty_doubles({tasks, 3}, points);
-  with_type(points, "points", [&](auto number) {
+  with_type(points, "points", [&](auto number, const auto&) {
     using T = decltype(number);
     const IcpFrameParams<T> params{in<T>(points), in<int64_t>(counts), out<double>(partial), out<double>(frame), batch,
                                    count};
     for (int pass = 0; pass < 2; ++pass) {
-      torch::stable::parallel_for(0, tasks, kPartsPerThread, [&](int64_t begin, int64_t end) {
+      // Not worth the waking of a thread below some 60,000 points.
+      torch::stable::parallel_for(0, tasks, kChunk / kIcpPart * 4, [&](int64_t begin, int64_t end) {
         cpu::icp_frame(params, pass, begin, end);
       });
       cpu::icp_frame_finish(params, pass);
@@ -78,57 +76,92 @@ Tensor icp_frame(const Tensor& points_in, const Tensor& counts_in) {
   return frame;
 }
 
-Tensor icp_move(const Tensor& points_in, const Tensor& pose_in) {
+Tensor icp_sorted(const Tensor& points_in, const Tensor& counts_in) {
   check_shape(points_in, "points", {-1, -1, 3});
-  const Tensor points = dense(points_in), pose = dense(pose_in);
-  const int64_t batch = points.size(0), count = points.size(1);
-  check_numbers(pose, "pose", batch, kPoseNumbers);
-  Tensor output = empty_like_type({batch, count, 3}, points);
-  with_type(points, "points", [&](auto number) {
+  const Tensor points = dense(points_in), counts = dense(counts_in);
+  const int64_t batch = points.size(0), capacity = points.size(1);
+  check_counts(counts, batch, capacity);
+  STD_TORCH_CHECK(capacity < kNoPoint, "twodasl: points: expected fewer than 2^31 - 1, got ", capacity);
+  Tensor result = empty_result({batch, capacity, 3}, points);
+  FirstWrong wrong(batch);
+  with_type(points, "points", [&](auto number, const auto&) {
     using T = decltype(number);
-    const IcpMoveParams<T> params{in<T>(points), in<double>(pose), out<T>(output), batch, count};
-    torch::stable::parallel_for(0, batch * count, kPartsPerThread * kIcpPart,
-                                [&](int64_t begin, int64_t end) { cpu::icp_move(params, begin, end); });
+    each(batch, [&](int64_t element) {
+      const T* from = in<T>(points) + 3 * element * capacity;
+      T* const to = out<T>(result) + 3 * element * capacity;
+      const int64_t count = in<int64_t>(counts)[element], step = 4 * cpu::kTightRun;
+      T box[6];
+      if (!bounds(from, count, box)) return wrong.add(element);
+      Scratch scratch(static_cast<size_t>(2 * count) * sizeof(uint64_t));
+      uint64_t* const keys = sorted_to_the_end(from, count, box, scratch.keys());
+      each(chunks(count, step), [&](int64_t part) {
+        const int64_t begin = part * step, end = std::min(count, begin + step);
+        cpu::tighten_keys(from, keys, begin, end);
+        for (int64_t i = begin; i < end; ++i) {
+          const T* p = from + 3 * static_cast<int64_t>(keys[i] & 0xffffffffu);
+          for (int64_t c = 0; c < 3; ++c) to[3 * i + c] = p[c];
+        }
+      });
+      std::copy(from + 3 * count, from + 3 * capacity, to + 3 * count);
+    });
   });
-  return output;
+  STD_TORCH_CHECK(wrong.none(), "twodasl: points: expected finite numbers, got others in element ", wrong.get());
+  return result;
 }
 
-std::tuple<Tensor, Tensor> icp_update(const Tensor& source_in, const Tensor& target_in,
-                                      const std::optional<Tensor>& normals_in, const Tensor& indices_in,
-                                      const Tensor& squared_in, const Tensor& counts_in, const Tensor& pose_in,
-                                      const Tensor& source_frame_in, const Tensor& target_frame_in, double trim,
-                                      double max_squared, bool scale, bool recentre) {
+std::tuple<Tensor, Tensor, Tensor, Tensor> icp_step(
+    const Tensor& source_in, const Tensor& target_in, const std::optional<Tensor>& normals_in, const Tensor& leaves,
+    const Tensor& ids, const Tensor& boxes, const Tensor& lowest, const std::optional<Tensor>& hint_in,
+    const Tensor& counts_in, const Tensor& pose_in, const Tensor& source_frame_in, const Tensor& target_frame_in,
+    double trim, double max_squared, bool scale, bool recentre) {
   check_shape(source_in, "source", {-1, -1, 3});
   const int64_t batch = source_in.size(0), source_count = source_in.size(1);
   check_shape(target_in, "target", {batch, -1, 3});
   const int64_t target_count = target_in.size(1);
-  check_shape(indices_in, "indices", {batch, source_count});
-  check_shape(squared_in, "squared", {batch, source_count});
-  check_type(indices_in, "indices", ScalarType::Long);
   check_type(target_in, "target", source_in.scalar_type());
-  check_type(squared_in, "squared", source_in.scalar_type());
   if (normals_in) {
     check_shape(*normals_in, "normals", {batch, target_count, 3});
     check_type(*normals_in, "normals", source_in.scalar_type());
   }
+  if (hint_in) {
+    check_shape(*hint_in, "hint", {batch, source_count});
+    check_type(*hint_in, "hint", ScalarType::Long);
+  }
   STD_TORCH_CHECK(trim >= 0.0 && trim < 1.0, "twodasl: trim is not in [0, 1)");
-  const Tensor source = dense(source_in), target = dense(target_in), indices = dense(indices_in),
-               squared = dense(squared_in), counts = dense(counts_in), pose = dense(pose_in),
+  STD_TORCH_CHECK(target_count > 0 || source_count == 0, "twodasl: target: expected at least one point");
+  const Tensor source = dense(source_in), target = dense(target_in), counts = dense(counts_in), pose = dense(pose_in),
                source_frame = dense(source_frame_in), target_frame = dense(target_frame_in);
+  const TreeTensors tree(target, leaves, ids, boxes, lowest);
   const std::optional<Tensor> normals = normals_in ? std::optional<Tensor>(dense(*normals_in)) : std::nullopt;
+  const std::optional<Tensor> hint = hint_in ? std::optional<Tensor>(dense(*hint_in)) : std::nullopt;
   check_counts(counts, batch, source_count);
   check_numbers(pose, "pose", batch, kPoseNumbers);
   check_numbers(source_frame, "source_frame", batch, kFrameNumbers);
   check_numbers(target_frame, "target_frame", batch, kFrameNumbers);
-  const int64_t tasks = batch * icp_parts(source_count);
+  const int64_t parts = icp_parts(source_count), tasks = batch * parts;
   Tensor next = empty_doubles({batch, kPoseNumbers}, source);
   Tensor statistics = empty_doubles({batch, kIcpStatistics}, source);
+  Tensor squared = empty_result({batch, source_count}, source), indices = empty_indices({batch, source_count}, source);
+  const Tensor moved = empty_result({batch, source_count, 3}, source);
   const Tensor partial = empty_doubles({tasks, cpu::kPlaneSums}, source);
   const Tensor threshold = empty_like_type({batch}, source);
   const Tensor candidates = empty_like_type({trim > 0.0 ? batch : 0, source_count}, source);
-  with_type(source, "source", [&](auto number) {
+  FirstWrong wrong(tasks), far(tasks);
+  with_type(source, "source", [&](auto number, const auto& kernels) {
     using T = decltype(number);
-    const IcpUpdateParams<T> params{in<T>(source),
+    const IcpMoveParams<T> moves{in<T>(source), in<double>(pose), out<T>(moved), batch, source_count};
+    const NearestParams<T> search{in<T>(moved),
+                                  in<T>(target),
+                                  tree.get<T>(),
+                                  in<int64_t>(counts),
+                                  hint ? in<int64_t>(*hint) : nullptr,
+                                  nullptr,
+                                  out<T>(squared),
+                                  out<int64_t>(indices),
+                                  batch,
+                                  source_count,
+                                  target_count};
+    const IcpUpdateParams<T> update{in<T>(source),
                                     in<T>(target),
                                     normals ? in<T>(*normals) : nullptr,
                                     in<int64_t>(indices),
@@ -149,14 +182,42 @@ std::tuple<Tensor, Tensor> icp_update(const Tensor& source_in, const Tensor& tar
                                     max_squared,
                                     scale,
                                     recentre};
-    torch::stable::parallel_for(0, batch, 1,
-                                [&](int64_t begin, int64_t end) { cpu::icp_trim(params, begin, end); });
-    torch::stable::parallel_for(0, tasks, kPartsPerThread,
-                                [&](int64_t begin, int64_t end) { cpu::icp_accumulate(params, begin, end); });
-    torch::stable::parallel_for(0, batch, 16,
-                                [&](int64_t begin, int64_t end) { cpu::icp_solve(params, begin, end); });
+    const auto found = [&](int64_t task) {
+      const IcpPart part = icp_part(task, source_count, update.counts);
+      const int64_t start = part.element * source_count, begin = task % parts * kIcpPart;
+      for (int64_t i = start + part.first; hint && i < start + part.last; ++i) {
+        if (search.hint[i] < 0 || search.hint[i] >= target_count) {
+          wrong.add(task);
+          return false;
+        }
+      }
+      cpu::icp_move(moves, start + part.first, start + part.last);
+      T box[6];
+      if (part.first < part.last && !cpu::bounding_box(search.query + 3 * start, part.first, part.last, box)) {
+        far.add(task);
+        return false;
+      }
+      neighbors_of(number).nearest(search, part.element, begin, std::min(source_count, begin + kIcpPart));
+      return true;
+    };
+    if (trim > 0.0) {
+      each(tasks, found);
+      if (!wrong.none() || !far.none()) return;
+      each(batch, [&](int64_t element) { cpu::icp_trim(update, element, element + 1); });
+      each(tasks, [&](int64_t task) { kernels.icp_accumulate(update, task, task + 1); });
+    } else {
+      // One pass over the points, and one waking of threads.
+      cpu::icp_trim(update, 0, batch);
+      each(tasks, [&](int64_t task) {
+        if (found(task)) kernels.icp_accumulate(update, task, task + 1);
+      });
+      if (!wrong.none() || !far.none()) return;
+    }
+    torch::stable::parallel_for(0, batch, 16, [&](int64_t begin, int64_t end) { cpu::icp_solve(update, begin, end); });
   });
-  return {next, statistics};
+  STD_TORCH_CHECK(wrong.none(), "twodasl: hint: expected indices in [0, ", target_count, ")");
+  STD_TORCH_CHECK(far.none(), "twodasl: source: moved out of its dtype's range in element ", far.get() / parts);
+  return {next, statistics, squared, indices};
 }
 
 }  // namespace
@@ -164,8 +225,8 @@ std::tuple<Tensor, Tensor> icp_update(const Tensor& source_in, const Tensor& tar
 STABLE_TORCH_LIBRARY_IMPL(twodasl, CPU, m) {
   m.impl("nearest_rotation", TORCH_BOX(&nearest_rotation));
   m.impl("icp_frame", TORCH_BOX(&icp_frame));
-  m.impl("icp_move", TORCH_BOX(&icp_move));
-  m.impl("icp_update", TORCH_BOX(&icp_update));
+  m.impl("icp_sorted", TORCH_BOX(&icp_sorted));
+  m.impl("icp_step", TORCH_BOX(&icp_step));
 }
 
 }  // namespace twodasl::ops

@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "../cpu/kernels.h"
-#include "stable.h"
+#include "parameters.h"
 
 namespace twodasl::ops {
 
@@ -10,17 +10,9 @@ namespace {
 
 Tensor importance_weights(const Tensor& mean_in, const Tensor& modes_in, int64_t count, const Tensor& predicted_in,
                           const Tensor& target_in, bool planar, bool by_maximum) {
-  check_shape(predicted_in, "predicted", {-1, -1});
+  check_importance(mean_in, modes_in, count, predicted_in, target_in);
   const int64_t batch = predicted_in.size(0), width = predicted_in.size(1), modes_count = width - 12;
   const int64_t blocks = block_count(count);
-  STD_TORCH_CHECK(width >= 12, "twodasl: predicted has the wrong shape");
-  check_shape(target_in, "target", {batch, width});
-  check_shape(mean_in, "mean", {blocks, 3, kBlock});
-  check_shape(modes_in, "modes", {blocks, modes_count, 3, kBlock});
-  const ScalarType type = mean_in.scalar_type();
-  check_type(modes_in, "modes", type);
-  check_type(predicted_in, "predicted", type);
-  check_type(target_in, "target", type);
   const Tensor mean = dense(mean_in), modes = dense(modes_in);
   const Tensor predicted = dense(predicted_in), target = dense(target_in);
   Tensor output = empty_like_type({batch, width}, mean);
@@ -40,7 +32,7 @@ Tensor importance_weights(const Tensor& mean_in, const Tensor& modes_in, int64_t
     torch::stable::parallel_for(0, batch, grain(blocks * kBlockRow * (modes_count + 2) + 20 * width),
                                 [&](int64_t begin, int64_t end) { kernels.importance_weights(params, begin, end); });
   };
-  if (type == ScalarType::Float) {
+  if (mean.scalar_type() == ScalarType::Float) {
     run(cpu::active_level().f32, float{});
   } else {
     check_type(mean_in, "mean", ScalarType::Double);

@@ -31,18 +31,28 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
   // Steps of iterative_closest_point, see cpu/icp.h: a pose is 13 numbers [R row by row | t | s], a frame 4, float64.
   m.def("nearest_rotation(Tensor matrices) -> Tensor");
   m.def("icp_frame(Tensor points, Tensor counts) -> Tensor");
-  m.def("icp_move(Tensor points, Tensor pose) -> Tensor");
+  // The same cloud, in an order in which neighbours follow one another.
+  m.def("icp_sorted(Tensor points, Tensor counts) -> Tensor");
+  // One iteration: the pairs at a pose, beginning with those of the last one, and the pose that they ask for:
+  // next pose, statistics, squared distances (B, N), indices (B, N).
   m.def(
-      "icp_update(Tensor source, Tensor target, Tensor? normals, Tensor indices, Tensor squared, Tensor counts, "
-      "Tensor pose, Tensor source_frame, Tensor target_frame, float trim, float max_squared, bool scale, "
-      "bool recentre) -> (Tensor, Tensor)");
+      "icp_step(Tensor source, Tensor target, Tensor? normals, Tensor leaves, Tensor ids, Tensor boxes, Tensor lowest, "
+      "Tensor? hint, Tensor counts, Tensor pose, Tensor source_frame, Tensor target_frame, float trim, "
+      "float max_squared, bool scale, bool recentre) -> (Tensor, Tensor, Tensor, Tensor)");
+  // All iterations, which no host waits for: the best pose, its error, the matched fraction, converged, iterations,
+  // history (B, max_iterations + 1). On CUDA alone.
+  m.def(
+      "icp_run(Tensor source, Tensor target, Tensor? normals, Tensor leaves, Tensor ids, Tensor boxes, Tensor lowest, "
+      "Tensor counts, Tensor start, Tensor source_frame, Tensor target_frame, float trim, float max_squared, "
+      "bool scale, bool recentre, int max_iterations, float? tolerance, float? mse_tolerance) "
+      "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def("huge_copy(Tensor source) -> Tensor");
   m.def("release_memory() -> ()");
   m.def(
       "rasterize(Tensor vertices, Tensor triangles, SymInt height, SymInt width) -> (Tensor, Tensor, Tensor)");
   // points (B, P, 3), lengths (B) -> leaves (B, L, 3, 16), ids (B, L, 16), boxes (B, N, 6, 16), lowest (B, N, 16): the
-  // tree of common/params.h, which the search takes back.
-  m.def("neighbor_tree(Tensor points, Tensor? lengths) -> (Tensor, Tensor, Tensor, Tensor)");
+  // tree of common/params.h, which the search takes back. A tight one takes longer to build and less to search.
+  m.def("neighbor_tree(Tensor points, Tensor? lengths, bool tight) -> (Tensor, Tensor, Tensor, Tensor)");
   m.def(
       "nearest_neighbors(Tensor query, Tensor points, Tensor leaves, Tensor ids, Tensor boxes, Tensor lowest, "
       "Tensor? lengths, Tensor? query_lengths, Tensor? hint) -> (Tensor, Tensor)");

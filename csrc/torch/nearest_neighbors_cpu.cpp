@@ -1,68 +1,12 @@
 // nearest_neighbors on the CPU: checks, allocation, parameters, launch.
-#include <algorithm>
-#include <atomic>
-#include <optional>
-#include <string>
-#include <vector>
-
-#include "../cpu/neighbors.h"
-#include "allocate.h"
+#include "neighbors.h"
 
 namespace twodasl::ops {
 
 namespace {
 
-constexpr int64_t kChunk = 1 << 14;  // points in one task of what reads them all once
-
-// Tasks are taken one by one: a thread that the system holds up leaves the rest to the others. No task depends on
-// who does it.
-template <class Run>
-void each(int64_t tasks, const Run& run) {
-  const int64_t threads = std::min<int64_t>(torch::stable::get_num_threads(), tasks);
-  std::atomic<int64_t> next{0};
-  const auto work = [&](int64_t, int64_t) {
-    for (int64_t task; (task = next.fetch_add(1)) < tasks;) run(task);
-  };
-  if (threads <= 1) return work(0, 1);
-  torch::stable::parallel_for(0, threads, 1, work);
-}
-
-int64_t chunks(int64_t count, int64_t size) { return (count + size - 1) / size; }
-
-// Bytes for the time of a call.
-class Scratch {
- public:
-  explicit Scratch(size_t bytes) : bytes_(bytes), data_(bytes >= cpu::kSmallestBlock ? cpu::acquire(bytes) : nullptr) {
-    if (data_ == nullptr) small_.resize(bytes / sizeof(uint64_t) + 1);
-  }
-  ~Scratch() {
-    if (data_ != nullptr) cpu::release(data_, bytes_);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  uint64_t* keys() { return data_ != nullptr ? static_cast<uint64_t*>(data_) : small_.data(); }
-
- private:
-  size_t bytes_;
-  void* data_;
-  std::vector<uint64_t> small_;
-};
-
 Tensor empty_ids(std::initializer_list<int64_t> sizes, const Tensor& like) {
   return empty_result(sizes, torch::stable::empty({0}, ScalarType::Int, std::nullopt, like.device()));
-}
-Tensor empty_indices(std::initializer_list<int64_t> sizes, const Tensor& like) {
-  return empty_result(sizes, torch::stable::empty({0}, ScalarType::Long, std::nullopt, like.device()));
-}
-
-template <class Run>
-void with_type(const Tensor& tensor, const char* name, const Run& run) {
-  if (tensor.scalar_type() == ScalarType::Float) {
-    run(cpu::active_neighbors().f32, float{});
-  } else {
-    check_type(tensor, name, ScalarType::Double);
-    run(cpu::active_neighbors().f64, double{});
-  }
 }
 
 // (B) lengths between 0 and `most`, or none.
@@ -81,37 +25,8 @@ int64_t length_of(const std::optional<Tensor>& lengths, int64_t element, int64_t
   return lengths ? in<int64_t>(*lengths)[element] : all;
 }
 
-// The box of `count` points; false when one is not finite.
-template <class T>
-bool bounds(const T* points, int64_t count, T* box) {
-  const int64_t parts = chunks(count, kChunk);
-  std::vector<T> boxes(static_cast<size_t>(6 * parts));
-  std::atomic<bool> finite{true};
-  each(parts, [&](int64_t part) {
-    if (!cpu::bounding_box(points, part * kChunk, std::min(count, (part + 1) * kChunk), boxes.data() + 6 * part)) {
-      finite = false;
-    }
-  });
-  std::fill(box, box + 6, T(0));
-  for (int64_t i = 0; i < 6 * parts; ++i) {
-    const int64_t c = i % 6;
-    const T x = boxes[static_cast<size_t>(i)];
-    box[c] = i < 6 ? x : c < 3 ? std::min(box[c], x) : std::max(box[c], x);
-  }
-  return finite;
-}
-
-// Sorted keys of finite points, in one half of `keys`, which holds twice as many.
-template <class T>
-uint64_t* sorted(const T* points, int64_t count, const T* box, uint64_t* keys) {
-  each(chunks(count, kChunk), [&](int64_t part) {
-    cpu::curve_keys(points, box, keys, part * kChunk, std::min(count, (part + 1) * kChunk));
-  });
-  return cpu::sort_keys(keys, keys + count, count);
-}
-
 std::tuple<Tensor, Tensor, Tensor, Tensor> neighbor_tree(const Tensor& points_in,
-                                                         const std::optional<Tensor>& lengths_in) {
+                                                         const std::optional<Tensor>& lengths_in, bool tight) {
   check_shape(points_in, "points", {-1, -1, 3});
   const Tensor points = dense(points_in);
   const int64_t batch = points.size(0), capacity = points.size(1);
@@ -122,8 +37,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> neighbor_tree(const Tensor& points_in
   Tensor ids = empty_ids({batch, leaves, kBlock}, points);
   Tensor boxes = empty_result({batch, nodes, 6, kBlock}, points);
   Tensor lowest = empty_ids({batch, nodes, kBlock}, points);
-  std::atomic<int64_t> wrong{batch};
-  with_type(points, "points", [&](const auto&, auto number) {
+  FirstWrong wrong(batch);
+  with_neighbors(points, "points", [&](const auto&, auto number) {
     using T = decltype(number);
     each(batch, [&](int64_t element) {
       const T* p = in<T>(points) + 3 * element * capacity;
@@ -131,16 +46,13 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> neighbor_tree(const Tensor& points_in
       int32_t* const lowest_of = out<int32_t>(lowest) + element * nodes * kBlock;
       const int64_t count = length_of(lengths, element, capacity);
       T box[6];
-      if (!bounds(p, count, box)) {
-        for (int64_t seen = wrong; element < seen && !wrong.compare_exchange_weak(seen, element);) {
-        }
-        return;
-      }
+      if (!bounds(p, count, box)) return wrong.add(element);
       Scratch scratch(static_cast<size_t>(2 * count) * sizeof(uint64_t));
-      uint64_t* const keys = sorted(p, count, box, scratch.keys());
-      cpu::refine_keys(p, keys, keys == scratch.keys() ? keys + count : scratch.keys(), count);
-      const int64_t step = kChunk / kBlock;
+      uint64_t* const keys = sorted_to_the_end(p, count, box, scratch.keys());
+      const int64_t step = (tight ? 4 * cpu::kTightRun : kChunk) / kBlock;
       each(chunks(leaves, step), [&](int64_t part) {
+        const int64_t begin = part * step * kBlock;
+        if (tight && begin < count) cpu::tighten_keys(p, keys, begin, std::min(count, begin + step * kBlock));
         cpu::fill_leaves(p, keys, count, out<T>(leaf_points) + element * leaves * kBlockRow,
                          out<int32_t>(ids) + element * leaves * kBlock, box_of, lowest_of, part * step,
                          std::min(leaves, (part + 1) * step));
@@ -148,21 +60,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> neighbor_tree(const Tensor& points_in
       cpu::fill_levels(box_of, lowest_of, capacity);
     });
   });
-  STD_TORCH_CHECK(wrong == batch, "twodasl: points: expected finite numbers, got others in element ", wrong.load());
+  STD_TORCH_CHECK(wrong.none(), "twodasl: points: expected finite numbers, got others in element ", wrong.get());
   return {leaf_points, ids, boxes, lowest};
-}
-
-void check_tree(const Tensor& points, const Tensor& leaves, const Tensor& ids, const Tensor& boxes,
-                const Tensor& lowest) {
-  const int64_t batch = points.size(0), capacity = points.size(1);
-  check_shape(leaves, "leaves", {batch, tree_leaves(capacity), 3, kBlock});
-  check_shape(ids, "ids", {batch, tree_leaves(capacity), kBlock});
-  check_shape(boxes, "boxes", {batch, tree_nodes(capacity), 6, kBlock});
-  check_shape(lowest, "lowest", {batch, tree_nodes(capacity), kBlock});
-  check_type(leaves, "leaves", points.scalar_type());
-  check_type(boxes, "boxes", points.scalar_type());
-  check_type(ids, "ids", ScalarType::Int);
-  check_type(lowest, "lowest", ScalarType::Int);
 }
 
 std::tuple<Tensor, Tensor> nearest_neighbors(const Tensor& query_in, const Tensor& points_in, const Tensor& leaves_in,
@@ -174,9 +73,8 @@ std::tuple<Tensor, Tensor> nearest_neighbors(const Tensor& query_in, const Tenso
   const int64_t batch = points_in.size(0), capacity = points_in.size(1);
   check_shape(query_in, "query", {batch, -1, 3});
   check_type(query_in, "query", points_in.scalar_type());
-  check_tree(points_in, leaves_in, ids_in, boxes_in, lowest_in);
-  const Tensor query = dense(query_in), points = dense(points_in), leaves = dense(leaves_in), ids = dense(ids_in);
-  const Tensor boxes = dense(boxes_in), lowest = dense(lowest_in);
+  const Tensor query = dense(query_in), points = dense(points_in);
+  const TreeTensors tree(points, leaves_in, ids_in, boxes_in, lowest_in);
   const int64_t queries = query.size(1);
   STD_TORCH_CHECK(queries < kNoPoint, "twodasl: query: expected fewer than 2^31 - 1, got ", queries);
   const std::optional<Tensor> lengths = check_lengths(lengths_in, "lengths", batch, capacity);
@@ -197,8 +95,8 @@ std::tuple<Tensor, Tensor> nearest_neighbors(const Tensor& query_in, const Tenso
     }
   }
   Tensor distance = empty_result({batch, queries}, query), index = empty_indices({batch, queries}, query);
-  std::atomic<int64_t> wrong{batch};
-  with_type(query, "query", [&](const auto& kernels, auto number) {
+  FirstWrong wrong(batch);
+  with_neighbors(query, "query", [&](const auto& kernels, auto number) {
     using T = decltype(number);
     const bool sort = queries > kBlock;  // neighbouring queries share their way down the tree
     Scratch order_bytes(sort ? static_cast<size_t>(batch * queries) * sizeof(int32_t) : 0);
@@ -207,22 +105,18 @@ std::tuple<Tensor, Tensor> nearest_neighbors(const Tensor& query_in, const Tenso
       const T* q = in<T>(query) + 3 * element * queries;
       const int64_t count = length_of(query_lengths, element, queries);
       T box[6];
-      if (!bounds(q, count, box)) {
-        for (int64_t seen = wrong; element < seen && !wrong.compare_exchange_weak(seen, element);) {
-        }
-        return;
-      }
+      if (!bounds(q, count, box)) return wrong.add(element);
       if (!sort) return;
       Scratch scratch(static_cast<size_t>(2 * count) * sizeof(uint64_t));
       const uint64_t* const keys = sorted(q, count, box, scratch.keys());
       int32_t* const order_of = order + element * queries;
       for (int64_t i = 0; i < queries; ++i) order_of[i] = static_cast<int32_t>(i < count ? keys[i] : i);
     });
-    if (wrong != batch) return;
+    if (!wrong.none()) return;
     const NearestParams<T> params{
         in<T>(query),
         in<T>(points),
-        {in<T>(leaves), in<int32_t>(ids), in<T>(boxes), in<int32_t>(lowest)},
+        tree.get<T>(),
         query_lengths ? in<int64_t>(*query_lengths) : nullptr,
         hint ? in<int64_t>(*hint) : nullptr,
         sort ? order : nullptr,
@@ -237,7 +131,7 @@ std::tuple<Tensor, Tensor> nearest_neighbors(const Tensor& query_in, const Tenso
       kernels.nearest(params, task / tasks, begin, std::min(queries, begin + cpu::kQueryTask));
     });
   });
-  STD_TORCH_CHECK(wrong == batch, "twodasl: query: expected finite numbers, got others in element ", wrong.load());
+  STD_TORCH_CHECK(wrong.none(), "twodasl: query: expected finite numbers, got others in element ", wrong.get());
   return {distance, index};
 }
 
@@ -260,7 +154,7 @@ std::tuple<Tensor, Tensor> nearest_neighbors_backward(const Tensor& grad_in, con
   }
   Tensor grad_query = empty_result({need_query ? batch : 0, queries, 3}, query);
   Tensor grad_points = empty_result({need_points ? batch : 0, capacity, 3}, query);
-  with_type(query, "query", [&](const auto&, auto number) {
+  with_neighbors(query, "query", [&](const auto&, auto number) {
     using T = decltype(number);
     Scratch sums(need_points ? static_cast<size_t>(3 * batch * capacity) * sizeof(double) : 0);
     const NearestBackwardParams<T> params{in<T>(grad),

@@ -1,8 +1,6 @@
 // vertex_distance_cost on the CPU: checks, allocation, parameters, launch.
 #include "../cpu/kernels.h"
-#include "stable.h"
-
-#include <optional>
+#include "parameters.h"
 
 namespace twodasl::ops {
 
@@ -28,14 +26,9 @@ int64_t faces_per_thread(int64_t modes_count) {
 
 std::tuple<Tensor, Tensor> vertex_distance_cost(const Tensor& factor_in, const Tensor& predicted_in,
                                                 const Tensor& target_in, bool ignore_depth) {
-  check_shape(predicted_in, "predicted", {-1, -1});
-  const int64_t batch = predicted_in.size(0), inputs = predicted_in.size(1), modes_count = inputs - 12;
-  STD_TORCH_CHECK(inputs >= 12, "twodasl: predicted has the wrong shape");
+  check_distance(factor_in, predicted_in, target_in);
+  const int64_t batch = predicted_in.size(0), modes_count = predicted_in.size(1) - 12;
   const int64_t width = distance_width(modes_count);
-  check_shape(target_in, "target", {batch, inputs});
-  check_shape(factor_in, "factor", {2, width, width});
-  check_type(predicted_in, "predicted", factor_in.scalar_type());
-  check_type(target_in, "target", factor_in.scalar_type());
   const Tensor factor = dense(factor_in), predicted = dense(predicted_in), target = dense(target_in);
   Tensor cost = empty_like_type({batch}, factor);
   Tensor residual = empty_like_type({batch, 3, width}, factor);
@@ -53,26 +46,12 @@ std::tuple<Tensor, Tensor> vertex_distance_cost_backward(const Tensor& grad, con
                                                          const Tensor& residual_in,
                                                          const std::optional<Tensor>& predicted_in,
                                                          const std::optional<Tensor>& target_in, bool ignore_depth) {
-  STD_TORCH_CHECK(predicted_in || target_in, "twodasl: neither predicted nor target needs a gradient");
+  check_distance_backward(grad, factor_in, residual_in, predicted_in, target_in);
   const Tensor& either = predicted_in ? *predicted_in : *target_in;
-  check_shape(either, "predicted or target", {-1, -1});
   const int64_t batch = either.size(0), inputs = either.size(1), modes_count = inputs - 12;
-  STD_TORCH_CHECK(inputs >= 12, "twodasl: predicted or target has the wrong shape");
   const int64_t width = distance_width(modes_count);
-  const ScalarType type = factor_in.scalar_type();
-  check_shape(grad, "grad", {batch});
-  check_shape(factor_in, "factor", {2, width, width});
-  check_shape(residual_in, "residual", {batch, 3, width});
-  check_type(grad, "grad", type);
-  check_type(residual_in, "residual", type);
   const Tensor factor = dense(factor_in), residual = dense(residual_in);
-  const auto given = [&](const std::optional<Tensor>& tensor, const char* name) -> std::optional<Tensor> {
-    if (!tensor) return std::nullopt;
-    check_shape(*tensor, name, {batch, inputs});
-    check_type(*tensor, name, type);
-    return dense(*tensor);
-  };
-  const std::optional<Tensor> predicted = given(predicted_in, "predicted"), target = given(target_in, "target");
+  const std::optional<Tensor> predicted = dense(predicted_in), target = dense(target_in);
   Tensor grad_predicted = empty_like_type({predicted ? batch : 0, inputs}, factor);
   Tensor grad_target = empty_like_type({target ? batch : 0, inputs}, factor);
   const Tensor scratch = empty_like_type({batch, 3, width}, factor);

@@ -71,18 +71,11 @@ void vertices_out(const Tensor& mean, const Tensor& modes, int64_t count, const 
 std::tuple<Tensor, Tensor> vertices_backward(const Tensor& grad, const Tensor& mean_in, const Tensor& modes_in,
                                              const Tensor& coefficients_in, const Tensor& pose_in,
                                              std::optional<Tensor> posed, bool need_coefficients, bool need_pose) {
-  check_shape(grad, "grad", {coefficients_in.size(0), -1, 3});
-  const int64_t count = grad.size(1);
-  check_basis(mean_in, modes_in, count, coefficients_in, pose_in);
-  check_type(grad, "grad", mean_in.scalar_type());
+  const int64_t count = check_backward(grad, mean_in, modes_in, coefficients_in, pose_in, posed);
   const Tensor mean = dense(mean_in), modes = dense(modes_in);
   const Tensor coefficients = dense(coefficients_in), pose = dense(pose_in);
   const int64_t batch = coefficients.size(0), modes_count = coefficients.size(1), width = 12 + modes_count;
-  if (posed.has_value()) {
-    check_shape(*posed, "posed", {batch, count, 3});
-    check_type(*posed, "posed", mean.scalar_type());
-    posed = dense(*posed);
-  }
+  if (posed.has_value()) posed = dense(*posed);
   Tensor grad_coefficients = empty_like_type({need_coefficients ? batch : 0, modes_count}, mean);
   Tensor grad_pose = empty_like_type({need_pose ? batch : 0, 3, 4}, mean);
   with_kernels(mean, modes, [&](const auto& kernels, auto type, auto storage) {
@@ -117,12 +110,8 @@ std::tuple<Tensor, Tensor> vertices_backward(const Tensor& grad, const Tensor& m
 
 std::tuple<Tensor, Tensor> vertices_backward_basis(const Tensor& grad, const Tensor& coefficients_in,
                                                    const Tensor& pose_in, bool need_mean, bool need_modes) {
-  check_shape(coefficients_in, "coefficients", {-1, -1});
+  check_backward_basis(grad, coefficients_in, pose_in);
   const int64_t batch = coefficients_in.size(0), modes_count = coefficients_in.size(1);
-  check_shape(grad, "grad", {batch, -1, 3});
-  check_shape(pose_in, "pose", {batch, 3, 4});
-  check_type(coefficients_in, "coefficients", grad.scalar_type());
-  check_type(pose_in, "pose", grad.scalar_type());
   const Tensor coefficients = dense(coefficients_in), pose = dense(pose_in);
   const int64_t count = grad.size(1), blocks = block_count(count);
   Tensor grad_mean = empty_result({need_mean ? blocks : 0, 3, kBlock}, grad);

@@ -16,8 +16,11 @@ from torch.nn import functional as F
 
 from twodasl_ext import MorphableBasis, importance_weights, vertex_distance_cost
 
+from .device_constants import constant
 from .landmarks import EIGHTEEN_WEIGHTS
 from .morphable import Whitening
+
+_EIGHTEEN = tuple(EIGHTEEN_WEIGHTS.tolist())
 
 
 def parameter_loss(
@@ -45,7 +48,7 @@ def parameter_loss(
 
 
 def landmark_consistency_2d(
-    predicted: Tensor, observed: Tensor, visible: Tensor | None = None, weights: Tensor = EIGHTEEN_WEIGHTS
+    predicted: Tensor, observed: Tensor, visible: Tensor | None = None, weights: Tensor | None = None
 ) -> Tensor:
     """L2d-con = 1/N sum_i v_i ||x_i - y_i||^2 over the 18 points, v in ratio 4:2:1.
 
@@ -53,8 +56,11 @@ def landmark_consistency_2d(
         predicted: (B, 18, 2) projected landmarks, crop pixels.
         observed: (B, 18, 2) the landmarks of the photograph.
         visible: (B, 18) bool; a point that was not annotated counts nothing (N stays 18). None: all are.
-        weights: (18,) the v_i: 4 nose tip and mouth centre, 2 eye centres and mouth corners, 1 the rest.
+        weights: (18,) the v_i. None takes EIGHTEEN_WEIGHTS: 4 nose tip and mouth centre, 2 eye centres and
+            mouth corners, 1 the rest.
     """
+    if weights is None:
+        weights = constant(_EIGHTEEN, predicted.device, predicted.dtype)
     weights = weights.to(predicted)
     if visible is not None:
         weights = weights * visible
@@ -76,7 +82,7 @@ def cycle_loss(observed: Tensor, projected: Tensor, visible: Tensor | None = Non
         projected: (B, 18, 2) what the second pass, which saw only the first one's landmarks, projects to.
         visible: (B, 18) bool, as for `landmark_consistency_2d`; the weights there are 4:2:1, here all 1.
     """
-    return landmark_consistency_2d(projected, observed, visible, torch.ones(observed.shape[1]))
+    return landmark_consistency_2d(projected, observed, visible, projected.new_ones(observed.shape[1]))
 
 
 def critic_loss(real: Tensor, fake: Tensor) -> Tensor:

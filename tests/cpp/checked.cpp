@@ -1,6 +1,7 @@
 #include "checked.h"
 
 #include "../../csrc/cpu/reduce.h"
+#include "../../csrc/common/rotation.h"
 
 namespace twodasl::test::checked {
 
@@ -36,5 +37,19 @@ TWODASL_CHECKED(float, float)
 TWODASL_CHECKED(double, double)
 TWODASL_CHECKED(float, BFloat16)
 TWODASL_CHECKED(float, Float16)
+
+template <class T>
+void nearest_rotations(const T* matrices, T* rotations, int64_t begin, int64_t end) {
+  twodasl::nearest_rotations(matrices, rotations, begin, end);
+}
+template void nearest_rotations(const float*, float*, int64_t, int64_t);
+template void nearest_rotations(const double*, double*, int64_t, int64_t);
+
+template <int N>
+void symmetric_eigen(double (&matrix)[N][N], double (&values)[N], double (&vectors)[N][N]) {
+  twodasl::symmetric_eigen(matrix, values, vectors);
+}
+template void symmetric_eigen(double (&)[4][4], double (&)[4], double (&)[4][4]);
+template void symmetric_eigen(double (&)[7][7], double (&)[7], double (&)[7][7]);
 
 }  // namespace twodasl::test::checked

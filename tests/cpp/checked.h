@@ -18,4 +18,10 @@ template <class T, class S>
 void reduce_parts(const VerticesBackwardParams<T, S>& params, int64_t parts, T* grad_coefficients, T* grad_pose,
                   double* total, int64_t begin, int64_t end);
 
+template <class T>
+void nearest_rotations(const T* matrices, T* rotations, int64_t begin, int64_t end);
+
+template <int N>
+void symmetric_eigen(double (&matrix)[N][N], double (&values)[N], double (&vectors)[N][N]);
+
 }  // namespace twodasl::test::checked

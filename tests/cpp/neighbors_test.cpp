@@ -47,12 +47,14 @@ void fill(Array<T>& points, Cloud cloud, uint64_t seed) {
   }
 }
 
+int64_t cut(int64_t count) { return (count + cpu::kTightRun - 1) / cpu::kTightRun; }
+
 template <class T>
 struct Tree {
   Array<T> leaves, boxes;
   Array<int32_t> ids, lowest;
 
-  Tree(Place place, const Array<T>& points, int64_t count, int64_t capacity, int threads)
+  Tree(Place place, const Array<T>& points, int64_t count, int64_t capacity, int threads, bool tight)
       : leaves(place, tree_leaves(capacity) * kBlockRow),
         boxes(place, tree_nodes(capacity) * 6 * kBlock),
         ids(place, tree_leaves(capacity) * kBlock),
@@ -67,6 +69,11 @@ struct Tree {
     });
     uint64_t* const sorted = cpu::sort_keys(keys.data(), other.data(), count);
     cpu::refine_keys(points.data(), sorted, sorted == keys.data() ? other.data() : keys.data(), count);
+    if (tight) {
+      split(cut(count), threads, [&](int64_t begin, int64_t end) {
+        cpu::tighten_keys(points.data(), sorted, begin * cpu::kTightRun, std::min(count, end * cpu::kTightRun));
+      });
+    }
     const int64_t total = tree_leaves(capacity);
     split(block_count(total), threads, [&](int64_t begin, int64_t end) {
       cpu::fill_leaves(points.data(), sorted, count, leaves.data(), ids.data(), boxes.data(), lowest.data(),
@@ -102,8 +109,9 @@ void check(int level, Cloud cloud, int64_t count, int64_t capacity, int64_t quer
     lengths[0] = real;
     for (int64_t m = 0; m < queries; ++m) hint[m] = count > 0 ? m * 7 % count : 0;
     for (const int threads : splits(place)) {
-      const Tree<T> tree(place, points, count, capacity, threads);
+      // Ragged leaves without hints, tight ones with.
       for (const bool hinted : {false, true}) {
+        const Tree<T> tree(place, points, count, capacity, threads, hinted);
         Array<T> found(place, queries);
         Array<int64_t> index(place, queries);
         const NearestParams<T> params{query.data(),
@@ -191,6 +199,64 @@ TEST(Curve, NeverJumps) {
     const float* q = points.data() + 3 * (sorted[i - 1] & 0xffffffffu);
     ASSERT_EQ(distance(p, q, 1.0f), 1.0f) << "place " << i;
   }
+}
+
+// Every run keeps its points, whatever they are, and in the same order for every split.
+template <class T>
+void check_tight() {
+  for (const Cloud cloud : kClouds) {
+    for (const int64_t count : {1, 16, 17, 33, 1000, 1024, 1025, 2077}) {
+      std::vector<unsigned char> first;
+      for (const Place place : kPlaces) {
+        Array<T> points(place, 3 * count);
+        fill(points, cloud, 3);
+        for (const int threads : splits(place)) {
+          Array<uint64_t> keys(place, count), other(place, count);
+          T box[6];
+          ASSERT_TRUE(cpu::bounding_box(points.data(), 0, count, box));
+          cpu::curve_keys(points.data(), box, keys.data(), 0, count);
+          uint64_t* const sorted = cpu::sort_keys(keys.data(), other.data(), count);
+          if (sorted != keys.data()) std::copy(sorted, sorted + count, keys.data());
+          std::vector<uint64_t> before;
+          for (const uint64_t key : keys) before.push_back(key & 0xffffffffu);
+          split(cut(count), threads, [&](int64_t begin, int64_t end) {
+            cpu::tighten_keys(points.data(), keys.data(), begin * cpu::kTightRun,
+                              std::min(count, end * cpu::kTightRun));
+          });
+          ASSERT_TRUE(keys.untouched_around());
+          if (first.empty()) first = keys.bits();
+          ASSERT_EQ(keys.bits(), first);
+          for (int64_t run = 0; run < count; run += cpu::kTightRun) {
+            const int64_t end = std::min(count, run + cpu::kTightRun);
+            ASSERT_TRUE(std::is_permutation(keys.begin() + run, keys.begin() + end, before.begin() + run));
+          }
+        }
+      }
+    }
+  }
+}
+TEST(Tighten, KeepsThePointsOfARunFloat32) { check_tight<float>(); }
+TEST(Tighten, KeepsThePointsOfARunFloat64) { check_tight<double>(); }
+
+// What it is for: on a surface it makes the boxes of the leaves shorter.
+TEST(Tighten, ShortensTheBoxes) {
+  constexpr int64_t kCount = 8192;
+  Array<double> points(Place::exact, 3 * kCount);
+  Random random(4);
+  for (int64_t n = 0; n < kCount; ++n) {
+    const double x = random.uniform(-1.0, 1.0), y = random.uniform(-1.0, 1.0);
+    points[3 * n] = x, points[3 * n + 1] = y, points[3 * n + 2] = 0.7 * x * x - 0.4 * x * y;
+  }
+  double length[2];
+  for (const bool tight : {false, true}) {
+    const Tree<double> tree(Place::exact, points, kCount, kCount, 1, tight);
+    length[tight] = 0.0;
+    for (int64_t leaf = 0; leaf < kCount / kBlock; ++leaf) {
+      const double* box = tree.boxes.data() + leaf / kBlock * 6 * kBlock + leaf % kBlock;
+      for (int c = 0; c < 3; ++c) length[tight] += box[(3 + c) * kBlock] - box[c * kBlock];
+    }
+  }
+  EXPECT_LT(length[1], 0.8 * length[0]);
 }
 
 TEST(BoundingBox, SeesEveryNumberThatIsNotFinite) {

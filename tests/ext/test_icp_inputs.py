@@ -108,7 +108,7 @@ def spoiled():
         (TypeError, r"^trim: expected a fraction in \[0, 1\), got None$", {"trim": None}),
         (ValueError, r"^max_distance: expected a positive distance or None, got 0$", {"max_distance": 0}),
         (ValueError, r"^max_distance: expected a positive distance or None, got nan$", {"max_distance": float("nan")}),
-        (ValueError, r"^max_distance: expected a pair within 1e-06 at the start, got none of batch element 0: the nearest are",
+        (ValueError, r"^max_distance: expected a pair within 1e-06 at the start, got none of batch element 0: the near",
          {"max_distance": 1e-6}),
         (TypeError, r"^max_iterations: expected an integer >= 0, got 2.5$", {"max_iterations": 2.5}),
         (ValueError, r"^max_iterations: expected an integer >= 0, got -1$", {"max_iterations": -1}),
@@ -138,6 +138,9 @@ def test_single_clouds_have_no_batch_element_to_name():
         ValueError, match=r"^source: expected finite numbers, got \[inf, 0.0, 0.0\] at point 2$"
     ):
         icp(cloud, torch.zeros(4, 3))
+
+
+def test_single_clouds_have_no_lengths():
     with pytest.raises(ValueError, match=r"^source_lengths: expected None for a single cloud"):
         icp(torch.zeros(4, 3), torch.zeros(4, 3), source_lengths=torch.tensor([3]))
 
@@ -161,13 +164,22 @@ def test_opcheck_of_the_steps():
     counts = torch.tensor([30, 12])
     frames = ops.icp_frame(a, counts), ops.icp_frame(b, counts)
     pose = torch.cat((torch.eye(3).flatten(), torch.tensor([0.1, 0.2, 0.3, 1.0]))).double().expand(2, 13)
-    squared, indices = te.nearest_neighbors(a, b)
+    tree, hint = te.PointIndex(b).tree, torch.arange(60).reshape(2, 30) % 30
     torch.library.opcheck(ops.icp_frame, (a, counts))
-    torch.library.opcheck(ops.icp_move, (a, pose))
-    for normals in (None, b):
-        arguments = (a, b, normals, indices, squared, counts, pose, *frames, 0.1, 4.0, True, False)
-        torch.library.opcheck(ops.icp_update, arguments)
-    with pytest.raises(RuntimeError, match="twodasl: counts are not within the points"):
-        ops.icp_frame(a, counts + 1)
-    with pytest.raises(RuntimeError, match="twodasl: pose has the wrong shape"):
-        ops.icp_move(a, pose[:1])
+    torch.library.opcheck(ops.icp_sorted, (a, counts))
+    for normals, last in ((None, None), (b, hint)):
+        arguments = (a, b, normals, *tree, last, counts, pose, *frames, 0.1, 4.0, True, False)
+        torch.library.opcheck(ops.icp_step, arguments)
+    step = [a, b, None, *tree, None, counts, pose, *frames, 0.1, 4.0, True, False]
+    for place, value, message in (
+        (7, hint + 1, r"twodasl: hint: expected indices in \[0, 30\)"),
+        (8, counts + 1, "twodasl: counts are not within the points"),
+        (9, pose[:1], "twodasl: pose has the wrong shape"),
+        (3, tree[0][:, :1], "twodasl: leaves has the wrong shape"),
+        (9, 1e20 * pose, "twodasl: source: moved out of its dtype's range in element 0"),
+    ):
+        with pytest.raises(RuntimeError, match=message):
+            ops.icp_step(*step[:place], value, *step[place + 1 :])
+    for operator in (ops.icp_frame, ops.icp_sorted):
+        with pytest.raises(RuntimeError, match="twodasl: counts are not within the points"):
+            operator(a, counts + 1)

@@ -83,7 +83,7 @@ def test_outliers_are_trimmed():
     start = (rotation(10), SHIFT + 2)
     result = icp(spoiled, target, trim=0.35, max_iterations=200, initialize=start)
     assert_motion(result, 15, tolerance=1e-12)
-    assert result.matched == pytest.approx(0.65, abs=0.01)  # ties stay
+    assert 0.65 <= result.matched <= 0.7  # ties stay, what was moved does not
     plain = icp(spoiled, target, max_iterations=200, initialize=start)
     assert (plain.rotation - rotation(15)).abs().max() > 1e-3
 
@@ -202,7 +202,7 @@ def test_the_papers_rule_stops_at_a_change_of_the_mean_square():
     source, target = moved(face(1000, seed=1), 10), face(1000, seed=2)
     options = {"recenter": True, "mse_tolerance": 0.01, "tolerance": None, "max_iterations": 100}
     result = icp(source, target, **options)
-    squares = result.history.square()
+    squares = result.history[: result.iterations + 1].square()
     assert result.converged
     assert abs(squares[-1] - squares[-2]) <= 0.01
     assert (squares[:-1].diff().abs() > 0.01).all()
@@ -236,8 +236,8 @@ def test_elements_do_not_influence_each_other(options):
         alone = icp(source[i, : n[i]], target[i, : m[i]], **own)
         for name in FIELDS:
             assert torch.equal(getattr(alone, name), getattr(together, name)[i]), name
-        steps = len(alone.history)
-        assert torch.equal(alone.history, together.history[i, :steps])
+        steps = int(alone.iterations) + 1
+        assert torch.equal(alone.history[:steps], together.history[i, :steps])
         assert together.history[i, steps:].isnan().all()
 
 

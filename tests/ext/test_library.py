@@ -23,18 +23,55 @@ def tool(name, *arguments):
     return subprocess.run([name, *arguments], capture_output=True, text=True, check=True).stdout
 
 
-def test_only_the_stable_interface_of_torch_is_used():
-    symbols = tool("nm", "-D", "--undefined-only", str(LIBRARY)).split()
+def cuda_library():
+    """The CUDA operators, which are there where nvcc was when the package was built."""
+    if not te.build_info()["cuda"]:
+        pytest.skip("built without nvcc: there is no CUDA library")
+    return FOLDER / "_operators_cuda.so"
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def library(request):
+    return LIBRARY if request.param == "cpu" else cuda_library()
+
+
+def undefined(library):
+    """Names that the library expects of others, without their versions."""
+    lines = tool("nm", "-D", "--undefined-only", str(library)).splitlines()
+    return {line.split()[-1].split("@")[0] for line in lines}
+
+
+def test_only_the_stable_interface_of_torch_is_used(library):
+    symbols = undefined(library)
     unstable = [s for s in symbols if s.startswith(("_ZN2at", "_ZNK2at", "_ZN3c10", "_ZNK3c10", "_ZN5torch"))]
     assert unstable == []
     assert any(s.startswith("aoti_torch_") for s in symbols)
 
 
-def test_torch_is_found_by_name_and_by_no_path():
-    header = tool("objdump", "-p", str(LIBRARY))
+def test_the_cuda_library_expects_only_torch_and_the_system():
+    found = tool("nm", "-D", "--undefined-only", str(cuda_library())).splitlines()
+    # The system's libraries give their symbols a version; what has none is torch's, or weak (for compilers).
+    plain = {line.split()[-1] for line in found if "@" not in line and " w " not in line}
+    assert {s for s in plain if not s.startswith(("aoti_torch_", "torch_"))} == set()
+    versions = {line.split("@")[-1].split("_")[0] for line in found if "@" in line}
+    assert versions <= {"GLIBC", "GLIBCXX", "CXXABI", "GCC"}
+    # CUDA's runtime is inside, and looks for the driver when it is first used: loading needs no GPU.
+    header = tool("objdump", "-p", str(cuda_library())).splitlines()
+    needed = {line.split()[-1] for line in header if "NEEDED" in line}
+    assert {"libtorch_cpu.so", "libtorch_cuda.so"} <= needed
+    assert not any(name.startswith(("libcuda.", "libcudart", "libtwodasl")) for name in needed)
+
+
+def test_torch_is_found_by_name_and_by_no_path(library):
+    header = tool("objdump", "-p", str(library))
     assert "libtorch_cpu.so" in header
     assert "RPATH" not in header
     assert "RUNPATH" not in header
+
+
+def test_the_libraries_export_nothing_of_their_own(library):
+    exported = tool("nm", "-D", "--defined-only", str(library)).splitlines()
+    assert [line for line in exported if "twodasl" in line] == []
 
 
 def test_the_native_module_does_not_need_torch():
@@ -88,6 +125,7 @@ def installed(tmp_path):
     site = tmp_path / "site"
     (site / "twodasl_ext").mkdir(parents=True)
     libraries = [LIBRARY, Path(_load.native.__file__)]
+    libraries += [cuda_library()] if te.build_info()["cuda"] else []
     for path in libraries:
         shutil.copy(path, site / "twodasl_ext")
     record = site / "twodasl-0.1.0.dist-info"

@@ -216,8 +216,8 @@ def test_opcheck():
     query, points = (normal(generator, 2, n, 3).float().requires_grad_() for n in (20, 40))
     lengths = torch.tensor([40, 11])
     ops = torch.ops.twodasl
-    torch.library.opcheck(ops.neighbor_tree.default, (points.detach(), lengths))
-    tree = ops.neighbor_tree(points.detach(), lengths)
+    torch.library.opcheck(ops.neighbor_tree.default, (points.detach(), lengths, True))
+    tree = ops.neighbor_tree(points.detach(), lengths, True)
     for hint in (None, torch.zeros(2, 20, dtype=torch.int64)):
         inputs = (query, points, *tree, lengths, torch.tensor([20, 3]), hint)
         torch.library.opcheck(ops.nearest_neighbors.default, inputs)
@@ -341,7 +341,7 @@ def test_a_wrong_tree_reads_nothing_outside():
     """A direct call may bring any tree: sizes are checked, and nothing in it is used as an address."""
     generator = torch.Generator().manual_seed(10)
     query, points = normal(generator, 1, 40, 3), normal(generator, 1, 500, 3)
-    leaves, ids, boxes, lowest = torch.ops.twodasl.neighbor_tree(points, None)
+    leaves, ids, boxes, lowest = torch.ops.twodasl.neighbor_tree(points, None, False)
     forward = torch.ops.twodasl.nearest_neighbors_forward
     forward(query, points, leaves, torch.full_like(ids, 2**30), boxes, lowest, None, None, None)
     forward(query, points, leaves * torch.nan, ids, boxes * torch.nan, lowest, None, None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 import skimage
 import torch
+from twodasl.errors import InputError
 from twodasl.landmarks import read_landmarks
-from twodasl.morphable import MorphableModel
+from twodasl.morphable import MorphableModel, load_model
 from twodasl.morphable.sketch import sketch
 from twodasl.networks import build_regressor
 from twodasl.training.checkpoint import save_checkpoint
@@ -135,3 +137,80 @@ def other_model(photo68, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("model") / "wide.npz"
     make_ball(photo68, "wide", 1.2).save(path)
     return path
+
+
+@dataclass(frozen=True)
+class FaceParts:
+    """A face in millimetres as its publishers take it apart, for files in their formats.
+
+    mean (N, 3); bases (3N, K), interleaved, of unit columns; sigma (K,) in millimetres; triangles (T, 3),
+    turned inward, and landmarks (68,), counted from 0; colors (N, 3) from 0 to 1, with a basis too.
+    """
+
+    mean: np.ndarray
+    bases: dict[str, np.ndarray]
+    sigma: dict[str, np.ndarray]
+    triangles: np.ndarray
+    landmarks: np.ndarray
+    colors: np.ndarray
+
+    @property
+    def places(self) -> np.ndarray:
+        """(204,): 3DDFA's places of the landmarks in the interleaved vector."""
+        return (3 * self.landmarks[:, None] + np.arange(3)).ravel()
+
+    def modes(self, part: str) -> np.ndarray:
+        """(K, N, 3) of one standard deviation."""
+        return (self.bases[part] * self.sigma[part]).T.reshape(-1, len(self.mean), 3)
+
+    def check(self, model: MorphableModel, shape="shape", expression="expression") -> None:
+        """The model is this face, in millimetres, a coefficient a standard deviation, triangles outward."""
+        np.testing.assert_allclose(model.mean, self.mean, rtol=0, atol=2e-5)
+        for modes, part in ((model.shape_modes, shape), (model.expression_modes, expression)):
+            wanted = self.modes(part) if part else np.zeros((0, *self.mean.shape))
+            assert modes.shape == wanted.shape
+            np.testing.assert_allclose(modes, wanted, rtol=2e-6, atol=1e-6)
+        assert (model.coefficient_std == 1).all()
+        assert model.units == "mm"
+        np.testing.assert_array_equal(model.triangles, self.triangles[:, ::-1])
+        np.testing.assert_array_equal(model.landmarks, self.landmarks)
+        assert model.named_landmarks == {"chin": self.landmarks[8]}
+
+
+@pytest.fixture(scope="session")
+def face_parts(ball_model) -> FaceParts:
+    """The ellipsoid's, with 5 shape, 3 expression and 2 colour modes."""
+    rng = np.random.default_rng(7)
+    size = ball_model.mean.size
+    bases = {
+        part: np.linalg.qr(rng.normal(size=(size, modes)))[0]
+        for part, modes in (("shape", 5), ("expression", 3), ("color", 2))
+    }
+    return FaceParts(
+        mean=ball_model.mean.astype(np.float64),
+        bases=bases,
+        sigma={
+            "shape": np.array([90.0, 70, 40, 20, 10]),
+            "expression": np.array([30.0, 20, 5]),
+            "color": np.array([0.5, 0.25]),
+        },
+        triangles=ball_model.triangles[:, ::-1].copy(),
+        landmarks=ball_model.landmarks.copy(),
+        colors=rng.uniform(0.2, 0.8, ball_model.mean.shape),
+    )
+
+
+@pytest.fixture
+def refuses():
+    """Check that `load_model(path)` refuses a file in one sentence that names it and matches `pattern`."""
+
+    def check(path: Path, pattern: str, named: str | None = None) -> None:
+        with pytest.raises(InputError, match=pattern) as caught:
+            load_model(path)
+        message = str(caught.value)
+        assert (named or path.name) in message
+        assert "\n" not in message
+        assert len(message) - len(str(path)) < 500
+        assert type(caught.value) is InputError
+
+    return check

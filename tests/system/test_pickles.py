@@ -1,13 +1,16 @@
 """Pickled arrays of the field: read in every protocol, and never run."""
 
 import pickle
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from twodasl.data.pickles import read_array_pickle
+from twodasl.data.pickles import read_array_pickle, read_model_pickle
 from twodasl.errors import InputError
 from twodasl.evaluation.sparse_basis import read_whitening
+
+from .python2_pickles import Pickled, instance
 
 
 class Harmful:
@@ -67,3 +70,54 @@ def test_a_cut_off_pickle(tmp_path):
         (tmp_path / "cut.pkl").write_bytes(good[:size])
         with pytest.raises(InputError, match=r"cut\.pkl"):
             read_whitening(tmp_path / "cut.pkl")
+
+
+MALICIOUS = {
+    "calls os.system": b"\x80\x02cos\nsystem\n(T\x04\x00\x00\x00true" + b"tR.",
+    "calls builtins.eval": b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R.",
+    "calls numpy's own loader": b"\x80\x02cnumpy\nload\n(T\x03\x00\x00\x00abctR.",
+    "reaches through chumpy": b"\x80\x02cchumpy.ch\nos.system\n(T\x03\x00\x00\x00abctR.",
+    "rebuilds what is no class": b"\x80\x02ccopy_reg\n_reconstructor\n(c_codecs\nencode\nNNtR.",
+    "gives a function a state": b"\x80\x02c_codecs\nencode\n}b.",
+    "gives a class a state": b"\x80\x02cchumpy.ch\nCh\n}b.",
+    "refers to outside": b"\x80\x02T\x03\x00\x00\x00abcQ.",
+    "uses a number for a name": b"\x80\x02\x82\x01.",
+    "chumpy without numbers": Pickled({"w_shp": instance("chumpy.ch", "Ch", {"y": None})}).content,
+    "chumpy in itself": b"\x80\x02cchumpy.ch\nCh\n)\x81q\x00}(T\x01\x00\x00\x00xh\x00ub.",
+    "a selection beyond its array": Pickled(
+        {"w": instance("chumpy.reordering", "Select", {"a": np.ones(3), "idxs": np.array([9])})}
+    ).content,
+    "an array larger than its bytes": Pickled(np.ones((3, 7))).content.replace(
+        struct.pack("<i", 7), struct.pack("<i", 1 << 30)
+    ),
+    "bytes larger than memory": b"\x80\x05\x96" + (1 << 45).to_bytes(8, "little") + b"x.",
+    "a list in itself": b"\x80\x02]q\x00h\x00a.",
+    "deep nesting": b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".",
+    "no object": b"\x80\x02.",
+    "text": b"(dp0\nthis is no pickle",
+}
+
+
+@pytest.mark.parametrize("kind", MALICIOUS)
+@pytest.mark.parametrize("read", [read_array_pickle, read_model_pickle])
+def test_what_is_no_honest_pickle_is_refused(tmp_path, kind, read):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(MALICIOUS[kind])
+    with pytest.raises(InputError, match=r"model\.pkl: expected a pickle of NumPy .* got .") as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_shared_parts_are_walked_once(tmp_path):
+    """Tuples of the tuple before, twice: 2**60 elements in some hundred bytes."""
+    path = tmp_path / "shared.pkl"
+    path.write_bytes(b"\x80\x02)" + b"2\x86" * 60 + b".")
+    value = read_array_pickle(path)
+    assert value[0] is value[1]
+
+
+def test_a_memo_takes_no_memory_for_what_it_does_not_hold(tmp_path):
+    """The unpickler in C would make room for four thousand million entries here."""
+    path = tmp_path / "memo.pkl"
+    path.write_bytes(b"\x80\x02Nr\xff\xff\xff\xff.")
+    assert read_array_pickle(path) is None

@@ -7,6 +7,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from . import doctor_cuda
+
 # Distribution -> oldest version that works.
 REQUIRED = {
     "torch": (2, 10),
@@ -30,8 +32,8 @@ def register(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "doctor",
         help="check this installation",
-        description="Print versions, the compiled operators' build, processor level and detectors; run one"
-        " operator. Exit code 1 where something does not fit, with the remedy.",
+        description="Print versions, the compiled operators' build, processor level, CUDA, GPUs and"
+        " detectors; run one operator on each. Exit code 1 where something does not fit, with the remedy.",
     )
     parser.set_defaults(run=run)
 
@@ -101,8 +103,8 @@ def _operators(problems: list[str]) -> None:
     _line("operators", ", ".join(f"{key} {_shown(value)}" for key, value in twodasl_ext.build_info().items()))
     level = twodasl_ext.cpu_capability()["active"]
     _line("processor", f"{level} in use, {torch.get_num_threads()} threads")
-    cuda = torch.version.cuda
-    _line("cuda", f"{cuda}, {torch.cuda.device_count()} devices" if cuda else "torch without CUDA")
+    for name, found in doctor_cuda.report(problems):
+        _line(name, found)
     # One triangle over a 4x4 picture, whose middle it must cover.
     corners = torch.tensor([[[-1.0, -1.0, 0.0], [9.0, -1.0, 0.0], [-1.0, 9.0, 0.0]]])
     index, _, _ = twodasl_ext.rasterize(corners, torch.tensor([[0, 1, 2]]), 4)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-MODEL_HELP = "'procedural' (the embedded model), a .npz file, or an ICT-FaceKit folder"
+MODEL_HELP = "'procedural' (the embedded model), or a .npz or another file or folder of docs/data-formats.md"
 
 
 def register(subparsers: Any) -> None:
@@ -27,6 +27,10 @@ def register(subparsers: Any) -> None:
     convert = actions.add_parser("convert", help="write a face model as one .npz")
     convert.add_argument("model", help=MODEL_HELP)
     convert.add_argument("output", type=Path, help="the .npz to write")
+    for kind in ("shape", "expression"):
+        convert.add_argument(
+            f"--{kind}-modes", type=int, metavar="N", help=f"keep the first N {kind} modes; default: all"
+        )
     convert.set_defaults(run=run_convert)
 
 
@@ -52,10 +56,19 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def run_convert(args: argparse.Namespace) -> int:
-    """Write the model as a `.npz`."""
+    """Write the model as a `.npz`, with fewer modes if asked."""
+    from ..errors import InputError
     from ..morphable import load_model
 
     model = load_model(args.model)
+    kept = []
+    for kind, there in zip(("shape", "expression"), model.counts[1:], strict=True):
+        wanted = getattr(args, f"{kind}_modes")
+        if wanted is not None and not 0 <= wanted <= there:
+            raise InputError(f"--{kind}-modes: expected 0 to {there}, got {wanted}")
+        kept.append(there if wanted is None else wanted)
+    if tuple(kept) != model.counts[1:]:
+        model = model.truncated(*kept)
     model.save(args.output)
     _describe(model)
     print(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB)")

@@ -63,7 +63,7 @@ def register(subparsers: Any) -> None:
         "-m",
         "--model",
         metavar="M",
-        help="face model: procedural, a .npz file or an ICT-FaceKit folder (default: the checkpoint's)",
+        help="face model: procedural, a .npz file or a known model's path (default: the checkpoint's)",
     )
     parser.add_argument(
         "--refinements",

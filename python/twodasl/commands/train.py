@@ -37,7 +37,7 @@ def register(subparsers: Any) -> None:
         "-m",
         "--model",
         metavar="M",
-        help="face model: procedural, a .npz file or an ICT-FaceKit folder",
+        help="face model: procedural, a .npz file or a known model's path",
     )
     parser.add_argument(
         "--set",

@@ -1,23 +1,25 @@
 """Reading the field's pickles of NumPy arrays without running what is in them.
 
 A pickle is a program. This reader knows the few names that NumPy writes for an array and replaces them by
-stand-ins that only hold bytes, so that nothing else can be reached.
+stand-ins that only hold bytes, so that nothing else can be reached. `read_model_pickle` knows a few names
+more, those in the pickles of FLAME, and holds what they stand for as data in the same way.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 
-_LARGEST = 1 << 28  # bytes; the lists of 3DDFA are a tenth of it
+_LARGEST = 1 << 28  # bytes; FLAME's are a fifth of it
 _MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
 _BUFFER_MODULES = ("numpy.core.numeric", "numpy._core.numeric")
 
@@ -51,6 +53,38 @@ class _Array:
         self.array = _array(content, kind, shape, "F" if fortran else "C")
 
 
+class _Object:
+    """Stands in for an object that is kept as data: its state, uninterpreted."""
+
+    state: object = None
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        self.state = state
+
+
+class _Chumpy(_Object):
+    """chumpy.ch.Ch: its state's `x` is the array."""
+
+
+class _Selection(_Object):
+    """chumpy.reordering.Select: entries `idxs` of the flattened `a`, in the shape `preferred_shape`."""
+
+
+class _ObjectArray(_Array):
+    """An array that may hold objects: those come as the list that it is pickled as."""
+
+    objects: list[Any] | None = None
+
+    def __setstate__(self, state: tuple) -> None:
+        if isinstance(state[2], _Type) and state[2].code.startswith("O") and isinstance(state[4], list):
+            self.objects = state[4]
+        else:
+            super().__setstate__(state)
+
+
 def _array(content: Any, kind: Any, shape: Any, order: str) -> NDArray[Any]:
     if isinstance(content, str):
         content = content.encode("latin1")  # bytes of Python 2
@@ -63,6 +97,11 @@ def _array(content: Any, kind: Any, shape: Any, order: str) -> NDArray[Any]:
     return np.frombuffer(content, dtype).reshape(sizes, order="F" if order == "F" else "C")
 
 
+def _scalar(kind: Any, content: Any) -> Any:
+    """Stands in for numpy.core.multiarray.scalar."""
+    return _array(content, kind, (), "C")[()]
+
+
 def _latin_bytes(text: str, encoding: str) -> bytes:
     """Stands in for _codecs.encode, with which protocols before 3 write bytes."""
     if encoding != "latin1":
@@ -70,20 +109,74 @@ def _latin_bytes(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-class _Unpickler(pickle.Unpickler):
+def _object(kind: type = _Object, *_: object) -> _Object:
+    """Stands in for copyreg._reconstructor, which protocols before 2 call with the class."""
+    if not (isinstance(kind, type) and issubclass(kind, _Object)):
+        raise pickle.UnpicklingError("an object of a class that is not expected")
+    return kind()
+
+
+_NUMPY: dict[tuple[str, str], Any] = {
+    **{(module, name): _Array for module in _MODULES for name in ("_reconstruct", "ndarray")},
+    **{(module, "_frombuffer"): _array for module in _BUFFER_MODULES},  # protocol 5
+    **{(module, "scalar"): _scalar for module in _MODULES[1:]},
+    ("numpy", "dtype"): _Type,
+    ("_codecs", "encode"): _latin_bytes,
+}
+_MODEL: dict[tuple[str, str], Any] = {
+    **{key: _ObjectArray if value is _Array else value for key, value in _NUMPY.items()},
+    ("chumpy.ch", "Ch"): _Chumpy,
+    ("chumpy.reordering", "Select"): _Selection,
+    ("scipy.sparse.csc", "csc_matrix"): _Object,  # FLAME's J_regressor, which nobody here needs
+    ("scipy.sparse._csc", "csc_matrix"): _Object,
+    ("copy_reg", "_reconstructor"): _object,
+    ("copyreg", "_reconstructor"): _object,
+    ("__builtin__", "object"): _Object,
+    ("builtins", "object"): _Object,
+    ("__builtin__", "set"): _Object,  # chumpy's bookkeeping
+    ("builtins", "set"): _Object,
+    # DECA's landmark_embedding.npy keeps its dynamic part as tensors.
+    ("torch._utils", "_rebuild_tensor_v2"): _Object,
+    ("torch.storage", "_load_from_bytes"): _Object,
+    ("collections", "OrderedDict"): _Object,
+}
+_STAND_INS = (_Type, _Array, _Object)
+
+
+# The unpickler written in Python, because the one in C sets aside memory for any size that a file claims.
+class _Unpickler(pickle._Unpickler):
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+
+    def __init__(self, content: bytes, names: dict[tuple[str, str], Any]) -> None:
+        super().__init__(io.BytesIO(content), encoding="latin1")
+        self._names, self._size = names, len(content)
+
     def find_class(self, module: str, name: str) -> Any:
-        if module in _MODULES and name in ("_reconstruct", "ndarray"):
-            return _Array
-        if module in _BUFFER_MODULES and name == "_frombuffer":  # protocol 5
-            return _array
-        if module == "numpy" and name == "dtype":
-            return _Type
-        if (module, name) == ("_codecs", "encode"):
-            return _latin_bytes
+        if (module, name) in self._names:
+            return self._names[module, name]
         raise pickle.UnpicklingError(f"the name {module}.{name}, which is not NumPy's")
 
     def persistent_load(self, pid: Any) -> Any:
         raise pickle.UnpicklingError("a reference to something outside the file")
+
+    def get_extension(self, code: int) -> NoReturn:
+        raise pickle.UnpicklingError("a name by number")
+
+    def load_build(self) -> None:
+        # Elsewhere a state would be written into a class or a function, for everyone.
+        if not isinstance(self.stack[-2], _STAND_INS):  # type: ignore[attr-defined]
+            raise pickle.UnpicklingError("a state for something that has none")
+        super().load_build()  # type: ignore[misc]
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+    def load_bytearray8(self) -> None:
+        size = int.from_bytes(self.read(8), "little")  # type: ignore[attr-defined]
+        if size > self._size:
+            raise pickle.UnpicklingError(f"{size} bytes in a file of {self._size}")
+        self.append(bytearray(self.read(size)))  # type: ignore[attr-defined]
+
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
 
 def read_array_pickle(path: str | os.PathLike[str]) -> Any:
@@ -92,27 +185,75 @@ def read_array_pickle(path: str | os.PathLike[str]) -> Any:
     Files of Python 2 (`latin1` strings) are read too. Raises InputError naming the file when it is missing,
     broken, larger than 256 MiB, or mentions any other class or function; none of them is called.
     """
-    file = Path(path)
+    return parse_pickle(path, _content(Path(path)), _NUMPY)
+
+
+def read_model_pickle(path: str | os.PathLike[str]) -> Any:
+    """As `read_array_pickle`, for face models whose arrays may be chumpy's (FLAME's).
+
+    `chumpy.ch.Ch` and `chumpy.reordering.Select` of it come as the arrays that they hold, without chumpy;
+    sparse matrices, sets and tensors come as None; arrays of objects as lists. Errors as there.
+    """
+    return parse_pickle(path, _content(Path(path)), _MODEL)
+
+
+def parse_pickle(
+    path: str | os.PathLike[str], content: bytes, names: dict[tuple[str, str], Any] = _MODEL
+) -> Any:
+    """What the bytes of a pickle hold, by default as `read_model_pickle`; path is for the message."""
     try:
-        if file.stat().st_size > _LARGEST:
-            raise InputError(f"{file}: expected a pickle of at most {_LARGEST >> 20} MiB, got a larger file")
+        return _plain(_Unpickler(content, names).load(), {})
+    except Exception as error:  # a damaged pickle stops its reader in many ways
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: expected a pickle of NumPy arrays alone, got {reason[:200]}") from error
+
+
+def _content(file: Path) -> bytes:
+    try:
         with open(file, "rb") as stream:
-            return _plain(_Unpickler(stream, encoding="latin1").load())
+            content = stream.read(_LARGEST + 1)
     except OSError as error:
         raise InputError(
             f"{file}: cannot be read ({error.strerror or error}); expected a pickle of arrays"
         ) from error
-    except InputError:
-        raise
-    except Exception as error:  # a damaged pickle stops its reader in many ways
-        raise InputError(f"{file}: expected a pickle of NumPy arrays alone, got {error}") from error
+    if len(content) > _LARGEST:
+        raise InputError(f"{file}: expected a pickle of at most {_LARGEST >> 20} MiB, got a larger file")
+    return content
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, _Array):
-        return value.array
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_plain(item) for item in value)
-    return value
+def _plain(value: Any, known: dict[int, Any]) -> Any:
+    """The value without stand-ins. known: what is done, by id, so that shared parts are walked once."""
+    if not isinstance(value, (dict, list, tuple, *_STAND_INS)):
+        return value
+    if id(value) in known:
+        if known[id(value)] is _Array:
+            raise pickle.UnpicklingError("a part that contains itself")
+        return known[id(value)]
+    known[id(value)] = _Array
+    result: Any = None
+    if isinstance(value, _ObjectArray) and value.objects is not None:
+        result = [_plain(item, known) for item in value.objects]
+    elif isinstance(value, _Array):
+        result = value.array
+    elif isinstance(value, dict):
+        result = {key: _plain(item, known) for key, item in value.items()}
+    elif isinstance(value, (list, tuple)):
+        result = type(value)(_plain(item, known) for item in value)
+    elif isinstance(value, (_Chumpy, _Selection)):
+        result = _chumpy(value, known)
+    known[id(value)] = result
+    return result
+
+
+def _chumpy(value: _Object, known: dict[int, Any]) -> NDArray[Any]:
+    key = "x" if isinstance(value, _Chumpy) else "a"
+    if not isinstance(value.state, dict) or key not in value.state:
+        raise pickle.UnpicklingError("a chumpy array without its numbers")
+    array = _plain(value.state[key], known)
+    if not isinstance(array, np.ndarray):
+        raise pickle.UnpicklingError("a chumpy array that is computed, not stored")
+    if isinstance(value, _Chumpy):
+        return array
+    chosen, shape = (_plain(value.state.get(key), known) for key in ("idxs", "preferred_shape"))
+    array = array.ravel()[np.asarray(chosen)]
+    return array if shape is None else array.reshape(tuple(int(size) for size in shape))

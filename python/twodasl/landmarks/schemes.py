@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..device_constants import constant
+
 Points = TypeVar("Points", torch.Tensor, NDArray[Any])
 
 GROUPS_68: dict[str, tuple[int, ...]] = {
@@ -133,6 +135,9 @@ def eighteen_from_68(points: Points, mouth: str = "inner-lips") -> Points:
         raise ValueError(f"mouth: expected 'inner-lips' or 'corners', got {mouth!r}")
     first, second = list(_FIRST), list(_SECOND)
     first[_MOUTH_CENTRE], second[_MOUTH_CENTRE] = _MOUTH_PAIRS[mouth]
+    if isinstance(points, torch.Tensor):
+        rows = [constant(tuple(pair), points.device, torch.int64) for pair in (first, second)]
+        return (points[..., rows[0], :] + points[..., rows[1], :]) / 2
     return (points[..., first, :] + points[..., second, :]) / 2
 
 

@@ -1,4 +1,4 @@
-"""One way to name a face model: `procedural`, a `.npz` file, or a folder of a known layout."""
+"""One way to name a face model: `procedural`, a file, or a folder of a known layout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import InputError
 from .model import MorphableModel
 from .procedural import procedural_model
-from .readers.ict_facekit import is_ict_facekit, read_ict_facekit
+from .readers.recognise import read_file, read_folder
 
 EMBEDDED = "procedural"
 
@@ -18,8 +18,9 @@ def load_model(name_or_path: str | os.PathLike[str] | MorphableModel) -> Morphab
 
     Args:
         name_or_path: "procedural" (the embedded model), the path of a `.npz` that `MorphableModel.save`
-            wrote, or an ICT-FaceKit folder (the repository's root or its `FaceXModel`). A model is handed
-            back as it is.
+            wrote, or a model in one of the field's layouts, which is recognised by its content: see
+            "Face models" in docs/data-formats.md and `twodasl.morphable.readers`. A model is handed back as
+            it is.
 
     Raises:
         InputError: nothing of that name, or a file that does not hold a whole model.
@@ -29,14 +30,9 @@ def load_model(name_or_path: str | os.PathLike[str] | MorphableModel) -> Morphab
     if str(name_or_path) == EMBEDDED:
         return procedural_model()
     path = Path(name_or_path)
-    if path.is_dir():
-        if is_ict_facekit(path):
-            return read_ict_facekit(path)
-        raise InputError(
-            f"{path}: is no face model folder; expected ICT-FaceKit's, with FaceXModel/*.obj in it"
-        )
     if not path.exists():
-        raise InputError(
-            f"{path}: no such face model; give '{EMBEDDED}', a .npz file or an ICT-FaceKit folder"
-        )
-    return MorphableModel.load(path)
+        raise InputError(f"{path}: no such face model; give '{EMBEDDED}' or the path of a file or folder")
+    try:
+        return read_folder(path) if path.is_dir() else read_file(path)
+    except MemoryError as error:
+        raise InputError(f"{path}: needs more memory than there is; close other programs") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -176,6 +176,21 @@ class MorphableModel:
             return self.albedo_mean.copy()
         moved = self.albedo_mean + np.tensordot(np.asarray(coefficients, np.float32), self.albedo_modes, 1)
         return np.clip(moved, 0, 1)
+
+    def truncated(self, shape_modes: int, expression_modes: int) -> MorphableModel:
+        """The model with its first so many modes of either kind; components come with the largest first."""
+        shapes, count = len(self.shape_modes), len(self.coefficient_std)
+        kept = np.r_[:shape_modes, shapes : shapes + expression_modes]
+        if min(shape_modes, expression_modes) < 0 or shape_modes > shapes or kept.max(initial=-1) >= count:
+            raise ValueError(f"truncated: expected at most {self.counts[1:]} modes, got other numbers")
+        names = self.mode_names
+        return replace(
+            self,
+            shape_modes=self.shape_modes[:shape_modes],
+            expression_modes=self.expression_modes[:expression_modes],
+            coefficient_std=self.coefficient_std[kept],
+            mode_names=None if names is None else tuple(names[index] for index in kept),
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one compressed `.npz`, atomically. Raises InputError when it cannot be written."""

@@ -1,11 +1,13 @@
 """A pytest plugin: the operators of CPU tensors are served by the CUDA kernels, in the emulator.
 
 `TWODASL_EMULATED_OPERATORS` names the library, which tests/cuda/run_emulated.sh builds. It registers the CUDA
-operators for CPU tensors, over the CPU library's own; so every test of an operator becomes one of its CUDA kernel.
+operators for CPU tensors, over the CPU library's own; so every test of an operator becomes one of its CUDA
+kernel. `TWODASL_EMULATED_PART=1/4` runs the second of every four tests.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import warnings
 
@@ -13,15 +15,46 @@ import pytest
 import torch
 
 import twodasl_ext  # noqa: F401  (first the CPU's operators, which are then replaced)
+from twodasl_ext import _values
 
 LIBRARY = os.environ["TWODASL_EMULATED_OPERATORS"]
+PART = os.environ.get("TWODASL_EMULATED_PART", "0/1")
 
+_VALUES = "values are not looked at on CUDA, see tests/cuda/test_icp.py"
 # What a test asks of the CPU kernels alone, and so says nothing of the CUDA ones: a part of its name -> why.
+VALUES = "on CUDA values are not looked at: see tests/cuda/test_neighbors.py"
 OF_THE_CPU_ALONE = {
+    "test_nearest_neighbors.py::test_many_points": "100,000 queries take too long here",
+    "test_nearest_neighbors.py::test_threads_change_no_bit": "threads are the CPU's",
+    "test_nearest_neighbors.py::test_wrong_points_of_an_index": VALUES,
+    "test_nearest_neighbors.py::test_wrong_arguments[points: expected finite": VALUES,
+    "test_nearest_neighbors.py::test_wrong_arguments[query: expected finite": VALUES,
+    "test_nearest_neighbors.py::test_wrong_arguments[points: expected at least one": VALUES,
+    "test_nearest_neighbors.py::test_wrong_arguments[lengths: expected numbers": VALUES,
+    "test_nearest_neighbors.py::test_wrong_arguments[query_lengths: expected numbers": VALUES,
+    "test_nearest_neighbors.py::test_wrong_arguments[hint: expected indices": VALUES,
+    "test_chamfer.py::test_errors": VALUES,
     "test_threads_and_levels": "threads and instruction-set levels are the CPU's",
+    "test_emulator": "compiles the emulator itself",
+    "test_devices": "is about what the facade says",
     "test_library": "looks at the built CPU library",
     "test_memory": "reused memory is the CPU's",
     "test_peak_memory": "reused memory is the CPU's",
+    "closest_point.py::test_the_number_of_threads": "threads are the CPU's",
+    "test_icp_inputs.py::test_single_clouds_have_no_batch_element": _VALUES,
+    "test_icp_inputs.py::test_counts_past_the_points": _VALUES,
+    "test_messages[ValueError-^source: expected finite": _VALUES,
+    "test_messages[ValueError-^target: expected finite": _VALUES,
+    "test_messages[ValueError-^normals: expected one that is not zero": _VALUES,
+    "test_messages[ValueError-^triangles: expected vertex indices": _VALUES,
+    "test_messages[ValueError-^max_distance: expected a pair within": _VALUES,
+    "test_messages[ValueError-^initialize's rotation: expected orthonormal": _VALUES,
+    "test_messages[ValueError-^initialize's scale: expected positive": _VALUES,
+    "test_messages[ValueError-^source_lengths: expected lengths in": _VALUES,
+    "test_messages[ValueError-^target_lengths: expected lengths in": _VALUES,
+    "test_rasterize_looks_at_values": "on CUDA values show in the result: tests/cuda/test_rasterize.py",
+    "test_the_number_of_threads_changes_no_bit": "threads are the CPU's",
+    "test_a_face_does_not_depend_on_its_batch[big batch": "the batch is large for the CPU's threads",
 }
 
 
@@ -30,11 +63,26 @@ def pytest_configure(config: pytest.Config) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch tells of every kernel that is replaced
         torch.ops.load_library(LIBRARY)
+    _values.LOOKED_AT.clear()  # and the facades go the way of CUDA tensors
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skips what is not about CUDA kernels, and says why."""
+    """Skips what is not about CUDA kernels, and says why; leaves out the other parts' tests."""
     for item in items:
         for part, reason in OF_THE_CPU_ALONE.items():
             if part in item.nodeid:
                 item.add_marker(pytest.mark.skip(reason=reason))
+    number, parts = (int(word) for word in PART.split("/"))
+    others = [item for i, item in enumerate(items) if i % parts != number]
+    config.hook.pytest_deselected(items=others)
+    items[:] = items[number::parts]
+
+
+def launches() -> int:
+    """How many grids the emulator has run."""
+    return ctypes.c_ulonglong.in_dll(ctypes.CDLL(LIBRARY), "twodasl_emulator_launches").value
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A run that started no kernel has tested nothing: its reader has to see that."""
+    terminalreporter.write_line(f"emulated launches: {launches()}")

@@ -1,12 +1,17 @@
 // A CUDA grid on the CPU, for running kernels where there is no GPU and for finding what a GPU would hide. Kernel files
 // (csrc/cuda/*.cu) are compiled as plain C++ against this header instead of cuda_runtime.h.
 //
-// Every CUDA thread is a fibre that runs until it waits: at __syncthreads, or at an operation of its warp. Threads,
-// warps and blocks take turns in an order drawn from TWODASL_EMULATOR_ORDER (0: by number, 1: from the last to the
-// first, any other number: shuffled by it), so what a missing barrier spoils changes with the order. Shared arrays are
-// heap blocks of exactly their size, filled with NaN for every block: AddressSanitizer sees an index outside of them.
-// A launch reports, as an error: threads that wait at different barriers, a warp operation that some lane of its mask
-// never reaches or reaches with another mask, a shuffle from a lane outside of the mask.
+// Every CUDA thread is a fibre that runs until it waits: at __syncthreads, or at an operation of its warp. A warp runs
+// ahead of the others as far as it comes. Lanes, warps and blocks take turns in an order drawn from
+// TWODASL_EMULATOR_ORDER (0: by number, 1: from the last to the first, any other number: shuffled by it, and a warp may
+// give way at any of its operations), so what a missing barrier spoils changes with the order. Shared arrays are heap
+// blocks of exactly their size, filled with NaN for every block: AddressSanitizer sees an index outside of them.
+// A launch reports, as an error: threads that wait at different barriers; a warp operation that some lane of its mask
+// never reaches, or reaches at another line or with another mask; a shuffle from a lane outside of the mask. That is
+// stricter than a GPU, which does not wait for threads that have returned: full masks want full warps here.
+//
+// What it cannot show: threads run one at a time between their waits, so a sum without an atomic operation comes out
+// right; blocks run one after the other, so none may wait for another; __launch_bounds__ and registers mean nothing.
 #pragma once
 
 #include <algorithm>
@@ -24,6 +29,7 @@
 #define __forceinline__ inline
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
+#define __grid_constant__
 
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
@@ -49,12 +55,22 @@ inline constexpr int warpSize = 32;
 
 namespace twodasl::emulator {
 
-// Blocks until every living thread of the block has come here.
-__attribute__((noinline)) void wait_for_block();
+// The line of a kernel.
+struct Site {
+  const char* file = "";
+  int line = 0;
+};
+#define TWODASL_SITE ::twodasl::emulator::Site{__FILE__, __LINE__}
+
+// Blocks until every living thread of the block has come here; how many voted for, and how many voted.
+struct Votes {
+  int in_favour, of;
+};
+Votes wait_for_block(const Site& site, bool vote);
 
 // Blocks until the lanes of `mask` have come to an operation of the same kind; gives what each of them brought.
 enum class Operation { sync, shuffle, ballot, match };
-const uint64_t* wait_for_warp(Operation operation, unsigned mask, uint64_t value);
+const uint64_t* wait_for_warp(Operation operation, unsigned mask, uint64_t value, const Site& site);
 
 // Where this thread is in its warp.
 int lane();
@@ -82,11 +98,54 @@ T from_bits(uint64_t bits) {
   std::memcpy(&value, &bits, sizeof(T));
   return value;
 }
+inline void sync_warp(const Site& site, unsigned mask = 0xffffffffu) {
+  wait_for_warp(Operation::sync, mask, 0, site);
+}
 template <class T>
-T shuffle(unsigned mask, T value, int source) {
-  const uint64_t* values = wait_for_warp(Operation::shuffle, mask, bits_of(value));
+T shuffle(const Site& site, unsigned mask, T value, int source, int width) {
+  if (width < 1 || width > 32 || (width & (width - 1)) != 0) fail("the width of a shuffle is a power of two up to 32");
+  const uint64_t* values = wait_for_warp(Operation::shuffle, mask, bits_of(value), site);
   if ((mask >> source & 1u) == 0) fail("a shuffle reads from a lane outside of its mask");
   return from_bits<T>(values[source]);
+}
+// Subsections of `width` lanes: the first lane of this thread's, and the first past it.
+inline int section(int width) { return lane() & ~(width - 1); }
+inline int section_end(int width) { return section(width) + width; }
+template <class T>
+T shuffle_to(const Site& site, unsigned mask, T value, int source, int width = 32) {
+  return shuffle(site, mask, value, section(width) + (source & (width - 1)), width);
+}
+template <class T>
+T shuffle_xor(const Site& site, unsigned mask, T value, int by, int width = 32) {
+  const int source = lane() ^ (by & 31);
+  return shuffle(site, mask, value, source < section_end(width) ? source : lane(), width);
+}
+template <class T>
+T shuffle_up(const Site& site, unsigned mask, T value, unsigned by, int width = 32) {
+  const int source = lane() - static_cast<int>(by & 31u);
+  return shuffle(site, mask, value, source >= section(width) ? source : lane(), width);
+}
+template <class T>
+T shuffle_down(const Site& site, unsigned mask, T value, unsigned by, int width = 32) {
+  const int source = lane() + static_cast<int>(by & 31u);
+  return shuffle(site, mask, value, source < section_end(width) ? source : lane(), width);
+}
+inline unsigned ballot(const Site& site, unsigned mask, int predicate) {
+  const uint64_t* values = wait_for_warp(Operation::ballot, mask, predicate != 0 ? 1 : 0, site);
+  unsigned votes = 0;
+  for (int other = 0; other < 32; ++other) {
+    if ((mask >> other & 1u) != 0 && values[other] != 0) votes |= 1u << other;
+  }
+  return votes;
+}
+template <class T>
+unsigned match(const Site& site, unsigned mask, T value) {
+  const uint64_t* values = wait_for_warp(Operation::match, mask, bits_of(value), site);
+  unsigned same = 0;
+  for (int other = 0; other < 32; ++other) {
+    if ((mask >> other & 1u) != 0 && values[other] == bits_of(value)) same |= 1u << other;
+  }
+  return same;
 }
 
 }  // namespace twodasl::emulator
@@ -96,51 +155,20 @@ T shuffle(unsigned mask, T value, int source) {
   type(&name)[count] = *static_cast<type(*)[count]>(                                 \
       ::twodasl::emulator::shared_block(&name##_key, sizeof(type) * size_t(count)))
 
-#define __syncthreads() ::twodasl::emulator::wait_for_block()
-inline void __syncwarp(unsigned mask = 0xffffffffu) {
-  twodasl::emulator::wait_for_warp(twodasl::emulator::Operation::sync, mask, 0);
-}
-template <class T>
-T __shfl_sync(unsigned mask, T value, int source, int width = warpSize) {
-  const int lane = twodasl::emulator::lane(), first = lane & ~(width - 1);
-  return twodasl::emulator::shuffle(mask, value, first + (source & (width - 1)));
-}
-template <class T>
-T __shfl_xor_sync(unsigned mask, T value, int by, int width = warpSize) {
-  const int lane = twodasl::emulator::lane(), source = lane ^ by;
-  return twodasl::emulator::shuffle(mask, value, source < (lane & ~(width - 1)) + width ? source : lane);
-}
-template <class T>
-T __shfl_up_sync(unsigned mask, T value, unsigned by, int width = warpSize) {
-  const int lane = twodasl::emulator::lane(), source = lane - static_cast<int>(by);
-  return twodasl::emulator::shuffle(mask, value, source >= (lane & ~(width - 1)) ? source : lane);
-}
-template <class T>
-T __shfl_down_sync(unsigned mask, T value, unsigned by, int width = warpSize) {
-  const int lane = twodasl::emulator::lane(), source = lane + static_cast<int>(by);
-  return twodasl::emulator::shuffle(mask, value, source < (lane & ~(width - 1)) + width ? source : lane);
-}
-inline unsigned __ballot_sync(unsigned mask, int predicate) {
-  const uint64_t* values =
-      twodasl::emulator::wait_for_warp(twodasl::emulator::Operation::ballot, mask, predicate != 0 ? 1 : 0);
-  unsigned votes = 0;
-  for (int lane = 0; lane < warpSize; ++lane) {
-    if ((mask >> lane & 1u) != 0 && values[lane] != 0) votes |= 1u << lane;
-  }
-  return votes;
-}
-inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
-inline int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) == mask; }
-template <class T>
-unsigned __match_any_sync(unsigned mask, T value) {
-  const uint64_t* values = twodasl::emulator::wait_for_warp(twodasl::emulator::Operation::match, mask,
-                                                            twodasl::emulator::bits_of(value));
-  unsigned same = 0;
-  for (int lane = 0; lane < warpSize; ++lane) {
-    if ((mask >> lane & 1u) != 0 && values[lane] == twodasl::emulator::bits_of(value)) same |= 1u << lane;
-  }
-  return same;
-}
+#define __syncthreads() static_cast<void>(::twodasl::emulator::wait_for_block(TWODASL_SITE, false))
+#define __syncthreads_count(predicate) \
+  (::twodasl::emulator::wait_for_block(TWODASL_SITE, (predicate) != 0).in_favour)
+#define __syncthreads_or(predicate) int(__syncthreads_count(predicate) > 0)
+#define __syncthreads_and(predicate) int(__syncthreads_count((predicate) == 0) == 0)
+#define __syncwarp(...) ::twodasl::emulator::sync_warp(TWODASL_SITE __VA_OPT__(, ) __VA_ARGS__)
+#define __shfl_sync(...) ::twodasl::emulator::shuffle_to(TWODASL_SITE, __VA_ARGS__)
+#define __shfl_xor_sync(...) ::twodasl::emulator::shuffle_xor(TWODASL_SITE, __VA_ARGS__)
+#define __shfl_up_sync(...) ::twodasl::emulator::shuffle_up(TWODASL_SITE, __VA_ARGS__)
+#define __shfl_down_sync(...) ::twodasl::emulator::shuffle_down(TWODASL_SITE, __VA_ARGS__)
+#define __ballot_sync(mask, predicate) ::twodasl::emulator::ballot(TWODASL_SITE, mask, predicate)
+#define __any_sync(mask, predicate) int(::twodasl::emulator::ballot(TWODASL_SITE, mask, predicate) != 0)
+#define __all_sync(mask, predicate) int(::twodasl::emulator::ballot(TWODASL_SITE, mask, !(predicate)) == 0)
+#define __match_any_sync(mask, value) ::twodasl::emulator::match(TWODASL_SITE, mask, value)
 
 // One thread of the machine runs them all, so a plain operation is atomic.
 inline void __threadfence() {}

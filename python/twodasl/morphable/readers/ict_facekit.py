@@ -33,6 +33,7 @@ from tqdm import tqdm
 
 from ...errors import InputError
 from ..model import MorphableModel
+from .assemble import measured_unit
 
 IDENTITY_MODES = 40
 EXPRESSION_MODES = 10
@@ -55,9 +56,6 @@ LANDMARKS = (
     5966,
 )
 # fmt: on
-# How far apart the outer eye corners of a face may be, in millimetres, for a unit to be believed.
-BIOCULAR_WIDTH = (60.0, 130.0)
-UNITS = {"millimetre": 1.0, "centimetre": 10.0, "metre": 1000.0, "inch": 25.4}
 
 
 def is_ict_facekit(folder: Path) -> bool:
@@ -87,7 +85,7 @@ def read_ict_facekit(
     neutral_path = shapes / NEUTRAL
     neutral, triangles, skin = _read_mesh(neutral_path)
     landmarks = _landmarks(shapes, len(neutral))
-    scale = _millimetres(neutral_path, neutral[landmarks])
+    scale = measured_unit(neutral_path, neutral[landmarks])
     identities = sorted(shapes.glob("identity[0-9]*.obj"))[:identity_modes]
     expressions = sorted(path for path in shapes.glob("*.obj") if _is_expression(path))
     if not identities or not expressions:
@@ -247,14 +245,3 @@ def _landmarks(shapes: Path, count: int) -> NDArray[np.int64]:
             "README.md with the 68 landmark indices beside it"
         )
     return np.array(LANDMARKS, np.int64)
-
-
-def _millimetres(path: Path, landmarks: NDArray[np.float64]) -> float:
-    width = float(np.linalg.norm(landmarks[36] - landmarks[45]))
-    for factor in UNITS.values():
-        if BIOCULAR_WIDTH[0] <= width * factor <= BIOCULAR_WIDTH[1]:
-            return factor
-    raise InputError(
-        f"{path}: the outer eye corners lie {width:.4g} units apart, no face in any of {', '.join(UNITS)}; "
-        "check the 68 landmark indices"
-    )

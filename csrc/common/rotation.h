@@ -8,12 +8,13 @@
 #include <limits>
 
 #include "eigen.h"
+#include "host_device.h"
 
-namespace twodasl::cpu {
+namespace twodasl {
 
 // Row-major. Where several rotations are equally near (rank 0 and 1, some reflections) the one that turns least, if
 // it is one of them; the zero matrix gives the identity. A matrix that is not finite gives NaN.
-inline void nearest_rotation(const double (&m)[9], double (&rotation)[9]) {
+TWODASL_HOST_DEVICE inline void nearest_rotation(const double (&m)[9], double (&rotation)[9]) {
   double largest = 0.0;
   for (const double x : m) {
     if (!(std::fabs(x) <= std::numeric_limits<double>::max())) {
@@ -32,21 +33,30 @@ inline void nearest_rotation(const double (&m)[9], double (&rotation)[9]) {
                     {0.0, 0.0, 0.0, a[8] - a[0] - a[4]}};
   double values[4], vectors[4][4];
   symmetric_eigen(k, values, vectors);
+  double greatest = values[0];
   int best = 0;
+  TWODASL_UNROLL
   for (int i = 1; i < 4; ++i) {
-    if (values[i] > values[best]) best = i;
+    if (!(values[i] > greatest)) continue;
+    greatest = values[i];
+    best = i;
   }
   // Of a repeated largest eigenvalue every unit vector of its space will do: take the one nearest to (1, 0, 0, 0).
   constexpr double kSame = 1e-13;
   double q[4] = {0.0, 0.0, 0.0, 0.0}, length = 0.0;
+  TWODASL_UNROLL
   for (int i = 0; i < 4; ++i) {
-    if (values[i] < values[best] - kSame) continue;
+    if (values[i] < greatest - kSame) continue;
     for (int row = 0; row < 4; ++row) q[row] += vectors[0][i] * vectors[row][i];
   }
   for (const double x : q) length += x * x;
   if (length < 1e-8) {  // all half turns
     length = 0.0;
-    for (int row = 0; row < 4; ++row) q[row] = vectors[row][best];
+    TWODASL_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      if (i != best) continue;
+      for (int row = 0; row < 4; ++row) q[row] = vectors[row][i];
+    }
     for (const double x : q) length += x * x;
   }
   const double two = 2.0 / length, w = q[0], x = q[1], y = q[2], z = q[3];
@@ -63,7 +73,7 @@ inline void nearest_rotation(const double (&m)[9], double (&rotation)[9]) {
 
 // Matrices [begin, end) of (B, 3, 3).
 template <class T>
-inline void nearest_rotations(const T* matrices, T* rotations, int64_t begin, int64_t end) {
+TWODASL_HOST_DEVICE inline void nearest_rotations(const T* matrices, T* rotations, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) {
     double m[9], r[9];
     for (int j = 0; j < 9; ++j) m[j] = static_cast<double>(matrices[9 * i + j]);
@@ -72,4 +82,4 @@ inline void nearest_rotations(const T* matrices, T* rotations, int64_t begin, in
   }
 }
 
-}  // namespace twodasl::cpu
+}  // namespace twodasl

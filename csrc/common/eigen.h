@@ -3,24 +3,33 @@
 
 #include <cmath>
 
-namespace twodasl::cpu {
+#include "host_device.h"
+
+namespace twodasl {
 
 // matrix = vectors diag(values) vectors^T; column k of `vectors` belongs to values[k], in no order. Orthonormal to
 // rounding whatever the matrix is: repeated and zero eigenvalues need no care. Overwrites the matrix, of which the
 // upper triangle is read. Cyclic sweeps converge quadratically: matrices of these sizes take five or six.
 template <int N>
-inline void symmetric_eigen(double (&matrix)[N][N], double (&values)[N], double (&vectors)[N][N]) {
+TWODASL_HOST_DEVICE inline void symmetric_eigen(double (&matrix)[N][N], double (&values)[N],
+                                                double (&vectors)[N][N]) {
   constexpr int kSweeps = 16;
+  TWODASL_UNROLL
   for (int i = 0; i < N; ++i) {
+    TWODASL_UNROLL
     for (int j = 0; j < N; ++j) vectors[i][j] = i == j ? 1.0 : 0.0;
   }
   for (int sweep = 0; sweep < kSweeps; ++sweep) {
     double outside = 0.0;
+    TWODASL_UNROLL
     for (int i = 0; i < N; ++i) {
+      TWODASL_UNROLL
       for (int j = i + 1; j < N; ++j) outside += std::fabs(matrix[i][j]);
     }
     if (!(outside > 0.0)) break;
+    TWODASL_UNROLL
     for (int p = 0; p < N; ++p) {
+      TWODASL_UNROLL
       for (int q = p + 1; q < N; ++q) {
         const double off = matrix[p][q];
         // What no longer changes either diagonal entry is rounding.
@@ -41,14 +50,19 @@ inline void symmetric_eigen(double (&matrix)[N][N], double (&values)[N], double 
           a = c * x - s * y;
           b = s * x + c * y;
         };
+        TWODASL_UNROLL
         for (int i = 0; i < p; ++i) turn(matrix[i][p], matrix[i][q]);
+        TWODASL_UNROLL
         for (int i = p + 1; i < q; ++i) turn(matrix[p][i], matrix[i][q]);
+        TWODASL_UNROLL
         for (int i = q + 1; i < N; ++i) turn(matrix[p][i], matrix[q][i]);
+        TWODASL_UNROLL
         for (int i = 0; i < N; ++i) turn(vectors[i][p], vectors[i][q]);
       }
     }
   }
+  TWODASL_UNROLL
   for (int i = 0; i < N; ++i) values[i] = matrix[i][i];
 }
 
-}  // namespace twodasl::cpu
+}  // namespace twodasl

@@ -1,0 +1,152 @@
+// From the parts' sums to the next pose, and the judgement of the last one: what stops, what is the best so far; see
+// icp.h. One block an element. The 4x4 eigenvalue problem of a rotation is a chain of divisions and roots that takes
+// one thread some ten microseconds: no more threads could take part in it.
+#include "../common/icp_solve.h"
+
+#include <cmath>
+#include <limits>
+
+#include "icp_passes.h"
+
+namespace twodasl::cuda {
+
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / kWarp;
+
+// sums[k] over the parts, each by the same lane of every warp, then over the warps. All threads call.
+template <int Sums>
+__device__ __forceinline__ void sum_parts(const double* partial, int64_t parts, double* warps, double* sums) {
+  const int thread = int(threadIdx.x), lane = thread % kWarp, warp = thread / kWarp;
+  for (int k = lane; k < Sums; k += kWarp) {
+    double sum = 0.0;
+#pragma unroll 8
+    for (int64_t part = warp; part < parts; part += kWarps) sum += partial[part * Sums + k];
+    warps[warp * Sums + k] = sum;
+  }
+  __syncthreads();
+  if (thread < Sums) {
+    double sum = 0.0;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) sum += warps[w * Sums + thread];
+    sums[thread] = sum;
+  }
+  __syncthreads();
+}
+
+// Whether an element goes on after a pose with this error, of `used` pairs that move something. See the function's
+// docstring for the two rules.
+__device__ __forceinline__ bool judge(const IcpState& state, int64_t element, int64_t iteration, double error,
+                                      double used, const double* pose) {
+  const bool paired = used > 0.0;
+  // What the coordinates' own rounding may do to an error.
+  const double* frame = state.target_frame + kFrameNumbers * element;
+  const double noise =
+      state.rounding * (std::sqrt(frame[0] * frame[0] + frame[1] * frame[1] + frame[2] * frame[2]) + frame[3]);
+  state.history[element * (state.max_iterations + 1) + iteration] = error;
+  if (iteration == 0 && (!paired || error != error)) {  // refused
+    state.history[element * (state.max_iterations + 1)] = std::numeric_limits<double>::quiet_NaN();
+    return false;
+  }
+  if (paired && (iteration == 0 || error < state.least[element])) {
+    state.least[element] = error;
+    state.matched[element] = used / static_cast<double>(state.counts[element]);
+    double* best = state.best + kPoseNumbers * element;
+    for (int i = 0; i < kPoseNumbers; ++i) best[i] = pose[i];
+  }
+  const double last = state.last[element], fall = last - error;  // infinite at first
+  const bool not_risen = fall >= -noise;
+  bool settled = state.tolerance >= 0.0 && not_risen && (fall <= state.tolerance * last || error <= noise) &&
+                 last < std::numeric_limits<double>::infinity();
+  const bool still = state.mse_tolerance >= 0.0 && std::fabs(last * last - error * error) <= state.mse_tolerance;
+  settled = settled || (still && not_risen);
+  if (settled && paired) state.converged[element] = true;
+  if (settled || still || !paired || iteration == state.max_iterations) return false;
+  state.last[element] = error;
+  ++state.iterations[element];
+  return true;
+}
+
+template <class T, bool Plane>
+__global__ void __launch_bounds__(kThreads) solve_kernel(IcpUpdateParams<T> params, IcpState state, int64_t iteration) {
+  constexpr int kSums = pairs_sums(Plane);
+  TWODASL_SHARED(double, warps, kWarps * kSums);
+  TWODASL_SHARED(double, sums, kSums);
+  const int64_t element = blockIdx.x;
+  const int64_t count = params.counts[element] < params.source_count ? params.counts[element] : params.source_count;
+  if (count <= 0) return;  // it has stopped
+  const double* partial = params.partial + element * pairs_parts(params.source_count) * kSums;
+  sum_parts<kSums>(partial, pairs_parts(count), warps, sums);
+  if (threadIdx.x != 0) return;
+  const double counted = sums[0], used = sums[1], mean = counted > 0.0 ? sums[2] / counted : 0.0;
+  double pose[kPoseNumbers], next[kPoseNumbers];
+#pragma unroll
+  for (int i = 0; i < kPoseNumbers; ++i) pose[i] = params.pose[kPoseNumbers * element + i];
+  if (!judge(state, element, iteration, std::sqrt(mean), used, pose)) {
+    state.active[element] = 0;
+    return;
+  }
+  const double* qc = params.target_frame + kFrameNumbers * element;
+  if constexpr (Plane) {
+    icp::point_to_plane(sums + 3, qc, params.scale, pose, next);
+  } else {
+    const double* pc = params.source_frame + kFrameNumbers * element;
+    icp::point_to_point(used, sums + 3, pc, qc, params.scale, params.recentre, pose, next);
+  }
+  // Numbers that overflow, in clouds of such sizes: better no step than a pose that is none.
+  bool finite = true;
+#pragma unroll
+  for (int i = 0; i < kPoseNumbers; ++i) finite = finite && std::isfinite(next[i]);
+#pragma unroll
+  for (int i = 0; i < kPoseNumbers; ++i) {
+    if (finite) state.pose[kPoseNumbers * element + i] = next[i];
+  }
+}
+
+constexpr int kBeginThreads = 64;
+
+// Everything as it is for an element that is refused; what goes on, goes on from there.
+__global__ void __launch_bounds__(kBeginThreads) begin_kernel(IcpState state) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const int64_t element = blockIdx.x;
+  for (int64_t i = threadIdx.x; i <= state.max_iterations; i += kBeginThreads) {
+    state.history[element * (state.max_iterations + 1) + i] = nan;
+  }
+  if (threadIdx.x < kPoseNumbers) {
+    const int64_t i = kPoseNumbers * element + threadIdx.x;
+    state.pose[i] = state.start[i];
+    state.best[i] = nan;
+  }
+  if (threadIdx.x != 0) return;
+  const int64_t count = state.counts[element];
+  bool good = count >= 1 && count <= state.source_count;
+  for (int i = 0; i < kPoseNumbers; ++i) good = good && std::isfinite(state.start[kPoseNumbers * element + i]);
+  for (int i = 0; i < 3; ++i) {
+    good = good && std::isfinite(state.source_frame[kFrameNumbers * element + i]) &&
+           std::isfinite(state.target_frame[kFrameNumbers * element + i]);
+  }
+  state.active[element] = good ? count : 0;
+  state.last[element] = std::numeric_limits<double>::infinity();
+  state.least[element] = nan;
+  state.matched[element] = nan;
+  state.converged[element] = false;
+  state.iterations[element] = 0;
+}
+
+}  // namespace
+
+template <class T>
+Error launch_icp_solve(const IcpUpdateParams<T>& params, const IcpState& state, int64_t iteration, void* stream) {
+  const auto kernel = params.normals != nullptr ? &solve_kernel<T, true> : &solve_kernel<T, false>;
+  return launch(kernel, static_cast<unsigned>(params.batch), kThreads, 0, stream, params, state, iteration);
+}
+
+Error launch_icp_begin(const IcpState& state, void* stream) {
+  return launch(&begin_kernel, static_cast<unsigned>(state.batch), kBeginThreads, 0, stream, state);
+}
+
+template Error launch_icp_solve(const IcpUpdateParams<float>&, const IcpState&, int64_t, void*);
+template Error launch_icp_solve(const IcpUpdateParams<double>&, const IcpState&, int64_t, void*);
+
+}  // namespace twodasl::cuda

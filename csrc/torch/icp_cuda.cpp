@@ -1,0 +1,167 @@
+// iterative_closest_point on a GPU: guard, checks, allocation, parameters, launches.
+#include <limits>
+#include <optional>
+#include <tuple>
+
+#include "../cuda/icp.h"
+#include "basis.h"
+#include "cuda.h"
+#include "scratch.h"
+#include "tree.h"
+
+namespace twodasl::ops {
+
+namespace {
+
+void check_counts(const Tensor& counts, const Tensor& points) {
+  check_shape(counts, "counts", {points.size(0)});
+  check_type(counts, "counts", ScalarType::Long);
+  check_same_device(counts, "counts", points);
+}
+
+void check_doubles(const Tensor& tensor, const char* name, int64_t numbers, const Tensor& points) {
+  check_shape(tensor, name, {points.size(0), numbers});
+  check_type(tensor, name, ScalarType::Double);
+  check_same_device(tensor, name, points);
+}
+
+// (B, P, 3) of the source's batch, type and device.
+void check_cloud(const Tensor& cloud, const char* name, int64_t points, const Tensor& source) {
+  check_shape(cloud, name, {source.size(0), points, 3});
+  check_type(cloud, name, source.scalar_type());
+  check_same_device(cloud, name, source);
+}
+
+Tensor empty_doubles(std::initializer_list<int64_t> sizes, const Tensor& like) {
+  return empty_of(sizes, ScalarType::Double, like);
+}
+
+// Where the sums over the pairs of `source` go.
+Tensor empty_partial(const Tensor& source, bool plane) {
+  return empty_doubles({source.size(0), cuda::pairs_parts(source.size(1)), cuda::pairs_sums(plane)}, source);
+}
+
+Tensor icp_frame(const Tensor& points_in, const Tensor& counts_in) {
+  check_shape(points_in, "points", {-1, -1, 3});
+  check_counts(counts_in, points_in);
+  const OnDevice device(points_in);
+  const Tensor points = dense(points_in), counts = dense(counts_in);
+  const int64_t batch = points.size(0), count = points.size(1);
+  const Tensor frame = empty_doubles({batch, kFrameNumbers}, points);
+  const Tensor partial = empty_doubles({batch, cuda::frame_parts(count), 3}, points);
+  with_number(points, "points", [&](auto number) {
+    using T = decltype(number);
+    const IcpFrameParams<T> params{in<T>(points),      in<int64_t>(counts), out<double>(partial),
+                                   out<double>(frame), batch,               count};
+    check_launch(cuda::launch_icp_frame(params, device.stream()));
+  });
+  return frame;
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> icp_run(
+    const Tensor& source_in, const Tensor& target_in, const std::optional<Tensor>& normals_in, const Tensor& leaves_in,
+    const Tensor& ids_in, const Tensor& boxes_in, const Tensor& lowest_in, const Tensor& counts_in,
+    const Tensor& start_in, const Tensor& source_frame_in, const Tensor& target_frame_in, double trim,
+    double max_squared, bool scale, bool recentre, int64_t max_iterations, std::optional<double> tolerance,
+    std::optional<double> mse_tolerance) {
+  check_shape(source_in, "source", {-1, -1, 3});
+  const int64_t batch = source_in.size(0), source_count = source_in.size(1);
+  check_shape(target_in, "target", {-1, -1, 3});
+  const int64_t target_count = target_in.size(1);
+  check_cloud(target_in, "target", target_count, source_in);
+  if (normals_in) check_cloud(*normals_in, "normals", target_count, source_in);
+  check_tree(target_in, leaves_in, ids_in, boxes_in, lowest_in);
+  check_same_device(leaves_in, "leaves", source_in);
+  check_same_device(ids_in, "ids", source_in);
+  check_same_device(boxes_in, "boxes", source_in);
+  check_same_device(lowest_in, "lowest", source_in);
+  check_count(source_count, "source");
+  check_count(target_count, "target");
+  check_counts(counts_in, source_in);
+  check_doubles(start_in, "start", kPoseNumbers, source_in);
+  check_doubles(source_frame_in, "source_frame", kFrameNumbers, source_in);
+  check_doubles(target_frame_in, "target_frame", kFrameNumbers, source_in);
+  STD_TORCH_CHECK(trim >= 0.0 && trim < 1.0, "twodasl: trim is not in [0, 1)");
+  STD_TORCH_CHECK(max_iterations >= 0, "twodasl: max_iterations is negative");
+  const OnDevice device(source_in);
+  const Tensor source = dense(source_in), target = dense(target_in), counts = dense(counts_in);
+  const Tensor leaves = dense(leaves_in), ids = dense(ids_in), boxes = dense(boxes_in), lowest = dense(lowest_in);
+  const Tensor start = dense(start_in);
+  const Tensor source_frame = dense(source_frame_in), target_frame = dense(target_frame_in);
+  const std::optional<Tensor> normals = normals_in ? std::optional<Tensor>(dense(*normals_in)) : std::nullopt;
+  // Results.
+  const Tensor best = empty_doubles({batch, kPoseNumbers}, source), least = empty_doubles({batch}, source);
+  const Tensor matched = empty_doubles({batch}, source), converged = empty_of({batch}, ScalarType::Bool, source);
+  const Tensor iterations = empty_of({batch}, ScalarType::Long, source);
+  const Tensor history = empty_doubles({batch, max_iterations + 1}, source);
+  // What the iterations hand to each other.
+  const Tensor active = empty_of({batch}, ScalarType::Long, source), last = empty_doubles({batch}, source);
+  const Tensor pose = empty_doubles({batch, kPoseNumbers}, source);
+  const Tensor moved = empty_like_type({batch, source_count, 3}, source);
+  const Tensor order = empty_of({batch, source_count}, ScalarType::Int, source);
+  const Tensor squared = empty_like_type({batch, source_count}, source);
+  const Tensor indices = empty_of({2, batch, source_count}, ScalarType::Long, source);
+  const Tensor threshold = empty_like_type({batch}, source), partial = empty_partial(source, normals.has_value());
+  with_number(source, "source", [&](auto number) {
+    using T = decltype(number);
+    const cuda::IcpState state{in<int64_t>(counts),
+                               in<double>(start),
+                               in<double>(source_frame),
+                               in<double>(target_frame),
+                               out<int64_t>(active),
+                               out<double>(pose),
+                               out<double>(last),
+                               out<double>(best),
+                               out<double>(least),
+                               out<double>(matched),
+                               out<bool>(converged),
+                               out<int64_t>(iterations),
+                               out<double>(history),
+                               batch,
+                               source_count,
+                               max_iterations,
+                               static_cast<double>(std::numeric_limits<T>::epsilon()),
+                               tolerance ? *tolerance : -1.0,
+                               mse_tolerance ? *mse_tolerance : -1.0};
+    const IcpUpdateParams<T> update{in<T>(source),
+                                    in<T>(target),
+                                    normals ? in<T>(*normals) : nullptr,
+                                    nullptr,  // the iterations' own
+                                    in<T>(squared),
+                                    in<int64_t>(active),
+                                    in<double>(pose),
+                                    in<double>(source_frame),
+                                    in<double>(target_frame),
+                                    out<T>(threshold),
+                                    nullptr,
+                                    out<double>(partial),
+                                    nullptr,
+                                    nullptr,
+                                    batch,
+                                    source_count,
+                                    target_count,
+                                    trim,
+                                    max_squared,
+                                    scale,
+                                    recentre};
+    const cuda::IcpRunParams<T> params{out<int32_t>(order),
+                                       out<T>(moved),
+                                       out<T>(squared),
+                                       {out<int64_t>(indices), out<int64_t>(indices) + batch * source_count},
+                                       {in<T>(leaves), in<int32_t>(ids), in<T>(boxes), in<int32_t>(lowest)},
+                                       update,
+                                       state};
+    const Scratch scratch(cuda::query_order_scratch<T>(batch, source_count), source);
+    check_launch(cuda::launch_icp_run(params, scratch.data(), device.stream()));
+  });
+  return {best, least, matched, converged, iterations, history};
+}
+
+}  // namespace
+
+TWODASL_CUDA_LIBRARY(m) {
+  m.impl("icp_frame", TORCH_BOX(&icp_frame));
+  m.impl("icp_run", TORCH_BOX(&icp_run));
+}
+
+}  // namespace twodasl::ops

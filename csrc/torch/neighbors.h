@@ -1,0 +1,83 @@
+// What nearest_neighbors and iterative_closest_point share: the order along the curve, the tree's tensors.
+#pragma once
+
+#include <optional>
+
+#include "../cpu/neighbors.h"
+#include "tasks.h"
+#include "tree.h"
+
+namespace twodasl::ops {
+
+inline constexpr int64_t kChunk = 1 << 14;  // points in one task of what reads them all once
+
+inline Tensor empty_indices(std::initializer_list<int64_t> sizes, const Tensor& like) {
+  return empty_result(sizes, torch::stable::empty({0}, ScalarType::Long, std::nullopt, like.device()));
+}
+
+inline const cpu::NeighborKernels<float>& neighbors_of(float) { return cpu::active_neighbors().f32; }
+inline const cpu::NeighborKernels<double>& neighbors_of(double) { return cpu::active_neighbors().f64; }
+
+template <class Run>
+void with_neighbors(const Tensor& tensor, const char* name, const Run& run) {
+  if (tensor.scalar_type() == ScalarType::Float) {
+    run(neighbors_of(float{}), float{});
+  } else {
+    check_type(tensor, name, ScalarType::Double);
+    run(neighbors_of(double{}), double{});
+  }
+}
+
+// The tree of points (B, P, 3), as neighbor_tree() made it.
+struct TreeTensors {
+  Tensor leaves, ids, boxes, lowest;
+
+  TreeTensors(const Tensor& points, const Tensor& leaves_in, const Tensor& ids_in, const Tensor& boxes_in,
+              const Tensor& lowest_in)
+      : leaves(dense(leaves_in)), ids(dense(ids_in)), boxes(dense(boxes_in)), lowest(dense(lowest_in)) {
+    check_tree(points, leaves, ids, boxes, lowest);
+  }
+  template <class T>
+  NeighborTree<T> get() const {
+    return {in<T>(leaves), in<int32_t>(ids), in<T>(boxes), in<int32_t>(lowest)};
+  }
+};
+
+// The box of `count` points; false when one is not finite.
+template <class T>
+bool bounds(const T* points, int64_t count, T* box) {
+  const int64_t parts = chunks(count, kChunk);
+  std::vector<T> boxes(static_cast<size_t>(6 * parts));
+  std::atomic<bool> finite{true};
+  each(parts, [&](int64_t part) {
+    if (!cpu::bounding_box(points, part * kChunk, std::min(count, (part + 1) * kChunk), boxes.data() + 6 * part)) {
+      finite = false;
+    }
+  });
+  std::fill(box, box + 6, T(0));
+  for (int64_t i = 0; i < 6 * parts; ++i) {
+    const int64_t c = i % 6;
+    const T x = boxes[static_cast<size_t>(i)];
+    box[c] = i < 6 ? x : c < 3 ? std::min(box[c], x) : std::max(box[c], x);
+  }
+  return finite;
+}
+
+// Sorted keys of finite points, in one half of `keys`, which holds twice as many.
+template <class T>
+uint64_t* sorted(const T* points, int64_t count, const T* box, uint64_t* keys) {
+  each(chunks(count, kChunk), [&](int64_t part) {
+    cpu::curve_keys(points, box, keys, part * kChunk, std::min(count, (part + 1) * kChunk));
+  });
+  return cpu::sort_keys(keys, keys + count, count);
+}
+
+// The same, with crowds in one cell told apart: the order of a tree's leaves.
+template <class T>
+uint64_t* sorted_to_the_end(const T* points, int64_t count, const T* box, uint64_t* keys) {
+  uint64_t* const found = sorted(points, count, box, keys);
+  cpu::refine_keys(points, found, found == keys ? keys + count : keys, count);
+  return found;
+}
+
+}  // namespace twodasl::ops

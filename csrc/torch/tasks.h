@@ -1,0 +1,61 @@
+// Tasks on torch's threads, and memory for the time of a call.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <vector>
+
+#include "allocate.h"
+
+namespace twodasl::ops {
+
+// Tasks are taken one by one: a thread that the system holds up leaves the rest to the others. No task depends on
+// who does it.
+template <class Run>
+void each(int64_t tasks, const Run& run) {
+  const int64_t threads = std::min<int64_t>(torch::stable::get_num_threads(), tasks);
+  std::atomic<int64_t> next{0};
+  const auto work = [&](int64_t, int64_t) {
+    for (int64_t task; (task = next.fetch_add(1)) < tasks;) run(task);
+  };
+  if (threads <= 1) return work(0, 1);
+  torch::stable::parallel_for(0, threads, 1, work);
+}
+
+inline int64_t chunks(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
+// The least of the tasks that something was wrong with; `tasks` where nothing was.
+class FirstWrong {
+ public:
+  explicit FirstWrong(int64_t tasks) : tasks_(tasks), first_(tasks) {}
+  void add(int64_t task) {
+    for (int64_t seen = first_; task < seen && !first_.compare_exchange_weak(seen, task);) {
+    }
+  }
+  bool none() const { return first_ == tasks_; }
+  int64_t get() const { return first_; }
+
+ private:
+  const int64_t tasks_;
+  std::atomic<int64_t> first_;
+};
+
+class Scratch {
+ public:
+  explicit Scratch(size_t bytes) : bytes_(bytes), data_(bytes >= cpu::kSmallestBlock ? cpu::acquire(bytes) : nullptr) {
+    if (data_ == nullptr) small_.resize(bytes / sizeof(uint64_t) + 1);
+  }
+  ~Scratch() {
+    if (data_ != nullptr) cpu::release(data_, bytes_);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  uint64_t* keys() { return data_ != nullptr ? static_cast<uint64_t*>(data_) : small_.data(); }
+
+ private:
+  size_t bytes_;
+  void* data_;
+  std::vector<uint64_t> small_;
+};
+
+}  // namespace twodasl::ops

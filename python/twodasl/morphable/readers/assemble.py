@@ -1,0 +1,183 @@
+"""What every reader does with the arrays of its file: sizes, units, spreads, triangles, the 68 landmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ..model import MorphableModel
+from .containers import read_npy, read_numbers
+
+Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+# How far apart the outer eye corners of a face may be, in millimetres, for a unit to be believed.
+BIOCULAR_WIDTH = (60.0, 130.0)
+BYTE = np.float32(255)
+"""The brightest colour of files that keep them as bytes."""
+UNITS = {"millimetre": 1.0, "centimetre": 10.0, "metre": 1000.0, "inch": 25.4}
+SIDE_NAMES = ("{stem}.landmarks68", "landmarks68", "Landmarks68_{stem}")
+SIDE_SUFFIXES = (".txt", ".csv", ".npy", ".anl")
+
+
+def reals(path: Path, label: str, array: Any) -> NDArray[Any]:
+    """The array, if it holds finite real numbers."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or not array.size:
+        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise InputError(f"{path}: {label}: expected real numbers, got {found}")
+    if not np.isfinite(array).all():
+        raise InputError(f"{path}: {label}: expected finite numbers, got NaN or infinity")
+    return array
+
+
+def points(path: Path, label: str, array: Any, count: int | None = None) -> Floats:
+    """(N, 3) float32 of x y z interleaved, in any of the shapes (3N,), (3N, 1), (1, 3N), (N, 3)."""
+    array = reals(path, label, array)
+    wanted = "(3N,)" if count is None else f"({3 * count},)"
+    fits = array.ndim == 1 or (array.ndim == 2 and (1 in array.shape or array.shape[1] == 3))
+    if not fits or array.size % 3 or array.size != 3 * (array.size // 3 if count is None else count):
+        raise InputError(f"{path}: {label}: expected {wanted} interleaved x y z, got {array.shape}")
+    with np.errstate(over="ignore"):  # the model refuses what became infinite
+        return np.array(array.reshape(-1, 3), np.float32)
+
+
+def spreads(path: Path, label: str, array: Any, count: int) -> NDArray[np.float64]:
+    """The first `count` of a vector of standard deviations."""
+    values = reals(path, label, array).astype(np.float64).ravel()
+    if len(values) < count or (count and values[:count].min() <= 0):
+        raise InputError(f"{path}: {label}: expected {count} positive standard deviations")
+    return values[:count]
+
+
+def columns(path: Path, label: str, array: Any, count: int, sigma: NDArray[np.float64] | None) -> Floats:
+    """(K, N, 3) of a basis (3N, K) whose columns become one standard deviation long. None: they are."""
+    array = reals(path, label, array)
+    if array.ndim != 2 or array.shape[0] != 3 * count or (sigma is not None and len(sigma) > array.shape[1]):
+        least = "K" if sigma is None else f">= {len(sigma)}"
+        raise InputError(f"{path}: {label}: expected ({3 * count}, {least}), got {array.shape}")
+    with np.errstate(over="ignore"):  # as above
+        modes = array.T if sigma is None else (array[:, : len(sigma)] * sigma).T
+        return np.ascontiguousarray(modes, np.float32).reshape(-1, count, 3)
+
+
+def vertex_indices(path: Path, label: str, array: Any, count: int, first: int) -> Indices:
+    """Whole numbers counted from `first`, as int64 counted from 0 and below `count`."""
+    array = reals(path, label, array)
+    if array.dtype.kind == "f" and ((array != np.rint(array)) | (np.abs(array) > 2**53)).any():
+        raise InputError(f"{path}: {label}: expected whole numbers, got others")
+    if array.min() < first or array.max() >= first + count:
+        wrong = array.max() if array.max() >= first + count else array.min()
+        raise InputError(f"{path}: {label}: expected vertices {first}..{first + count - 1}, got {wrong}")
+    return array.astype(np.int64) - first
+
+
+def triangle_rows(path: Path, label: str, array: Any, count: int, first: int) -> Indices:
+    """(T, 3) of (T, 3) or (3, T) indices counted from `first`."""
+    indices = vertex_indices(path, label, array, count, first)
+    if indices.ndim != 2 or 3 not in indices.shape:
+        raise InputError(f"{path}: {label}: expected (T, 3) or (3, T), got {indices.shape}")
+    return indices if indices.shape[1] == 3 else np.ascontiguousarray(indices.T)
+
+
+def interleaved_landmarks(path: Path, label: str, array: Any, count: int) -> Indices:
+    """The 68 vertices of 3DDFA's (204,) 0-based positions in the interleaved x y z."""
+    places = vertex_indices(path, label, array, 3 * count, 0).reshape(-1)
+    if len(places) != 204 or (places.reshape(-1, 3) - places[::3, None] != [0, 1, 2]).any():
+        raise InputError(f"{path}: {label}: expected the places of x y z of 68 vertices, 204 in all")
+    if (places[::3] % 3).any():
+        raise InputError(f"{path}: {label}: expected places of x that 3 divides, got others")
+    return places[::3] // 3
+
+
+def side_landmarks(path: Path, count: int) -> Indices | None:
+    """The 68 vertex indices, 0-based, of a file beside the model at `path`; None where there is none."""
+    for name in SIDE_NAMES:
+        for suffix in SIDE_SUFFIXES:
+            file = path.parent / (name.format(stem=path.stem) + suffix)
+            if file.is_file():
+                array = read_npy(file) if suffix == ".npy" else read_numbers(file)
+                found = vertex_indices(file, "landmarks", array, count, 0).reshape(-1)
+                if len(found) != 68:
+                    raise InputError(f"{file}: expected the 68 landmarks' vertex indices, got {len(found)}")
+                return found
+    return None
+
+
+def missing_landmarks(path: Path, reason: str) -> InputError:
+    """What to say where neither the model nor a file beside it has the 68."""
+    return InputError(
+        f"{path}: {reason}; put a file {path.stem}.landmarks68.txt beside it: 68 vertex indices counted from "
+        "0, in iBUG's order"
+    )
+
+
+def measured_unit(path: Path, landmarks: NDArray[np.floating]) -> float:
+    """Millimetres to a unit of the 68 landmarks (68, 3), for files that leave it open."""
+    width = float(np.linalg.norm(landmarks[36] - landmarks[45]))
+    for factor in UNITS.values():
+        if BIOCULAR_WIDTH[0] <= width * factor <= BIOCULAR_WIDTH[1]:
+            return factor
+    raise InputError(
+        f"{path}: the outer eye corners lie {width:.4g} units apart, no face in any of {', '.join(UNITS)}; "
+        "check the 68 landmark indices"
+    )
+
+
+def outward(mean: Floats, triangles: Indices) -> Indices:
+    """The triangles, turned if they enclose a negative volume: files disagree, so it is measured."""
+    exact = mean.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # the model refuses what is not finite
+        corners = (exact - exact.mean(0))[triangles]
+        volume = np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
+    return np.ascontiguousarray(triangles[:, ::-1]) if volume < 0 else triangles
+
+
+def assemble(
+    path: Path,
+    name: str,
+    unit: float,
+    mean: Floats,
+    shape_modes: Floats,
+    expression_modes: Floats | None,
+    triangles: Indices,
+    landmarks: Indices,
+    albedo: tuple[Floats, Floats | None] | None = None,
+    mode_names: tuple[str, ...] | None = None,
+) -> MorphableModel:
+    """The model in millimetres, of arrays in units of `unit` millimetres whose modes are one sigma long.
+
+    albedo: mean (N, 3) and modes (Ka, N, 3) or None, sRGB from 0 to 1. Raises InputError where the landmarks
+    are not those of an upright face in that unit, which a wrong landmark file makes likely.
+    """
+    if expression_modes is None:
+        expression_modes = np.zeros((0, *mean.shape), np.float32)
+    mean = mean * np.float32(unit)
+    marks = mean[landmarks]
+    with np.errstate(invalid="ignore"):  # infinity minus infinity, in a file of huge numbers
+        width = float(np.linalg.norm(marks[45] - marks[36]))
+    if not BIOCULAR_WIDTH[0] <= width <= BIOCULAR_WIDTH[1]:
+        raise InputError(f"{path}: the outer eye corners lie {width:.4g} mm apart; check the 68 landmarks")
+    if marks[45, 0] < marks[36, 0] or marks[8, 1] > marks[27, 1]:
+        raise InputError(f"{path}: the 68 landmarks show no upright face with +x to its left, +y up")
+    colors, tones = (None, None) if albedo is None else albedo
+    try:
+        return MorphableModel(
+            name=name,
+            mean=mean,
+            shape_modes=shape_modes * np.float32(unit),
+            expression_modes=expression_modes * np.float32(unit),
+            coefficient_std=np.ones(len(shape_modes) + len(expression_modes), np.float32),
+            triangles=outward(mean, triangles),
+            landmarks=landmarks,
+            named_landmarks={"chin": int(landmarks[8])},
+            albedo_mean=None if colors is None else np.clip(colors, 0, 1),
+            albedo_modes=tones,
+            albedo_std=None if tones is None else np.ones(len(tones), np.float32),
+            mode_names=mode_names,
+        )
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error

@@ -1,0 +1,158 @@
+"""Models of eos (github.com/patrikhuber/eos), the Surrey Face Model `sfm_shape_3448.bin` among them.
+
+eos writes its models with cereal's binary archive: little-endian, without a header. Its class of models puts
+a uint32 version (1 to 4) first, then the shape model, the colour model and, from version 2 on, an optional
+expression model; what follows (landmark names, texture coordinates) is not read. A model of components is
+
+    mean, orthonormal basis, eigenvalues    each int32 rows, int32 columns, float32 by columns
+    triangles                               uint64 number, 3 int32 each, counted from 0
+
+where vectors have one column, the mean is x y z (r g b) interleaved, and eigenvalues are variances. Optional
+is a byte, 1 for none; the expression model is an int32, 0 for a model of components, 1 for blendshapes: a
+uint64 number, and each a uint64 length, its name, and a vector of displacements. Blendshapes may also lie in
+a file of their own beside the model, `expression_blendshapes_*.bin`, which is read where the model has none.
+
+eos maps the 68 landmarks to the Surrey model without the jaw line and the inner mouth corners, so a file
+with all the 68 vertex indices must lie beside the model: `MODEL.landmarks68.txt`.
+
+What becomes of it: millimetres (the file's unit is measured between the outer eye corners); modes of one
+standard deviation; of blendshapes, whose coefficients go from 0 to 1, `EXPRESSION_SPREAD` is taken for one,
+as for ICT-FaceKit; triangles outward; colours from 0 to 1 as they are (to 255: divided). Version 0, before
+2017, kept OpenCV matrices and is refused, as eos does.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ..model import MorphableModel
+from .assemble import (
+    Floats,
+    assemble,
+    columns,
+    measured_unit,
+    missing_landmarks,
+    points,
+    side_landmarks,
+    spreads,
+    triangle_rows,
+)
+from .containers import LARGEST
+from .ict_facekit import EXPRESSION_SPREAD
+
+VERSIONS = range(1, 5)
+BLENDSHAPES = "expression_blendshapes_*.bin"
+
+
+@dataclass
+class _Components:
+    """One model of components as the file has it."""
+
+    mean: NDArray[np.float32]
+    basis: NDArray[np.float32]
+    variances: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+
+
+class _Archive:
+    """The bytes of a file, read from front to back; every size is compared with what is left."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.at = path, 0
+        try:
+            with open(path, "rb") as stream:
+                self.content = stream.read(LARGEST + 1)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+        if len(self.content) > LARGEST:
+            raise InputError(f"{path}: expected at most {LARGEST >> 30} GiB, got a larger file")
+
+    def take(self, size: int) -> bytes:
+        if not 0 <= size <= len(self.content) - self.at:
+            raise InputError(f"{self.path}: is no model of eos, or is cut off after {self.at} bytes")
+        self.at += size
+        return self.content[self.at - size : self.at]
+
+    def number(self, code: str) -> int:
+        return struct.unpack("<" + code, self.take(struct.calcsize(code)))[0]
+
+    def matrix(self) -> NDArray[np.float32]:
+        rows, count = self.number("i"), self.number("i")
+        # A negative size must not become a positive product.
+        values = np.frombuffer(self.take(4 * rows * count if min(rows, count) >= 0 else -1), "<f4")
+        return values.reshape(rows, count, order="F")
+
+    def components(self) -> _Components:
+        mean, basis, variances = (self.matrix() for _ in range(3))
+        triangles = np.frombuffer(self.take(12 * self.number("Q")), "<i4").reshape(-1, 3)
+        return _Components(mean, basis, variances, triangles)
+
+    def blendshapes(self) -> dict[str, NDArray[np.float32]]:
+        shapes = {}
+        for _ in range(self.number("Q")):
+            name = self.take(self.number("Q")).decode("utf-8", "replace")
+            shapes[name] = self.matrix()
+        return shapes
+
+
+def is_eos(head: bytes) -> bool:
+    """Whether a file that begins so may be one: a version, then a vector of whole vertices."""
+    if len(head) < 12:
+        return False
+    version, rows, count = struct.unpack("<Iii", head[:12])
+    return version in VERSIONS and count == 1 and rows > 0 and rows % 3 == 0
+
+
+def read_eos(path: Path) -> MorphableModel:
+    """Read the file. Raises InputError naming what is missing, cut off or does not fit."""
+    archive = _Archive(path)
+    version = archive.number("I")
+    if version not in VERSIONS:
+        raise InputError(f"{path}: expected a model of eos of version 1 to 4, got {version}")
+    shape, color = archive.components(), archive.components()
+    mean = points(path, "mean", shape.mean)
+    count = len(mean)
+    expression: Any = None
+    if version > 1 and not archive.number("B"):
+        kind = archive.number("i")
+        if kind not in (0, 1):
+            raise InputError(f"{path}: expected expressions of kind 0 or 1, got {kind}")
+        expression = archive.blendshapes() if kind else archive.components()
+    beside = sorted(path.parent.glob(BLENDSHAPES))
+    if expression is None and beside:
+        if len(beside) > 1:
+            raise InputError(f"{path}: expected one {BLENDSHAPES} beside it, got {len(beside)}")
+        expression = _Archive(beside[0]).blendshapes()
+    expressions: Floats | None = None
+    names: tuple[str, ...] | None = None
+    if isinstance(expression, _Components):
+        mean += points(path, "mean of the expressions", expression.mean, count)
+        expressions = _modes(path, expression, count)
+    elif expression:
+        moved = [points(path, f"blendshape {name}", shape, count) for name, shape in expression.items()]
+        expressions = np.stack(moved) * np.float32(EXPRESSION_SPREAD)
+        names = (*(f"shape{index:03d}" for index in range(shape.basis.shape[1])), *expression)
+    landmarks = side_landmarks(path, count)
+    if landmarks is None:
+        raise missing_landmarks(path, "has no 68 landmarks")
+    albedo = None
+    if color.mean.size:
+        tones = points(path, "mean colour", color.mean, count)
+        scale = np.float32(1 if tones.max() <= 2 else 1 / 255)
+        albedo = tones * scale, _modes(path, color, count) * scale
+    unit = measured_unit(path, mean[landmarks])
+    triangles = triangle_rows(path, "triangles", shape.triangles, count, 0)
+    modes = _modes(path, shape, count)
+    return assemble(path, path.stem, unit, mean, modes, expressions, triangles, landmarks, albedo, names)
+
+
+def _modes(path: Path, model: _Components, count: int) -> Floats:
+    variances = spreads(path, "eigenvalues", model.variances, model.basis.shape[1])
+    return columns(path, "basis", model.basis, count, np.sqrt(variances))

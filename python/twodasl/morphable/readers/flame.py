@@ -1,0 +1,116 @@
+"""FLAME of the Max Planck Institute for Intelligent Systems: `generic_model.pkl`, `flame2023.pkl`, or `.npz`.
+
+A dict (or archive) of `v_template` (N, 3), `shapedirs` (N, 3, 400): 300 identity modes, then 100 of
+expression, and `f` (T, 3), counted from 0. N = 5,023 vertices, metres. The pickles are Python 2's, and their
+arrays chumpy's: they are read as data, without chumpy (see `data.pickles`).
+
+It has no landmarks. FLAME's embeddings give them as points in triangles; they are read where they lie beside
+it, and each becomes the corner of its triangle with the largest weight:
+
+* `landmark_embedding.npy` (RingNet, DECA): `full_lmk_faces_idx` and `full_lmk_bary_coords` of 68, or
+* `flame_static_embedding_68*.pkl` or `.npz`: `lmk_face_idx` and `lmk_b_coords` of 68, or
+* `flame_static_embedding.pkl`, 51 points without the jaw line, with `flame_dynamic_embedding.npy`, whose
+  first row is the jaw line of a frontal face, or
+* `MODEL.landmarks68.txt` with vertex indices, which goes before the others.
+
+What becomes of it: millimetres; one coefficient is one standard deviation, as the model comes. Joints, pose
+correctives (`posedirs`) and skinning weights are not read: head, jaw and eyes stay in the template's pose.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.pickles import read_model_pickle
+from ...errors import InputError
+from ..model import MorphableModel
+from .assemble import (
+    Indices,
+    assemble,
+    missing_landmarks,
+    points,
+    reals,
+    side_landmarks,
+    triangle_rows,
+    vertex_indices,
+)
+from .containers import read_npy, read_npz
+
+METRE = 1000.0
+KEYS = ("v_template", "shapedirs", "f")
+IDENTITY, EXPRESSION = 300, 100
+NAMES = ("generic_model.pkl", "FLAME_NEUTRAL.pkl", "FLAME_NEUTRAL.npz", "flame2023*.pkl")
+
+
+def is_flame(keys: Any) -> bool:
+    """Whether a pickle's content, or the names in an archive, look like it."""
+    return isinstance(keys, (dict, set)) and "shapedirs" in keys and "v_template" in keys
+
+
+def read_flame(path: Path, content: Any = None) -> MorphableModel:
+    """Read the file, or its content as read. Raises InputError naming what is missing or does not fit."""
+    if content is None:
+        content = read_npz(path, KEYS) if path.suffix == ".npz" else read_model_pickle(path)
+    missing = [key for key in KEYS if not isinstance(content.get(key), np.ndarray)]
+    if missing:
+        raise InputError(f"{path}: expected the arrays {', '.join(KEYS)}, got no {missing[0]}")
+    mean = points(path, "v_template", content["v_template"])
+    directions = reals(path, "shapedirs", content["shapedirs"])
+    if directions.shape != (len(mean), 3, IDENTITY + EXPRESSION):
+        raise InputError(
+            f"{path}: shapedirs: expected ({len(mean)}, 3, {IDENTITY + EXPRESSION}), got {directions.shape}"
+        )
+    with np.errstate(over="ignore"):  # the model refuses what became infinite
+        modes = np.ascontiguousarray(np.moveaxis(directions, 2, 0), np.float32)
+    triangles = triangle_rows(path, "f", content["f"], len(mean), 0)
+    landmarks = side_landmarks(path, len(mean))
+    if landmarks is None:
+        landmarks = _embedded_landmarks(path, triangles)
+    return assemble(path, "flame", METRE, mean, modes[:IDENTITY], modes[IDENTITY:], triangles, landmarks)
+
+
+def _embedded_landmarks(path: Path, triangles: Indices) -> Indices:
+    folder = path.parent
+    whole = folder / "landmark_embedding.npy"
+    if whole.is_file():
+        found = _table(whole, read_npy(whole))
+        return _corners(whole, triangles, found, ("full_lmk_faces_idx", "full_lmk_bary_coords"), 68)
+    for file in sorted(folder.glob("flame_static_embedding_68*")):
+        if file.suffix in (".pkl", ".npz"):
+            return _corners(file, triangles, _embedding(file), ("lmk_face_idx", "lmk_b_coords"), 68)
+    static, dynamic = folder / "flame_static_embedding.pkl", folder / "flame_dynamic_embedding.npy"
+    if not (static.is_file() and dynamic.is_file()):
+        raise missing_landmarks(path, "has no landmarks and no landmark_embedding.npy beside it")
+    rows = _table(dynamic, read_npy(dynamic))
+    frontal = {key: value[:1] for key, value in rows.items() if isinstance(value, np.ndarray) and value.ndim}
+    names = ("lmk_face_idx", "lmk_b_coords")
+    jaw = _corners(dynamic, triangles, frontal, names, 17)
+    return np.concatenate([jaw, _corners(static, triangles, _embedding(static), names, 51)])
+
+
+def _embedding(file: Path) -> dict[str, Any]:
+    if file.suffix == ".npz":
+        return read_npz(file, ("lmk_face_idx", "lmk_b_coords"))
+    return _table(file, read_model_pickle(file))
+
+
+def _table(file: Path, content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: expected a dict of landmark triangles, got {type(content).__name__}")
+    return content
+
+
+def _corners(
+    file: Path, triangles: Indices, content: dict[str, Any], names: tuple[str, str], count: int
+) -> Indices:
+    """The vertices nearest to `count` points in triangles, by their barycentric coordinates."""
+    index, weights = (reals(file, name, content.get(name)) for name in names)
+    faces = vertex_indices(file, names[0], index, len(triangles), 0).reshape(-1)
+    if len(faces) != count or weights.size != 3 * count:
+        raise InputError(f"{file}: expected {count} landmarks, got {len(faces)} with {weights.size} weights")
+    strongest: NDArray[np.intp] = weights.reshape(count, 3).argmax(1)
+    return triangles[faces, strongest]

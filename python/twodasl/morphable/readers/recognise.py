@@ -1,0 +1,129 @@
+"""Which layout a file or folder has: by its content, with the name as a check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ...data.pickles import read_model_pickle
+from ...errors import InputError
+from ..model import MorphableModel
+from . import bfm2009, deep3d, eos, face3d, flame, ict_facekit, tddfa, tddfa_v2
+from .basel_h5 import read_basel_h5
+from .containers import npz_names
+from .matlab import mat_names
+
+SUPPORTED = (
+    "twodasl's .npz, BFM (.mat, .h5), face3d or Deep3DFaceRecon (.mat), 3DDFA (folder), 3DDFA_V2 (.pkl), "
+    "FLAME (.pkl, .npz), eos (.bin) or ICT-FaceKit (folder)"
+)
+"""For messages."""
+
+# The suffixes with which each container goes, so that a wrong name is noticed.
+SUFFIXES = {
+    "npz": (".npz",),
+    "HDF5": (".h5", ".hdf5"),
+    "MATLAB": (".mat",),
+    "pickle": (".pkl", ".pickle"),
+    "eos": (".bin",),
+}
+# In a folder: the files that are a model by themselves.
+MEMBERS = (
+    bfm2009.NAME,
+    "BFM_model_front.mat",
+    "BFM.mat",
+    "bfm_noneck_v3.pkl",
+    "bfm_noneck.pkl",
+    *flame.NAMES,
+    "sfm_shape_*.bin",
+    "model20??*.h5",
+)
+
+
+def read_folder(folder: Path) -> MorphableModel:
+    """The model that a folder is, or the one model file in it. Raises InputError for none or several."""
+    if ict_facekit.is_ict_facekit(folder):
+        return ict_facekit.read_ict_facekit(folder)
+    if tddfa.is_tddfa(folder):
+        return tddfa.read_tddfa(folder)
+    members = [file for pattern in MEMBERS for file in sorted(folder.glob(pattern)) if file.is_file()]
+    if not members:
+        raise InputError(f"{folder}: is no face model folder and holds no model file; expected {SUPPORTED}")
+    if len(members) > 1:
+        names = ", ".join(file.name for file in members)
+        raise InputError(f"{folder}: holds several face models ({names}); give the file instead")
+    return read_file(members[0])
+
+
+def read_file(path: Path) -> MorphableModel:
+    """The model in a file. Raises InputError saying what the file is where it is none that is known."""
+    kind = _container(path)
+    if kind is None:
+        size = path.stat().st_size
+        what = "is empty" if not size else "is no face model that is known"
+        raise InputError(f"{path}: {what}; expected {SUPPORTED}")
+    if path.suffix.lower() not in SUFFIXES[kind]:
+        raise InputError(f"{path}: is of kind {kind} by its content; rename it to end in {SUFFIXES[kind][0]}")
+    return READERS[kind](path)
+
+
+def _container(path: Path) -> str | None:
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(132)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if head.startswith(b"PK\x03\x04"):
+        return "npz"
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "HDF5"
+    if head.startswith(b"MATLAB "):
+        return "MATLAB"
+    # Protocols from 2 on name themselves; before, a dict begins with one of these.
+    if (head[:1] == b"\x80" and head[1:2] <= b"\x05") or head.startswith((b"(dp", b"(lp", b"ccopy_reg")):
+        return "pickle"
+    if eos.is_eos(head):
+        return "eos"
+    # What is damaged at its front is told by the reader that its name asks for.
+    suffix = path.suffix.lower()
+    return next((kind for kind, suffixes in SUFFIXES.items() if head and suffix in suffixes), None)
+
+
+def _read_npz(path: Path) -> MorphableModel:
+    return flame.read_flame(path) if flame.is_flame(npz_names(path)) else MorphableModel.load(path)
+
+
+def _read_mat(path: Path) -> MorphableModel:
+    names = mat_names(path)
+    for fits, read in (
+        (bfm2009.is_bfm2009, bfm2009.read_bfm2009),
+        (deep3d.is_deep3d, deep3d.read_deep3d),
+        (face3d.is_face3d, face3d.read_face3d),
+    ):
+        if fits(names):
+            return read(path)
+    raise InputError(f"{path}: holds {_some(names)}, no face model that is known; expected {SUPPORTED}")
+
+
+def _read_pickle(path: Path) -> MorphableModel:
+    content = read_model_pickle(path)
+    if tddfa_v2.is_tddfa_v2(content):
+        return tddfa_v2.read_tddfa_v2(path, content)
+    if flame.is_flame(content):
+        return flame.read_flame(path, content)
+    names: Any = content if isinstance(content, dict) else {type(content).__name__}
+    raise InputError(f"{path}: holds {_some(names)}, no face model that is known; expected {SUPPORTED}")
+
+
+def _some(names: Any) -> str:
+    return ", ".join(sorted(str(name)[:40] for name in names)[:6]) or "nothing"
+
+
+READERS: dict[str, Callable[[Path], MorphableModel]] = {
+    "npz": _read_npz,
+    "HDF5": read_basel_h5,
+    "MATLAB": _read_mat,
+    "pickle": _read_pickle,
+    "eos": eos.read_eos,
+}

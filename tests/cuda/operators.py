@@ -1,0 +1,116 @@
+"""Every operator as a call on one device: what repeated runs, streams and graphs are tested with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+import twodasl_ext as te
+
+from ..ext.cases import CASES, Inputs, make
+
+Call = Callable[[], tuple[Tensor, ...]]
+FACE = CASES[7]
+"""1000 vertices, 49 modes, 15 faces: several tiles and a remainder of everything."""
+
+
+def on(inputs: Inputs, device: torch.device) -> Inputs:
+    """The same numbers there."""
+    return Inputs(**{name: tensor.to(device) for name, tensor in vars(inputs).items()})
+
+
+def clouds(device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+    """Query (3, 700, 3), points (3, 900, 3) on a sphere and how many of them count."""
+    generator = torch.Generator().manual_seed(3)
+    query, points = (torch.randn(3, n, 3, generator=generator, dtype=torch.float64) for n in (700, 900))
+    points = points / points.norm(dim=2, keepdim=True)
+    lengths = torch.tensor([900, 1, 333])
+    return query.to(device, dtype), points.to(device, dtype), lengths.to(device)
+
+
+def scene(device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """Vertices (2, 400, 3) and triangles (600, 3) over 64 x 48 pixels."""
+    generator = torch.Generator().manual_seed(4)
+    vertices = torch.rand(2, 400, 3, generator=generator, dtype=torch.float64) * 70 - 5
+    triangles = torch.randint(0, 400, (600, 3), generator=generator)
+    return vertices.to(device, dtype), triangles.to(device)
+
+
+def calls(device: torch.device) -> dict[str, Call]:
+    """Each operator forward, and backward where it has one, on tensors that stay where they are."""
+    inputs = on(make(FACE).to(torch.float32), device)
+    basis, half = inputs.basis(), inputs.basis(torch.bfloat16)
+    basis.packed_distance_factor()  # kept from here on: a graph cannot build it
+    query, points, lengths = clouds(device)
+    index = te.PointIndex(points, lengths)
+    hint = te.nearest_neighbors(query, index)[1]
+    corners, triangles = scene(device)
+    matrices = inputs.pose[:, :, :3].contiguous()
+    c, pose = (t.clone().requires_grad_() for t in (inputs.coefficients, inputs.pose))
+    predicted, target = (t.clone().requires_grad_() for t in (inputs.predicted, inputs.target))
+    mean, modes = inputs.mean.clone().requires_grad_(), inputs.modes.clone().requires_grad_()
+    asked, known = query.clone().requires_grad_(), points.clone().requires_grad_()
+    ones = torch.ones(FACE.batch, device=device)
+    output = torch.empty_like(inputs.grad)
+
+    def detached(*tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(t.detach() for t in tensors)
+
+    def trained() -> tuple[Tensor, ...]:
+        return torch.autograd.grad(
+            te.vertices(te.MorphableBasis(mean, modes), c, pose), (mean, modes), inputs.grad
+        )
+
+    def neighbors_backward() -> tuple[Tensor, ...]:
+        distances, _ = te.nearest_neighbors(asked, known, lengths=lengths)
+        return torch.autograd.grad(distances.sum(), (asked, known))
+
+    return {
+        "vertices": lambda: detached(te.vertices(basis, c, pose)),
+        "vertices of half storage": lambda: detached(te.vertices(half, c, pose)),
+        "vertices into memory": lambda: (
+            te.vertices(basis, inputs.coefficients, inputs.pose, out=output).clone(),
+        ),
+        "vertices backward": lambda: torch.autograd.grad(te.vertices(basis, c, pose), (c, pose), inputs.grad),
+        "vertices backward to the basis": trained,
+        "landmarks": lambda: detached(te.landmarks(basis, c, pose)),
+        "importance_weights": lambda: detached(te.importance_weights(basis, predicted, target)),
+        "vertex_distance_cost": lambda: detached(te.vertex_distance_cost(basis, predicted, target)),
+        "vertex_distance_cost backward": lambda: torch.autograd.grad(
+            te.vertex_distance_cost(basis, predicted, target), (predicted, target), ones
+        ),
+        "nearest_neighbors": lambda: te.nearest_neighbors(query, points, lengths=lengths),
+        "nearest_neighbors of an index": lambda: te.nearest_neighbors(query, index, hint=hint),
+        "nearest_neighbors backward": neighbors_backward,
+        "nearest_rotation": lambda: (te.nearest_rotation(matrices),),
+        "rasterize": lambda: te.rasterize(corners, triangles, (48, 64)),
+        "iterative_closest_point": lambda: registration(points),
+    }
+
+
+NAMES = (
+    "vertices",
+    "vertices of half storage",
+    "vertices into memory",
+    "vertices backward",
+    "vertices backward to the basis",
+    "landmarks",
+    "importance_weights",
+    "vertex_distance_cost",
+    "vertex_distance_cost backward",
+    "nearest_neighbors",
+    "nearest_neighbors of an index",
+    "nearest_neighbors backward",
+    "nearest_rotation",
+    "rasterize",
+    "iterative_closest_point",
+)
+
+
+def registration(points: Tensor) -> tuple[Tensor, ...]:
+    """Brings 5 iterations of a moved cloud back."""
+    moved = points[:, :500] * 1.01 + 0.05
+    found = te.iterative_closest_point(moved, points, scale=True, max_iterations=5, tolerance=None)
+    return found.rotation, found.translation, found.scale, found.rmse

@@ -1,0 +1,81 @@
+"""Which devices have operators here, and what to do about one that has none."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+
+from . import _load
+
+REBUILD = (
+    "put nvcc (the CUDA toolkit's compiler) on the PATH and run `pip install --force-reinstall --no-deps .` "
+    "in the source folder"
+)
+
+
+def problem(device: torch.device) -> str | None:
+    """Why tensors on `device` have no operators here, and the remedy; None where they have."""
+    if device.type in ("cpu", "meta"):
+        return None
+    if device.type != "cuda":
+        return f"no operators for device {device}; this build has kernels for {', '.join(_load.DEVICES)}"
+    if "cuda" not in _load.DEVICES:
+        return f"no operators for device {device}; {without_cuda()}"
+    # Whoever holds a tensor there has CUDA running, so asking starts nothing.
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return _problem_of_gpu(index)
+
+
+def check_place(device: torch.device, name: str) -> None:
+    """ValueError where tensors on `device` have no operators."""
+    reason = problem(device)
+    if reason is not None:
+        raise ValueError(f"{name}: {reason}")
+
+
+def without_cuda() -> str:
+    """Why the CUDA operators are not loaded, and the remedy."""
+    if _load.native.build_info()["cuda"]:  # a CPU build of torch then
+        return (
+            f"the CUDA operators are built, but torch {torch.__version__} is without CUDA; "
+            "install a CUDA build of torch"
+        )
+    return f"this build has operators for the CPU alone, because no nvcc was found; {REBUILD}"
+
+
+@lru_cache(maxsize=64)
+def _problem_of_gpu(index: int) -> str | None:
+    architectures = _load.native.build_info()["cuda_architectures"]
+    capability = torch.cuda.get_device_capability(index)
+    if runs_on(capability, compiled_for(architectures)):
+        return None
+    return no_kernels(f"cuda:{index}", torch.cuda.get_device_name(index), capability)
+
+
+def no_kernels(device: str, name: str, capability: tuple[int, int]) -> str:
+    """What is said of a GPU that none of the compiled kernels runs on."""
+    major, minor = capability
+    compiled = compiled_for(_load.native.build_info()["cuda_architectures"])
+    return (
+        f"no operators for device {device}; {name} has compute capability {major}.{minor}, this build has "
+        f"kernels for {', '.join(f'{a}.{b}' for a, b in compiled)}; install with "
+        f"SKBUILD_CMAKE_DEFINE=TWODASL_CUDA_ARCHITECTURES={major}{minor} `pip install --force-reinstall "
+        "--no-deps .` in the source folder, with an nvcc that knows that capability"
+    )
+
+
+def compiled_for(architectures: str) -> list[tuple[int, int]]:
+    """ "75;86;100" as build_info() has it -> [(7, 5), (8, 6), (10, 0)]."""
+    return [divmod(int(word), 10) for word in architectures.split(";") if word]
+
+
+def runs_on(capability: tuple[int, int], compiled: list[tuple[int, int]]) -> bool:
+    """Whether a GPU of this compute capability runs kernels compiled so.
+
+    Machine code runs on GPUs of the same major number and no lower minor one; the PTX of the newest
+    architecture is compiled by the driver for anything as new or newer (CUDA C++ Programming Guide, "Binary
+    Compatibility" and "PTX Compatibility").
+    """
+    same_major = any(major == capability[0] and minor <= capability[1] for major, minor in compiled)
+    return same_major or (bool(compiled) and capability >= max(compiled))

@@ -1,0 +1,13 @@
+"""Whether an argument's values are looked at: only where that does not wait for a device."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+LOOKED_AT = {"cpu"}
+"""Types of devices whose tensors' values are checked. Elsewhere the kernels take what comes."""
+
+
+def seen(tensor: Tensor) -> bool:
+    """Whether the tensor's values may be checked before the kernels run."""
+    return tensor.device.type in LOOKED_AT
