@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Train a network on synthetic faces of a face model, or on photos (--set data.photo_source=KIND:FOLDER and
-data.face_source, see `twodasl data check --help`). DIR/checkpoint.pt is replaced as training goes on, and is what
-`twodasl reconstruct` and `twodasl evaluate` read.
+data.face_source, see `twodasl data check --help`). DIR/checkpoint.pt is replaced as training goes on, and is
+what `twodasl reconstruct` and `twodasl evaluate` read.
 """
 EPILOG = """\
 The configuration is a preset, changed by --config, then by --model, then by --set. --dry-run prints it, as a

@@ -107,15 +107,11 @@ def read_listing(
 ) -> Listing:
     """The kept list of a data set where it is current, else a new one, which is then kept.
 
-    cache: folder for it; None: see `default_cache`. Raises InputError when the folder cannot be written or
-    lies inside the data set, or more than half of the photos cannot be used.
+    cache: folder for it; None: see `default_cache`. Raises InputError when the folder cannot be written or is
+    one of the photos', or more than half of the photos cannot be used.
     """
     folder = default_cache() if cache is None else Path(cache)
     place = root.resolve()
-    if folder.resolve().is_relative_to(place):  # writing the list would make it outdated
-        raise InputError(
-            f"{folder}: the list of photos cannot be kept inside the data set; choose another cache"
-        )
     digest = hashlib.sha256(f"{kind}\n{place}".encode("utf-8", "surrogateescape")).hexdigest()
     file = folder / f"{kind}-{digest[:20]}.npz"
     if not rebuild and (found := _load(file, place)) is not None:
@@ -124,6 +120,11 @@ def read_listing(
         pass  # a folder that cannot be written is an error before the work, not after it
     file.with_suffix(".probe").unlink(missing_ok=True)  # another process may be as far
     photos = scan(root)
+    if folder.resolve() in {place / path.relative_to(root) for path in photos.watched}:
+        # Each list that is written there would make itself outdated.
+        raise InputError(
+            f"{folder}: is a folder of the data set's photos; choose another for the list of photos"
+        )
     stamps = [(str(path), *stamp) for path in photos.watched if (stamp := _stamp(path)) is not None]
     listing = build_listing(root, photos, kind, progress)
     listing.report.refuse_if_broken(root)

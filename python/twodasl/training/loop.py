@@ -85,8 +85,8 @@ def train(
         progress: whether to show progress bars (on a terminal).
 
     Raises:
-        InputError: a face model, data set or checkpoint that does not fit, an output folder that is in use, or
-            a loss that is no longer finite.
+        InputError: a face model, data set or checkpoint that does not fit, a photo that cannot be read any
+            more, an output folder that is in use, or a loss that is no longer finite.
     """
     started = time.monotonic()
     folder = None if output is None else Path(output)

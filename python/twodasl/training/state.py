@@ -52,8 +52,8 @@ def begin(
     mirror = mirror_map(model) if config.augment.flip else None
     if config.augment.flip and mirror is None and photos is None:
         raise InputError(
-            f"augment.flip: the face model {model.name!r} is not symmetric, so that faces with parameters cannot"
-            " be mirrored, and the run has no others; set augment.flip=0"
+            f"augment.flip: the face model {model.name!r} is not symmetric, so that faces with parameters"
+            " cannot be mirrored, and the run has no others; set augment.flip=0"
         )
     basis = model.basis(device)
     outputs = 12 + basis.mode_count
@@ -85,7 +85,8 @@ def begin(
 def estimate_whitening(faces: Faces, samples: int = _WHITENING_SAMPLES) -> Whitening:
     """Mean and standard deviation of every parameter over at most `samples` faces, spread over a data set.
 
-    Data sets on disk are sorted: 300W-LP's first folders are not like its others. A dataset with `parameters(index)` is asked for those alone, so that no picture is drawn.
+    Data sets on disk are sorted: 300W-LP's first folders are not like its others. A dataset with
+    `parameters(index)` is asked for those alone, so that no picture is drawn.
     """
     count = min(samples, len(faces))
     chosen = [index * len(faces) // count for index in range(count)]

@@ -153,7 +153,7 @@ class _Steps(Dataset):
 
 
 def _stacked(faces: Faces, indices: Sequence[int]) -> Batch | InputError:
-    """The batch, or what is wrong with one of its photos: raised in a worker, it would come with a traceback."""
+    """The batch, or what is wrong with a photo: raised in a worker, it would come with a traceback."""
     try:
         return stack(read(faces, indices))
     except InputError as error:
