@@ -1,8 +1,8 @@
 """Arrays of numbers in MATLAB files that strangers made.
 
 Read here and not by SciPy, whose reader takes sizes in a file on trust: a damaged file can end the process
-(seen with SciPy 1.17). The format is level 5 of MathWorks' "MAT-File Format", which MATLAB 5 to 7 write: after
-a head of 128 bytes, elements of a type, a size and content; a variable is an element of elements.
+(seen with SciPy 1.17). The format is level 5 of MathWorks' "MAT-File Format", which MATLAB 5 to 7 write:
+after a head of 128 bytes, elements of a type, a size and content; a variable is an element of elements.
 """
 
 from __future__ import annotations
