@@ -114,7 +114,8 @@ def yaw_histogram(yaw_degrees: NDArray[np.float64], width: int, height: int = 26
     """Bars of how many photos have which yaw; `words` stand below them."""
     low = min(-90, BIN_DEGREES * math.floor(yaw_degrees.min() / BIN_DEGREES))
     high = max(90, BIN_DEGREES * math.floor(yaw_degrees.max() / BIN_DEGREES + 1))
-    counts, edges = np.histogram(yaw_degrees, np.arange(low, high + 1, BIN_DEGREES))
+    # Rounded: 20 degrees, kept as float32 radians, may come back as 19.9999994.
+    counts, edges = np.histogram(np.round(yaw_degrees, 3), np.arange(low, high + 1, BIN_DEGREES))
     ticks = nice_ticks(float(counts.max()), 4)
     canvas = Canvas(width, height)
     left, right, top, bottom = 80.0, width - 30.0, 40.0, height - 55.0

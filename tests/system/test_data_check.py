@@ -121,7 +121,8 @@ def test_pictures_are_spread_over_yaw(tmp_path, photo68):
 
 
 def test_bars_of_the_histogram_are_as_high_as_the_counts():
-    yaw = np.repeat([-85.0, 5, 45], [10, 40, 20])
+    # The second lies on the border of two bars and, as float32 radians, a little below it.
+    yaw = np.repeat([-85.0, np.degrees(np.float32(np.radians(20))).astype(float), 25, 45], [10, 30, 10, 20])
     picture = yaw_histogram(yaw, 900)
     blue = (np.abs(picture.astype(int) - [168, 97, 31]).max(axis=2) < 10).sum(axis=0)
     starts = np.flatnonzero(np.diff((blue > 0).astype(int)) == 1) + 2
