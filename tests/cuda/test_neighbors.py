@@ -88,7 +88,8 @@ def test_a_tree_serves_both_devices(device):
 
 def test_the_tree_holds_every_point_once(device):
     points, lengths = random(12, 3, 300, 3), torch.tensor([300, 0, 41])
-    leaves, ids, boxes, lowest = (t.cpu() for t in OPS.neighbor_tree(points.to(device), lengths.to(device), False))
+    tree = OPS.neighbor_tree(points.to(device), lengths.to(device), False)
+    leaves, ids, boxes, lowest = (part.cpu() for part in tree)
     for b, length in enumerate(lengths.tolist()):
         real = ids[b] < 2**31 - 1
         assert torch.equal(ids[b][real].sort().values, torch.arange(length, dtype=torch.int32))

@@ -50,7 +50,7 @@ OF_THE_CPU_ALONE = {
     "test_iterative_closest_point.py::test_a_face_of_real_size": _LONG,
     "test_icp_inputs.py::test_single_clouds_have_no_batch_element": _VALUES,
     "test_icp_inputs.py::test_counts_past_the_points": _VALUES,
-    "test_icp_inputs.py::test_opcheck_of_the_steps": "on CUDA the steps are one operator, see tests/cuda/test_icp.py",
+    "test_icp_inputs.py::test_opcheck_of_the_steps": "on CUDA the steps are one operator, icp_run",
     "test_icp_transforms.py::test_a_motion_out_of_range": _VALUES,
     "test_messages[ValueError-^source: expected finite": _VALUES,
     "test_messages[ValueError-^target: expected finite": _VALUES,
