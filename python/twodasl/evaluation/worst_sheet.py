@@ -86,10 +86,7 @@ def _captioned(tile: Image, face: WorstFace, rank: int) -> Image:
 
 def _tile(face: WorstFace) -> Image:
     crop = _view(face)
-    if face.picture is None:
-        tile = np.full((TILE, TILE, 3), _EMPTY, np.uint8)
-    else:
-        tile = _cut(face.picture, crop)
+    tile = _cut(face.picture, crop)
     counted = np.isfinite(face.truth).all(axis=1)
     truth, found = (np.asarray(crop.to_crop(points), np.float64) for points in (face.truth, face.predicted))
     for first, second in zip(truth[counted], found[counted], strict=True):
@@ -121,8 +118,10 @@ def _view(face: WorstFace) -> Crop:
     return Crop(x - side / 2, y - side / 2, x + side / 2, y + side / 2, TILE)
 
 
-def _cut(picture: NDArray[np.uint8], crop: Crop) -> Image:
+def _cut(picture: NDArray[np.uint8] | None, crop: Crop) -> Image:
     """The crop's pixels, smooth where they are enlarged; gray outside the image."""
+    if picture is None:
+        return np.full((TILE, TILE, 3), _EMPTY, np.uint8)
     step = crop.scale[0]
     source = picture if step <= 1 else np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.4 * step), np.uint8)
     transform = np.array([[step, 0.0, crop.x0], [0.0, step, crop.y0]])
