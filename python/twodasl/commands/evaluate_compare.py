@@ -10,12 +10,13 @@ from typing import Any
 from ..errors import InputError
 
 DESCRIPTION = """\
-Methods side by side: a table for each data set of the given reports, which `twodasl evaluate aflw2000`, `aflw`
-and `aflw-lfpa` write with --json or --output. What differs between them and changes the numbers is named.
+Methods side by side: a table for each data set of the given reports, which `twodasl evaluate aflw2000`,
+`aflw` and `aflw-lfpa` write with --json or --output. What differs between them and changes the numbers is
+named.
 """
 EPILOG = """\
---output writes DIR/comparison.json, DIR/comparison.csv and, for each data set, a chart of all cumulative error
-curves, DIR/error-curves-NAME.png.
+--output writes DIR/comparison.json, DIR/comparison.csv and, for each data set, a chart of all cumulative
+error curves, DIR/error-curves-NAME.png.
 """
 
 

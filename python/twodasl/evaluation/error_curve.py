@@ -57,8 +57,8 @@ def error_curves(errors: Mapping[str, Floats], title: str, label: str) -> Image:
         y = 54 + _LEGEND * row
         axes.line([(_LEFT, y), (_LEFT + 34, y)], color, dash)
         beyond = int((curves[name] > ticks[-1]).sum())
-        words = f"{name}: mean {curves[name].mean():.3g} %"
-        words += f", {beyond} of {len(curves[name])} beyond the axis" if beyond else ""
+        words = f"{name}: mean {curves[name].mean():.2f} %"
+        words += f", {beyond:,} of {len(curves[name]):,} beyond the axis" if beyond else ""
         axes.canvas.text((_LEFT + 44, y), words, 14, "lm", color)
     for row, name in reversed(list(enumerate(names))):
         axes.curve(curves[name], COLORS[row % len(COLORS)], _STYLES[row // len(COLORS) % len(_STYLES)])
