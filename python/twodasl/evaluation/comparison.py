@@ -90,7 +90,7 @@ def compare(reports: dict[str, Report]) -> list[Comparison]:
     """Group reports, given by name, by data set and metric; the order of names is kept.
 
     A row that is the same in all reports of a group (the detected landmarks that come with the data set) is
-    shown once.
+    shown once, unless it is a report's first, its method's own.
     """
     groups: dict[tuple[str, str], dict[str, Report]] = {}
     for name, report in reports.items():
@@ -102,7 +102,10 @@ def _comparison(title: str, group: dict[str, Report]) -> Comparison:
     rows: dict[str, tuple[str, str]] = {}
     shared: list[str] = []
     first = next(iter(group.values()))
+    own = {next(iter(report.errors)) for report in group.values()}
     for label, values in first.errors.items():
+        if label in own:
+            continue
         twins = [report.errors.get(label) for report in group.values()]
         if len(group) > 1 and all(twin is not None and np.array_equal(twin, values) for twin in twins):
             shared.append(label)
