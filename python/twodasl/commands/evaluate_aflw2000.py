@@ -159,7 +159,7 @@ def _predictions(options: argparse.Namespace, data: Aflw2000) -> Measured:
 def _measure_dense_predictions(
     options: argparse.Namespace, data: Aflw2000, parameters: NDArray[np.float64], measured: Measured
 ) -> None:
-    from ..data.basel import RawBasis, read_raw_basis
+    from ..data.basel import read_raw_basis
     from ..evaluation.predictions import find_basis_folder
     from ..morphable import load_model
 
@@ -177,8 +177,8 @@ def _measure_dense_predictions(
         return
     if options.dense_model is not None:
         folder = options.basis_dir or find_basis_folder(data.root)
-        basis: RawBasis = read_raw_basis(folder)
-        parameters = np.asarray(basis.conversion(model).parameters(parameters), np.float64)
+        assert folder is not None  # the predictions were decoded with it
+        parameters = np.asarray(read_raw_basis(folder).conversion(model).parameters(parameters), np.float64)
     measured.dense = truth.parameter_errors(parameters, data)
 
 

@@ -91,7 +91,7 @@ class SparseSet:
     def only(self, counted: NDArray[np.bool_]) -> SparseSet:
         """The set with only the landmarks `counted` (L,) or (n, L); images without any are left out."""
         truth = np.where(np.broadcast_to(counted, self.truth.shape[:2])[..., None], self.truth, np.nan)
-        keep = np.flatnonzero(np.isfinite(truth).all(axis=2).any(axis=1))
+        keep = np.flatnonzero(np.asarray(np.isfinite(truth).all(axis=2)).any(axis=1))
         if not len(keep):
             raise InputError(f"{self.root}: expected an image with a visible landmark, found none")
         return replace(
@@ -125,7 +125,7 @@ def read_aflw(root: str | os.PathLike[str], normalizer: str | None = None) -> Sp
     places = [place / name for place in (folder, folder / "test.configs") for name in _POINTS68]
     file68 = next((place for place in places if place.is_file()), None)
     kind = normalizer or ("visible" if file68 is None else "points68")
-    known = np.isfinite(truth).all(axis=2).any(axis=1)
+    known = np.asarray(np.isfinite(truth).all(axis=2)).any(axis=1)
     if kind == "points68":
         if file68 is None:
             raise InputError(f"{folder}: has no 68 points to normalise by; expected {' or '.join(_POINTS68)}")

@@ -130,9 +130,7 @@ def _differences(group: dict[str, Report]) -> list[str]:
             found.append(
                 f"{pair}: other images ({len(first.names)} and {len(report.names)}, {common} in both)."
             )
-        elif (report.yaw_degrees is None) != (first.yaw_degrees is None) or (
-            report.yaw_degrees is not None and not np.array_equal(report.yaw_degrees, first.yaw_degrees)
-        ):
+        elif not _same_yaw(report, first):
             found.append(f"{pair}: other yaw angles for the same images.")
         if report.drop_worst != first.drop_worst:
             found.append(f"{pair}: {first.drop_worst} and {report.drop_worst} worst images dropped.")
@@ -141,6 +139,12 @@ def _differences(group: dict[str, Report]) -> list[str]:
             if ours != theirs:
                 found.append(f"{pair}: other {key}: {ours} | {theirs}.")
     return found
+
+
+def _same_yaw(one: Report, other: Report) -> bool:
+    if one.yaw_degrees is None or other.yaw_degrees is None:
+        return one.yaw_degrees is other.yaw_degrees
+    return np.array_equal(one.yaw_degrees, other.yaw_degrees)
 
 
 def format_comparison(comparison: Comparison) -> str:

@@ -89,15 +89,14 @@ def visible_mean_error(predicted: ArrayLike, truth: ArrayLike, normalizer: Array
         raise ValueError(f"predicted: expected {true.shape} as the truth, got {found.shape}")
     if size.shape != true.shape[:1] or not (size > 0).all() or not np.isfinite(size).all():
         raise ValueError(f"normalizer: expected a positive size for each of {len(true)} images")
-    counted = np.isfinite(true).all(axis=2)
+    counted = np.asarray(np.isfinite(true).all(axis=2))
     if not counted.any(axis=1).all():
-        row = int(np.flatnonzero(~counted.any(axis=1))[0])
+        row = int(np.argmin(counted.any(axis=1)))
         raise ValueError(f"truth: expected a point in each image, got none in row {row}")
-    distance = np.where(
-        counted, np.linalg.norm(found[..., :2] - np.where(counted[..., None], true, 0), axis=2), 0
-    )
+    distance = np.linalg.norm(found[..., :2] - np.where(counted[..., None], true, 0), axis=2)
+    distance = np.where(counted, distance, 0)
     if not np.isfinite(distance).all():
-        row = int(np.flatnonzero(~np.isfinite(distance).all(axis=1))[0])
+        row = int(np.flatnonzero(~np.asarray(np.isfinite(distance).all(axis=1)))[0])
         raise ValueError(f"predicted: expected finite coordinates, got NaN or infinity in row {row}")
     return np.asarray(distance.sum(axis=1) / counted.sum(axis=1) / size, dtype=np.float64)
 
@@ -132,10 +131,10 @@ def summarize(errors: ArrayLike, yaw_degrees: ArrayLike | None) -> NmeSummary:
     if not np.isfinite(error).all():
         raise ValueError("errors: expected finite numbers")
     percent = 100 * error
-    overall = {"image_mean": float(percent.mean()), "median": float(np.median(percent))}
+    mean, median = float(percent.mean()), float(np.median(percent))
     if yaw_degrees is None:
         empty = len(BIN_NAMES)
-        return NmeSummary((None,) * empty, (0,) * empty, None, None, count=len(error), **overall)
+        return NmeSummary((None,) * empty, (0,) * empty, None, None, mean, median, len(error))
     counts = np.bincount(bins, minlength=len(BIN_NAMES))
     means = [float(percent[bins == i].mean()) if counts[i] else None for i in range(len(BIN_NAMES))]
     filled = [mean for mean in means if mean is not None]
@@ -144,9 +143,10 @@ def summarize(errors: ArrayLike, yaw_degrees: ArrayLike | None) -> NmeSummary:
         counts=tuple(int(count) for count in counts),
         bin_mean=float(np.mean(filled)),
         bin_std=float(np.std(filled)),
+        image_mean=mean,
+        median=median,
         count=len(error),
         beyond_90=int((np.abs(np.asarray(yaw_degrees)) > YAW_EDGES[2]).sum()),
-        **overall,
     )
 
 
