@@ -29,14 +29,16 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF
 _READABLE = "a JPEG, PNG, WebP, TIFF or BMP photo"
 
 
-def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+def read_image(path: str | os.PathLike[str], *, upright: bool = True) -> NDArray[np.uint8]:
     """The photo in a file.
 
     Args:
         path: a regular file in one of `FORMATS`.
+        upright: turn it as its EXIF data say; False: the pixels as they are stored, which is what the
+            landmarks of published data sets refer to.
 
     Returns:
-        (H, W, 3) uint8 BGR, turned upright as its EXIF data say; both sides at least `MIN_SIDE`. Transparent
+        (H, W, 3) uint8 BGR; both sides at least `MIN_SIDE`. Transparent
         parts are laid over white, 16-bit channels keep their upper 8 bits, of an animation the first frame is
         taken.
 
@@ -56,7 +58,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             with Image.open(path, formats=known) as image:
                 _check_size(path, *image.size)
                 image.load()
-                return _bgr(ImageOps.exif_transpose(image))
+                return _bgr(ImageOps.exif_transpose(image) if upright else image)
     except InputError:
         raise
     except Image.DecompressionBombError as error:

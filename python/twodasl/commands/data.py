@@ -1,4 +1,4 @@
-"""`twodasl data`: look at synthetic faces, or write some to a folder."""
+"""`twodasl data`: look at a data set of photos, or at synthetic faces, or write some to a folder."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from . import data_check
 from .models import MODEL_HELP
 
 _ENLARGED = 2
 
 
 def register(subparsers: Any) -> None:
-    """Describe `data synthetic`."""
+    """Describe `data check` and `data synthetic`."""
     parser = subparsers.add_parser("data", help="look at data sets and synthetic faces")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    data_check.register(actions)
     synthetic = actions.add_parser(
         "synthetic",
         help="draw synthetic faces",

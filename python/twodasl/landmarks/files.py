@@ -1,4 +1,4 @@
-"""Landmark files: .pts, .npy, .csv and .txt with 68 points."""
+"""Landmark files: .pts, .npy, .csv and .txt with 68 points, or with AFLW's 21 or the paper's 18."""
 
 from __future__ import annotations
 
@@ -18,18 +18,23 @@ SUFFIXES = (".pts", ".npy", ".csv", ".txt")
 
 # 68 points are a few kilobytes; whatever is far beyond that is another kind of file.
 _LARGEST = 1 << 20
-_EXPECTED = "expected 68 points of two (or three) numbers each"
 
 Rows = list[tuple[int, list[str]]]
+Counts = tuple[int, ...]
 
 
-def read_landmarks(path: str | os.PathLike[str]) -> NDArray[np.float64]:
-    """Read 68 landmarks: (68, 2) float64, image pixels (x, row), 0-based (the first pixel's centre is 0, 0).
+def read_landmarks(
+    path: str | os.PathLike[str], counts: Counts = (68,), *, gaps: bool = False
+) -> NDArray[np.float64]:
+    """Read landmarks: (L, 2) float64, image pixels (x, row), 0-based (the first pixel's centre is 0, 0).
 
-    .pts: iBUG's format; 1-based by its convention, converted here. .npy: (68, 2) or (2, 68), numbers, no
+    counts: how many points there may be, L is one of them. gaps: a point may be NaN, which says that it is
+    not annotated; all of them may not.
+
+    .pts: iBUG's format; 1-based by its convention, converted here. .npy: (L, 2) or (2, L), numbers, no
     objects. .csv/.txt: a point a line, separated by commas, semicolons or white space; an optional header,
     whose columns `x` and `y` are taken if it names them; lines starting with # are comments; 0-based. A third
-    coordinate ((68, 3), (3, 68) or three columns) is accepted and ignored.
+    coordinate ((L, 3), (3, L) or three columns) is accepted and ignored.
 
     Raises InputError naming the file when it is missing, of another kind, broken, has another number of
     points, or a coordinate that is no finite number.
@@ -40,45 +45,55 @@ def read_landmarks(path: str | os.PathLike[str]) -> NDArray[np.float64]:
         raise InputError(
             f"{file}: expected a landmark file named {', '.join(SUFFIXES)}, got {suffix or 'no suffix'}"
         )
-    points = _read_npy(file) if suffix == ".npy" else _read_text(file, suffix)
-    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    points = _read_npy(file, counts) if suffix == ".npy" else _read_text(file, suffix, counts)
+    missing = np.isnan(points).any(axis=1) & (gaps and not np.isnan(points).any(axis=1).all())
+    bad = np.flatnonzero(~np.isfinite(points).all(axis=1) & ~missing)
     if bad.size:
         raise InputError(
             f"{file}: expected finite coordinates, got {bad.size} points with NaN or infinity,"
             f" the first of them point {bad[0]} (counted from 0)"
         )
+    points[missing] = np.nan
     return points
+
+
+def _expected(counts: Counts) -> str:
+    return f"expected {_listed(counts)} points of two (or three) numbers each"
+
+
+def _listed(counts: Counts) -> str:
+    return " or ".join(str(count) for count in counts)
 
 
 def _open_error(file: Path, error: OSError) -> InputError:
     return InputError(f"{file}: cannot be read ({error.strerror or error}); expected a landmark file")
 
 
-def _two_columns(file: Path, array: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(68, 2|3) or (2|3, 68) to (68, 2)."""
-    if array.ndim == 2 and array.shape[0] in (2, 3) and array.shape[1] == 68:
+def _two_columns(file: Path, array: NDArray[np.float64], counts: Counts) -> NDArray[np.float64]:
+    """(L, 2|3) or (2|3, L) to (L, 2)."""
+    if array.ndim == 2 and array.shape[0] in (2, 3) and array.shape[1] in counts:
         array = array.T
-    if array.ndim != 2 or array.shape[0] != 68 or array.shape[1] not in (2, 3):
-        raise InputError(f"{file}: {_EXPECTED}, got an array of shape {array.shape}")
+    if array.ndim != 2 or array.shape[0] not in counts or array.shape[1] not in (2, 3):
+        raise InputError(f"{file}: {_expected(counts)}, got an array of shape {array.shape}")
     return np.array(array[:, :2], dtype=np.float64)
 
 
-def _read_npy(file: Path) -> NDArray[np.float64]:
+def _read_npy(file: Path, counts: Counts) -> NDArray[np.float64]:
     array = read_array(file)
-    if array.ndim != 2 or 68 not in array.shape:
-        raise InputError(f"{file}: {_EXPECTED}, got an array of shape {array.shape}")
+    if array.ndim != 2 or not set(counts) & set(array.shape):
+        raise InputError(f"{file}: {_expected(counts)}, got an array of shape {array.shape}")
     with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite and is reported as such
-        return _two_columns(file, np.array(array, dtype=np.float64))
+        return _two_columns(file, np.array(array, dtype=np.float64), counts)
 
 
-def _read_text(file: Path, suffix: str) -> NDArray[np.float64]:
+def _read_text(file: Path, suffix: str, counts: Counts) -> NDArray[np.float64]:
     try:
         with open(file, "rb") as stream:
             content = stream.read(_LARGEST + 1)
     except OSError as error:
         raise _open_error(file, error) from error
     if len(content) > _LARGEST:
-        raise InputError(f"{file}: {_EXPECTED}, got more than {_LARGEST >> 20} MiB of data")
+        raise InputError(f"{file}: {_expected(counts)}, got more than {_LARGEST >> 20} MiB of data")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -89,11 +104,11 @@ def _read_text(file: Path, suffix: str) -> NDArray[np.float64]:
         if line and not line.startswith(("#", "//")):
             rows.append((number, line.split() if suffix == ".pts" else _fields(line)))
     if not rows:
-        raise InputError(f"{file}: {_EXPECTED}, got an empty file")
+        raise InputError(f"{file}: {_expected(counts)}, got an empty file")
     if suffix == ".pts":
         # iBUG's annotations count pixels from 1, as the MATLAB code that wrote them does.
-        return _table(file, _pts_rows(file, rows)) - 1.0
-    return _csv_points(file, rows)
+        return _table(file, _pts_rows(file, rows, counts), counts) - 1.0
+    return _csv_points(file, rows, counts)
 
 
 def _fields(line: str) -> list[str]:
@@ -103,7 +118,7 @@ def _fields(line: str) -> list[str]:
     return line.split()
 
 
-def _pts_rows(file: Path, rows: Rows) -> Rows:
+def _pts_rows(file: Path, rows: Rows, counts: Counts) -> Rows:
     """The rows between the braces, after `version:` and `n_points:` have been checked."""
     tokens = [" ".join(fields) for _, fields in rows]
     if "{" not in tokens or tokens[-1] != "}":
@@ -114,16 +129,17 @@ def _pts_rows(file: Path, rows: Rows) -> Rows:
     header = " ".join(tokens[:start])
     match = re.search(r"n_points\s*:\s*(\S+)", header)
     if match is None:
-        raise InputError(f"{file}: expected a line `n_points: 68` before {{, got {header[:60]!r}")
+        wanted = _listed(counts)
+        raise InputError(f"{file}: expected a line `n_points: {wanted}` before {{, got {header[:60]!r}")
     body = rows[start + 1 : -1]
-    if match[1] != "68":
-        raise InputError(f"{file}: expected n_points: 68, got n_points: {match[1]}")
-    if len(body) != 68:
-        raise InputError(f"{file}: expected 68 points, as its n_points says, got {len(body)}")
+    if match[1] not in map(str, counts):
+        raise InputError(f"{file}: expected n_points: {_listed(counts)}, got n_points: {match[1]}")
+    if len(body) != int(match[1]):
+        raise InputError(f"{file}: expected {match[1]} points, as its n_points says, got {len(body)}")
     return body
 
 
-def _csv_points(file: Path, rows: Rows) -> NDArray[np.float64]:
+def _csv_points(file: Path, rows: Rows, counts: Counts) -> NDArray[np.float64]:
     names: list[str] = []
     first = rows[0][1]
     if not any(_number(field) is not None for field in first):
@@ -136,18 +152,19 @@ def _csv_points(file: Path, rows: Rows) -> NDArray[np.float64]:
             raise InputError(
                 f"{file}, line {short[0]}: expected {len(names)} fields as in its header, got {len(short[1])}"
             )
-        return _table(file, [(number, [fields[c] for c in columns]) for number, fields in rows])
-    points = _table(file, rows, keep=True)
-    indices = np.arange(68.0)
-    if points.shape == (68, 3) and any(np.array_equal(points[:, 0], indices + base) for base in (0, 1)):
+        return _table(file, [(number, [fields[c] for c in columns]) for number, fields in rows], counts)
+    points = _table(file, rows, counts, keep=True)
+    indices = np.arange(float(len(points)))
+    numbered = any(np.array_equal(points[:, 0], indices + base) for base in (0, 1))
+    if numbered and len(points) in counts and points.shape[1] == 3:
         raise InputError(
             f"{file}: expected columns x and y first, got an index column; add a header line `index,x,y`"
         )
-    return _two_columns(file, points)
+    return _two_columns(file, points, counts)
 
 
-def _table(file: Path, rows: Rows, keep: bool = False) -> NDArray[np.float64]:
-    """Rows of fields to numbers; (68, 2) unless `keep` leaves the shape as it is."""
+def _table(file: Path, rows: Rows, counts: Counts, keep: bool = False) -> NDArray[np.float64]:
+    """Rows of fields to numbers; (L, 2) unless `keep` leaves the shape as it is."""
     table: list[list[float]] = []
     for number, fields in rows:
         values = [_number(field) for field in fields]
@@ -160,10 +177,10 @@ def _table(file: Path, rows: Rows, keep: bool = False) -> NDArray[np.float64]:
                 f" got {len(values)}"
             )
         table.append([math.nan if value is None else value for value in values])
-    if len(table) not in (2, 3, 68):
-        raise InputError(f"{file}: expected 68 points, got {len(table)}")
+    if len(table) not in (2, 3, *counts):
+        raise InputError(f"{file}: expected {_listed(counts)} points, got {len(table)}")
     array = np.array(table, dtype=np.float64)
-    return array if keep else _two_columns(file, array)
+    return array if keep else _two_columns(file, array, counts)
 
 
 def _number(field: str) -> float | None:

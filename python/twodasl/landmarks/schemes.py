@@ -164,7 +164,8 @@ def twenty_one_from_68(points: Points, mouth: str = "inner-lips") -> Points:
     return np.concatenate([brows_eyes, ear, nose, ear, lips, chin], axis=-2)
 
 
-_FLIPS = {68: FLIP_68, 21: FLIP_21, 18: FLIP_18}
+FLIPS: dict[int, tuple[int, ...]] = {68: FLIP_68, 21: FLIP_21, 18: FLIP_18}
+"""The permutation of each scheme, by its number of points."""
 
 
 def flip_landmarks(points: Points, width: float) -> Points:
@@ -173,9 +174,9 @@ def flip_landmarks(points: Points, width: float) -> Points:
     points: (..., L, D >= 2) image pixels, L = 68, 21 or 18; width: of the image in pixels. Other columns
     stay. Its own inverse. Raises ValueError for another number of points.
     """
-    if points.ndim < 2 or points.shape[-2] not in _FLIPS:
+    if points.ndim < 2 or points.shape[-2] not in FLIPS:
         raise ValueError(f"points: expected (..., 68 or 21 or 18, D), got {tuple(points.shape)}")
-    swapped = points[..., list(_FLIPS[points.shape[-2]]), :]
+    swapped = points[..., list(FLIPS[points.shape[-2]]), :]
     mirrored = width - 1 - swapped[..., :1]
     if isinstance(swapped, torch.Tensor):
         return torch.cat([mirrored, swapped[..., 1:]], dim=-1)

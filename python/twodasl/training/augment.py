@@ -17,14 +17,19 @@ from torch import Tensor
 from ..data.crops import SIZE, flip_y
 from ..landmarks import eighteen_from_21, eighteen_from_68
 from .config import AugmentConfig, LandmarkConfig
+from .mirror import mirror_batch
 from .streams import Batch
 
 # A rotation or distortion beyond this many standard deviations is drawn in to it.
 _LIMIT = 2.5
 
 
-def augment(batch: Batch, config: AugmentConfig, rng: np.random.Generator) -> Batch:
-    """A batch whose faces were rotated, scaled and shifted in the image plane, in another light.
+def augment(
+    batch: Batch, config: AugmentConfig, rng: np.random.Generator, mirror: Tensor | None = None
+) -> Batch:
+    """A batch whose faces were mirrored, rotated, scaled and shifted in the image plane, in another light.
+
+    mirror: the face model's `mirror_map`; without it, faces with parameters are not mirrored.
 
     The image plane's similarity x' = s Q (x - c) + c + d acts on parameters as well: it multiplies the pose
     from the left, with depth scaled by s. Border pixels repeat where the crop did not reach.
@@ -34,6 +39,8 @@ def augment(batch: Batch, config: AugmentConfig, rng: np.random.Generator) -> Ba
     scale = np.exp(config.scale * _normal(rng, count))
     shift = config.shift * _normal(rng, (count, 2))
     gain = np.exp(config.gain * _normal(rng, (count, 4)))
+    if config.flip:  # drawn last: without it the numbers above stay those of runs that had no such setting
+        batch = mirror_batch(batch, rng.random(count) < config.flip, mirror)
     images = batch["image"].numpy()
     changed = dict(batch)
     changed["image"] = torch.from_numpy(

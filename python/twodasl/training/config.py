@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from ..data.kinds import split_source
 from ..errors import InputError
 from ..networks import REGRESSORS
 from .records import Record
@@ -50,10 +51,24 @@ class DataConfig(Record):
     """Render every face once and keep it in memory (43 KB a face); otherwise each time it is used."""
     workers: int = 0
     """Processes that render: for the pool, or ahead of the loop. 0: in the process that trains."""
+    photo_source: str = ""
+    """Real photos instead of synthetic ones for the 2D-only faces, all that the data set has: `KIND:FOLDER`,
+    as in `aflw:/data/aflw`, see `twodasl.data.sources`. `photos` does not count then."""
+    face_source: str = ""
+    """A data set with parameters (300W-LP) instead of synthetic 3D-annotated faces: `KIND:FOLDER`. `faces`
+    does not count then."""
+    basis: str = ""
+    """With 300W-LP: the folder of 3DDFA's basis, which must be the face model's, see `twodasl.data.basel`.
+    Empty: `face_source`'s own folder or that of `model`, where it is there."""
+    cache: str = ""
+    """The folder that keeps the lists of photos; empty: the user's cache."""
 
     def __post_init__(self) -> None:
         _expect(self.faces >= 2, "faces", "at least 2", self.faces)
         _expect_not_negative(self, "photos", "workers")
+        for key in ("photo_source", "face_source"):
+            if getattr(self, key):
+                split_source(getattr(self, key), f"configuration: {key}")
 
 
 @dataclass(frozen=True)
@@ -99,9 +114,14 @@ class AugmentConfig(Record):
     """Standard deviation of the shift along each axis, pixels."""
     gain: float = 0.12
     """Standard deviation of the logarithm of each colour channel's gain, and of the common gamma."""
+    flip: float = 0.0
+    """Share of faces that are mirrored. Faces with parameters only where the face model is symmetric (the
+    embedded one is), see `mirror.py`. 0 for synthetic faces, which are drawn alike to both sides; 0.5 suits
+    photos, of which there are only so many."""
 
     def __post_init__(self) -> None:
         _expect_not_negative(self, "rotation", "scale", "shift", "gain")
+        _expect_share(self, "flip")
 
 
 @dataclass(frozen=True)

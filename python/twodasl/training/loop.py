@@ -14,20 +14,18 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..data.synthetic import SyntheticFaces
 from ..errors import InputError
 from ..morphable import MorphableModel, Whitening, load_model
 from .checkpoint import save_checkpoint
 from .config import TrainingConfig
+from .datasets import check_memory, configured_faces, configured_photos
 from .objective import critic_term, prepare, regressor_terms, term_weights
 from .pace import fitted, refitted
 from .state import CHECKPOINT, Run, begin, contents, restore, resumed_config, saved_run
-from .streams import Batch, Faces, LandmarksOnly, Order, Pool, batches, read, stack
+from .streams import Batch, Faces, Order, Pool, batches, read, stack
 
 # Random streams of a run: the data orders' here, augmentation's in objective.py.
 _FACES, _PHOTOS = 0, 1
-# Seeds of the synthetic faces: a run's two sets never share a face.
-_FACE_SEEDS, _PHOTO_SEEDS = 2_000_000, 3_000_000
 # Steps averaged in one entry of the history.
 _LOG_EVERY = 20
 
@@ -80,15 +78,15 @@ def train(
         resume: go on from `output/checkpoint.pt`, bit for bit as if the run had not stopped; where there is
             no checkpoint yet, begin.
         model: the face model; None loads `config.data.model`.
-        faces: 3D-annotated faces instead of synthetic ones, see `streams.Faces`.
-        photos: faces with 2D landmarks instead of synthetic ones.
+        faces: 3D-annotated faces instead of those that `config.data` names, see `streams.Faces`.
+        photos: faces with 2D landmarks instead of those that `config.data` names.
         device: where to compute.
         callback: called after every step.
         progress: whether to show progress bars (on a terminal).
 
     Raises:
-        InputError: a face model or checkpoint that does not fit, an output folder that is in use, or a loss
-            that is no longer finite.
+        InputError: a face model, data set or checkpoint that does not fit, a photo that cannot be read any
+            more, an output folder that is in use, or a loss that is no longer finite.
     """
     started = time.monotonic()
     folder = None if output is None else Path(output)
@@ -98,17 +96,16 @@ def train(
     if saved is not None and folder is not None:
         config = resumed_config(folder / CHECKPOINT, saved, config, model)
     torch.manual_seed(config.seed)
-    if faces is None:
-        faces = SyntheticFaces(model, config.data.faces, config.seed + _FACE_SEEDS)
-    if photos is None and config.photo_batch and config.data.photos:
-        photos = LandmarksOnly(SyntheticFaces(model, config.data.photos, config.seed + _PHOTO_SEEDS))
+    faces = configured_faces(config, model, progress) if faces is None else faces
+    photos = configured_photos(config, model, progress) if photos is None else photos
     run = begin(config, name, model, faces, photos, torch.device(device))
     if saved is not None and folder is not None:
         restore(run, saved, folder / CHECKPOINT)
     if config.data.pool and run.step < config.steps:
-        faces = Pool(faces, config.data.workers, "rendering faces", progress)
+        check_memory(faces, photos)
+        faces = Pool(faces, config.data.workers, "preparing faces", progress)
         if photos is not None:
-            photos = Pool(photos, config.data.workers, "rendering photos", progress)
+            photos = Pool(photos, config.data.workers, "preparing photos", progress)
 
     run.networks.regressor.train()
     if saved is None:
@@ -162,7 +159,7 @@ def _step(run: Run, data: tuple[Batch, Batch | None], step: int, folder: Path | 
     stage, step_of_stage = config.stage_at(step)
     for group in run.optimizer.param_groups:
         group["lr"] = stage.learning_rate_at(step_of_stage)
-    faces = prepare(*data, config, step).to(networks.whitening.mean.device)
+    faces = prepare(*data, config, step, networks.mirror).to(networks.whitening.mean.device)
 
     weights = term_weights(config.loss, stage)
     second_pass = step % config.loss.second_pass_every == 0

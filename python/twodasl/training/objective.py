@@ -32,6 +32,8 @@ class Networks:
     basis: MorphableBasis
     whitening: Whitening
     precision: str = "float32"
+    mirror: Tensor | None = None
+    """The face model's `mirror_map`, where faces are mirrored and it has one."""
 
     def regress(self, inputs: Tensor) -> Tensor:
         """(B, 4, 120, 120) -> whitened parameters (B, 12+K) float32."""
@@ -73,7 +75,9 @@ class Faces:
         )
 
 
-def prepare(faces: Batch, photos: Batch | None, config: TrainingConfig, step: int) -> Faces:
+def prepare(
+    faces: Batch, photos: Batch | None, config: TrainingConfig, step: int, mirror: Tensor | None = None
+) -> Faces:
     """Augment, simulate the detector, draw the maps. The random numbers are a function of seed and step.
 
     The landmarks of a 3D-annotated face are its model's, and all count; of a 2D-only face the visible ones.
@@ -82,7 +86,7 @@ def prepare(faces: Batch, photos: Batch | None, config: TrainingConfig, step: in
     rng = np.random.default_rng((config.seed, _AUGMENT, step))
     columns: list[tuple[Tensor, ...]] = []
     for position, part in enumerate(parts):
-        part = augment(part, config.augment, rng)
+        part = augment(part, config.augment, rng, mirror)
         observed, visible = observed_eighteen(part)
         if position == 0:
             parameters, visible = part["parameters"], torch.ones_like(visible)

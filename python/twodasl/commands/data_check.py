@@ -1,0 +1,123 @@
+"""`twodasl data check`: what a data set of photos holds, what is wrong with it, and how it looks."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..data.kinds import KINDS, YAW_WORDS
+
+DESCRIPTION = """\
+List the photos of a data set (once; the list is kept and used by training), say how many can be used and why
+others cannot, and draw a contact sheet of crops with their landmarks.
+
+kinds:
+"""
+
+
+def register(actions: Any) -> None:
+    """Describe the command's arguments."""
+    parser = actions.add_parser(
+        "check",
+        help="check a data set of photos",
+        description=DESCRIPTION + "\n".join(f"  {kind:<10} {words}" for kind, words in KINDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("kind", metavar="KIND", help="what the folder holds, see above")
+    parser.add_argument("root", metavar="ROOT", type=Path, help="the folder")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("photos.png"),
+        help="the contact sheet; default: %(default)s",
+    )
+    parser.add_argument("-n", "--count", type=int, default=48, help="pictures on it; default: %(default)s")
+    parser.add_argument(
+        "--left-out", metavar="FILE", type=Path, help="write the name of every photo left out, a tab, and why"
+    )
+    parser.add_argument("--rebuild", action="store_true", help="list the photos anew")
+    parser.add_argument("--cache", type=Path, help="folder that keeps the list; default: the user's cache")
+    parser.add_argument("--model", help="for 300W-LP: the face model whose parameters are wanted")
+    parser.add_argument("--basis", type=Path, help="for 300W-LP: the folder of 3DDFA's basis")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Open the data set, print what is there and what is wrong, write the sheet."""
+    import cv2
+
+    from ..data.report import MostlyBroken
+    from ..data.sources import open_photos
+    from ..errors import InputError
+    from ..files import atomic_path
+    from ..morphable import load_model
+    from ..photo_sheet import photo_sheet
+
+    if args.output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"{args.output}: a sheet is written as .png or .jpg; choose a name that ends so")
+    if args.count < 1:
+        raise InputError(f"--count: expected at least 1 picture, got {args.count}")
+    for file in (args.output, args.left_out):
+        # A sheet there would be one of the photos the next time, and a new file makes the kept list outdated.
+        if file is not None and file.resolve().is_relative_to(args.root.resolve()):
+            raise InputError(f"{file}: lies inside the data set; choose another folder")
+    model = None if args.model is None else load_model(args.model)
+    try:
+        photos = open_photos(
+            args.kind, args.root, model=model, basis=args.basis, cache=args.cache, rebuild=args.rebuild
+        )
+    except MostlyBroken as error:
+        print("\n".join(error.report.lines()))
+        _write_left_out(args.left_out, error.report)
+        raise
+    facts = summary(photos)
+    print("\n".join([*photos.report.lines(), *facts]))
+    _write_left_out(args.left_out, photos.report)
+    lost = photos.report.lost
+    title = f"{args.kind}: {len(photos):,} photos" + (f", {lost:,} more left out" if lost else "")
+    sheet = photo_sheet(photos, title, facts, args.count, YAW_WORDS.get(args.kind, ""))
+    with atomic_path(args.output) as temporary:
+        if not cv2.imwrite(str(temporary), sheet):
+            raise InputError(f"{args.output}: the picture cannot be encoded; choose a name ending in .png")
+    print(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
+    return 0
+
+
+def _write_left_out(file: Path | None, report: Any) -> None:
+    from ..files import atomic_path
+
+    if file is None:
+        return
+    with atomic_path(file) as temporary:
+        temporary.write_text(report.table(), encoding="utf-8")
+    print(f"wrote {file}")
+
+
+def summary(photos: Any) -> list[str]:
+    """Sentences about landmarks, yaw and parameters."""
+    import numpy as np
+
+    listing, rows = photos.listing, photos.rows
+    points = listing.points.shape[1]
+    lines = []
+    if points:
+        seen = listing.visible[rows]
+        lines.append(
+            f"landmarks: {points} points, {100 * seen.mean():.1f} % visible; per photo {seen.sum(1).min()} to"
+            f" {seen.sum(1).max()}, median {np.median(seen.sum(1)):g}"
+        )
+    else:
+        lines.append("landmarks: 68 points, those of the parameters")
+    yaw = photos.yaw_degrees
+    if np.isfinite(yaw).any():
+        size = np.abs(yaw[np.isfinite(yaw)])
+        counts = [(size <= 30).sum(), ((size > 30) & (size <= 60)).sum(), (size > 60).sum()]
+        words = (f"{count:,} {name}" for count, name in zip(counts, ("to 30", "to 60", "above"), strict=True))
+        lines.append(f"|yaw| in degrees: {', '.join(words)}")
+    else:
+        lines.append("yaw: not known")
+    why = photos.without_parameters
+    lines.append(f"parameters: none ({why})" if why else "parameters: of the face model, for every photo")
+    return lines

@@ -1,0 +1,79 @@
+"""UMDFaces: 367,888 photos with a face box, pose, and AFLW's 21 points found by a network.
+
+A batch is a CSV (`umdfaces_batch1_ultraface.csv`, ...) with a header, of which the columns FILE (relative to
+the CSV's folder), P1X, P1Y, VIS1, ..., P21X, P21Y, VIS21 and, where it is there, YAW (degrees) are read.
+Coordinates are pixels of the whole photo; VIS is a probability, and above 0.5 a point counts as visible.
+Hidden points have coordinates as well, the network's guess. FACE_X, FACE_Y, FACE_WIDTH, FACE_HEIGHT are not
+used: a detector's box is another one than the crop about landmarks.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .listing import Annotation, Scan
+
+POINTS = 21
+VISIBLE = 0.5
+
+_CUT_OFF = "its line in the table is cut off"
+
+_COLUMNS = tuple(name for i in range(1, POINTS + 1) for name in (f"P{i}X", f"P{i}Y", f"VIS{i}"))
+
+
+def scan(root: Path) -> Scan:
+    """The photos of all CSV files in a folder or one level below."""
+    files = sorted([*root.glob("*.csv"), *root.glob("*/*.csv")])
+    if not files:
+        raise InputError(f"{root}: expected UMDFaces' .csv files in it or one level below, found none")
+    names: list[str] = []
+    rows: list[NDArray[np.float32] | str] = []
+    for file in files:
+        _read(root, file, names, rows)
+
+    def annotate(index: int) -> Annotation:
+        row = rows[index]
+        if isinstance(row, str):
+            raise InputError(row)
+        table = row[:-1].astype(np.float64).reshape(POINTS, 3)
+        return Annotation(table[:, :2], table[:, 2] > VISIBLE, yaw=float(np.radians(row[-1])))
+
+    folders = sorted({(root / name).parent for name in names})
+    return Scan(tuple(names), annotate, (root, *files, *folders))
+
+
+def _read(root: Path, file: Path, names: list[str], rows: list[NDArray[np.float32] | str]) -> None:
+    folder = file.parent.relative_to(root).as_posix()
+    prefix = "" if folder == "." else f"{folder}/"
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream)
+            header = [column.strip().upper() for column in next(reader, [])]
+            missing = [column for column in ("FILE", *_COLUMNS) if column not in header]
+            if missing:
+                raise InputError(f"{file}: expected UMDFaces' header, found no column {missing[0]}")
+            name_at = header.index("FILE")
+            places = [header.index(column) for column in _COLUMNS]
+            yaw_at = header.index("YAW") if "YAW" in header else None
+            for fields in reader:
+                if fields:
+                    short = len(fields) != len(header)
+                    names.append(prefix + (f"line {reader.line_num}" if short else fields[name_at].strip()))
+                    rows.append(_CUT_OFF if short else _numbers(fields, places, yaw_at))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file}: cannot be read as a table ({error})") from error
+
+
+def _numbers(fields: list[str], places: list[int], yaw_at: int | None) -> NDArray[np.float32] | str:
+    """21 times x, y, visibility, then yaw in degrees or NaN; or what is wrong with them."""
+    try:
+        values = [float(fields[place]) for place in places]
+        values.append(float("nan") if yaw_at is None else float(fields[yaw_at]))
+    except ValueError:
+        return "its line in the table holds words where numbers belong"
+    return np.array(values, np.float32)

@@ -1,0 +1,82 @@
+"""The two sets of faces that a configuration names: synthetic ones, or photos on disk."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ..data.annotated import AnnotatedPhotos
+from ..data.basel import is_raw_basis
+from ..data.crops import SIZE
+from ..data.sources import open_source
+from ..data.synthetic import SyntheticFaces
+from ..errors import InputError
+from ..morphable import MorphableModel
+from .config import TrainingConfig
+from .streams import Faces, LandmarksOnly
+
+# Seeds of the synthetic faces: a run's two sets never share a face.
+_FACE_SEEDS, _PHOTO_SEEDS = 2_000_000, 3_000_000
+
+# What a pooled face needs besides its pixels: landmarks, visibility, parameters.
+_EXTRA_BYTES = 2048
+
+
+def configured_faces(config: TrainingConfig, model: MorphableModel, progress: bool = True) -> Faces:
+    """The 3D-annotated faces.
+
+    Raises InputError where `data.face_source` has no parameters of this face model, and says why.
+    """
+    if not config.data.face_source:
+        return SyntheticFaces(model, config.data.faces, config.seed + _FACE_SEEDS)
+    faces = _open(config, config.data.face_source, model, progress)
+    if faces.without_parameters:
+        raise InputError(
+            f"data.face_source: faces with 3D annotation need parameters of the face model {model.name!r}:"
+            f" {faces.without_parameters}"
+        )
+    return faces
+
+
+def configured_photos(config: TrainingConfig, model: MorphableModel, progress: bool = True) -> Faces | None:
+    """The faces of which only the visible 2D landmarks are used, or None where the run has none."""
+    if not config.photo_batch:
+        return None
+    if config.data.photo_source:
+        return LandmarksOnly(_open(config, config.data.photo_source, None, progress))
+    if not config.data.photos:
+        return None
+    return LandmarksOnly(SyntheticFaces(model, config.data.photos, config.seed + _PHOTO_SEEDS))
+
+
+def check_memory(faces: Faces, photos: Faces | None) -> None:
+    """Raise InputError where the machine cannot hold both sets' pools."""
+    count = len(faces) + (0 if photos is None else len(photos))
+    needed = count * (3 * SIZE * SIZE + _EXTRA_BYTES)
+    installed = _installed_memory()
+    if installed is not None and needed > 0.9 * installed:
+        raise InputError(
+            f"data.pool: {count:,} faces need {needed / 2**30:.0f} GiB in memory, this machine has"
+            f" {installed / 2**30:.0f} GiB; set data.pool=false and some data.workers"
+        )
+
+
+def _open(
+    config: TrainingConfig, source: str, model: MorphableModel | None, progress: bool
+) -> AnnotatedPhotos:
+    data = config.data
+    basis = data.basis
+    if not basis and is_raw_basis(data.model):
+        basis = data.model
+    photos = open_source(source, model=model, basis=basis, cache=data.cache, progress=progress)
+    if progress and photos.report.lost:
+        print(f"{source}: " + "\n".join(photos.report.lines()), file=sys.stderr)
+    return photos
+
+
+def _installed_memory() -> int | None:
+    """Bytes of memory in this machine, where the system says so."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
