@@ -82,7 +82,8 @@ def register(clouds: Clouds, rules: Rules, start: Tensor | str) -> Found:
                     f"{iteration} iterations, some that do not"
                 ) from None
             raise
-        error, used = np.sqrt(statistics.numpy()[:, 0]), statistics.numpy()[:, 2]
+        mean_squared, _, used = statistics.numpy().T
+        error = np.sqrt(mean_squared)
         paired = used > 0
         if iteration == 0:
             _check_pairs(torch.from_numpy(paired), squared, counts, rules, clouds)
