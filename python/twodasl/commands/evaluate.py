@@ -15,6 +15,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from ..data.aflw2000 import Aflw2000
     from ..evaluation.sparse_basis import SparseBasis
+    from ..morphable import MorphableModel
     from ..morphable.parameters import Whitening
 
 # Each source's own options and their defaults.
@@ -26,6 +27,7 @@ _APPLIES_WITH: dict[str, tuple[str, object]] = {
     "landmarks": ("--checkpoint", "detected"),
     "crops": ("--checkpoint", "data"),
     "refinements": ("--checkpoint", None),
+    "points": ("--checkpoint", "auto"),
 }
 
 Measured = tuple[str, NDArray[np.float64], dict[str, str]]
@@ -108,6 +110,14 @@ def _register_checkpoint(group: Any) -> None:
         help="crop by the data set's boxes (default) or around the landmark input",
     )
     group.add_argument("--refinements", type=_count, metavar="N", help="as `twodasl reconstruct` takes it")
+    group.add_argument(
+        "--points",
+        choices=("auto", "ibug", "basel"),
+        default="auto",
+        help="the face model's vertices that stand for the 68 points: where people see them (ibug), or where"
+        " the data set's own annotation, vertices of the Basel model, has them (basel); auto (default):"
+        " basel against the original annotation where the face model knows them, else ibug",
+    )
     group.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="default: 32")
     group.add_argument("--device", default="cpu", help="cpu (default) or cuda")
 
@@ -198,24 +208,39 @@ def _network_points(options: argparse.Namespace, data: Aflw2000) -> Measured:
             raise InputError("--crops landmarks: expected landmarks to crop around, got --landmarks none")
         boxes, crops = None, "squares around the landmark input"
     reconstructor = FaceReconstructor(options.checkpoint, options.model, options.device)
+    model = reconstructor.model
+    indices, points = _points(options, model)
     found = network_landmarks(
         reconstructor,
         data,
         landmarks,
         boxes=boxes,
         refinements=options.refinements,
+        indices=indices,
         batch_size=options.batch_size,
     )
-    model = reconstructor.model
     shown = "default" if options.refinements is None else str(options.refinements)
     choices = {
         "network": f"{options.checkpoint}, step {reconstructor.info.get('step', 'unknown')}",
         "face model": f"{model.name} ({'/'.join(map(str, model.counts))} vertices/shapes/expressions)",
+        "points": points,
         "landmark input": words,
         "crops": crops,
         "refinements": f"{shown} (0 with landmarks, 1 without, unless given)",
     }
     return "network", found, choices
+
+
+def _points(options: argparse.Namespace, model: MorphableModel) -> tuple[NDArray[np.int64] | None, str]:
+    """The vertices that stand for the 68 points, None for the face model's `landmarks`, and words on them."""
+    if options.points == "basel" and model.basel_landmarks is None:
+        raise InputError(
+            f"--points basel: the face model {model.name} does not say which vertices these are; use ibug"
+        )
+    basel = options.points == "basel" or (options.points == "auto" and options.ground_truth == "original")
+    if basel and model.basel_landmarks is not None:
+        return model.basel_landmarks, "basel: the vertices nearest to those of the annotation's face model"
+    return None, "ibug: the face model's 68 landmarks"
 
 
 def _landmark_input(source: str, data: Aflw2000) -> tuple[NDArray[np.float64] | None, str]:

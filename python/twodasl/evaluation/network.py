@@ -22,13 +22,16 @@ def network_landmarks(
     *,
     boxes: NDArray[np.float64] | None,
     refinements: int | None = None,
+    indices: NDArray[np.int64] | None = None,
     batch_size: int = 32,
 ) -> NDArray[np.float64]:
     """The network's 68 landmarks on every image: (n, 68, 2) float64, image pixels.
 
     landmarks: (n, 68, 2) image pixels, the network's landmark input, or None for an empty landmark map.
     boxes: (n, 4) crops in image pixels, made square about their centres; None crops around `landmarks`.
-    refinements: as `FaceReconstructor.batch` takes it. A progress bar goes to a terminal's stderr.
+    refinements: as `FaceReconstructor.batch` takes it.
+    indices: (68,) the vertices that stand for the points; None takes the face model's `landmarks`. A progress
+        bar goes to a terminal's stderr.
 
     Raises InputError naming the images when one cannot be read, or its landmarks or box do not fit it.
     """
@@ -47,6 +50,8 @@ def network_landmarks(
                 )
             except InputError as error:
                 raise InputError(f"{data.names[rows[0]]} to {data.names[rows[-1]]}: {error}") from error
-            found[start : start + len(faces)] = [face.landmarks[:, :2] for face in faces]
+            found[start : start + len(faces)] = [
+                (face.landmarks if indices is None else face.vertices[indices])[:, :2] for face in faces
+            ]
             progress.update(len(faces))
     return found
