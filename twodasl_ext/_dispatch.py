@@ -14,6 +14,7 @@ landmarks of a whole batch, and `torch.func` cannot differentiate it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -88,6 +89,23 @@ def refuse_vmap(name: str, batch: str, *values: Any) -> None:
                     f"call it once for a batch of {batch}"
                 )
             value = functorch.get_unwrapped(value)
+
+
+def without_transforms(run: Callable[..., Any], *values: Any) -> Any:
+    """`run(*values)` on the innermost tensors of torch.func's derivatives, which then see a constant."""
+    if not transformed():
+        return run(*values)
+    functorch = torch._C._functorch
+
+    def innermost(value: Any) -> Any:
+        if is_dataclass(value) and not isinstance(value, type):
+            return replace(value, **{f.name: innermost(getattr(value, f.name)) for f in fields(value)})
+        while isinstance(value, Tensor) and functorch.is_functorch_wrapped_tensor(value):
+            value = functorch.get_unwrapped(value)
+        return value
+
+    with torch._C._DisableFuncTorch():
+        return run(*(innermost(value) for value in values))
 
 
 def constants(*tensors: Tensor) -> tuple[Tensor, ...]:

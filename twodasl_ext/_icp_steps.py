@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
@@ -14,6 +16,9 @@ from ._neighbor_index import PointIndex
 frame = torch.ops.twodasl.icp_frame.default
 _sorted = torch.ops.twodasl.icp_sorted.default
 _step = torch.ops.twodasl.icp_step.default
+
+Numbers = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -50,20 +55,24 @@ def register(clouds: Clouds, rules: Rules, start: Tensor | str) -> Found:
     target = index.points
     frames = frame(source, counts), frame(target, clouds.target_counts)
     pose = first_pose(frames, start, rules)
+    # What follows from a step is a few numbers for each element: NumPy takes a tenth of torch's time,
+    # which on small clouds is most of an iteration.
+    limits = counts.numpy()
     # What the coordinates' own rounding may do to an error.
-    noise = torch.finfo(source.dtype).eps * (frames[1][:, :3].norm(dim=1) + frames[1][:, 3])
-    batch = source.shape[0]
-    best, last = pose, torch.full((batch,), torch.inf, dtype=torch.float64)
-    least, matched = last, torch.zeros_like(last)
-    converged, running = torch.zeros(batch, dtype=torch.bool), torch.ones(batch, dtype=torch.bool)
-    iterations = torch.zeros(batch, dtype=torch.int64)
+    noise = torch.finfo(source.dtype).eps * (frames[1][:, :3].norm(dim=1) + frames[1][:, 3]).numpy()
+    poses = pose.numpy()
+    batch = len(poses)
+    best, last = poses, np.full(batch, np.inf)
+    least, matched = last, np.zeros(batch)
+    converged, running = np.zeros(batch, dtype=bool), np.ones(batch, dtype=bool)
+    iterations = np.zeros(batch, dtype=np.int64)
     history = []
     indices: Tensor | None = None
+    tree, active = index.tree, counts
     for iteration in range(rules.max_iterations + 1):
-        active = torch.where(running, counts, 0)
         try:
             proposal, statistics, squared, indices = _step(
-                source, target, clouds.normals, *index.tree, indices, active, pose, *frames,
+                source, target, clouds.normals, *tree, indices, active, torch.from_numpy(poses), *frames,
                 rules.trim, rules.max_squared, rules.scale, rules.recenter,
             )  # fmt: skip
         except RuntimeError as refusal:
@@ -73,37 +82,41 @@ def register(clouds: Clouds, rules: Rules, start: Tensor | str) -> Found:
                     f"{iteration} iterations, some that do not"
                 ) from None
             raise
-        error, used = statistics[:, 0].sqrt(), statistics[:, 2]
+        mean_squared, _, used = statistics.numpy().T
+        error = np.sqrt(mean_squared)
         paired = used > 0
         if iteration == 0:
-            _check_pairs(paired, squared, counts, rules, clouds)
-        history.append(torch.where(running, error, torch.nan))
+            _check_pairs(torch.from_numpy(paired), squared, counts, rules, clouds)
+        history.append(np.where(running, error, np.nan))
         better = running & paired & (error < least)
-        least = torch.where(better, error, least)
-        best = torch.where(better[:, None], pose, best)
-        matched = torch.where(better, used / counts, matched)
+        least = np.where(better, error, least)
+        best = np.where(better[:, None], poses, best)
+        matched = np.where(better, used / limits, matched)
         settled, still = _judge(last, error, noise, rules)
         converged |= running & settled & paired
         running = running & ~(settled | still) & paired
-        if iteration == rules.max_iterations or not bool(running.any()):
+        if iteration == rules.max_iterations or not running.any():
             break
-        last = torch.where(running, error, last)
+        last = np.where(running, error, last)
         iterations += running
-        pose = torch.where(running[:, None], proposal, pose)
-    return Found(best, least, matched, converged, iterations, torch.stack(history, dim=1))
+        poses = np.where(running[:, None], proposal.numpy(), poses)
+        active = torch.from_numpy(np.where(running, limits, 0))
+    found = best, least, matched, converged, iterations, np.stack(history, axis=1)
+    return Found(*(torch.from_numpy(part) for part in found))
 
 
-def _judge(last: Tensor, error: Tensor, noise: Tensor, rules: Rules) -> tuple[Tensor, Tensor]:
+def _judge(last: Numbers, error: Numbers, noise: Numbers, rules: Rules) -> tuple[Flags, Flags]:
     """Which elements have converged, and which stop although they have not."""
-    fall = last - error  # infinite at first
-    not_risen = fall >= -noise
-    settled = torch.zeros_like(not_risen)
-    if rules.tolerance is not None:
-        settled = not_risen & ((fall <= rules.tolerance * last) | (error <= noise)) & last.isfinite()
-    still = torch.zeros_like(settled)
-    if rules.mse_tolerance is not None:
-        still = (last.square() - error.square()).abs() <= rules.mse_tolerance
-        settled = settled | (still & not_risen)
+    with np.errstate(invalid="ignore"):  # the last error is infinite at first
+        fall = last - error
+        not_risen = fall >= -noise
+        settled = still = np.zeros_like(not_risen)
+        if rules.tolerance is not None:
+            fallen_little = (fall <= rules.tolerance * last) | (error <= noise)
+            settled = not_risen & fallen_little & np.isfinite(last)
+        if rules.mse_tolerance is not None:
+            still = np.abs(np.square(last) - np.square(error)) <= rules.mse_tolerance
+            settled = settled | (still & not_risen)
     return settled, still
 
 

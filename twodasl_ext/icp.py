@@ -12,7 +12,7 @@ from torch import Tensor
 from . import _icp_device as device_loop
 from . import _icp_steps as steps
 from ._checks import check_float, check_tensor, shape_text
-from ._dispatch import refuse_vmap
+from ._dispatch import refuse_vmap, without_transforms
 from ._icp_inputs import Clouds, check_clouds, check_number, check_start, parts_of_start
 from ._values import seen
 
@@ -176,7 +176,8 @@ def _register(
         raise ValueError("recenter: expected False with method='plane', trim or max_distance")
     _check_trim(rules.trim, clouds)
     start = check_start(start, clouds)
-    found = (steps if seen(clouds.source) else device_loop).register(clouds, rules, start)
+    run = (steps if seen(clouds.source) else device_loop).register
+    found = without_transforms(run, clouds, rules, start)
     return _result(found, clouds)
 
 

@@ -11,6 +11,9 @@ namespace twodasl::ops {
 
 namespace {
 
+// Parts of one step: some half a millisecond of them.
+constexpr int64_t kPartsWorthAThread = 12;
+
 template <class Run>
 void with_type(const Tensor& tensor, const char* name, const Run& run) {
   if (tensor.scalar_type() == ScalarType::Float) {
@@ -200,17 +203,22 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> icp_step(
       neighbors_of(number).nearest(search, part.element, begin, std::min(source_count, begin + kIcpPart));
       return true;
     };
+    // Elements that have stopped have no pairs: theirs are not parts to count on.
+    int64_t busy = 0;
+    for (int64_t element = 0; element < batch; ++element) busy += icp_parts(update.counts[element]);
+    const int64_t worth = busy > 0 ? chunks(kPartsWorthAThread * tasks, busy) : 1;
     if (trim > 0.0) {
-      each(tasks, found);
+      each(tasks, found, worth);
       if (!wrong.none() || !far.none()) return;
       each(batch, [&](int64_t element) { cpu::icp_trim(update, element, element + 1); });
-      each(tasks, [&](int64_t task) { kernels.icp_accumulate(update, task, task + 1); });
+      each(tasks, [&](int64_t task) { kernels.icp_accumulate(update, task, task + 1); }, 4 * worth);
     } else {
       // One pass over the points, and one waking of threads.
       cpu::icp_trim(update, 0, batch);
-      each(tasks, [&](int64_t task) {
+      const auto both = [&](int64_t task) {
         if (found(task)) kernels.icp_accumulate(update, task, task + 1);
-      });
+      };
+      each(tasks, both, worth);
       if (!wrong.none() || !far.none()) return;
     }
     torch::stable::parallel_for(0, batch, 16, [&](int64_t begin, int64_t end) { cpu::icp_solve(update, begin, end); });

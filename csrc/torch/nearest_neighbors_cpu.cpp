@@ -5,6 +5,8 @@ namespace twodasl::ops {
 
 namespace {
 
+constexpr int64_t kQueryTasksWorthAThread = 4;
+
 Tensor empty_ids(std::initializer_list<int64_t> sizes, const Tensor& like) {
   return empty_result(sizes, torch::stable::empty({0}, ScalarType::Int, std::nullopt, like.device()));
 }
@@ -126,10 +128,11 @@ std::tuple<Tensor, Tensor> nearest_neighbors(const Tensor& query_in, const Tenso
         queries,
         capacity};
     const int64_t tasks = chunks(queries, cpu::kQueryTask);
-    each(batch * tasks, [&](int64_t task) {
+    const auto search = [&](int64_t task) {
       const int64_t begin = task % tasks * cpu::kQueryTask;
       kernels.nearest(params, task / tasks, begin, std::min(queries, begin + cpu::kQueryTask));
-    });
+    };
+    each(batch * tasks, search, kQueryTasksWorthAThread);
   });
   STD_TORCH_CHECK(wrong.none(), "twodasl: query: expected finite numbers, got others in element ", wrong.get());
   return {distance, index};

@@ -10,10 +10,11 @@
 namespace twodasl::ops {
 
 // Tasks are taken one by one: a thread that the system holds up leaves the rest to the others. No task depends on
-// who does it.
+// who does it. A thread is asked for every `worth` tasks: all threads must come to the end, so that for little work one
+// alone is as fast on an idle machine, and far faster on a busy one, where the others have to wait for a core.
 template <class Run>
-void each(int64_t tasks, const Run& run) {
-  const int64_t threads = std::min<int64_t>(torch::stable::get_num_threads(), tasks);
+void each(int64_t tasks, const Run& run, int64_t worth = 1) {
+  const int64_t threads = std::min<int64_t>(torch::stable::get_num_threads(), tasks / worth);
   std::atomic<int64_t> next{0};
   const auto work = [&](int64_t, int64_t) {
     for (int64_t task; (task = next.fetch_add(1)) < tasks;) run(task);

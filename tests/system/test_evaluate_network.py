@@ -1,6 +1,7 @@
 """`twodasl evaluate aflw2000 --checkpoint`: a network whose output is known, on a made-up data set."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -119,6 +120,29 @@ def test_crops_around_landmarks_are_other_crops(capsys, made_up, tmp_path):
     report = json.loads(file.read_text())
     assert report["results"]["network"]["image_mean"] > 1
     assert report["settings"]["crops"] == "squares around the landmark input"
+
+
+def test_the_annotations_own_vertices_stand_for_the_points_where_they_are_known(capsys, made_up, tmp_path):
+    """Against the original annotation, unless told otherwise; the checkpoint still belongs to the model."""
+    other = replace(made_up_model(), basel_landmarks=np.roll(made_up_model().landmarks, 1))
+    other.save(tmp_path / "other.npz")
+    base = ("--checkpoint", made_up / "network.pt", "--json", tmp_path / "report.json")
+    errors = {}
+    for name, options in {
+        "unknown": ("--model", made_up / "model.npz"),
+        "auto": ("--model", tmp_path / "other.npz"),
+        "ibug": ("--model", tmp_path / "other.npz", "--points", "ibug"),
+        "file": ("--model", tmp_path / "other.npz", "--ground-truth", made_up / "aflw" / "pts68.npy"),
+    }.items():
+        assert evaluate(capsys, made_up, *base, *options)[0] == 0
+        report = json.loads((tmp_path / "report.json").read_text())
+        errors[name] = report["results"]["network"]["image_mean"]
+        assert report["settings"]["points"].startswith("basel" if name == "auto" else "ibug")
+    assert errors["auto"] > 5
+    assert max(errors["unknown"], errors["ibug"], errors["file"]) < 1e-3
+    code, _, message = evaluate(capsys, made_up, *base, "--model", made_up / "model.npz", "--points", "basel")
+    assert code == 2
+    assert "the face model made up does not say which vertices these are" in message
 
 
 def test_images_landmarks_and_boxes_arrive_together(made_up):

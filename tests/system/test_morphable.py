@@ -27,6 +27,7 @@ def small_model(**changes) -> MorphableModel:
         "albedo_std": np.ones(3),
         "mode_names": tuple("abcdef"),
         "albedo_names": ("x", "y", "z"),
+        "basel_landmarks": np.arange(10, 78),
     }
     return MorphableModel(**(fields | changes))
 
@@ -55,6 +56,7 @@ def test_round_trip_without_colours_and_names(tmp_path):
         albedo_std=None,
         mode_names=None,
         albedo_names=None,
+        basel_landmarks=None,
         named_landmarks={},
     )
     bare.save(tmp_path / "m.npz")
@@ -141,6 +143,8 @@ def test_a_missing_field_is_named(tmp_path, field):
         ("albedo_mean", np.full((80, 3), 1.5)),
         ("albedo_std", np.array([1, -1, 1.0])),
         ("named_landmarks_indices", np.array([1, 2])),
+        ("basel_landmarks", np.arange(67)),
+        ("basel_landmarks", np.full(68, 10**6)),
         ("named_landmarks_keys", np.array([1, 2, 3])),
         ("format", "something else"),
         ("version", 2),

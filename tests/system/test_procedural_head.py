@@ -122,12 +122,27 @@ def test_skin_normals_do_not_flip_between_neighbours(head: HeadMesh) -> None:
     assert np.mean(cosine > np.cos(np.radians(45))) > 0.995
 
 
+SWAP = [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47,
+        46, 39, 38, 37, 36, 41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62,
+        61, 60, 67, 66, 65]  # fmt: skip
+
+
+def test_basel_landmarks_are_the_same_points_seen_otherwise(head: HeadMesh) -> None:
+    """Inner brows further out, bridge lower, outer eye corners further in; mouth and nose are the same."""
+    assert np.array_equal(head.mirror[head.basel68], head.basel68[SWAP])
+    assert len(set(head.basel68.tolist())) == 68
+    moved = head.vertices[head.basel68] - head.vertices[head.landmarks68]
+    assert np.linalg.norm(moved, axis=1).max() < 10
+    assert (moved[30:36] == 0).all()
+    assert (moved[46:] == 0).all()
+    assert (moved[22:26, 0] > 3).all()
+    assert (moved[27:30, 1] < -3).all()
+    assert moved[45, 0] < -3
+
+
 def test_landmarks_follow_the_ibug_scheme(head: HeadMesh) -> None:
     p = head.vertices[head.landmarks68]
-    swap = [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47,
-            46, 39, 38, 37, 36, 41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62,
-            61, 60, 67, 66, 65]  # fmt: skip
-    assert np.array_equal(head.mirror[head.landmarks68], head.landmarks68[swap])
+    assert np.array_equal(head.mirror[head.landmarks68], head.landmarks68[SWAP])
     assert len(set(head.landmarks68.tolist())) == 68
     assert p[0, 0] < -55 < 55 < p[16, 0]
     assert (np.diff(p[:17, 0]) > 0).all()

@@ -79,6 +79,14 @@ def register(sets: Any) -> None:
         default="data",
         help="crop by the data set's boxes (default) or around the landmark input",
     )
+    group.add_argument(
+        "--points",
+        choices=("auto", "ibug", "basel"),
+        default="auto",
+        help="the face model's vertices that stand for the 68 points: where people see them (ibug), or where"
+        " the data set's own annotation, vertices of the Basel model, has them (basel); auto (default):"
+        " basel against the original annotation where the face model knows them, else ibug",
+    )
     outputs.add_outputs(parser)
     parser.set_defaults(run=run)
 
@@ -131,7 +139,7 @@ def _spaces(measured: Measured, rows: int) -> dict[str, str]:
         words += "; rows with 3D: in space, z of truth and prediction starting at 0"
     if measured.dense is not None:
         words += "; dense rows: all vertices, over the same box of 68 points"
-    return {"points": words}
+    return {"distances": words}
 
 
 def _predictions(options: argparse.Namespace, data: Aflw2000) -> Measured:
@@ -230,8 +238,9 @@ def _network(options: argparse.Namespace, data: Aflw2000) -> Measured:
             raise InputError("--crops landmarks: expected landmarks to crop around, got --landmarks none")
         boxes, crops = None, "squares around the landmark input"
     reconstructor = FaceReconstructor(options.checkpoint, options.model, options.device)
+    indices, points = _points(options, reconstructor.model)
     own = inputs.network_words(options, reconstructor)
-    choices = {**own, "landmark input": words, "crops": crops, "refinements": own["refinements"]}
+    choices = {**own, "points": points, "landmark input": words, "crops": crops}
     measured = Measured("network", data.truth, choices)
     truth = _dense_truth(options, data, reconstructor.model, options.model, measured)
     dense = np.empty((len(data), 2))
@@ -246,11 +255,24 @@ def _network(options: argparse.Namespace, data: Aflw2000) -> Measured:
         landmarks,
         boxes=boxes,
         refinements=options.refinements,
+        indices=indices,
         batch_size=options.batch_size,
         visit=visit,
     )
     measured.dense = None if truth is None else dense
     return measured
+
+
+def _points(options: argparse.Namespace, model: MorphableModel) -> tuple[NDArray[np.int64] | None, str]:
+    """The vertices that stand for the 68 points, None for the face model's `landmarks`, and words on them."""
+    if options.points == "basel" and model.basel_landmarks is None:
+        raise InputError(
+            f"--points basel: the face model {model.name} does not say which vertices these are; use ibug"
+        )
+    basel = options.points == "basel" or (options.points == "auto" and options.ground_truth == "original")
+    if basel and model.basel_landmarks is not None:
+        return model.basel_landmarks, "basel: the vertices nearest to those of the annotation's face model"
+    return None, "ibug: the face model's 68 landmarks"
 
 
 def _landmark_input(source: str, data: Aflw2000) -> tuple[NDArray[np.float64] | None, str]:

@@ -22,6 +22,7 @@ _APPLIES_WITH: dict[str, tuple[str, object]] = {
     "landmarks": ("--checkpoint", None),
     "crops": ("--checkpoint", "data"),
     "refinements": ("--checkpoint", None),
+    "points": ("--checkpoint", "auto"),
     "dense_model": ("--predictions", None),
 }
 

@@ -18,7 +18,6 @@ from . import evaluate_outputs as outputs
 if TYPE_CHECKING:
     from ..data.sparse_sets import SparseSet
     from ..morphable import MorphableModel
-    from ..reconstruct import Reconstruction
 
 DESCRIPTION = """\
 NME over the visible landmarks of {title}, in 2D, of a file of predictions or of a trained network.
@@ -169,12 +168,6 @@ def _network(options: argparse.Namespace, data: SparseSet) -> tuple[str, NDArray
     index: NDArray[np.int64] | None = None
     if options.vertices is not None:
         index = _vertex_numbers(options.vertices, data.point_count, reconstructor.model)
-    chosen = np.empty((len(data), data.point_count, 3))
-
-    def visit(row: int, face: Reconstruction) -> None:
-        if index is not None:
-            chosen[row] = face.vertices[index]
-
     boxes = np.tile([0.0, 0.0, SIZE, SIZE], (len(data), 1)) if data.stored_crops else data.boxes
     points = network_landmarks(
         reconstructor,
@@ -182,10 +175,9 @@ def _network(options: argparse.Namespace, data: SparseSet) -> tuple[str, NDArray
         landmarks,
         boxes=boxes,
         refinements=options.refinements,
+        indices=index,
         batch_size=options.batch_size,
-        visit=visit,
     )
-    points = points if index is None else chosen
     if data.stored_crops:
         points = data.crops_to_image(points)
     own = inputs.network_words(options, reconstructor)

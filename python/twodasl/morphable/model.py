@@ -43,6 +43,9 @@ class MorphableModel:
         albedo_std: (Ka,) float32, positive, or None.
         mode_names: Ks+Ke words for people, shape modes first, or None.
         albedo_names: Ka words for people, or None.
+        basel_landmarks: (68,) int64: the vertices where 300W-LP and AFLW2000-3D have the 68 points, which are
+            vertices of the Basel model and lie up to 7 mm from the iBUG points they are named after; or None
+            where the model does not know them, or where they are its `landmarks`.
         units: always "mm".
 
     Raises:
@@ -63,13 +66,16 @@ class MorphableModel:
     albedo_std: Floats | None = None
     mode_names: tuple[str, ...] | None = None
     albedo_names: tuple[str, ...] | None = None
+    basel_landmarks: Indices | None = None
     units: str = "mm"
 
     def __post_init__(self) -> None:
         for key in ("mean", "shape_modes", "expression_modes", "coefficient_std", *npz.ALBEDO):
             if getattr(self, key) is not None:
                 object.__setattr__(self, key, _contiguous(key, getattr(self, key), np.float32))
-        for key in ("triangles", "landmarks"):
+        for key in ("triangles", "landmarks", "basel_landmarks"):
+            if getattr(self, key) is None:
+                continue
             object.__setattr__(self, key, _contiguous(key, getattr(self, key), np.int64))
         self._check_geometry()
         self._check_albedo()
@@ -93,6 +99,9 @@ class MorphableModel:
         _check_shape("landmarks", self.landmarks, (68,))
         _check_indices("triangles", self.triangles, count)
         _check_indices("landmarks", self.landmarks, count)
+        if self.basel_landmarks is not None:
+            _check_shape("basel_landmarks", self.basel_landmarks, (68,))
+            _check_indices("basel_landmarks", self.basel_landmarks, count)
         named = np.array(list(self.named_landmarks.values()), dtype=np.int64)
         _check_indices("named_landmarks", named, count)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FORMAT = "twodasl-morphable-model"
 VERSION = 1
 GEOMETRY = ("mean", "shape_modes", "expression_modes", "coefficient_std", "triangles", "landmarks")
+OTHER_POINTS = "basel_landmarks"
 ALBEDO = ("albedo_mean", "albedo_modes", "albedo_std")
 NAMES = ("mode_names", "albedo_names")
 # What zipfile and numpy raise on a file whose bytes are wrong.
@@ -44,6 +45,8 @@ def write_arrays(path: str | os.PathLike[str], model: MorphableModel) -> None:
     arrays |= {key: getattr(model, key) for key in GEOMETRY}
     arrays |= {key: getattr(model, key) for key in ALBEDO if getattr(model, key) is not None}
     arrays |= {key: np.array(getattr(model, key), np.str_) for key in NAMES if getattr(model, key)}
+    if model.basel_landmarks is not None:
+        arrays[OTHER_POINTS] = model.basel_landmarks
     arrays[NAMED[0]] = np.array(list(model.named_landmarks), np.str_)
     arrays[NAMED[1]] = np.array(list(model.named_landmarks.values()), np.int64)
     with atomic_path(target) as temporary, open(temporary, "wb") as stream:
@@ -60,6 +63,7 @@ def read_model(path: str | os.PathLike[str], kind: type[MorphableModel]) -> Morp
         raise InputError(f"{path}: version: expected {VERSION}, got {version}; use a newer twodasl")
     fields: dict[str, Any] = {key: _field(path, arrays, key) for key in GEOMETRY}
     fields |= {key: arrays.get(key) for key in ALBEDO}
+    fields[OTHER_POINTS] = arrays.get(OTHER_POINTS)
     fields |= {key: _words(path, arrays, key) if key in arrays else None for key in NAMES}
     keys = _words(path, arrays, NAMED[0])
     indices = _field(path, arrays, NAMED[1])

@@ -35,6 +35,7 @@ def procedural_model() -> MorphableModel:
         triangles=head.triangles,
         landmarks=head.landmarks68,
         named_landmarks=dict(head.named),
+        basel_landmarks=head.basel68,
         albedo_mean=colors.astype(np.float32),
         albedo_modes=color_modes.astype(np.float32),
         albedo_std=np.ones(len(color_modes), np.float32),

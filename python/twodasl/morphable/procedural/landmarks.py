@@ -20,6 +20,16 @@ _BROW = [(12, 19.5, 93), (21, 22.5, 91), (31, 24.5, 88), (41, 24.5, 81), (50.5, 
 _BRIDGE = [(0, 5, 92), (0, -9, 98), (0, -22, 107), (0, -35, 118)]
 _NOSE_BASE = [(0, -45.5, 100), (6.8, -46, 98), (13.5, -45, 95)]
 
+# Where the vertices of the Basel model that 300W-LP and AFLW2000-3D call the 68 points lie on this head: that
+# model's 68 mean points, laid onto it. They are not where people see them: the brow begins further out, the
+# bridge lower, the eye's outer corner further in, and the jaw's angle lies further to the front. The other
+# points agree to 2 mm.
+_BASEL_JAW = [(68.6, -4.3, 7.6), (66.5, -23.7, 9), (62.2, -41.9, 9.8), (57.8, -59, 12.6), (52.7, -76.8, 20.6),
+              (44.7, -90.4, 35.9), (34.6, -99.8, 54.7), (20.3, -107.3, 72.9), (0, -111.5, 80.3)]  # fmt: skip
+_BASEL_BROW = [(18.1, 19.8, 94.3), (26.6, 22.6, 92), (36.1, 23.7, 87.1), (45.8, 22, 79), (53.3, 15.4, 67.4)]
+_BASEL_BRIDGE = [(0, -0.7, 96), (0, -13, 103.4), (0, -25.2, 112.9)]
+_BASEL_OUTER_EYE = [(41.2, -0.1, 72.9)]
+
 
 def landmark_indices(
     half: Array, skin: Skin, contact: tuple[IntArray, IntArray], mirror: IntArray
@@ -67,3 +77,19 @@ def landmark_indices(
     bottom = int(lobe[np.argmin(half[lobe, 1])])
     named = {"ear_left": int(mirror[bottom]), "ear_right": bottom, "chin": int(jaw[-1])}
     return np.array(order, dtype=np.int64), named
+
+
+def basel_indices(half: Array, skin: Skin, ibug: IntArray, mirror: IntArray) -> IntArray:
+    """The 68 points as the Basel model's vertices mark them, from `landmark_indices`' `ibug`."""
+    tree = cKDTree(half[: len(skin.points)])
+    on_axis = np.flatnonzero(np.abs(half[: len(skin.points), 0]) < 1e-6)
+    axis = cKDTree(half[on_axis])
+    jaw, brow = (tree.query(np.array(points))[1] for points in (_BASEL_JAW, _BASEL_BROW))
+    eye = cKDTree(half).query(np.array(_BASEL_OUTER_EYE))[1]  # between the lids, where the skin is not
+    jaw[-1] = on_axis[axis.query(np.array(_BASEL_JAW[-1]))[1]]
+    order = ibug.copy()
+    order[:17] = [*mirror[jaw[:-1]], jaw[-1], *jaw[-2::-1]]
+    order[17:27] = [*mirror[brow[::-1]], *brow]
+    order[27:30] = on_axis[axis.query(np.array(_BASEL_BRIDGE))[1]]
+    order[36], order[45] = mirror[eye[0]], eye[0]
+    return order
