@@ -100,6 +100,8 @@ def test_published_predictions_give_the_check_figures(capsys, tmp_path, truth, e
     if truth == "original":
         detected = (3.3340, 5.1200, 8.1578, 5.5373, 4.4134)
         assert table_row(output, "detected landmarks") == pytest.approx(detected, abs=1e-3)
+        in_space = (4.3953, 5.5386, 7.5510, 5.8283, 5.0967)
+        assert table_row(output, "predictions, 3D") == pytest.approx(in_space, abs=1e-3)
     for word in (
         "ground truth",
         "yaw source",

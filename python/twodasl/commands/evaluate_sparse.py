@@ -119,7 +119,7 @@ def _read(options: argparse.Namespace) -> SparseSet:
     data = read_aflw_lfpa(options.root)
     if options.yaw is None:
         return data
-    yaw = read_yaw(options.yaw, [Path(name).stem for name in data.names])
+    yaw = read_yaw(options.yaw, [str(number) for number in range(1, data.total + 1)])[data.rows]
     return replace(data, yaw_degrees=yaw, yaw_source=str(options.yaw))
 
 
