@@ -16,8 +16,8 @@ Train a network on synthetic faces of a face model. DIR/checkpoint.pt is replace
 what `twodasl reconstruct` and `twodasl evaluate` read.
 """
 EPILOG = """\
-The configuration is a preset, changed by --config, then by --model, then by --set. --dry-run prints it, as a
-file for --config. With --resume it is that of the run in DIR. See docs/training.md.
+The configuration is a preset, changed by --ablation, --config, --model and --set, in this order. --dry-run
+prints it, as a file for --config. With --resume it is that of the run in DIR. See docs/training.md.
 """
 
 
@@ -31,7 +31,19 @@ def register(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="folder for checkpoints")
-    parser.add_argument("--preset", metavar="NAME", help="paper, small (default) or demo")
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="paper, paper-stage1, paper-stage2, small-cpu (or small, the default) or demo",
+    )
+    parser.add_argument(
+        "--ablation",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="change the preset: base, cyc, sc or cyc+sc, each also as in base-no-mask; faces-25, -50, -75;"
+        " photos-0, -25, -50, -75; may be repeated",
+    )
     parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file of settings to change")
     parser.add_argument(
         "-m",
@@ -55,7 +67,7 @@ def register(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train as the options say."""
     from ..training import train
-    from ..training.presets import to_toml
+    from ..training.presets import STAGE_2, to_toml
 
     config = _configuration(options)
     if options.dry_run:
@@ -63,6 +75,10 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.output is None:
         raise InputError("--output: expected a folder for the checkpoints, got none; give -o DIR")
+    if config.preset.startswith(STAGE_2) and not config.network.start:
+        raise InputError(
+            f"network.start: {STAGE_2} goes on from a first stage; give --set network.start=DIR/checkpoint.pt"
+        )
     result = train(config, output=options.output, resume=options.resume, device=_device(options.device))
     if result.history:
         last = result.history[-1]
@@ -77,12 +93,12 @@ def _configuration(options: argparse.Namespace) -> TrainingConfig:
     from ..training.presets import read_toml
     from ..training.state import CHECKPOINT
 
-    config = preset(options.preset or "small")
+    config = preset(options.preset or "small", options.ablation)
     if options.resume and options.output is not None and (options.output / CHECKPOINT).exists():
         path = options.output / CHECKPOINT
         began = TrainingConfig.from_dict(load_checkpoint(path)["config"], where=str(path))
         # What the user gives again must agree; `train` compares.
-        config = began if options.preset is None else config
+        config = began if options.preset is None and not options.ablation else config
     if options.config is not None:
         config = config.updated(read_toml(options.config), where=str(options.config))
     if options.model is not None:

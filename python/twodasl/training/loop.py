@@ -22,10 +22,10 @@ from .datasets import check_memory, configured_faces, configured_photos
 from .objective import critic_term, prepare, regressor_terms, term_weights
 from .pace import fitted, refitted
 from .state import CHECKPOINT, Run, begin, contents, restore, resumed_config, saved_run
-from .streams import Batch, Faces, Order, Pool, batches, read, stack
+from .streams import Batch, Faces, Order, Pool, Subset, batches, read, stack
 
-# Random streams of a run: the data orders' here, augmentation's in objective.py.
-_FACES, _PHOTOS = 0, 1
+# Random streams of a run: the data orders' here, augmentation's (2) in objective.py.
+_FACES, _PHOTOS, _FACE_SHARE, _PHOTO_SHARE = 0, 1, 3, 4
 # Steps averaged in one entry of the history.
 _LOG_EVERY = 20
 
@@ -49,7 +49,7 @@ class TrainingResult:
     """What a finished run leaves behind."""
 
     regressor: nn.Module
-    """In evaluation mode."""
+    """In evaluation mode; of averaged weights where the run averages them."""
     whitening: Whitening
     model: MorphableModel
     config: TrainingConfig
@@ -85,8 +85,8 @@ def train(
         progress: whether to show progress bars (on a terminal).
 
     Raises:
-        InputError: a face model, data set or checkpoint that does not fit, an output folder that is in use, or
-            a loss that is no longer finite.
+        InputError: a face model, data set or checkpoint that does not fit, a photo that cannot be read any
+            more, an output folder that is in use, or a loss that is no longer finite.
     """
     started = time.monotonic()
     folder = None if output is None else Path(output)
@@ -98,6 +98,7 @@ def train(
     torch.manual_seed(config.seed)
     faces = configured_faces(config, model, progress) if faces is None else faces
     photos = configured_photos(config, model, progress) if photos is None else photos
+    faces, photos = _shares(config, faces, photos)
     run = begin(config, name, model, faces, photos, torch.device(device))
     if saved is not None and folder is not None:
         restore(run, saved, folder / CHECKPOINT)
@@ -143,8 +144,9 @@ def train(
             if run.step == config.steps:  # fewer than planned, where the second stage was shortened
                 break
 
+    trained = run.networks.regressor.eval() if run.average is None else run.average.network
     return TrainingResult(
-        run.networks.regressor.eval(),
+        trained,
         run.networks.whitening,
         model,
         config,
@@ -166,10 +168,16 @@ def _step(run: Run, data: tuple[Batch, Batch | None], step: int, folder: Path | 
     terms, whitened = regressor_terms(networks, faces, config.loss, weights, second_pass)
     total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
     run.optimizer.zero_grad()
-    total.backward()
+    run.scaler.scale(total).backward()
+    run.scaler.unscale_(run.optimizer)
     norm = nn.utils.clip_grad_norm_(networks.regressor.parameters(), config.optimizer.clip or math.inf)
-    _check_finite({**terms, "total": total, "gradient": norm}, step, folder)
-    run.optimizer.step()
+    # A scaled gradient may overflow: that step is skipped and the scale halved, down to 1.
+    overflow = run.scaler.is_enabled() and run.scaler.get_scale() > 1
+    _check_finite({**terms, "total": total, **({} if overflow else {"gradient": norm})}, step, folder)
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+    if run.average is not None:
+        run.average.update(networks.regressor, step)
 
     if "self_critic" in terms:
         terms["critic"] = critic_term(networks, faces, whitened)
@@ -178,6 +186,16 @@ def _step(run: Run, data: tuple[Batch, Batch | None], step: int, folder: Path | 
         _check_finite({"critic": terms["critic"]}, step, folder)
         run.critic_optimizer.step()
     return {"total": total.item(), **{name: term.item() for name, term in terms.items()}}
+
+
+def _shares(config: TrainingConfig, faces: Faces, photos: Faces | None) -> tuple[Faces, Faces | None]:
+    """Both data sets, cut to the shares that the configuration asks for."""
+    data = config.data
+    if data.face_share < 1:
+        faces = Subset(faces, data.face_share, (config.seed, _FACE_SHARE))
+    if photos is not None and data.photo_share < 1:
+        photos = Subset(photos, data.photo_share, (config.seed, _PHOTO_SHARE)) if data.photo_share else None
+    return faces, photos
 
 
 def _first_batch(config: TrainingConfig, faces: Faces, photos: Faces | None) -> tuple[Batch, Batch | None]:

@@ -21,6 +21,8 @@ from .augment import augment, detect, observed_eighteen
 from .config import LossConfig, StageConfig, TrainingConfig
 from .streams import Batch
 
+_HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
 
 @dataclass
 class Networks:
@@ -37,8 +39,8 @@ class Networks:
 
     def regress(self, inputs: Tensor) -> Tensor:
         """(B, 4, 120, 120) -> whitened parameters (B, 12+K) float32."""
-        half = self.precision == "bfloat16"
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=half):
+        half = _HALVES.get(self.precision)
+        with torch.autocast(inputs.device.type, half, enabled=half is not None):
             whitened = self.regressor(inputs)
         return whitened.float()
 
@@ -129,11 +131,15 @@ def regressor_terms(
             target,
             space=loss.space,
             normalize=loss.normalize,
+            importance=loss.importance,
         )
     if weights["vertices"]:
         terms["vertices"] = losses.vertex_loss(networks.basis, supervised, target)
     if weights["landmarks_2d"]:
-        terms["landmarks_2d"] = losses.landmark_consistency_2d(points[..., :2], faces.observed, faces.visible)
+        importance = None if loss.landmark_weights else losses.equal_weights(points)
+        terms["landmarks_2d"] = losses.landmark_consistency_2d(
+            points[..., :2], faces.observed, faces.visible, importance
+        )
     if second_pass and (weights["landmarks_3d"] or weights["cycle"]):
         # The same image with the map of the landmarks just predicted: a face must map to itself.
         redrawn = torch.cat([faces.inputs[:, :3], landmark_map(points[..., :2])], dim=1)

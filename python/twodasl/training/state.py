@@ -12,10 +12,12 @@ from ..errors import InputError
 from ..morphable import MorphableModel, Whitening
 from ..morphable.sketch import sketch
 from ..networks import Critic, Encoder, build_regressor
-from .checkpoint import check_model, load_checkpoint, load_start_weights
+from .checkpoint import check_model, load_checkpoint
 from .config import TrainingConfig
+from .ema import WeightAverage
 from .mirror import mirror_map
 from .objective import Networks
+from .start import start
 from .streams import Faces, read
 
 CHECKPOINT = "checkpoint.pt"
@@ -36,6 +38,9 @@ class Run:
     optimizer: torch.optim.Optimizer
     critic_optimizer: torch.optim.Optimizer
     lengths: list[int]
+    scaler: torch.amp.GradScaler
+    """Does nothing but for float16."""
+    average: WeightAverage | None
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -52,8 +57,6 @@ def begin(
     basis = model.basis(device)
     outputs = 12 + basis.mode_count
     regressor = build_regressor(config.network.regressor, outputs)
-    if config.network.start:
-        load_start_weights(regressor, config.network.start)
     encoder = Encoder(config.network.encoder_widths)
     networks = Networks(
         regressor.to(device),
@@ -64,6 +67,8 @@ def begin(
         config.network.precision,
         mirror_map(model) if config.augment.flip else None,
     )
+    if config.network.start:
+        start(networks, config.network, model)
     choice, weights = config.optimizer, list(regressor.parameters())
     rate = config.stage1.learning_rate
     optimizer: torch.optim.Optimizer
@@ -73,7 +78,9 @@ def begin(
         optimizer = torch.optim.AdamW(weights, rate, weight_decay=choice.weight_decay)
     critic_optimizer = torch.optim.Adam(list(networks.adversaries()), choice.critic_learning_rate)
     lengths = [len(faces), 0 if photos is None else len(photos)]
-    return Run(config, name, model, networks, optimizer, critic_optimizer, lengths)
+    scaler = torch.amp.GradScaler(device.type, enabled=config.network.precision == "float16")
+    average = WeightAverage(regressor, choice.ema) if choice.ema else None
+    return Run(config, name, model, networks, optimizer, critic_optimizer, lengths, scaler, average)
 
 
 def estimate_whitening(faces: Faces, samples: int = _WHITENING_SAMPLES) -> Whitening:
@@ -92,6 +99,7 @@ def estimate_whitening(faces: Faces, samples: int = _WHITENING_SAMPLES) -> White
 def contents(run: Run) -> dict[str, Any]:
     """The checkpoint of this moment, see `checkpoint.py`."""
     networks = run.networks
+    average = {} if run.average is None else {"average": run.average.network.state_dict()}
     return {
         "config": run.config.to_dict(),
         "model_name": run.model_name,
@@ -100,12 +108,14 @@ def contents(run: Run) -> dict[str, Any]:
         "model_sketch": torch.from_numpy(sketch(run.model)),
         "whitening": networks.whitening.state_dict(),
         "regressor": networks.regressor.state_dict(),
+        **average,
         "encoder": networks.encoder.state_dict(),
         "critic": networks.critic.state_dict(),
         "optimizers": {
             "regressor": run.optimizer.state_dict(),
             "critic": run.critic_optimizer.state_dict(),
         },
+        "scaler": run.scaler.state_dict(),
         "step": run.step,
         "epoch": run.step * run.config.batch // run.lengths[0],
         "lengths": run.lengths,
@@ -164,11 +174,14 @@ def restore(run: Run, saved: dict[str, Any], path: Path) -> None:
     networks = run.networks
     try:
         networks.regressor.load_state_dict(saved["regressor"])
+        if run.average is not None:
+            run.average.network.load_state_dict(saved["average"])
         networks.encoder.load_state_dict(saved["encoder"])
         networks.critic.load_state_dict(saved["critic"])
         networks.whitening.load_state_dict(saved["whitening"])
         run.optimizer.load_state_dict(saved["optimizers"]["regressor"])
         run.critic_optimizer.load_state_dict(saved["optimizers"]["critic"])
+        run.scaler.load_state_dict(saved.get("scaler", {}))
         torch.set_rng_state(saved["rng"])
         run.step, run.history = saved["step"], list(saved["history"])
     except (RuntimeError, ValueError, KeyError, TypeError) as error:

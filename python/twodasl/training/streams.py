@@ -51,6 +51,31 @@ class LandmarksOnly(Dataset):
         return [{**sample, "landmarks": sample["landmarks"][:, :2]} for sample in samples]
 
 
+class Subset(Dataset):
+    """A share of a dataset's faces, drawn once; of two with one seed the smaller is part of the larger."""
+
+    def __init__(self, faces: Faces, share: float, seed: Sequence[int]) -> None:
+        self.faces = faces
+        count = max(1, round(share * len(faces)))
+        self.rows = np.sort(np.random.default_rng(tuple(seed)).permutation(len(faces))[:count])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.faces[int(self.rows[index])]
+
+    def batch(self, indices: Sequence[int]) -> list[Sample]:
+        """The samples of several indices."""
+        return read(self.faces, self.rows[list(indices)].tolist())
+
+    def parameters(self, index: int) -> Tensor:
+        """Only the parameter vector of a face."""
+        if hasattr(self.faces, "parameters"):
+            return self.faces.parameters(int(self.rows[index]))
+        return self[index]["parameters"]
+
+
 class Pool(Dataset):
     """Every sample of a dataset, made once and kept in memory.
 
