@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .charts import COLORS, FAINT, INK, Canvas, nice_ticks
+from .data.report import printable
 from .landmarks import CONNECTIONS_18, CONNECTIONS_68, EIGHTEEN_NAMES, FLIPS, TWENTY_ONE_NAMES
 from .render import Image, caption, contact_sheet, stack_sheets
 
@@ -37,13 +38,16 @@ class Photos(Protocol):
     def yaw_degrees(self) -> NDArray[np.float64]: ...
 
 
-def photo_sheet(photos: Photos, title: str, notes: Sequence[str], count: int = 48) -> Image:
+def photo_sheet(
+    photos: Photos, title: str, notes: Sequence[str], count: int = 48, yaw_words: str = ""
+) -> Image:
     """Draw a data set.
 
     Args:
         photos: at least one.
         title, notes: words above the pictures: what is shown, and lines below that.
         count: pictures, spread evenly over yaw where it is known and over the list otherwise.
+        yaw_words: which way yaw is positive.
 
     Returns:
         (H, W, 3) uint8 BGR.
@@ -51,7 +55,7 @@ def photo_sheet(photos: Photos, title: str, notes: Sequence[str], count: int = 4
     tiles = []
     for index in spread_indices(photos, count):
         sample = photos[index]
-        words = photos.name(index).rsplit("/", 1)[-1]
+        words = printable(photos.name(index).rsplit("/", 1)[-1])
         if "yaw" in sample:
             words += f"  yaw {math.degrees(sample['yaw']):.0f}"
         tiles.append(caption(photo_tile(sample), words))
@@ -60,7 +64,7 @@ def photo_sheet(photos: Photos, title: str, notes: Sequence[str], count: int = 4
     parts = [_header(title, notes, width), grid]
     yaw = photos.yaw_degrees
     if np.isfinite(yaw).any():
-        parts.append(yaw_histogram(yaw[np.isfinite(yaw)], width))
+        parts.append(yaw_histogram(yaw[np.isfinite(yaw)], width, words=yaw_words))
     return stack_sheets(parts)
 
 
@@ -106,11 +110,12 @@ def photo_tile(sample: dict[str, Any], size: int = TILE) -> Image:
     return np.asarray(tile, dtype=np.uint8)
 
 
-def yaw_histogram(yaw_degrees: NDArray[np.float64], width: int, height: int = 260) -> Image:
-    """Bars of how many photos have which yaw."""
+def yaw_histogram(yaw_degrees: NDArray[np.float64], width: int, height: int = 260, words: str = "") -> Image:
+    """Bars of how many photos have which yaw; `words` stand below them."""
     low = min(-90, BIN_DEGREES * math.floor(yaw_degrees.min() / BIN_DEGREES))
     high = max(90, BIN_DEGREES * math.floor(yaw_degrees.max() / BIN_DEGREES + 1))
-    counts, edges = np.histogram(yaw_degrees, np.arange(low, high + 1, BIN_DEGREES))
+    # Rounded: 20 degrees, kept as float32 radians, may come back as 19.9999994.
+    counts, edges = np.histogram(np.round(yaw_degrees, 3), np.arange(low, high + 1, BIN_DEGREES))
     ticks = nice_ticks(float(counts.max()), 4)
     canvas = Canvas(width, height)
     left, right, top, bottom = 80.0, width - 30.0, 40.0, height - 55.0
@@ -133,8 +138,7 @@ def yaw_histogram(yaw_degrees: NDArray[np.float64], width: int, height: int = 26
     for value in range(math.ceil(low / 30) * 30, high + 1, 30):
         canvas.line([(x_of(value), bottom), (x_of(value), bottom + 5)], INK)
         canvas.text((x_of(value), bottom + 15), f"{value}", 13)
-    words = "degrees; below 0 the nose points to the picture's right, above 0 to its left"
-    canvas.text(((left + right) / 2, bottom + 38), words, 13)
+    canvas.text(((left + right) / 2, bottom + 38), f"degrees; {words}" if words else "degrees", 13)
     return canvas.image()
 
 

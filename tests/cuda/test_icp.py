@@ -307,7 +307,7 @@ def test_opcheck(device):
     ops = torch.ops.twodasl
     source, target = (cloud.to(device) for cloud in batch_of_two())
     counts = torch.tensor([60, 12], device=device)
-    tree = ops.neighbor_tree(target, None)
+    tree = ops.neighbor_tree(target, None, False)
     frames = ops.icp_frame(source, counts), ops.icp_frame(target, counts)
     start = torch.cat((torch.eye(3).flatten(), torch.tensor([0.1, 0.2, 0.3, 1.0]))).double()
     start = start.expand(2, 13).to(device)

@@ -88,7 +88,8 @@ def test_a_tree_serves_both_devices(device):
 
 def test_the_tree_holds_every_point_once(device):
     points, lengths = random(12, 3, 300, 3), torch.tensor([300, 0, 41])
-    leaves, ids, boxes, lowest = (t.cpu() for t in OPS.neighbor_tree(points.to(device), lengths.to(device)))
+    tree = OPS.neighbor_tree(points.to(device), lengths.to(device), False)
+    leaves, ids, boxes, lowest = (part.cpu() for part in tree)
     for b, length in enumerate(lengths.tolist()):
         real = ids[b] < 2**31 - 1
         assert torch.equal(ids[b][real].sort().values, torch.arange(length, dtype=torch.int32))
@@ -167,7 +168,7 @@ def test_views_that_begin_anywhere(device):
     query, points = random(21, 1, 30, 3).to(device), random(22, 1, 300, 3).to(device)
     expected = reference.nearest_neighbors(query, points)
     tree = []
-    for part in OPS.neighbor_tree(points, None):
+    for part in OPS.neighbor_tree(points, None, False):
         room = part.new_empty(part.numel() + 1)[1:].view(part.shape)
         tree.append(room.copy_(part))
     distances, indices = OPS.nearest_neighbors_forward(query, points, *tree, None, None, None)
@@ -225,7 +226,7 @@ def test_an_index_out_of_range_is_nan_for_its_query_alone(device):
 def test_a_wrong_tree_reads_nothing_outside(device):
     """A direct call may bring any tree: nothing in it is used as an address."""
     query, points = random(29, 1, 40, 3).to(device), random(30, 1, 500, 3).to(device)
-    leaves, ids, boxes, lowest = OPS.neighbor_tree(points, None)
+    leaves, ids, boxes, lowest = OPS.neighbor_tree(points, None, False)
     for wrong in (
         (leaves, torch.full_like(ids, 2**30), boxes, lowest),
         (leaves, torch.full_like(ids, -5), boxes, lowest),

@@ -14,8 +14,8 @@ import torch
 import twodasl_ext as te
 from twodasl_ext import _load
 
-OF_THE_CPU_ALONE = {"huge_copy", "release_memory", "icp_move", "icp_update"}
-"""About the CPU's memory; and steps of a loop that on CUDA is one operator, icp_run."""
+OF_THE_CPU_ALONE = {"huge_copy", "release_memory", "icp_sorted", "icp_step"}
+"""About the CPU's memory; and the steps of a loop that on CUDA is one operator, icp_run."""
 
 LISTING = """
 import json, torch, twodasl_ext

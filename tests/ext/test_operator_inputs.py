@@ -195,5 +195,9 @@ def test_direct_calls_of_the_operators_are_checked_too(face):
         torch.ops.twodasl.vertices(mean, modes, 100000, inputs.coefficients, inputs.pose)
     with pytest.raises(RuntimeError, match="twodasl: pose has the wrong dtype"):
         torch.ops.twodasl.vertices(mean, modes, 203, inputs.coefficients, inputs.pose.double())
+
+
+def test_a_direct_call_of_rasterize_looks_at_values(face):
+    _, inputs = face
     with pytest.raises(RuntimeError, match="twodasl: triangles refer to vertices that do not exist"):
         torch.ops.twodasl.rasterize(inputs.grad, torch.tensor([[0, 1, 203]]), 8, 8)

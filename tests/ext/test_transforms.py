@@ -133,6 +133,11 @@ def test_vmap_of_rasterize():
         looped(run, vertices, [triangles[0]] * SAMPLES),
     )
     assert same(vmap(run)(vertices, triangles), looped(run, vertices, triangles))
+
+
+def test_vmap_of_rasterize_looks_at_values():
+    run = lambda v, t: te.rasterize(v, t, (24, 20))  # noqa: E731
+    vertices, triangles = torch.rand(SAMPLES, 2, 30, 3), torch.zeros(SAMPLES, 20, 3, dtype=torch.int64)
     triangles[2, 5, 1] = 30
     with pytest.raises(RuntimeError, match="triangles refer to vertices that do not exist"):
         vmap(run)(vertices, triangles)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -67,6 +68,17 @@ def write_aflw(root: Path, photo68: np.ndarray, count: int = 6) -> tuple[np.ndar
     np.save(root / "roi_box.npy", np.array(boxes, np.uint16))
     np.save(root / "yaw_degrees.npy", np.linspace(-80, 70, count).astype(np.float32))
     return np.array(inside), visible
+
+
+def link_wild(source: Path, root: Path, rows: Sequence[int]) -> None:
+    """Some of the real AFLW's photos as a data set of their own."""
+    names = (source / "names.txt").read_text().split()
+    (root / "images").mkdir(parents=True)
+    for row in rows:
+        (root / "images" / names[row]).symlink_to(source / "images" / names[row])
+    (root / "names.txt").write_text("".join(f"{names[row]}\n" for row in rows))
+    for name in ("pts21.npy", "roi_box.npy", "yaw_degrees.npy"):
+        np.save(root / name, np.load(source / name)[list(rows)])
 
 
 def write_folder(root: Path, photo68: np.ndarray) -> dict[str, np.ndarray]:

@@ -156,9 +156,12 @@ def test_a_broken_development_folder_is_named(development, change, message):
     [
         (b"", "expected a MATLAB file"),
         (b"not a matlab file" * 20, "expected a MATLAB file"),
-        ({"pt3d_68": POINTS[0]}, "expected AFLW2000-3D's pt3d_68 and Pose_Para"),
-        ({"pt3d_68": POINTS[0, :, :67], "Pose_Para": np.zeros((1, 7))}, r"got \(3, 67\) and 7"),
-        ({"pt3d_68": POINTS[0] * np.nan, "Pose_Para": np.zeros((1, 7))}, "finite"),
+        ({"pt3d_68": POINTS[0]}, "has no variable Pose_Para"),
+        (
+            {"pt3d_68": POINTS[0, :, :67], "Pose_Para": np.zeros((1, 7))},
+            r"expected pt3d_68 \(3, 68\) of numbers, got \(3, 67\)",
+        ),
+        ({"pt3d_68": POINTS[0] * np.nan, "Pose_Para": np.zeros((1, 7))}, "holds NaN or infinity"),
     ],
 )
 def test_a_broken_annotation_is_named(original, content, message):

@@ -49,6 +49,42 @@ def test_it_uses_the_kept_list_until_told_otherwise(tmp_path, photo68, capsys):
     assert "3 photos kept, 1 left out:" in capsys.readouterr().out
 
 
+def test_everything_left_out_is_named(tmp_path, photo68, capsys):
+    root, table = tmp_path / "data", tmp_path / "out" / "left-out.tsv"
+    write_aflw(root, photo68, 30)
+    for index in range(3, 15):
+        (root / "images" / f"image{index:05d}.jpg").write_bytes(b"nothing" if index < 12 else b"")
+    assert check("aflw", root, "--left-out", str(table)) == 0
+    printed = capsys.readouterr().out
+    assert "18 photos kept, 12 left out:\n  9  is not an image" in printed
+    assert "image00007.jpg, ...)\n  3  is empty (0 bytes)" in printed
+    rows = [line.split("\t") for line in table.read_text().splitlines()]
+    assert [row[0] for row in rows] == [f"images/image{index:05d}.jpg" for index in range(3, 15)]
+    assert rows[0][1].startswith("is not an image")
+    assert rows[-1][1] == "is empty (0 bytes)"
+
+
+def test_a_data_set_that_is_mostly_broken_is_described_and_refused(tmp_path, photo68, capsys):
+    root, table = tmp_path / "data", tmp_path / "left-out.tsv"
+    write_aflw(root, photo68, 9)
+    for index in range(5):
+        (root / "images" / f"image{index:05d}.jpg").write_bytes(b"nothing" if index else b"")
+    assert check("aflw", root, "--left-out", str(table)) == 2
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[0] == "4 photos kept, 5 left out:"
+    assert len(table.read_text().splitlines()) == 5
+    assert "data: 5 of 9 photos cannot be used, most often (4) because: is not an image" in shown.err
+    assert shown.err.count("\n") == 1
+    assert not (tmp_path / "sheet.png").exists()
+
+
+@pytest.mark.parametrize("option", ["-o", "--left-out"])
+def test_nothing_is_written_into_the_data_set(tmp_path, photo68, capsys, option):
+    write_folder(tmp_path / "data", photo68)
+    assert check("photos", tmp_path / "data", option, str(tmp_path / "data" / "deep" / "new.png")) == 2
+    assert "new.png: lies inside the data set; choose another folder" in capsys.readouterr().err
+
+
 def test_300w_lp_with_its_model(tmp_path, ball_model, ball_path, capsys):
     write_w300lp(tmp_path / "lp", ball_model)
     write_basis(tmp_path / "basis", ball_model)
@@ -85,7 +121,8 @@ def test_pictures_are_spread_over_yaw(tmp_path, photo68):
 
 
 def test_bars_of_the_histogram_are_as_high_as_the_counts():
-    yaw = np.repeat([-85.0, 5, 45], [10, 40, 20])
+    # The second lies on the border of two bars and, as float32 radians, a little below it.
+    yaw = np.repeat([-85.0, np.degrees(np.float32(np.radians(20))).astype(float), 25, 45], [10, 30, 10, 20])
     picture = yaw_histogram(yaw, 900)
     blue = (np.abs(picture.astype(int) - [168, 97, 31]).max(axis=2) < 10).sum(axis=0)
     starts = np.flatnonzero(np.diff((blue > 0).astype(int)) == 1) + 2
@@ -97,11 +134,12 @@ def test_bars_of_the_histogram_are_as_high_as_the_counts():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing", "."], "'nothing': unknown kind of data set; known are 300w-lp, aflw,"),
+        (["nothing", "/no/such"], "'nothing': unknown kind of data set; known are 300w-lp, aflw,"),
         (["aflw", "/no/such"], "/no/such: no such folder; expected AFLW"),
         (["aflw", ".", "-o", "sheet.pdf"], "sheet.pdf: a sheet is written as .png or .jpg"),
         (["aflw", ".", "-n", "0"], "--count: expected at least 1 picture, got 0"),
-        (["photos", "."], ".: expected photos with landmarks, found none"),
+        (["photos", "."], "photos.png: lies inside the data set; choose another folder"),
+        (["photos", ".", "-o", "../sheet.png"], ".: expected photos with landmarks, found none"),
     ],
 )
 def test_errors_are_one_line(tmp_path, capsys, monkeypatch, arguments, message):

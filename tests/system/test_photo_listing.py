@@ -110,6 +110,39 @@ def test_a_cache_that_cannot_be_written_is_an_error_before_the_work(photos, buil
     assert not builds
 
 
+def test_a_cache_among_the_photos_is_refused(photos, builds):
+    for folder in (photos, photos / "deep" / "..", photos / "deep"):
+        with pytest.raises(InputError, match="is a folder of the data set's photos"):
+            open_photos("photos", photos, cache=folder, progress=False)
+    assert not builds
+    for _ in range(2):  # a hidden one is not among them
+        open_photos("photos", photos, cache=photos / ".lists", progress=False)
+    assert len(builds) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names that are no text")
+def test_a_name_that_is_no_text(photos):
+    for suffix in (b".jpg", b".pts"):
+        os.rename(os.fsencode(photos / "a") + suffix, os.fsencode(photos) + b"/\xff" + suffix)
+    (photos / "b.npy").rename(os.fsdecode(os.fsencode(photos) + b"/\xfe.npy"))
+    (photos / "b.jpg").rename(os.fsdecode(os.fsencode(photos) + b"/\xfd.jpg"))
+    for _ in range(2):  # made, then read from the kept list
+        found = again(photos)
+        assert os.fsencode(found.name(2)) == b"\xff.jpg"
+        assert found[2]["landmarks"].shape == (68, 2)
+        assert "(\\udcfd.jpg)" in "\n".join(found.report.lines())
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs folders without permission")
+def test_a_folder_that_cannot_be_read_is_an_error(photos):
+    (photos / "deep").chmod(0)
+    try:
+        with pytest.raises(InputError, match="deep: the folder cannot be read"):
+            again(photos)
+    finally:
+        (photos / "deep").chmod(0o755)
+
+
 def test_the_default_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("TWODASL_CACHE", str(tmp_path / "own"))
     assert listing.default_cache() == tmp_path / "own"

@@ -24,7 +24,7 @@ from .photo_sets import (
 
 @pytest.fixture
 def cache(tmp_path):
-    return tmp_path / "cache"
+    return tmp_path / ".cache"  # hidden: some data sets are all of tmp_path
 
 
 def open_set(kind, root, cache, **more):
@@ -125,6 +125,37 @@ def test_sparse_crops_are_near_those_of_68_points(photo68):
     part[17:20] = np.nan
     with pytest.raises(InputError, match="and of the mouth, got none of one"):
         crop_from_sparse_landmarks(part)
+
+
+def test_a_missing_point_of_68_is_a_gap_and_no_reason_to_leave_the_photo_out(tmp_path, photo68, cache):
+    marks = face_points(photo68)
+    write_picture(tmp_path / "a.png", marks)
+    marks[[3, 40, 57]] = np.nan
+    np.savetxt(tmp_path / "a.csv", marks, delimiter=",")
+    (sample,) = open_set("photos", tmp_path, cache)
+    assert sample["landmarks"].shape == (68, 2)
+    assert np.flatnonzero(~sample["visible"].numpy()).tolist() == [3, 40, 57]
+    assert torch.isnan(sample["landmarks"][[3, 40, 57]]).all()
+    check_dots([sample])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda points: points / 240, "a face that is too small to see"),
+        (lambda points: np.where(np.arange(68)[:, None] == 9, 1e9, points), "far larger than the picture"),
+        (lambda points: points * 1000, "far larger than the picture"),
+    ],
+)
+def test_landmarks_in_other_units_are_found_out(tmp_path, photo68, cache, change, reason):
+    marks = face_points(photo68)
+    for name in "abc":
+        write_picture(tmp_path / f"{name}.png", marks)
+        np.save(tmp_path / f"{name}.npy", change(marks) if name == "a" else marks)
+    photos = open_set("photos", tmp_path, cache)
+    assert [photos.name(i) for i in range(2)] == ["b.png", "c.png"]
+    (group,) = photos.report.skipped
+    assert reason in group.reason
 
 
 def test_umdfaces(tmp_path, photo68, cache):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..data.kinds import KINDS
+from ..data.kinds import KINDS, YAW_WORDS
 
 DESCRIPTION = """\
 List the photos of a data set (once; the list is kept and used by training), say how many can be used and why
@@ -34,6 +34,9 @@ def register(actions: Any) -> None:
         help="the contact sheet; default: %(default)s",
     )
     parser.add_argument("-n", "--count", type=int, default=48, help="pictures on it; default: %(default)s")
+    parser.add_argument(
+        "--left-out", metavar="FILE", type=Path, help="write the name of every photo left out, a tab, and why"
+    )
     parser.add_argument("--rebuild", action="store_true", help="list the photos anew")
     parser.add_argument("--cache", type=Path, help="folder that keeps the list; default: the user's cache")
     parser.add_argument("--model", help="for 300W-LP: the face model whose parameters are wanted")
@@ -42,9 +45,10 @@ def register(actions: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Open the data set, print what is there, write the sheet."""
+    """Open the data set, print what is there and what is wrong, write the sheet."""
     import cv2
 
+    from ..data.report import MostlyBroken
     from ..data.sources import open_photos
     from ..errors import InputError
     from ..files import atomic_path
@@ -55,20 +59,40 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.output}: a sheet is written as .png or .jpg; choose a name that ends so")
     if args.count < 1:
         raise InputError(f"--count: expected at least 1 picture, got {args.count}")
+    for file in (args.output, args.left_out):
+        # A sheet there would be one of the photos the next time, and a new file makes the kept list outdated.
+        if file is not None and file.resolve().is_relative_to(args.root.resolve()):
+            raise InputError(f"{file}: lies inside the data set; choose another folder")
     model = None if args.model is None else load_model(args.model)
-    photos = open_photos(
-        args.kind, args.root, model=model, basis=args.basis, cache=args.cache, rebuild=args.rebuild
-    )
+    try:
+        photos = open_photos(
+            args.kind, args.root, model=model, basis=args.basis, cache=args.cache, rebuild=args.rebuild
+        )
+    except MostlyBroken as error:
+        print("\n".join(error.report.lines()))
+        _write_left_out(args.left_out, error.report)
+        raise
     facts = summary(photos)
     print("\n".join([*photos.report.lines(), *facts]))
+    _write_left_out(args.left_out, photos.report)
     lost = photos.report.lost
     title = f"{args.kind}: {len(photos):,} photos" + (f", {lost:,} more left out" if lost else "")
-    sheet = photo_sheet(photos, title, facts, args.count)
+    sheet = photo_sheet(photos, title, facts, args.count, YAW_WORDS.get(args.kind, ""))
     with atomic_path(args.output) as temporary:
         if not cv2.imwrite(str(temporary), sheet):
             raise InputError(f"{args.output}: the picture cannot be encoded; choose a name ending in .png")
     print(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
     return 0
+
+
+def _write_left_out(file: Path | None, report: Any) -> None:
+    from ..files import atomic_path
+
+    if file is None:
+        return
+    with atomic_path(file) as temporary:
+        temporary.write_text(report.table(), encoding="utf-8")
+    print(f"wrote {file}")
 
 
 def summary(photos: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""`twodasl train`: train a network on synthetic faces."""
+"""`twodasl train`: train a network on synthetic faces and on photos."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from ..training import TrainingConfig
 
 DESCRIPTION = """\
-Train a network on synthetic faces of a face model. DIR/checkpoint.pt is replaced as training goes on, and is
+Train a network on synthetic faces of a face model, or on photos (--set data.photo_source=KIND:FOLDER and
+data.face_source, see `twodasl data check --help`). DIR/checkpoint.pt is replaced as training goes on, and is
 what `twodasl reconstruct` and `twodasl evaluate` read.
 """
 EPILOG = """\

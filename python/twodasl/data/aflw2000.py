@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..arrays import read_array, read_point_array
 from ..errors import InputError
 from .crops import Crop, crop_from_landmarks
+from .mat_files import read_variables
 
 WHOLE = 2000
 """Images in the whole data set."""
@@ -226,33 +227,8 @@ def _assemble(
 
 def _read_mat(file: Path) -> tuple[Floats, float]:
     """Landmarks (68, 2) and yaw in degrees of one annotation."""
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(file, variable_names=["pt3d_68", "Pose_Para"])
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # scipy's reader raises many kinds on broken files
-        raise InputError(f"{file}: expected a MATLAB file, got one that cannot be read ({error})") from error
-    points, pose = content.get("pt3d_68"), content.get("Pose_Para")
-    if points is None or pose is None:
-        raise InputError(
-            f"{file}: expected AFLW2000-3D's pt3d_68 and Pose_Para, found only one of them or none"
-        )
-    if (
-        points.shape != (3, 68)
-        or pose.size != 7
-        or points.dtype.kind not in "fiu"
-        or pose.dtype.kind not in "fiu"
-    ):
-        raise InputError(
-            f"{file}: expected pt3d_68 (3, 68) and Pose_Para of 7 numbers, got {points.shape} and {pose.size}"
-        )
-    yaw = float(np.degrees(float(pose.ravel()[1])))
-    landmarks = np.array(points[:2].T, dtype=np.float64)
-    if not (np.isfinite(yaw) and np.isfinite(landmarks).all()):
-        raise InputError(f"{file}: expected finite landmarks and pose, got NaN or infinity")
-    return landmarks, yaw
+    found = read_variables(file, {"pt3d_68": (3, 68), "Pose_Para": (1, 7)})
+    return found["pt3d_68"][:2].T.copy(), float(np.degrees(found["Pose_Para"][0, 1]))
 
 
 def _first(folder: Path, names: tuple[str, ...]) -> Path | None:

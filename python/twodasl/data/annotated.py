@@ -79,6 +79,8 @@ class AnnotatedPhotos(Dataset[Sample]):
             report = report.without(lost, "its pose and parameters do not agree with its landmarks")
         self.report: DataReport = report
         self.report.refuse_if_broken(root)
+        self.has_yaw = bool(np.isfinite(listing.yaw[self.rows]).all())
+        """Whether the yaw of every face is known."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -108,11 +110,6 @@ class AnnotatedPhotos(Dataset[Sample]):
         if self.has_yaw:
             sample["yaw"] = float(listing.yaw[row])
         return sample
-
-    @property
-    def has_yaw(self) -> bool:
-        """Whether the yaw of every face is known."""
-        return bool(np.isfinite(self.listing.yaw).all())
 
     @property
     def yaw_degrees(self) -> NDArray[np.float64]:

@@ -13,6 +13,10 @@ KINDS: dict[str, str] = {
 }
 """What each kind is, in words."""
 
+_NOSE = "below 0 the nose points to the picture's right, above 0 to its left"
+YAW_WORDS: dict[str, str] = {"300w-lp": _NOSE, "aflw": _NOSE, "umdfaces": "as the table's YAW"}
+"""Which way yaw is positive, for the kinds that have one."""
+
 
 def split_source(source: str, name: str = "source") -> tuple[str, str]:
     """Kind and folder of a text `KIND:FOLDER`. Raises InputError, beginning with `name`, when it is none."""

@@ -31,10 +31,13 @@ from ..landmarks import eighteen_from_21, eighteen_from_68
 from .crops import SIZE, Crop, crop_from_landmarks, crop_from_sparse_landmarks
 from .report import DataReport
 
-VERSION = 1
+VERSION = 2
 
 # Fewer visible points than this do not say where a face is.
 MIN_VISIBLE = 4
+# Pixels of the photo under the crop below which there is no face to see, and how many times the longer side
+# of the photo a crop may be. What lies beyond is in other units than pixels, or one point is far off.
+MIN_FACE, MAX_FACE = 16, 3
 # Photos that are read between two turns of the progress bar.
 _CHUNK = 256
 _THREADS = 4
@@ -104,8 +107,8 @@ def read_listing(
 ) -> Listing:
     """The kept list of a data set where it is current, else a new one, which is then kept.
 
-    cache: folder for it; None: see `default_cache`. Raises InputError when the folder cannot be written, or
-    more than half of the photos cannot be used.
+    cache: folder for it; None: see `default_cache`. Raises InputError when the folder cannot be written or is
+    one of the photos', or more than half of the photos cannot be used.
     """
     folder = default_cache() if cache is None else Path(cache)
     place = root.resolve()
@@ -115,8 +118,13 @@ def read_listing(
         return found
     with atomic_path(file.with_suffix(".probe")):
         pass  # a folder that cannot be written is an error before the work, not after it
-    file.with_suffix(".probe").unlink()
+    file.with_suffix(".probe").unlink(missing_ok=True)  # another process may be as far
     photos = scan(root)
+    if folder.resolve() in {place / path.relative_to(root) for path in photos.watched}:
+        # Each list that is written there would make itself outdated.
+        raise InputError(
+            f"{folder}: is a folder of the data set's photos; choose another for the list of photos"
+        )
     stamps = [(str(path), *stamp) for path in photos.watched if (stamp := _stamp(path)) is not None]
     listing = build_listing(root, photos, kind, progress)
     listing.report.refuse_if_broken(root)
@@ -221,6 +229,10 @@ def _points_in_crop(note: Annotation, height: int, width: int) -> tuple[Crop, Fl
         shown = ((note.points > -0.5) & (note.points < [width - 0.5, height - 0.5])).all(axis=1)
         crop = note.crop or _crop_about(note.points)
         points = np.asarray(crop.to_crop(note.points), np.float64)
+        side = crop.x1 - crop.x0
+        if not MIN_FACE <= side <= MAX_FACE * max(height, width):
+            size = "too small to see" if side < MIN_FACE else "far larger than the picture"
+            raise InputError(f"its landmarks mark a face that is {size}")
     if 2 * (visible & shown).sum() < visible.sum():
         raise InputError("more than half of its landmarks lie outside the picture")
     inside = ((points > -0.5) & (points < SIZE - 0.5)).all(axis=1)
@@ -228,7 +240,11 @@ def _points_in_crop(note: Annotation, height: int, width: int) -> tuple[Crop, Fl
 
 
 def _crop_about(points: Floats) -> Crop:
-    return crop_from_landmarks(points) if len(points) == 68 else crop_from_sparse_landmarks(points)
+    if len(points) != 68:
+        return crop_from_sparse_landmarks(points)
+    if np.isfinite(points).all():
+        return crop_from_landmarks(points)
+    return crop_from_sparse_landmarks(eighteen_from_68(points))
 
 
 def _as_eighteen(row: _Row) -> _Row:

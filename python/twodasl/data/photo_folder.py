@@ -23,7 +23,7 @@ def scan(root: Path) -> Scan:
     """The photos of a folder and of all folders below it, hidden ones aside."""
     names: list[str] = []
     folders: list[Path] = []
-    for place, inner, files in os.walk(root):
+    for place, inner, files in os.walk(root, onerror=_refuse):
         inner[:] = [name for name in inner if not name.startswith(".")]
         folders.append(Path(place))
         relative = Path(place).relative_to(root)
@@ -34,6 +34,10 @@ def scan(root: Path) -> Scan:
         ]
     names.sort()
     return Scan(tuple(names), lambda index: _read(root / names[index]), tuple(folders), upright=True)
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"{error.filename}: the folder cannot be read ({error.strerror})") from error
 
 
 def _read(photo: Path) -> Annotation:

@@ -10,18 +10,27 @@ from pathlib import Path
 from ..errors import InputError
 
 FIRST_NAMES = 5
-"""Names kept for each reason."""
+"""Names in one line of the report."""
 
 _MOST_REASONS = 40
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """Photos left out for one reason: how many, and the first names."""
+    """Photos left out for one reason, by name."""
 
     reason: str
-    count: int
     names: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return len(self.names)
+
+    def listed(self) -> str:
+        """The first names."""
+        more = ", ..." if self.count > FIRST_NAMES else ""
+        return printable(", ".join(self.names[:FIRST_NAMES])) + more
 
 
 @dataclass(frozen=True)
@@ -38,12 +47,7 @@ class DataReport:
         for name, reason in failures:
             groups.setdefault(reason, []).append(name)
         ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
-        shown = [Skipped(reason, len(names), tuple(names[:FIRST_NAMES])) for reason, names in ordered]
-        if len(shown) > _MOST_REASONS:
-            rest = shown[_MOST_REASONS:]
-            names = tuple(name for group in rest for name in group.names)[:FIRST_NAMES]
-            shown[_MOST_REASONS:] = [Skipped("other reasons", sum(group.count for group in rest), names)]
-        return cls(kept, tuple(shown))
+        return cls(kept, tuple(Skipped(reason, tuple(names)) for reason, names in ordered))
 
     @property
     def lost(self) -> int:
@@ -54,38 +58,57 @@ class DataReport:
         """The report after these photos were left out too."""
         if not names:
             return self
-        group = Skipped(reason, len(names), tuple(names[:FIRST_NAMES]))
-        skipped = sorted((*self.skipped, group), key=lambda entry: -entry.count)
+        skipped = sorted((*self.skipped, Skipped(reason, tuple(names))), key=lambda entry: -entry.count)
         return DataReport(self.kept - len(names), tuple(skipped))
 
     def lines(self) -> list[str]:
-        """The report in words: a line of counts, then a line a reason."""
+        """The report in words: a line of counts, then a line a reason, with the first names."""
         lines = [f"{self.kept:,} photos kept, {self.lost:,} left out" + (":" if self.lost else "")]
-        for group in self.skipped:
-            more = ", ..." if group.count > len(group.names) else ""
-            lines.append(f"  {group.count:,}  {group.reason}  ({', '.join(group.names)}{more})")
+        shown, rest = self.skipped[:_MOST_REASONS], self.skipped[_MOST_REASONS:]
+        lines += [f"  {group.count:,}  {printable(group.reason)}  ({group.listed()})" for group in shown]
+        if rest:
+            lines.append(f"  {sum(group.count for group in rest):,}  for {len(rest):,} other reasons")
         return lines
 
+    def table(self) -> str:
+        """Every photo left out: a line each, of its name, a tab, and the reason."""
+        lines = (f"{name}\t{group.reason}\n" for group in self.skipped for name in group.names)
+        return printable("".join(lines))
+
     def refuse_if_broken(self, root: Path) -> None:
-        """Raise InputError when more than half of the photos are left out, or none is left."""
+        """Raise MostlyBroken when more than half of the photos are left out, or none is left."""
         total = self.kept + self.lost
         if self.kept and self.lost <= self.kept:
             return
         if not total:
             raise InputError(f"{root}: expected photos with landmarks, found none")
         worst = self.skipped[0]
-        raise InputError(
+        raise MostlyBroken(
             f"{root}: {self.lost:,} of {total:,} photos cannot be used, most often ({worst.count:,}) because:"
-            f" {worst.reason} ({', '.join(worst.names)}); is it another kind of data set?"
+            f" {worst.reason} ({worst.listed()}); is it another kind of data set?",
+            self,
         )
 
     def to_json(self) -> str:
         """For the listing's file."""
-        groups = [[group.reason, group.count, list(group.names)] for group in self.skipped]
+        groups = [[group.reason, list(group.names)] for group in self.skipped]
         return json.dumps([self.kept, groups])
 
     @classmethod
     def from_json(cls, text: str) -> DataReport:
         """What `to_json` wrote; ValueError or TypeError otherwise."""
         kept, groups = json.loads(text)
-        return cls(int(kept), tuple(Skipped(str(r), int(c), tuple(map(str, n))) for r, c, n in groups))
+        return cls(int(kept), tuple(Skipped(str(reason), tuple(map(str, names))) for reason, names in groups))
+
+
+class MostlyBroken(InputError):
+    """More than half of a data set cannot be used; `report` says why."""
+
+    def __init__(self, message: str, report: DataReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+def printable(text: str) -> str:
+    """The text, with what is no UTF-8 in a file's name as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

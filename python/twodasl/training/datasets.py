@@ -66,7 +66,7 @@ def _open(
 ) -> AnnotatedPhotos:
     data = config.data
     basis = data.basis
-    if not basis and model is not None and is_raw_basis(data.model):
+    if not basis and is_raw_basis(data.model):
         basis = data.model
     photos = open_source(source, model=model, basis=basis, cache=data.cache, progress=progress)
     if progress and photos.report.lost:

@@ -54,6 +54,12 @@ def begin(
     device: torch.device,
 ) -> Run:
     """Fresh networks and optimisers. name: what `load_model` finds the face model by, for the checkpoint."""
+    mirror = mirror_map(model) if config.augment.flip else None
+    if config.augment.flip and mirror is None and photos is None:
+        raise InputError(
+            f"augment.flip: the face model {model.name!r} is not symmetric, so that faces with parameters"
+            " cannot be mirrored, and the run has no others; set augment.flip=0"
+        )
     basis = model.basis(device)
     outputs = 12 + basis.mode_count
     regressor = build_regressor(config.network.regressor, outputs)
@@ -65,7 +71,7 @@ def begin(
         basis,
         estimate_whitening(faces).to(device),
         config.network.precision,
-        mirror_map(model) if config.augment.flip else None,
+        mirror,
     )
     if config.network.start:
         start(networks, config.network, model)
@@ -84,15 +90,17 @@ def begin(
 
 
 def estimate_whitening(faces: Faces, samples: int = _WHITENING_SAMPLES) -> Whitening:
-    """Mean and standard deviation of every parameter over the first faces of a data set.
+    """Mean and standard deviation of every parameter over at most `samples` faces, spread over a data set.
 
-    A dataset with `parameters(index)` is asked for those alone, so that no picture is drawn.
+    Data sets on disk are sorted: 300W-LP's first folders are not like its others. A dataset with
+    `parameters(index)` is asked for those alone, so that no picture is drawn.
     """
     count = min(samples, len(faces))
+    chosen = [index * len(faces) // count for index in range(count)]
     if hasattr(faces, "parameters"):
-        vectors = [faces.parameters(index) for index in range(count)]
+        vectors = [faces.parameters(index) for index in chosen]
     else:
-        vectors = [sample["parameters"] for sample in read(faces, range(count))]
+        vectors = [sample["parameters"] for sample in read(faces, chosen)]
     return Whitening.from_samples(torch.stack([torch.as_tensor(v) for v in vectors]))
 
 

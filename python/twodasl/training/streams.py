@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from ..errors import InputError
+
 Sample = dict[str, Any]
 Batch = dict[str, Tensor]
 
@@ -88,7 +90,7 @@ class Pool(Dataset):
 
     def __init__(self, faces: Faces, workers: int = 0, label: str = "faces", progress: bool = True) -> None:
         chunks = range(0, len(faces), _CHUNK)
-        loader = _loader(_Chunks(faces), chunks, workers)
+        loader = _read_ahead(_Chunks(faces), chunks, workers)
         self.columns: Batch = {}
         bar = tqdm(total=len(faces), desc=label, unit="face", disable=None if progress else True)
         with bar:
@@ -144,7 +146,7 @@ def batches(faces: Faces, order: Order, start: int, stop: int, workers: int = 0)
     """The stacked batches of steps start, ..., stop - 1; `workers` processes, if any, make them ahead."""
     if isinstance(faces, Pool):
         return (faces.gather(order.indices(step)) for step in range(start, stop))
-    return iter(_loader(_Steps(faces, order), range(start, stop), workers))
+    return _read_ahead(_Steps(faces, order), range(start, stop), workers)
 
 
 def read(faces: Faces, indices: Sequence[int]) -> list[Sample]:
@@ -163,16 +165,32 @@ class _Chunks(Dataset):
     def __init__(self, faces: Faces) -> None:
         self.faces = faces
 
-    def __getitem__(self, start: int) -> Batch:
-        return stack(read(self.faces, range(start, min(start + _CHUNK, len(self.faces)))))
+    def __getitem__(self, start: int) -> Batch | InputError:
+        return _stacked(self.faces, range(start, min(start + _CHUNK, len(self.faces))))
 
 
 class _Steps(Dataset):
     def __init__(self, faces: Faces, order: Order) -> None:
         self.faces, self.order = faces, order
 
-    def __getitem__(self, step: int) -> Batch:
-        return stack(read(self.faces, self.order.indices(step)))
+    def __getitem__(self, step: int) -> Batch | InputError:
+        return _stacked(self.faces, self.order.indices(step))
+
+
+def _stacked(faces: Faces, indices: Sequence[int]) -> Batch | InputError:
+    """The batch, or what is wrong with a photo: raised in a worker, it would come with a traceback."""
+    try:
+        return stack(read(faces, indices))
+    except InputError as error:
+        return error
+
+
+def _read_ahead(dataset: Dataset, keys: range, workers: int) -> Iterator[Batch]:
+    """The dataset's batches in order. Raises InputError where one of them could not be read."""
+    for batch in _loader(dataset, keys, workers):
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch
 
 
 def _loader(dataset: Dataset, keys: range, workers: int) -> DataLoader:

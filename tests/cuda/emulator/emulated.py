@@ -21,6 +21,7 @@ LIBRARY = os.environ["TWODASL_EMULATED_OPERATORS"]
 PART = os.environ.get("TWODASL_EMULATED_PART", "0/1")
 
 _VALUES = "values are not looked at on CUDA, see tests/cuda/test_icp.py"
+_LONG = "hundreds of steps over thousands of points take too long here, tests/cuda/test_icp.py has fewer"
 # What a test asks of the CPU kernels alone, and so says nothing of the CUDA ones: a part of its name -> why.
 VALUES = "on CUDA values are not looked at: see tests/cuda/test_neighbors.py"
 OF_THE_CPU_ALONE = {
@@ -41,8 +42,17 @@ OF_THE_CPU_ALONE = {
     "test_memory": "reused memory is the CPU's",
     "test_peak_memory": "reused memory is the CPU's",
     "closest_point.py::test_the_number_of_threads": "threads are the CPU's",
+    "test_iterative_closest_point.py::test_a_known_motion": _LONG,
+    "test_iterative_closest_point.py::test_similarity": _LONG,
+    "test_iterative_closest_point.py::test_outliers_are_trimmed": _LONG,
+    "test_iterative_closest_point.py::test_pairs_beyond": _LONG,
+    "test_iterative_closest_point.py::test_point_to_plane_needs": _LONG,
+    "test_iterative_closest_point.py::test_elements_do_not_influence": _LONG,
+    "test_iterative_closest_point.py::test_a_face_of_real_size": _LONG,
     "test_icp_inputs.py::test_single_clouds_have_no_batch_element": _VALUES,
     "test_icp_inputs.py::test_counts_past_the_points": _VALUES,
+    "test_icp_inputs.py::test_opcheck_of_the_steps": "on CUDA the steps are one operator, icp_run",
+    "test_icp_transforms.py::test_a_motion_out_of_range": _VALUES,
     "test_messages[ValueError-^source: expected finite": _VALUES,
     "test_messages[ValueError-^target: expected finite": _VALUES,
     "test_messages[ValueError-^normals: expected one that is not zero": _VALUES,
@@ -52,7 +62,7 @@ OF_THE_CPU_ALONE = {
     "test_messages[ValueError-^initialize's scale: expected positive": _VALUES,
     "test_messages[ValueError-^source_lengths: expected lengths in": _VALUES,
     "test_messages[ValueError-^target_lengths: expected lengths in": _VALUES,
-    "test_rasterize_looks_at_values": "on CUDA values show in the result: tests/cuda/test_rasterize.py",
+    "rasterize_looks_at_values": "on CUDA values show in the result: tests/cuda/test_rasterize.py",
     "test_the_number_of_threads_changes_no_bit": "threads are the CPU's",
     "test_a_face_does_not_depend_on_its_batch[big batch": "the batch is large for the CPU's threads",
 }
