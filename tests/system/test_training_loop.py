@@ -14,7 +14,7 @@ from twodasl.morphable import MorphableModel, split_parameters
 from twodasl.training import StageConfig, load_checkpoint, train
 from twodasl.training.objective import prepare, regressor_terms, term_weights
 from twodasl.training.state import begin, estimate_whitening
-from twodasl.training.streams import LandmarksOnly, stack
+from twodasl.training.streams import LandmarksOnly, Order, stack
 
 import twodasl_ext
 
@@ -138,13 +138,13 @@ def test_sigkill_loses_at_most_the_steps_since_the_last_checkpoint(ball_path, tm
     killed, whole = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("run", "whole"))
     assert killed["step"] == whole["step"]
     assert_same_state(killed, whole)
-    assert [p.name for p in (tmp_path / "run").iterdir()] == ["checkpoint.pt"]
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {"checkpoint.pt", "metrics.jsonl"}
 
 
 def test_kept_checkpoints(ball_model, tmp_path):
     tiny_run(ball_model, tiny_config(keep_every=3), output=tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["checkpoint-0000003.pt", "checkpoint-0000006.pt", "checkpoint.pt"]
+    assert names == ["checkpoint-0000003.pt", "checkpoint-0000006.pt", "checkpoint.pt", "metrics.jsonl"]
     assert load_checkpoint(tmp_path / "checkpoint-0000003.pt")["step"] == 3
 
 
@@ -182,9 +182,12 @@ def test_resume_without_a_checkpoint_begins(ball_model, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(ball_model, tmp_path):
-    """The checkpoint of the last good step stays."""
+    """The checkpoint of the last good step stays, and a file names the faces of the bad one."""
 
     class Broken(Dots):
+        def name(self, index):
+            return f"folder/face-{index}.jpg"
+
         def __getitem__(self, index):
             sample = super().__getitem__(index)
             if self.broken:
@@ -208,6 +211,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(ball_model, tmp_path):
             progress=False,
         )
     assert "checkpoint.pt holds the last good state" in str(error.value)
+    assert f"{tmp_path / 'batch-0000004.txt'} names the step's faces" in str(error.value)
+    names = (tmp_path / "batch-0000004.txt").read_text().splitlines()
+    expected = Order(40, 6, (0, 0)).indices(3), Order(20, 4, (0, 1)).indices(3)
+    assert names == [f"folder/face-{i}.jpg" for i in expected[0]] + [f"face {i}" for i in expected[1]]
     saved = load_checkpoint(tmp_path / "checkpoint.pt")
     assert saved["step"] == 2
     assert all(torch.isfinite(value).all() for value in saved["regressor"].values())

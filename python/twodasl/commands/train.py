@@ -60,6 +60,14 @@ def register(subparsers: Any) -> None:
         help="change one setting, as in stage1.steps=500; may be repeated",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write curves and pictures of some faces to DIR/tensorboard (needs the extra `log`)",
+    )
+    parser.add_argument(
+        "--pictures-every", type=int, default=500, metavar="N", help="steps between pictures (default: 500)"
+    )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--dry-run", action="store_true", help="print the configuration and stop")
     parser.set_defaults(run=run)
@@ -74,13 +82,28 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         print(to_toml(config), end="")
         return 0
+    if options.pictures_every < 1:
+        raise InputError(f"--pictures-every: expected a number from 1, got {options.pictures_every}")
     if options.output is None:
         raise InputError("--output: expected a folder for the checkpoints, got none; give -o DIR")
     if config.preset.startswith(STAGE_2) and not config.network.start:
         raise InputError(
             f"network.start: {STAGE_2} goes on from a first stage; give --set network.start=DIR/checkpoint.pt"
         )
-    result = train(config, output=options.output, resume=options.resume, device=_device(options.device))
+    result = train(
+        config,
+        output=options.output,
+        resume=options.resume,
+        device=_device(options.device),
+        pictures_every=options.pictures_every if options.tensorboard else 0,
+        stop_on_signals=True,
+    )
+    if result.stopped_by and result.step < result.config.steps:
+        print(
+            f"stopped by {result.stopped_by} after step {result.step} of {result.config.steps}; go on with"
+            f" --resume (wrote {result.checkpoint})"
+        )
+        return 0
     if result.history:
         last = result.history[-1]
         terms = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name != "step")

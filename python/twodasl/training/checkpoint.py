@@ -16,6 +16,7 @@ nothing in it is executed:
     lengths                            [3D-annotated faces, 2D-only faces]
     rng                                torch's generator state
     history                            logged terms
+    recent                             those of the steps since the last entry of the history
 
 It is written beside its final name and renamed when it is on the disk: a killed process leaves the old one.
 A file that was cut off or damaged on the way (a full disk, a broken download) is found out by the archive's

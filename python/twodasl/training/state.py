@@ -43,6 +43,8 @@ class Run:
     average: WeightAverage | None
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    recent: list[dict[str, float]] = field(default_factory=list)
+    """The steps since the last entry of the history."""
 
 
 def begin(
@@ -129,6 +131,7 @@ def contents(run: Run) -> dict[str, Any]:
         "lengths": run.lengths,
         "rng": torch.get_rng_state(),
         "history": run.history,
+        "recent": run.recent,
     }
 
 
@@ -192,5 +195,6 @@ def restore(run: Run, saved: dict[str, Any], path: Path) -> None:
         run.scaler.load_state_dict(saved.get("scaler", {}))
         torch.set_rng_state(saved["rng"])
         run.step, run.history = saved["step"], list(saved["history"])
+        run.recent = list(saved.get("recent", []))
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: does not hold a whole training run; it cannot be resumed") from error

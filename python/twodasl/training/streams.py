@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -26,7 +27,7 @@ class Faces(Protocol):
 
     A sample has image (120, 120, 3) uint8 BGR, landmarks (68, 2 or 3) crop pixels and visible (68,) bool (or
     AFLW's 21 points, or the 18), and may have parameters (12+K,) float32 and yaw (radians). A dataset may
-    also have `batch(indices)`, for speed, and `parameters(index)`.
+    also have `batch(indices)`, for speed, `parameters(index)` and `name(index)`.
     """
 
     def __len__(self) -> int: ...
@@ -51,6 +52,10 @@ class LandmarksOnly(Dataset):
         kept = ("image", "landmarks", "visible", "yaw")
         samples = [{key: s[key] for key in kept if key in s} for s in read(self.faces, indices)]
         return [{**sample, "landmarks": sample["landmarks"][:, :2]} for sample in samples]
+
+    def name(self, index: int) -> str:
+        """What a person calls a face."""
+        return name_of(self.faces, index)
 
 
 class Subset(Dataset):
@@ -77,6 +82,10 @@ class Subset(Dataset):
             return self.faces.parameters(int(self.rows[index]))
         return self[index]["parameters"]
 
+    def name(self, index: int) -> str:
+        """What a person calls a face."""
+        return name_of(self.faces, int(self.rows[index]))
+
 
 class Pool(Dataset):
     """Every sample of a dataset, made once and kept in memory.
@@ -91,7 +100,7 @@ class Pool(Dataset):
     def __init__(self, faces: Faces, workers: int = 0, label: str = "faces", progress: bool = True) -> None:
         chunks = range(0, len(faces), _CHUNK)
         loader = _read_ahead(_Chunks(faces), chunks, workers)
-        self.columns: Batch = {}
+        self.faces, self.columns = faces, Batch()
         bar = tqdm(total=len(faces), desc=label, unit="face", disable=None if progress else True)
         with bar:
             for start, chunk in zip(chunks, loader, strict=True):
@@ -156,6 +165,11 @@ def read(faces: Faces, indices: Sequence[int]) -> list[Sample]:
     return [faces[index] for index in indices]
 
 
+def name_of(faces: Faces, index: int) -> str:
+    """What a person calls a face: its file, where the dataset knows it, or its number."""
+    return faces.name(index) if hasattr(faces, "name") else f"face {index}"
+
+
 def stack(samples: Sequence[Sample]) -> Batch:
     """One tensor a key."""
     return {key: torch.stack([torch.as_tensor(s[key]) for s in samples]) for key in samples[0]}
@@ -209,3 +223,6 @@ def _loader(dataset: Dataset, keys: range, workers: int) -> DataLoader:
 
 def _one_thread(worker: int) -> None:
     cv2.setNumThreads(1)
+    # Ctrl-C and schedulers address the whole group: the training process decides when its workers end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
