@@ -18,7 +18,8 @@ what `twodasl reconstruct` and `twodasl evaluate` read.
 """
 EPILOG = """\
 The configuration is a preset, changed by --ablation, --config, --model and --set, in this order. --dry-run
-prints it, as a file for --config. With --resume it is that of the run in DIR. See docs/training.md.
+prints it, as a file for --config. With --resume it is that of the run in DIR. Several processes train as one
+under torchrun: `torchrun --nproc-per-node 4 -m twodasl train --device cuda -o DIR`. See docs/training.md.
 """
 
 
@@ -75,9 +76,11 @@ def register(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train as the options say."""
-    from ..training import train
+    from ..training.distributed import ToldElsewhere, joined, restarted
     from ..training.presets import STAGE_2, to_toml
 
+    # A process that torchrun starts again goes on where the last checkpoint was made.
+    options.resume = options.resume or restarted()
     config = _configuration(options)
     if options.dry_run:
         print(to_toml(config), end="")
@@ -90,14 +93,27 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(
             f"network.start: {STAGE_2} goes on from a first stage; give --set network.start=DIR/checkpoint.pt"
         )
+    device = _device(options.device)
+    with joined(device.startswith("cuda")) as ranks:
+        try:
+            return _train(config, options, device, ranks.leads)
+        except ToldElsewhere:
+            return 2
+
+
+def _train(config: TrainingConfig, options: argparse.Namespace, device: str, talks: bool) -> int:
+    from ..training import train
+
     result = train(
         config,
         output=options.output,
         resume=options.resume,
-        device=_device(options.device),
+        device=device,
         pictures_every=options.pictures_every if options.tensorboard else 0,
         stop_on_signals=True,
     )
+    if not talks:
+        return 0
     if result.stopped_by and result.step < result.config.steps:
         print(
             f"stopped by {result.stopped_by} after step {result.step} of {result.config.steps}; go on with"
@@ -133,6 +149,9 @@ def _configuration(options: argparse.Namespace) -> TrainingConfig:
 def _device(name: str) -> str:
     import torch
 
+    from ..training.distributed import device_here
+
+    name = device_here(name)
     if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
         raise InputError(f"--device: expected cpu, or cuda where there is a GPU, got {name!r}")
     return name

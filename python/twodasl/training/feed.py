@@ -1,4 +1,4 @@
-"""The faces of a run's steps: which, in which order, and as a step sees them."""
+"""The faces of a run's steps: which, in which order, and as a step sees them; a process's share of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .config import TrainingConfig
 from .datasets import check_memory
+from .distributed import Ranks, processes_here
 from .objective import Faces, prepare
 from .streams import Batch, Order, Pool, Subset, batches, name_of, read, stack
 from .streams import Faces as FaceSet
@@ -44,29 +45,36 @@ class Feed:
         mirror: Tensor | None = None,
         progress: bool = True,
     ) -> None:
-        self.config, self.mirror = config, mirror
+        self.config, self.mirror, self.ranks = config, mirror, Ranks.here()
         photos = photos if config.photo_batch else None
+        orders = [Order(len(faces), config.batch, (config.seed, _FACES), self.ranks)]
+        if photos is not None:
+            seed = (config.seed, _PHOTOS)
+            orders.append(Order(len(photos), config.photo_batch, seed, self.ranks, "photo_batch"))
         if config.data.pool:
-            check_memory(faces, photos)
+            check_memory(faces, photos, processes_here())
             faces = Pool(faces, config.data.workers, "preparing faces", progress)
             if photos is not None:
                 photos = Pool(photos, config.data.workers, "preparing photos", progress)
-        self._sets = [(faces, Order(len(faces), config.batch, (config.seed, _FACES)))]
+        self._sets = [(faces, orders[0])]
         if photos is not None:
-            self._sets.append((photos, Order(len(photos), config.photo_batch, (config.seed, _PHOTOS))))
+            self._sets.append((photos, orders[1]))
 
     def steps(self, start: int, stop: int) -> Iterator[Faces]:
         """What steps start, ..., stop - 1 see."""
         workers = self.config.data.workers
         streams = [batches(faces, order, start, stop, workers) for faces, order in self._sets]
         for step, parts in zip(range(start, stop), zip(*streams, strict=True), strict=True):
-            yield self._prepared(list(parts), step)
+            yield self._prepared(list(parts), step, self.ranks)
 
     def first(self, faces: int | None = None, photos: int | None = None) -> Faces:
-        """The data sets' first faces, so many of each kind (None: a batch), to try or to show something."""
+        """The data sets' first faces, so many of each kind, to try or to show something.
+
+        None: as many as in this process's share of a batch.
+        """
         counts = (
-            self.config.batch if faces is None else faces,
-            self.config.photo_batch if photos is None else photos,
+            self.config.batch // self.ranks.count if faces is None else faces,
+            self.config.photo_batch // self.ranks.count if photos is None else photos,
         )
         parts = [
             stack(read(part, [index % len(part) for index in range(count)]))
@@ -77,8 +85,8 @@ class Feed:
 
     def names(self, step: int) -> list[str]:
         """The faces of a step's batch by name, those with 3D annotation first."""
-        return [name_of(faces, index) for faces, order in self._sets for index in order.indices(step)]
+        return [name_of(faces, index) for faces, order in self._sets for index in order.whole(step)]
 
-    def _prepared(self, parts: list[Batch], step: int) -> Faces:
+    def _prepared(self, parts: list[Batch], step: int, ranks: Ranks | None = None) -> Faces:
         photos = parts[1] if len(parts) > 1 else None
-        return prepare(parts[0], photos, self.config, step, self.mirror)
+        return prepare(parts[0], photos, self.config, step, self.mirror, ranks)

@@ -12,19 +12,20 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import InputError
 from ..morphable import MorphableModel, Whitening, load_model
 from .checkpoint import save_checkpoint
 from .config import TrainingConfig
 from .datasets import configured_faces, configured_photos
+from .distributed import Ranks, ToldElsewhere
 from .feed import Feed, shares
 from .journal import LOG_EVERY, Journal
 from .objective import Faces, critic_term, regressor_terms, term_weights
 from .pace import fitted, refitted
 from .signals import StopSignals
-from .state import CHECKPOINT, Run, begin, contents, restore, resumed_config, saved_run
+from .state import CHECKPOINT, Run, begin, contents, restore, resumed_config, saved_run, share
 from .streams import Faces as FaceSet
 from .watch import Stopwatch, name_batch
 
@@ -79,7 +80,7 @@ def train(
     pictures_every: int = 0,
     stop_on_signals: bool = False,
 ) -> TrainingResult:
-    """Train a regressor.
+    """Train a regressor. In a process group of torch.distributed all processes call this, and train as one.
 
     Args:
         config: everything that decides the outcome. Same configuration, machine and libraries: same bits.
@@ -102,7 +103,9 @@ def train(
     """
     started = time.monotonic()
     folder = None if output is None else Path(output)
-    saved = saved_run(folder, resume)
+    ranks = Ranks.here()
+    progress = progress and ranks.leads
+    saved = ranks.from_leader(lambda: saved_run(folder, resume))
     name = config.data.model if model is None else model.name
     model = load_model(config.data.model) if model is None else model
     if saved is not None and folder is not None:
@@ -115,6 +118,7 @@ def train(
     run = begin(config, name, model, faces, photos, device)
     if saved is not None and folder is not None:
         restore(run, saved, folder / CHECKPOINT)
+    share(run, ranks)
     if run.step == config.steps:
         return _result(run, folder)
     feed = Feed(config, faces, photos, run.networks.mirror, progress)
@@ -122,28 +126,32 @@ def train(
     run.networks.regressor.train()
     if saved is None:
         remaining = config.time_limit - (time.monotonic() - started)
-        config = run.config = fitted(run, partial(_step, run, feed.first().to(device)), remaining)
+        trial = fitted(run, partial(_step, run, ranks, feed.first().to(device)), remaining)
+        config = run.config = ranks.from_leader(lambda: trial)
+        run.networks.precision = config.network.precision
 
     batches = feed.steps(run.step, config.steps)
     training_began = time.monotonic()
     stopped_by = ""
-    journal = Journal(run, folder, feed, progress, pictures_every)
+    written = folder if ranks.leads else None
+    journal = Journal(run, written, feed, progress, pictures_every)
     with journal, StopSignals(stop_on_signals) as stop:
         watch = journal.stopwatch
         while run.step < config.steps and not stopped_by:
             with watch.waiting():
                 batch = next(batches).to(device)
             try:
-                with watch.step(len(batch.inputs), journal.times_losses(run.step)):
-                    terms = _step(run, batch, run.step, watch)
+                with watch.step(len(batch.inputs) * ranks.count, journal.times_losses(run.step)):
+                    terms = _step(run, ranks, batch, run.step, watch)
             except NotFinite as error:
-                raise InputError(f"{error}{_left_behind(folder, feed, run.step)}") from None
+                raise _with_names(error, folder, feed, run.step) from None
             run.step += 1
             if saved is None and config.time_limit and run.step == config.stage1.steps:
                 now = time.monotonic()
-                config = run.config = refitted(
+                shorter = refitted(
                     config, (now - training_began) / run.step, config.time_limit - (now - started)
                 )
+                config = run.config = ranks.from_leader(partial(lambda value: value, shorter))
             learning_rate = run.optimizer.param_groups[0]["lr"]
             run.recent.append({"learning_rate": learning_rate, **terms})
             if run.step % LOG_EVERY == 0 or _is_due(run):
@@ -153,14 +161,19 @@ def train(
             journal.step(terms)
             if callback is not None:
                 callback(Progress(run.step, config.steps, terms, learning_rate, run.networks.regressor))
-            stopped_by = stop.received
-            if folder is not None:
-                _save_if_due(run, folder, bool(stopped_by))
+            stopped_by = ranks.signal_of_any(stop.received)
+            if written is not None:
+                _save_if_due(run, written, bool(stopped_by))
     return _result(run, folder, stopped_by)
 
 
-def _step(run: Run, faces: Faces, step: int, watch: Stopwatch | None = None) -> dict[str, float]:
-    """One training step, the regressor then encoder and critic; the values of all terms."""
+def _step(
+    run: Run, ranks: Ranks, faces: Faces, step: int, watch: Stopwatch | None = None
+) -> dict[str, float]:
+    """One training step, the regressor then encoder and critic; the values of all terms.
+
+    faces: this process's share. A rank differentiates its part of the mean; the sum is the whole batch's.
+    """
     config, networks = run.config, run.networks
     stage, step_of_stage = config.stage_at(step)
     for group in run.optimizer.param_groups:
@@ -174,43 +187,48 @@ def _step(run: Run, faces: Faces, step: int, watch: Stopwatch | None = None) -> 
     if watch is not None:
         watch.backward(total)
     run.optimizer.zero_grad()
-    run.scaler.scale(total).backward()
+    run.scaler.scale(total / ranks.count).backward()
+    ranks.sum_gradients(networks.regressor.parameters())
     run.scaler.unscale_(run.optimizer)
     norm = nn.utils.clip_grad_norm_(networks.regressor.parameters(), config.optimizer.clip or math.inf)
     # A scaled gradient may overflow: that step is skipped and the scale halved, down to 1.
     overflow = run.scaler.is_enabled() and run.scaler.get_scale() > 1
-    _check_finite({**terms, "total": total, **({} if overflow else {"gradient": norm})}, step)
+    values = ranks.means({"total": total, **terms})
+    _check_finite(values if overflow else {**values, "gradient": norm.item()}, step)
     run.scaler.step(run.optimizer)
     run.scaler.update()
     if run.average is not None:
         run.average.update(networks.regressor, step)
 
     if "self_critic" in terms:
-        terms["critic"] = critic_term(networks, faces, whitened)
+        critic = critic_term(networks, faces, whitened)
         run.critic_optimizer.zero_grad()
-        terms["critic"].backward()
-        _check_finite({"critic": terms["critic"]}, step)
+        (critic / ranks.count).backward()
+        ranks.sum_gradients(networks.adversaries())
+        values |= ranks.means({"critic": critic})
+        _check_finite(values, step)
         run.critic_optimizer.step()
-    return {"total": total.item(), **{name: term.item() for name, term in terms.items()}}
+    return values
 
 
-def _check_finite(values: dict[str, Tensor], step: int) -> None:
-    numbers = {name: value.item() for name, value in values.items()}
-    if all(math.isfinite(number) for number in numbers.values()):
+def _check_finite(values: dict[str, float], step: int) -> None:
+    if all(math.isfinite(value) for value in values.values()):
         return
-    listed = ", ".join(f"{name} {number:.3g}" for name, number in numbers.items())
+    listed = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
     raise NotFinite(
         f"step {step + 1}: the loss is no longer finite ({listed}); lower the learning rate or optimizer.clip"
     )
 
 
-def _left_behind(folder: Path | None, feed: Feed, step: int) -> str:
-    """Where to look after a loss that is not finite, for its message."""
+def _with_names(error: NotFinite, folder: Path | None, feed: Feed, step: int) -> InputError:
+    """The error, and where to look: the first process writes down the step's faces."""
+    if not feed.ranks.leads:
+        return ToldElsewhere(str(error))
     if folder is None:
-        return ""
-    named = f"; {name_batch(folder, step, feed.names(step))} names the step's faces"
+        return error
+    text = f"{error}; {name_batch(folder, step, feed.names(step))} names the step's faces"
     checkpoint = folder / CHECKPOINT
-    return f"{named}; {checkpoint} holds the last good state" if checkpoint.exists() else named
+    return InputError(f"{text}; {checkpoint} holds the last good state" if checkpoint.exists() else text)
 
 
 def _means(entries: list[dict[str, float]]) -> dict[str, float]:

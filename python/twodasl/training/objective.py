@@ -17,8 +17,9 @@ from ..landmarks import eighteen_from_68, landmark_map
 from ..morphable import Whitening
 from ..networks import Critic, Encoder
 from ..projection import crop_landmarks
-from .augment import augment, detect, observed_eighteen
+from .augment import PartOfGenerator, Random, augment, detect, observed_eighteen
 from .config import LossConfig, StageConfig, TrainingConfig
+from .distributed import Ranks
 from .streams import Batch
 
 _HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -78,14 +79,21 @@ class Faces:
 
 
 def prepare(
-    faces: Batch, photos: Batch | None, config: TrainingConfig, step: int, mirror: Tensor | None = None
+    faces: Batch,
+    photos: Batch | None,
+    config: TrainingConfig,
+    step: int,
+    mirror: Tensor | None = None,
+    ranks: Ranks | None = None,
 ) -> Faces:
     """Augment, simulate the detector, draw the maps. The random numbers are a function of seed and step.
 
+    ranks: where the batches are shares of larger ones; the faces then become what they become in those.
     The landmarks of a 3D-annotated face are its model's, and all count; of a 2D-only face the visible ones.
     """
     parts = [faces] if photos is None else [faces, photos]
-    rng = np.random.default_rng((config.seed, _AUGMENT, step))
+    whole = np.random.default_rng((config.seed, _AUGMENT, step))
+    rng: Random = whole if ranks is None else PartOfGenerator(whole, ranks.rank, ranks.count)
     columns: list[tuple[Tensor, ...]] = []
     for position, part in enumerate(parts):
         part = augment(part, config.augment, rng, mirror)

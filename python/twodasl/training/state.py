@@ -14,6 +14,7 @@ from ..morphable.sketch import sketch
 from ..networks import Critic, Encoder, build_regressor
 from .checkpoint import check_model, load_checkpoint
 from .config import TrainingConfig
+from .distributed import Ranks, shared_statistics
 from .ema import WeightAverage
 from .mirror import mirror_map
 from .objective import Networks
@@ -104,6 +105,16 @@ def estimate_whitening(faces: Faces, samples: int = _WHITENING_SAMPLES) -> White
     else:
         vectors = [sample["parameters"] for sample in read(faces, chosen)]
     return Whitening.from_samples(torch.stack([torch.as_tensor(v) for v in vectors]))
+
+
+def share(run: Run, ranks: Ranks) -> None:
+    """Make the run one of several ranks': the same weights everywhere, batch statistics over all batches."""
+    networks = run.networks
+    average = [] if run.average is None else [run.average.network]
+    ranks.copy_from_leader(
+        [networks.regressor, networks.encoder, networks.critic, networks.whitening, *average]
+    )
+    networks.regressor = shared_statistics(networks.regressor, ranks)
 
 
 def contents(run: Run) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ..errors import InputError
+from .distributed import Ranks
 
 Sample = dict[str, Any]
 Batch = dict[str, Tensor]
@@ -88,7 +89,7 @@ class Subset(Dataset):
 
 
 class Pool(Dataset):
-    """Every sample of a dataset, made once and kept in memory.
+    """Every sample of a dataset, made once and kept in memory; of several ranks each makes its part.
 
     Args:
         faces: the dataset.
@@ -98,18 +99,24 @@ class Pool(Dataset):
     """
 
     def __init__(self, faces: Faces, workers: int = 0, label: str = "faces", progress: bool = True) -> None:
-        chunks = range(0, len(faces), _CHUNK)
+        ranks, chunks = Ranks.here(), range(0, len(faces), _CHUNK)
+        divided = len(chunks) >= ranks.count > 1
+        if divided:
+            chunks = chunks[ranks.rank :: ranks.count]
         loader = _read_ahead(_Chunks(faces), chunks, workers)
         self.faces, self.columns = faces, Batch()
-        bar = tqdm(total=len(faces), desc=label, unit="face", disable=None if progress else True)
+        count = sum(min(_CHUNK, len(faces) - start) for start in chunks)
+        bar = tqdm(total=count, desc=label, unit="face", disable=None if progress else True)
         with bar:
             for start, chunk in zip(chunks, loader, strict=True):
                 if not self.columns:
-                    self.columns = {k: v.new_empty(len(faces), *v.shape[1:]) for k, v in chunk.items()}
+                    self.columns = {k: v.new_zeros(len(faces), *v.shape[1:]) for k, v in chunk.items()}
                 size = len(chunk["image"])
                 for key, values in chunk.items():
                     self.columns[key][start : start + size] = values
                 bar.update(size)
+        if divided:
+            ranks.merge(self.columns)
 
     def __len__(self) -> int:
         return len(self.columns["image"])
@@ -130,15 +137,25 @@ class Order:
         length: of the dataset.
         batch: samples a step; a batch may reach from one epoch into the next.
         seed: a sequence of numbers from 0; other numbers give another order.
+        ranks: the processes that share the batches.
+        key: what to call `batch` where they cannot.
     """
 
-    def __init__(self, length: int, batch: int, seed: Sequence[int]) -> None:
+    def __init__(
+        self, length: int, batch: int, seed: Sequence[int], ranks: Ranks | None = None, key: str = "batch"
+    ) -> None:
+        self._ranks, self._key = ranks or Ranks(), key
+        self._ranks.share(range(batch), key)
         if length < 1 or batch < 1:
             raise ValueError(f"length, batch: expected positive numbers, got {length} and {batch}")
         self.length, self.batch, self.seed = length, batch, tuple(seed)
         self._epoch, self._permutation = -1, np.empty(0, np.int64)
 
     def indices(self, step: int) -> list[int]:
+        """The dataset indices of a step's batch, or of this process's share of it."""
+        return list(self._ranks.share(self.whole(step), self._key))
+
+    def whole(self, step: int) -> list[int]:
         """The dataset indices of a step's batch."""
         first = step * self.batch
         return [self._at(position) for position in range(first, first + self.batch)]
