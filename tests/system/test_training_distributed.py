@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -41,8 +42,18 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def command(folder, ball_path):
-    settings = [word for setting in SETTINGS for word in ("--set", setting)]
+# The command; each process writes down its number.
+TELLING = """
+import os, sys
+from pathlib import Path
+from twodasl.cli import main
+Path(__file__).with_name("rank" + os.environ["RANK"]).write_text(str(os.getpid()))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def command(folder, ball_path, *more):
+    settings = [word for setting in (*SETTINGS, *more) for word in ("--set", setting)]
     return ["train", "-o", str(folder), "--model", str(ball_path), *settings]
 
 
@@ -77,13 +88,16 @@ def test_two_processes_do_what_one_does(two, ball_path, tmp_path):
     both = load_checkpoint(two / "checkpoint-0000002.pt")
     assert_same_state(one["whitening"], both["whitening"])
     for network in ("regressor", "average", "encoder", "critic"):
+        moved, apart = [], []
         for name, value in one[network].items():
-            moved = (value - begun[network][name]).double().norm()
-            # Sums of float32 in another order, against what a step changes; weights near 1 round at 1e-7.
+            moved.append((value - begun[network][name]).double().norm())
+            # Weights near 1 round at 1e-7 when a step is added.
             rounding = 4e-7 * value.double().norm()
-            difference = (value - both[network][name]).double().norm()
-            assert moved > 0
-            assert difference < 0.01 * moved + rounding, f"{network} {name}"
+            apart.append(((value - both[network][name]).double().norm() - rounding).clamp_min(0))
+            assert moved[-1] > 0
+            # Float32 sums in another order tip a ReLU here and there: one of the 160 of a channel's last map.
+            assert apart[-1] < 0.1 * moved[-1], f"{network} {name}"
+        assert torch.stack(apart).norm() < 0.01 * torch.stack(moved).norm(), network
     assert both["history"][0] == pytest.approx(one["history"][0], rel=1e-5)
     assert both["step"] == 2
     assert [json.loads(line)["step"] for line in (two / "metrics.jsonl").read_text().splitlines()] == [2, 4]
@@ -106,6 +120,27 @@ def test_an_error_is_told_once(two, ball_path):
     done = torchrun("-m", "twodasl", *command(two, ball_path))
     assert done.returncode != 0
     assert done.stderr.count("a run is there already; go on with --resume") == 1
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_ends_all(ball_path, tmp_path):
+    words = command(
+        tmp_path / "run", ball_path, "stage1.steps=100000", "checkpoint_every=100000", "keep_every=0"
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    script = tmp_path / "script.py"
+    script.write_text(TELLING)
+    with subprocess.Popen(
+        [*launch, str(script), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stderr:
+            if line.startswith("step "):
+                break
+        os.kill(int((tmp_path / "rank1").read_text()), signal.SIGTERM)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    step = load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"]
+    assert output.count(f"stopped by SIGTERM after step {step} of 100003") == 1
 
 
 def test_batches_must_divide():

@@ -44,7 +44,9 @@ class Ranks:
 
     @classmethod
     def of_environment(cls) -> Ranks:
-        """Those that torchrun announces, before they have met."""
+        """Those that torchrun announces, before they have met; one alone where it was not torchrun."""
+        if "TORCHELASTIC_RUN_ID" not in os.environ:
+            return cls()
         return cls(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
 
     @property
