@@ -38,10 +38,13 @@ def read_array(path: str | os.PathLike[str]) -> NDArray[Any]:
     return array
 
 
-def read_point_array(path: str | os.PathLike[str], count: int = 68) -> NDArray[np.float64]:
+def read_point_array(
+    path: str | os.PathLike[str], count: int = 68, *, depth: bool = False
+) -> NDArray[np.float64]:
     """Points of many images: (n, count, 2) float64 from a `.npy` of (n, count, 2|3) or (n, 2|3, count).
 
-    A third coordinate is left out. Raises InputError naming the file, also for NaN and for n = 0.
+    A third coordinate is left out, or with `depth` kept where there is one. Raises InputError naming the
+    file, also for NaN and for n = 0.
     """
     array = read_array(path)
     if array.ndim == 3 and array.shape[1] in (2, 3) and array.shape[2] == count:
@@ -51,7 +54,7 @@ def read_point_array(path: str | os.PathLike[str], count: int = 68) -> NDArray[n
             f"{path}: expected {count} points an image, (n, {count}, 2) or (n, 2, {count}),"
             f" got shape {array.shape}"
         )
-    points = np.array(array[..., :2], dtype=np.float64)
+    points = np.array(array if depth else array[..., :2], dtype=np.float64)
     if not np.isfinite(points).all():
         row = int(np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))[0])
         raise InputError(f"{path}: expected finite coordinates, got NaN or infinity in row {row}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from .errors import InputError
@@ -39,3 +39,29 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_targets(paths: Sequence[str | os.PathLike[str]]) -> None:
+    """Raise InputError where a file cannot be written, before the work whose result it is to hold is done.
+
+    Nothing is created; a disk that is full is noticed only when the file is written.
+    """
+    for path in map(Path, paths):
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder where a file is to go; choose another output")
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            reason = "Permission denied" if parent.is_dir() else "Not a directory"
+            raise InputError(f"{path}: cannot be written ({reason}); choose another output folder")
+
+
+def write_together(contents: Mapping[Path, str | bytes]) -> None:
+    """Write several files, all or none of them: each under a temporary name first, then all are renamed.
+
+    Texts are written as UTF-8. Raises InputError when a file cannot be written.
+    """
+    check_targets(list(contents))
+    with ExitStack() as stack:
+        for path, content in contents.items():
+            temporary = stack.enter_context(atomic_path(path))
+            temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)

@@ -172,7 +172,9 @@ def test_files_and_worst_images(capsys, made_up, tmp_path):
         "--json", tmp_path / "new/report.json", "--csv", tmp_path / "report.csv",
     )  # fmt: skip
     assert code == 0
-    assert output.splitlines()[-1].endswith("image00002.jpg")
+    lines = output.splitlines()
+    listed = lines[lines.index("Worst 1 of predictions: NME, yaw, image") + 1]
+    assert listed.endswith("image00002.jpg")
     assert (tmp_path / "report.csv").read_text().count("\n") == 1 + COUNT
     report = json.loads((tmp_path / "new/report.json").read_text())
     assert report["settings"]["ground truth"].startswith("original (pts68.npy)")

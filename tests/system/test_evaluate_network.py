@@ -157,7 +157,7 @@ def test_images_landmarks_and_boxes_arrive_together(made_up):
 
     found = network_landmarks(Recorder(), data, data.detected, boxes=data.boxes, refinements=3, batch_size=2)
     assert [len(images) for images, *_ in seen] == [2, 2, 1]
-    np.testing.assert_array_equal(found, np.broadcast_to(data.boxes[:, :1, None], (COUNT, 68, 2)))
+    np.testing.assert_array_equal(found, np.broadcast_to(data.boxes[:, :1, None], (COUNT, 68, 3)))
     images = [image for batch, *_ in seen for image in batch]
     landmarks = [points for _, batch, *_ in seen for points in batch]
     for i in range(COUNT):

@@ -197,7 +197,7 @@ def test_real_annotations_agree_with_their_landmarks():
         shapes = {"pt3d_68": (3, 68), **w300lp._VARIABLES}
         found = read_variables(photo.with_suffix(".mat"), {**shapes, "pt2d": (2, None)})
         crop = Crop(*box.tolist())
-        raw = w300lp._raw(photo, found)
+        raw = w300lp.raw_parameters(photo, found)
         raw[:12] = crop.pose(raw[:12].reshape(3, 4), 450).ravel()
         points = basis.crop_landmarks(raw)
         points[:, 1] = flip_y(points[:, 1])

@@ -12,6 +12,7 @@ and the crops in `images`, `AFLW_GT_crop` or `test.data/AFLW_GT_crop`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,30 +32,52 @@ _IMAGES = ("images", "AFLW_GT_crop", "test.data/AFLW_GT_crop")
 ABSENT = -1.0
 
 
-def scan(root: Path) -> Scan:
-    """The photos of such a folder."""
+@dataclass(frozen=True, eq=False)
+class AflwFiles:
+    """What the files say of n images, as it is stored: points (n, 2, 21), boxes (n, 4), yaws (n,)."""
+
+    names: tuple[str, ...]
+    points: NDArray[np.float64]
+    boxes: NDArray[np.float64]
+    yaws: NDArray[np.float64]
+    list_file: Path
+    point_file: Path
+    box_file: Path
+    yaw_file: Path
+    images: Path
+
+
+def read_files(root: Path) -> AflwFiles:
+    """Read the list and its arrays. Raises InputError naming what is missing or does not fit."""
     listed = _first(root, _LIST)
     try:
-        names = listed.read_text(encoding="utf-8").split()
+        names = tuple(listed.read_text(encoding="utf-8").split())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{listed}: cannot be read ({error}); expected an image name a line") from error
-    images = next((folder for folder in _IMAGES if (root / folder).is_dir()), None)
+    images = next((root / folder for folder in _IMAGES if (root / folder).is_dir()), None)
     if images is None:
         raise InputError(f"{root}: expected the crops in a folder {' or '.join(_IMAGES)}, found none")
     count = len(names)
     point_file, box_file, yaw_file = (_first(root, choices) for choices in (_POINTS, _BOXES, _YAWS))
     points = _rows(point_file, (count, 2, 21))
     boxes, yaws = _rows(box_file, (count, 4)), _rows(yaw_file, (count,))
+    return AflwFiles(names, points, boxes, yaws, listed, point_file, box_file, yaw_file, images)
+
+
+def scan(root: Path) -> Scan:
+    """The photos of such a folder."""
+    files = read_files(root)
 
     def annotate(index: int) -> Annotation:
-        original = points[index].T
+        original = files.points[index].T
         absent = (original == ABSENT).any(axis=1) | ~np.isfinite(original).all(axis=1)
-        inside = np.asarray(Crop(*boxes[index].tolist()).to_crop(original), np.float64)
+        inside = np.asarray(Crop(*files.boxes[index].tolist()).to_crop(original), np.float64)
         inside[absent] = np.nan
-        return Annotation(inside, is_crop=True, yaw=float(np.radians(yaws[index])))
+        return Annotation(inside, is_crop=True, yaw=float(np.radians(files.yaws[index])))
 
-    watched = (listed, point_file, box_file, yaw_file, root / images)
-    return Scan(tuple(f"{images}/{name}" for name in names), annotate, watched)
+    watched = (files.list_file, files.point_file, files.box_file, files.yaw_file, files.images)
+    folder = files.images.relative_to(root).as_posix()
+    return Scan(tuple(f"{folder}/{name}" for name in files.names), annotate, watched)
 
 
 def _first(root: Path, names: tuple[str, ...]) -> Path:

@@ -42,7 +42,8 @@ class Aflw2000:
     """AFLW2000-3D or a part of it, ready to measure on. n images.
 
     names: file names. images: their paths (they need not exist where only landmarks are compared).
-    truth: (n, 68, 2) float64 image pixels. yaw_degrees: (n,). boxes: (n, 4) crop boxes x0 y0 x1 y1 in image
+    truth: (n, 68, 2) float64 image pixels. depth: (n, 68) their z in pixels, larger = nearer, or None
+    where the ground truth has none. yaw_degrees: (n,). boxes: (n, 4) crop boxes x0 y0 x1 y1 in image
     pixels. detected: (n, 68, 2) a detector's landmarks in image pixels, or None. rows: (n,) each image's row
     in the whole folder of `total` images, of which `dropped` were left out. The `..._source` fields and
     `layout` say in words where each came from.
@@ -53,6 +54,7 @@ class Aflw2000:
     names: tuple[str, ...]
     images: tuple[Path, ...]
     truth: Floats
+    depth: Floats | None
     truth_source: str
     yaw_degrees: Floats
     yaw_source: str
@@ -129,6 +131,7 @@ def _without_undetected(data: Aflw2000) -> Aflw2000:
         names=tuple(data.names[i] for i in keep),
         images=tuple(data.images[i] for i in keep),
         truth=data.truth[keep],
+        depth=None if data.depth is None else data.depth[keep],
         yaw_degrees=data.yaw_degrees[keep],
         boxes=data.boxes[keep],
         detected=None if data.detected is None else data.detected[keep],
@@ -209,7 +212,8 @@ def _assemble(
         layout=layout,
         names=tuple(image.name for image in images),
         images=images,
-        truth=truth,
+        truth=truth[..., :2],
+        depth=truth[..., 2] if truth.shape[2] == 3 else None,
         truth_source=truth_source,
         yaw_degrees=yaw,
         yaw_source=yaw_source,
@@ -222,13 +226,13 @@ def _assemble(
     )
     if box_file is None or not (folder / _DETECTED).is_file():
         return data
-    return replace(data, detected=data.crops_to_image(_points(folder / _DETECTED, count)))
+    return replace(data, detected=data.crops_to_image(_points(folder / _DETECTED, count)[..., :2]))
 
 
 def _read_mat(file: Path) -> tuple[Floats, float]:
-    """Landmarks (68, 2) and yaw in degrees of one annotation."""
+    """Landmarks (68, 3) and yaw in degrees of one annotation."""
     found = read_variables(file, {"pt3d_68": (3, 68), "Pose_Para": (1, 7)})
-    return found["pt3d_68"][:2].T.copy(), float(np.degrees(found["Pose_Para"][0, 1]))
+    return found["pt3d_68"].T.copy(), float(np.degrees(found["Pose_Para"][0, 1]))
 
 
 def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
@@ -236,7 +240,7 @@ def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _points(file: Path, count: int) -> Floats:
-    points = read_point_array(file)
+    points = read_point_array(file, depth=True)
     if len(points) != count:
         raise InputError(f"{file}: expected a row for each of {count} images, got {len(points)}")
     return points

@@ -62,10 +62,10 @@ def scan(root: Path) -> Scan:
 def _read(photo: Path) -> Annotation:
     found = read_variables(photo.with_suffix(".mat"), _VARIABLES)
     pose = found["Pose_Para"].ravel()
-    return Annotation(found["pt2d"].T, yaw=float(pose[1]), raw=_raw(photo, found))
+    return Annotation(found["pt2d"].T, yaw=float(pose[1]), raw=raw_parameters(photo, found))
 
 
-def _raw(photo: Path, found: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+def raw_parameters(photo: Path, found: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
     """The 62 numbers, of which `Annotation` tells: the camera, then the first 40 and 10 coefficients."""
     pose = torch.from_numpy(found["Pose_Para"].ravel())
     camera = pose_matrix(pose[6], pose[:3], pose[3:6]).numpy().ravel()

@@ -1,7 +1,8 @@
 """Measuring how well faces are aligned: NME, and reports that say what they measured."""
 
 from .nme import BIN_NAMES, NmeSummary, normalized_mean_error, summarize, yaw_bins
-from .report import Report, format_report, format_table, report_json, write_csv, write_json
+from .report import Report, format_report, format_table
+from .report_files import report_json, write_csv, write_json
 
 __all__ = [
     "BIN_NAMES",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,31 +12,32 @@ from tqdm import tqdm
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from ..data.aflw2000 import Aflw2000
-    from ..reconstruct import FaceReconstructor
+    from ..reconstruct import FaceReconstructor, Reconstruction
+    from .faces import Faces
 
 
 def network_landmarks(
     reconstructor: FaceReconstructor,
-    data: Aflw2000,
+    data: Faces,
     landmarks: NDArray[np.float64] | None,
     *,
     boxes: NDArray[np.float64] | None,
     refinements: int | None = None,
     indices: NDArray[np.int64] | None = None,
     batch_size: int = 32,
+    visit: Callable[[int, Reconstruction], None] | None = None,
 ) -> NDArray[np.float64]:
-    """The network's 68 landmarks on every image: (n, 68, 2) float64, image pixels.
+    """The network's landmarks on every image: (n, 68 or L, 3) float64, image pixels.
 
     landmarks: (n, 68, 2) image pixels, the network's landmark input, or None for an empty landmark map.
     boxes: (n, 4) crops in image pixels, made square about their centres; None crops around `landmarks`.
-    refinements: as `FaceReconstructor.batch` takes it.
-    indices: (68,) the vertices that stand for the points; None takes the face model's `landmarks`. A progress
-        bar goes to a terminal's stderr.
+    refinements: as `FaceReconstructor.batch` takes it. indices: (L,) the vertices that stand for the points;
+    None takes the face model's 68 `landmarks`. visit: called with each image's row and its whole
+    reconstruction, which is not kept. A progress bar goes to a terminal's stderr.
 
     Raises InputError naming the images when one cannot be read, or its landmarks or box do not fit it.
     """
-    found = np.empty((len(data), 68, 2))
+    found = np.empty((len(data), 68 if indices is None else len(indices), 3))
     with tqdm(total=len(data), desc="evaluate", unit="image", disable=None) as progress:
         for start in range(0, len(data), batch_size):
             rows = range(start, min(start + batch_size, len(data)))
@@ -51,7 +53,10 @@ def network_landmarks(
             except InputError as error:
                 raise InputError(f"{data.names[rows[0]]} to {data.names[rows[-1]]}: {error}") from error
             found[start : start + len(faces)] = [
-                (face.landmarks if indices is None else face.vertices[indices])[:, :2] for face in faces
+                face.landmarks if indices is None else face.vertices[indices] for face in faces
             ]
+            if visit is not None:
+                for row, face in zip(rows, faces, strict=True):
+                    visit(row, face)
             progress.update(len(faces))
     return found

@@ -3,47 +3,65 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import read_array, read_point_array
-from ..data.aflw2000 import Aflw2000
 from ..errors import InputError
 from ..morphable.parameters import POSE_SIZE, Whitening
+from .faces import Faces
 from .sparse_basis import SparseBasis, is_sparse_basis
 
 BASIS_FOLDER = "bfm_landmarks"
 """Where the basis of published predictions is looked for: a folder of this name in the root or beside it."""
 
 
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What a file of predictions says of n images.
+
+    points: (n, L, 2 or 3) image pixels, and z where the file has it. words: on what was read. parameters:
+    (n, 12+K) in crop space, not whitened, where the file holds parameters.
+    """
+
+    points: NDArray[np.float64]
+    words: str
+    parameters: NDArray[np.float64] | None = None
+
+
 def read_predictions(
     path: str | os.PathLike[str],
-    data: Aflw2000,
+    data: Faces,
     *,
     basis: SparseBasis | None = None,
     whitening: Whitening | None = None,
     crop_pixels: bool = False,
-) -> tuple[NDArray[np.float64], str]:
-    """Predicted landmarks (n, 68, 2) in image pixels for the n images of `data`, and words on what was read.
+    counts: Sequence[int] = (68,),
+) -> Predicted:
+    """Predictions for the n images of `data`, in image pixels.
 
     The `.npy` file holds a row for each of the images (or for each image of the whole folder, of which those
-    left out are skipped): landmarks (n, 68, 2|3) or (n, 2|3, 68), in image pixels, or with `crop_pixels` in
-    those of the crop; or parameters (n, 12+K) of `basis` in crop space, whitened if `whitening` is given.
+    left out are skipped): landmarks (n, L, 2|3) or (n, 2|3, L), L one of `counts`, in image pixels, or with
+    `crop_pixels` in those of the crop; or parameters (n, 12+K) of `basis` in crop space, whitened if
+    `whitening` is given, which give its landmarks.
 
     Raises InputError naming the file when it does not fit.
     """
     array = read_array(path)
     if array.ndim == 3:
-        points = _rows(path, read_point_array(path), data)
-        if crop_pixels:
-            return data.crops_to_image(points), f"{path} (68 landmarks in crop pixels)"
-        return points, f"{path} (68 landmarks in image pixels)"
+        count = next((count for count in counts[1:] if count in array.shape[1:]), counts[0])
+        points = _rows(path, read_point_array(path, count, depth=True), data)
+        kind = "crop" if crop_pixels else "image"
+        placed = data.crops_to_image(points) if crop_pixels else points
+        return Predicted(placed, f"{path} ({count} landmarks in {kind} pixels)")
     if array.ndim != 2:
+        shapes = " or ".join(f"(n, {count}, 2) or (n, 2, {count})" for count in counts)
         raise InputError(
-            f"{path}: expected landmarks (n, 68, 2) or (n, 2, 68), or parameters (n, 12+K),"
-            f" got shape {array.shape}"
+            f"{path}: expected landmarks {shapes}, or parameters (n, 12+K), got shape {array.shape}"
         )
     if basis is None:
         raise InputError(
@@ -63,7 +81,8 @@ def read_predictions(
     if whitening is not None:
         parameters = parameters * whitening.std.double().numpy() + whitening.mean.double().numpy()
     kind = "parameters" if whitening is None else "whitened parameters"
-    return data.crops_to_image(basis.crop_landmarks(parameters)[..., :2]), f"{path} ({size} {kind} a face)"
+    points = data.crops_to_image(basis.crop_landmarks(parameters))
+    return Predicted(points, f"{path} ({size} {kind} a face)", parameters)
 
 
 def find_basis_folder(root: Path) -> Path | None:
@@ -72,7 +91,7 @@ def find_basis_folder(root: Path) -> Path | None:
     return next((place for place in places if is_sparse_basis(place)), None)
 
 
-def _rows(path: str | os.PathLike[str], array: NDArray[np.float64], data: Aflw2000) -> NDArray[np.float64]:
+def _rows(path: str | os.PathLike[str], array: NDArray[np.float64], data: Faces) -> NDArray[np.float64]:
     if len(array) == len(data):
         return array
     if len(array) == data.total:

@@ -1,0 +1,117 @@
+"""Dense alignment on AFLW2000-3D: every vertex of the predicted face against the same vertex of the true one.
+
+The data set holds no vertices but the parameters of 3DDFA's basis that give them. The true vertices are
+those of the first 40 of its 199 shapes and 10 of its 29 expressions, the modes of 3DDFA's 62 numbers: what is
+cut off is part of every dense error, and `DenseTruth.cut` says how much it is at the landmarks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import twodasl_ext
+
+from ..data.aflw2000 import Aflw2000
+from ..data.basel import EXPRESSIONS, SHAPES, RawBasis
+from ..data.crops import flip_y
+from ..data.mat_files import read_variables
+from ..data.w300lp import raw_parameters
+from ..errors import InputError
+from ..morphable import MorphableModel, split_parameters
+from ..morphable.parameters import POSE_SIZE
+from .nme import normalized_mean_error
+
+SPACES = ("2d", "3d")
+
+_VARIABLES = {"Pose_Para": (1, 7), "Shape_Para": (None, 1), "Exp_Para": (None, 1)}
+_BATCH = 16
+# Beyond this share of the landmarks' box the parameters belong to another basis or another image.
+_AGREEMENT = 0.05
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class DenseTruth:
+    """The true vertices of n images, computed when they are asked for.
+
+    basis: N vertices. parameters: (n, 12+K) of the model in image space (y up); heights: (n,) of the images.
+    landmarks: (n, 68, 2) image pixels, whose box normalises. cut: mean NME, a fraction, of the vertices at
+    the 68 landmarks against the annotated ones.
+    """
+
+    basis: twodasl_ext.MorphableBasis
+    parameters: NDArray[np.float32]
+    heights: NDArray[np.int64]
+    landmarks: Floats
+    cut: float
+
+    def vertices(self, rows: NDArray[np.int64] | range) -> Floats:
+        """(b, N, 3) image pixels (x, row, z) of the images `rows`."""
+        index = np.asarray(rows)
+        points = _vertices(self.basis, self.parameters[index])
+        points[..., 1] = self.heights[index, None] + 1 - points[..., 1]
+        return points
+
+    def errors(self, rows: NDArray[np.int64] | range, vertices: NDArray[np.floating]) -> Floats:
+        """NME fractions (b, 2), in 2D and in 3D, of predicted vertices (b, N, 3) in image pixels."""
+        truth, box = self.vertices(rows), self.landmarks[np.asarray(rows)]
+        found = [normalized_mean_error(vertices, truth, box_points=box, space=space) for space in SPACES]
+        return np.stack(found, axis=1)
+
+    def parameter_errors(self, parameters: NDArray[np.floating], data: Aflw2000) -> Floats:
+        """NME fractions (n, 2) of the model's parameters (n, 12+K) in the crops of `data`, y up."""
+        found = np.empty((len(data), len(SPACES)))
+        for start in range(0, len(data), _BATCH):
+            rows = range(start, min(start + _BATCH, len(data)))
+            points = _vertices(self.basis, np.asarray(parameters[start : rows.stop], np.float32))
+            points[..., 1] = flip_y(points[..., 1])
+            placed = np.stack([data.crop(row).to_image(own) for row, own in zip(rows, points, strict=True)])
+            found[start : rows.stop] = self.errors(rows, placed)
+        return found
+
+
+def read_dense_truth(data: Aflw2000, basis: RawBasis, model: MorphableModel) -> DenseTruth:
+    """The true vertices in the topology of `model`, which must be of the data set's basis.
+
+    Needs the data set's `.mat` files and images (for their height) beside each other. Raises InputError
+    naming what is missing, when the model is of another basis, or when parameters and landmarks disagree.
+    """
+    if data.depth is None:
+        raise InputError(f"{data.root}: the ground truth {data.truth_source} has landmarks only")
+    conversion = basis.conversion(model)
+    raw = np.empty((len(data), 12 + SHAPES + EXPRESSIONS))
+    heights = np.empty(len(data), np.int64)
+    for row, image in enumerate(data.images):
+        raw[row] = raw_parameters(image, read_variables(image.with_suffix(".mat"), _VARIABLES))
+        heights[row] = _height(data, row)
+    landmarks = basis.crop_landmarks(raw)
+    landmarks[..., 1] = heights[:, None] + 1 - landmarks[..., 1]
+    cut = float(normalized_mean_error(landmarks, data.truth).mean())
+    if cut > _AGREEMENT:
+        raise InputError(
+            f"{data.root}: its parameters do not give its landmarks (NME {100 * cut:.1f} %); is this the"
+            " basis that they belong to?"
+        )
+    return DenseTruth(model.basis(), conversion.parameters(raw), heights, data.truth, cut)
+
+
+def _height(data: Aflw2000, row: int) -> int:
+    """Rows of an image, from its head where that is enough."""
+    file = data.images[row]
+    try:
+        from PIL import Image
+
+        with Image.open(file) as image:
+            return int(image.height)
+    except Exception:  # Pillow raises many kinds; the reader of images says what is wrong
+        return int(data.read_image(row).shape[0])
+
+
+def _vertices(basis: twodasl_ext.MorphableBasis, parameters: NDArray[np.float32]) -> Floats:
+    pose, coefficients = split_parameters(torch.from_numpy(parameters), parameters.shape[1] - POSE_SIZE)
+    return np.asarray(twodasl_ext.vertices(basis, coefficients.contiguous(), pose).double().numpy())
