@@ -21,6 +21,7 @@ from .landmarks import EIGHTEEN_WEIGHTS
 from .morphable import Whitening
 
 _EIGHTEEN = tuple(EIGHTEEN_WEIGHTS.tolist())
+_EQUAL = (sum(_EIGHTEEN) / len(_EIGHTEEN),) * len(_EIGHTEEN)
 
 
 def parameter_loss(
@@ -31,18 +32,25 @@ def parameter_loss(
     *,
     space: str = "3d",
     normalize: str = "sum",
+    importance: bool = True,
 ) -> Tensor:
     """L3d = (a* - a^)^T W (a* - a^), W the importance of each parameter for the landmarks.
 
     The difference is taken on whitened parameters, the importance on plain ones. `w_i` is how far the
     landmarks move when parameter i alone is taken from the prediction; it is a constant for the gradient.
     `space` and `normalize` are those of `twodasl_ext.importance_weights`: with `space="3d"` t_z has weight 0,
-    with "2d" the whole third row of the pose.
+    with "2d" the whole third row of the pose. Without `importance` all other parameters count alike: W is the
+    identity over their number ("sum") or the identity ("max").
 
     Args:
         predicted, target: (B, 12+K).
     """
-    weights = importance_weights(basis, predicted, target, space=space, normalize=normalize)
+    if importance:
+        weights = importance_weights(basis, predicted, target, space=space, normalize=normalize)
+    else:
+        weights = torch.ones_like(predicted[0])
+        weights[8 if space == "2d" else 11 : 12] = 0
+        weights = weights / weights.sum() if normalize == "sum" else weights
     difference = (predicted - target) / whitening.std
     return (weights * difference.square()).sum(dim=1).mean()
 
@@ -72,6 +80,11 @@ def landmark_consistency_2d(
 def landmark_consistency_3d(forward: Tensor, backward: Tensor) -> Tensor:
     """L3d-con: mean squared distance of the 3D landmarks (B, L, 3) of the first and the second pass."""
     return (forward - backward).square().sum(dim=-1).mean()
+
+
+def equal_weights(like: Tensor) -> Tensor:
+    """(18,) weights that are all alike and have the sum of EIGHTEEN_WEIGHTS, on the device of a tensor."""
+    return constant(_EQUAL, like.device, like.dtype)
 
 
 def cycle_loss(observed: Tensor, projected: Tensor, visible: Tensor | None = None) -> Tensor:

@@ -86,6 +86,8 @@ class FaceReconstructor:
         self.regressor = regressor.to(self.device).eval()
         self.whitening = whitening.to(self.device)
         self.basis = self.model.basis(self.device)
+        # A network that was never shown landmarks must not be shown any.
+        self.sees_landmarks = self.info["config"].get("landmarks", {}).get("map_dropout", 0.0) < 1
 
     def __call__(
         self,
@@ -196,7 +198,7 @@ class FaceReconstructor:
         crops = np.stack([face.crop.image(face.image) for face in faces])
         marks = torch.full((len(faces), 18, 2), torch.nan)  # a NaN point is left out of the map
         for index, face in enumerate(faces):
-            if face.landmarks is not None:
+            if face.landmarks is not None and self.sees_landmarks:
                 points = face.crop.to_crop(face.landmarks)
                 marks[index] = torch.from_numpy(eighteen_from_68(points)).float()
         batch = network_input(torch.from_numpy(crops).to(self.device), marks.to(self.device))

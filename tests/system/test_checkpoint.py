@@ -11,7 +11,7 @@ from twodasl.morphable import MorphableModel, Whitening
 from twodasl.morphable.sketch import sketch
 from twodasl.networks import ResNet50, build_regressor
 from twodasl.training import TrainingConfig, check_model, load_checkpoint, load_regressor, save_checkpoint
-from twodasl.training.checkpoint import load_start_weights
+from twodasl.training.start import load_start_weights
 
 
 def contents(model, **changes):

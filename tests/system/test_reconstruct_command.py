@@ -219,3 +219,18 @@ def test_a_landmark_file_beside_the_photo_is_not_used_unasked(ball_checkpoint, p
     words = ["reconstruct", str(photo), "-c", str(ball_checkpoint), "--box", "140", "40", "320", "220"]
     assert main([*words, "-o", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_under_torchrun_each_process_takes_its_part(
+    photo_path, photo68, ball_checkpoint, tmp_path, monkeypatch, capsys
+):
+    photos = [tmp_path / f"{name}.png" for name in "abc"]
+    for photo in photos:
+        shutil.copy(photo_path, photo)
+        np.save(photo.with_suffix(".npy"), photo68)
+    for key, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(key, value)
+    words = ["reconstruct", *photos, "-c", ball_checkpoint, "-l", tmp_path, "-o", tmp_path / "out"]
+    assert main([str(word) for word in words]) == 0
+    assert {path.stem for path in (tmp_path / "out").iterdir()} == {"b"}
+    assert capsys.readouterr().out.count("\n") == 1

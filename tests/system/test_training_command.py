@@ -42,6 +42,8 @@ def test_dry_run_prints_a_configuration_file(tmp_path, capsys):
     file.write_text(capsys.readouterr().out)
     expected = preset("paper").updated({"seed": 7})
     assert TrainingConfig.from_dict(read_toml(file)) == expected
+    assert main(["train", "--preset", "paper", "--ablation", "base", "--dry-run"]) == 0
+    assert "self_critic = 0.0" in capsys.readouterr().out
     assert main(["train", "--config", str(file), "--model", "x.npz", "--dry-run"]) == 0
     file.write_text(capsys.readouterr().out)
     assert TrainingConfig.from_dict(read_toml(file)) == expected.updated({"data": {"model": "x.npz"}})
@@ -50,7 +52,9 @@ def test_dry_run_prints_a_configuration_file(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset", "huge"], "preset: expected one of paper, small, demo, got 'huge'"),
+        (["--preset", "huge"], "small-cpu, small, demo, got 'huge'"),
+        (["--ablation", "all"], "ablation: expected one of base, cyc, sc, cyc+sc, base-no-mask,"),
+        (["--preset", "paper-stage2"], "paper-stage2 goes on from a first stage; give --set network.start="),
         (["--set", "stage1.stepz=3"], "unknown key stage1.stepz"),
         (["--config", "none.toml"], "none.toml: cannot be read"),
         (["--model", "none.npz"], "none.npz: no such face model"),

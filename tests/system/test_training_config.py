@@ -104,7 +104,7 @@ def test_bad_toml_is_an_input_error(tmp_path):
 
 
 def test_unknown_preset():
-    with pytest.raises(InputError, match="paper, small, demo, got 'huge'"):
+    with pytest.raises(InputError, match="paper-stage2, small-cpu, small, demo, got 'huge'"):
         preset("huge")
 
 

@@ -1,6 +1,5 @@
 """The training loop: it learns, it stops and goes on bit for bit, it survives SIGKILL."""
 
-import copy
 import os
 import signal
 import subprocess
@@ -10,85 +9,17 @@ import time
 import numpy as np
 import pytest
 import torch
-from twodasl.data.crops import SIZE, flip_y
 from twodasl.errors import InputError
 from twodasl.morphable import MorphableModel, split_parameters
-from twodasl.training import LossConfig, StageConfig, TrainingConfig, load_checkpoint, train
+from twodasl.training import StageConfig, load_checkpoint, train
 from twodasl.training.objective import prepare, regressor_terms, term_weights
-from twodasl.training.pace import fitted, refitted
-from twodasl.training.state import begin, contents, estimate_whitening
-from twodasl.training.streams import LandmarksOnly, stack
+from twodasl.training.state import begin, estimate_whitening
+from twodasl.training.streams import LandmarksOnly, Order, stack
 
 import twodasl_ext
 
-
-class Dots:
-    """Faces of which the pictures show nothing but a bright dot at each landmark: cheap, and learnable."""
-
-    def __init__(self, model, length, seed=0):
-        self.model, self.length, self.seed = model, length, seed
-        self.basis = model.basis()
-
-    def __len__(self):
-        return self.length
-
-    def parameters(self, index):
-        rng = np.random.default_rng((self.seed, index))
-        pose = np.zeros((3, 4))
-        pose[:, :3] = rng.uniform(0.3, 0.5) * np.eye(3) + rng.normal(size=(3, 3)) * 0.03
-        pose[:, 3] = [60 + 6 * rng.normal(), 61 + 6 * rng.normal(), rng.normal()]
-        coefficients = rng.normal(size=len(self.model.coefficient_std)) * self.model.coefficient_std
-        return torch.from_numpy(np.concatenate([pose.ravel(), coefficients])).float()
-
-    def __getitem__(self, index):
-        parameters = self.parameters(index)
-        pose, coefficients = split_parameters(parameters[None])
-        points = twodasl_ext.landmarks(self.basis, coefficients, pose)[0]
-        points[:, 1] = flip_y(points[:, 1])
-        image = torch.full((SIZE, SIZE, 3), 60, dtype=torch.uint8)
-        cells = points[:, :2].round().long().clamp(0, SIZE - 1)
-        image[cells[:, 1], cells[:, 0]] = 250
-        return {
-            "image": image,
-            "parameters": parameters,
-            "landmarks": points,
-            "visible": torch.ones(68, dtype=torch.bool),
-            "yaw": 0.0,
-        }
-
-
-def tiny_config(**settings):
-    config = TrainingConfig(
-        batch=6,
-        photo_batch=4,
-        checkpoint_every=2,
-        loss=LossConfig(cycle=0.005, second_pass_every=2, adversarial="non-saturating"),
-        stage1=StageConfig(steps=4, learning_rate=1e-3, warmup=1),
-        stage2=StageConfig(steps=3, learning_rate=3e-4, parameters=0.0, vertices=0.1),
-    )
-    small = {"network": {"encoder_widths": [2, 2, 2, 2, 2, 4]}, "data": {"pool": False}}
-    return config.updated(small).updated(settings)
-
-
-def tiny_run(model, config, **arguments):
-    faces, photos = Dots(model, 40), LandmarksOnly(Dots(model, 20, seed=1))
-    return train(config, model=model, faces=faces, photos=photos, progress=False, **arguments)
-
-
-def assert_same_state(a, b, where=""):
-    assert type(a) is type(b), where
-    if isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_same_state(a[key], b[key], f"{where}.{key}")
-    elif isinstance(a, (list, tuple)):
-        assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_same_state(x, y, f"{where}[{i}]")
-    elif isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    else:
-        assert a == b, where
+from . import tiny_runs
+from .tiny_runs import Dots, Stop, assert_same_state, tiny_config, tiny_run
 
 
 def test_same_seed_same_bits_and_another_seed_others(ball_model, tmp_path):
@@ -99,10 +30,6 @@ def test_same_seed_same_bits_and_another_seed_others(ball_model, tmp_path):
     assert first.history == pooled.history
     assert_same_state(first.regressor.state_dict(), pooled.regressor.state_dict())
     assert not torch.equal(first.regressor.output.weight, other.regressor.output.weight)
-
-
-class Stop(Exception):
-    pass
 
 
 _whole_runs = {}
@@ -154,7 +81,7 @@ def test_a_finished_run_resumes_to_itself(ball_model, tmp_path):
 KILLED = """
 import importlib.util, sys, torch
 from twodasl.morphable import MorphableModel
-spec = importlib.util.spec_from_file_location("loop_tests", sys.argv[1])
+spec = importlib.util.spec_from_file_location("tiny_runs", sys.argv[1])
 tests = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tests)
 torch.set_num_threads(int(sys.argv[4]))
@@ -169,7 +96,15 @@ def test_sigkill_loses_at_most_the_steps_since_the_last_checkpoint(ball_path, tm
     """Killed at random moments, some while a checkpoint is written; then the same bits as a whole run."""
     threads = torch.get_num_threads()
     steps = []
-    command = [sys.executable, "-c", KILLED, __file__, str(ball_path), str(tmp_path / "run"), str(threads)]
+    command = [
+        sys.executable,
+        "-c",
+        KILLED,
+        tiny_runs.__file__,
+        str(ball_path),
+        str(tmp_path / "run"),
+        str(threads),
+    ]
     checkpoint = tmp_path / "run" / "checkpoint.pt"
     rng = np.random.default_rng(0)
     for _ in range(kills):
@@ -203,13 +138,13 @@ def test_sigkill_loses_at_most_the_steps_since_the_last_checkpoint(ball_path, tm
     killed, whole = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("run", "whole"))
     assert killed["step"] == whole["step"]
     assert_same_state(killed, whole)
-    assert [p.name for p in (tmp_path / "run").iterdir()] == ["checkpoint.pt"]
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {"checkpoint.pt", "metrics.jsonl"}
 
 
 def test_kept_checkpoints(ball_model, tmp_path):
     tiny_run(ball_model, tiny_config(keep_every=3), output=tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["checkpoint-0000003.pt", "checkpoint-0000006.pt", "checkpoint.pt"]
+    assert names == ["checkpoint-0000003.pt", "checkpoint-0000006.pt", "checkpoint.pt", "metrics.jsonl"]
     assert load_checkpoint(tmp_path / "checkpoint-0000003.pt")["step"] == 3
 
 
@@ -247,9 +182,12 @@ def test_resume_without_a_checkpoint_begins(ball_model, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(ball_model, tmp_path):
-    """The checkpoint of the last good step stays."""
+    """The checkpoint of the last good step stays, and a file names the faces of the bad one."""
 
     class Broken(Dots):
+        def name(self, index):
+            return f"folder/face-{index}.jpg"
+
         def __getitem__(self, index):
             sample = super().__getitem__(index)
             if self.broken:
@@ -262,7 +200,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(ball_model, tmp_path):
     def break_after(progress):
         faces.broken = progress.step >= 3
 
-    with pytest.raises(InputError, match=r"step 4: the loss is no longer finite \(parameters nan") as error:
+    with pytest.raises(InputError, match=r"step 4: .* no longer finite \(total nan, parameters nan") as error:
         train(
             tiny_config(),
             model=ball_model,
@@ -273,6 +211,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(ball_model, tmp_path):
             progress=False,
         )
     assert "checkpoint.pt holds the last good state" in str(error.value)
+    assert f"{tmp_path / 'batch-0000004.txt'} names the step's faces" in str(error.value)
+    names = (tmp_path / "batch-0000004.txt").read_text().splitlines()
+    expected = Order(40, 6, (0, 0)).indices(3), Order(20, 4, (0, 1)).indices(3)
+    assert names == [f"folder/face-{i}.jpg" for i in expected[0]] + [f"face {i}" for i in expected[1]]
     saved = load_checkpoint(tmp_path / "checkpoint.pt")
     assert saved["step"] == 2
     assert all(torch.isfinite(value).all() for value in saved["regressor"].values())
@@ -320,86 +262,6 @@ def test_whitening_is_estimated_from_the_faces(ball_model):
     whitening = estimate_whitening(faces)
     torch.testing.assert_close(whitening.mean, vectors.mean(0).float())
     torch.testing.assert_close(whitening.std, vectors.std(0).float())
-
-
-def test_start_weights_are_only_for_resnet(ball_model):
-    with pytest.raises(InputError, match=r"network\.start: expected resnet50's only"):
-        tiny_config(network={"start": "somewhere.pth"})
-
-
-def slow_step(run, seconds):
-    """Stands for a training step that takes so long in each precision, and leaves its mark on the run."""
-    calls = []
-
-    def step(number):
-        calls.append((run.networks.precision, number))
-        with torch.no_grad():
-            run.networks.regressor.output.bias.add_(1)
-        run.networks.regressor(torch.randn(2, 4, SIZE, SIZE))  # moves batch statistics and torch's generator
-        time.sleep(seconds[run.networks.precision])
-
-    return step, calls
-
-
-@pytest.mark.parametrize(
-    ("seconds", "chosen"),
-    [
-        ({"float32": 0.12, "bfloat16": 0.0}, "bfloat16"),
-        ({"float32": 0.0, "bfloat16": 0.12}, "float32"),
-    ],
-)
-def test_auto_precision_takes_the_faster_and_leaves_no_trace(ball_model, seconds, chosen):
-    config = tiny_config(network={"precision": "auto"})
-    faces = Dots(ball_model, 10)
-    run = begin(config, "ball", ball_model, faces, faces, torch.device("cpu"))
-    before = copy.deepcopy(contents(run))
-    step, calls = slow_step(run, seconds)
-    fit = fitted(run, step, 0.0)
-    assert_same_state(contents(run), before)
-    assert {precision for precision, _ in calls} == {"float32", "bfloat16"}
-    assert fit == config.updated({"network": {"precision": chosen}})
-    assert run.networks.precision == chosen
-
-
-def test_a_time_limit_shortens_both_stages(ball_model):
-    config = tiny_config(time_limit=10.0, stage1={"steps": 400, "warmup": 40}, stage2={"steps": 600})
-    faces = Dots(ball_model, 10)
-    run = begin(config, "ball", ball_model, faces, faces, torch.device("cpu"))
-    step, _ = slow_step(run, {"float32": 0.1})
-    assert fitted(run, step, 1e6) == config
-    fit = fitted(run, step, 50.0)
-    # A step takes 0.1 s and a little more for the small network: just under 500 of the 1000 steps fit.
-    assert 150 < fit.steps <= 500
-    assert fit.stage1.steps / fit.steps == pytest.approx(0.4, abs=0.01)
-    assert fit.stage1.warmup == pytest.approx(0.1 * fit.stage1.steps, abs=1)
-    assert fitted(run, step, -3.0).steps == 100
-
-
-def test_a_slow_first_stage_shortens_the_second():
-    config = tiny_config(time_limit=10.0, stage1={"steps": 400}, stage2={"steps": 600, "warmup": 60})
-    assert refitted(config, seconds=0.1, remaining=61.0) == config
-    half = refitted(config, seconds=0.2, remaining=60.0)
-    assert (half.stage1, half.stage2.steps, half.stage2.warmup) == (config.stage1, 300, 30)
-    assert refitted(config, seconds=0.2, remaining=-5.0).stage2.steps == 150
-    only = tiny_config(stage1={"steps": 400}, stage2={"steps": 0})
-    assert refitted(only, seconds=0.2, remaining=-5.0) == only
-
-
-def test_runs_that_fit_themselves_can_be_resumed(ball_model, tmp_path):
-    config = tiny_config(
-        network={"precision": "auto"}, time_limit=0.001, stage1={"steps": 40}, stage2={"steps": 20}
-    )
-    first = tiny_run(ball_model, config, output=tmp_path)
-    # A tenth of both stages, 4 + 2, and of the second, when stage 1 was over time, the one step that must be.
-    assert first.config.steps == 5
-    assert first.config.network.precision in ("float32", "bfloat16")
-    assert first.history[-1]["step"] == 5
-    again = tiny_run(ball_model, config, output=tmp_path, resume=True)
-    assert again.config == first.config
-    # The checkpoint's configuration, which names what was decided, reproduces the run.
-    repeated = tiny_run(ball_model, first.config.updated({"time_limit": 0.0}))
-    assert repeated.history == first.history
-    assert_same_state(repeated.regressor.state_dict(), first.regressor.state_dict())
 
 
 @pytest.mark.slow

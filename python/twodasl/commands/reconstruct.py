@@ -25,7 +25,7 @@ DIR, where NAME is the photo's file name without its suffix.
 EPILOG = """\
 The face is found by --landmarks (best), by --box, or, where neither is given, by a detector. A landmark file
 beside a photo is used only when --landmarks names it or its folder. Exit code: 0, or 2 when any photo failed;
-the others are still written.
+the others are still written. Under torchrun each process takes its part of the photos.
 """
 
 
@@ -86,10 +86,13 @@ def run(args: argparse.Namespace) -> int:
     _check_arguments(args)
     # After the arguments are known to fit: torch takes seconds to import.
     from ..reconstruct import FaceReconstructor
+    from ..training.distributed import Ranks, device_here
 
-    reconstructor = FaceReconstructor(args.checkpoint, args.model, args.device)
+    ranks = Ranks.of_environment()
+    photos = args.photos[ranks.rank :: ranks.count]
+    reconstructor = FaceReconstructor(args.checkpoint, args.model, device_here(args.device))
     failures = 0
-    for photo in _with_progress(args.photos):
+    for photo in _with_progress(photos):
         try:
             _say(_one(photo, reconstructor, args))
         except InputError as error:
@@ -99,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
             _say(f"twodasl: error: {' '.join(str(error).split())}", sys.stderr)
     if failures:
         print(
-            f"twodasl: error: {failures} of {len(args.photos)} photos could not be reconstructed; the others"
+            f"twodasl: error: {failures} of {len(photos)} photos could not be reconstructed; the others"
             f" are in {args.output}",
             file=sys.stderr,
         )

@@ -17,8 +17,9 @@ data.face_source, see `twodasl data check --help`). DIR/checkpoint.pt is replace
 what `twodasl reconstruct` and `twodasl evaluate` read.
 """
 EPILOG = """\
-The configuration is a preset, changed by --config, then by --model, then by --set. --dry-run prints it, as a
-file for --config. With --resume it is that of the run in DIR. See docs/training.md.
+The configuration is a preset, changed by --ablation, --config, --model and --set, in this order. --dry-run
+prints it, as a file for --config. With --resume it is that of the run in DIR. Several processes train as one
+under torchrun: `torchrun --nproc-per-node 4 -m twodasl train --device cuda -o DIR`. See docs/training.md.
 """
 
 
@@ -32,7 +33,19 @@ def register(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="folder for checkpoints")
-    parser.add_argument("--preset", metavar="NAME", help="paper, small (default) or demo")
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="paper, paper-stage1, paper-stage2, small-cpu (or small, the default) or demo",
+    )
+    parser.add_argument(
+        "--ablation",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="change the preset: base, cyc, sc or cyc+sc, each also as in base-no-mask; faces-25, -50, -75;"
+        " photos-0, -25, -50, -75; may be repeated",
+    )
     parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file of settings to change")
     parser.add_argument(
         "-m",
@@ -48,6 +61,14 @@ def register(subparsers: Any) -> None:
         help="change one setting, as in stage1.steps=500; may be repeated",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write curves and pictures of some faces to DIR/tensorboard (needs the extra `log`)",
+    )
+    parser.add_argument(
+        "--pictures-every", type=int, default=500, metavar="N", help="steps between pictures (default: 500)"
+    )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--dry-run", action="store_true", help="print the configuration and stop")
     parser.set_defaults(run=run)
@@ -55,16 +76,50 @@ def register(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train as the options say."""
-    from ..training import train
-    from ..training.presets import to_toml
+    from ..training.distributed import ToldElsewhere, joined, restarted
+    from ..training.presets import STAGE_2, to_toml
 
+    # A process that torchrun starts again goes on where the last checkpoint was made.
+    options.resume = options.resume or restarted()
     config = _configuration(options)
     if options.dry_run:
         print(to_toml(config), end="")
         return 0
+    if options.pictures_every < 1:
+        raise InputError(f"--pictures-every: expected a number from 1, got {options.pictures_every}")
     if options.output is None:
         raise InputError("--output: expected a folder for the checkpoints, got none; give -o DIR")
-    result = train(config, output=options.output, resume=options.resume, device=_device(options.device))
+    if config.preset.startswith(STAGE_2) and not config.network.start:
+        raise InputError(
+            f"network.start: {STAGE_2} goes on from a first stage; give --set network.start=DIR/checkpoint.pt"
+        )
+    device = _device(options.device)
+    with joined(device.startswith("cuda")) as ranks:
+        try:
+            return _train(config, options, device, ranks.leads)
+        except ToldElsewhere:
+            return 2
+
+
+def _train(config: TrainingConfig, options: argparse.Namespace, device: str, talks: bool) -> int:
+    from ..training import train
+
+    result = train(
+        config,
+        output=options.output,
+        resume=options.resume,
+        device=device,
+        pictures_every=options.pictures_every if options.tensorboard else 0,
+        stop_on_signals=True,
+    )
+    if not talks:
+        return 0
+    if result.stopped_by and result.step < result.config.steps:
+        print(
+            f"stopped by {result.stopped_by} after step {result.step} of {result.config.steps}; go on with"
+            f" --resume (wrote {result.checkpoint})"
+        )
+        return 0
     if result.history:
         last = result.history[-1]
         terms = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name != "step")
@@ -78,12 +133,12 @@ def _configuration(options: argparse.Namespace) -> TrainingConfig:
     from ..training.presets import read_toml
     from ..training.state import CHECKPOINT
 
-    config = preset(options.preset or "small")
+    config = preset(options.preset or "small", options.ablation)
     if options.resume and options.output is not None and (options.output / CHECKPOINT).exists():
         path = options.output / CHECKPOINT
         began = TrainingConfig.from_dict(load_checkpoint(path)["config"], where=str(path))
         # What the user gives again must agree; `train` compares.
-        config = began if options.preset is None else config
+        config = began if options.preset is None and not options.ablation else config
     if options.config is not None:
         config = config.updated(read_toml(options.config), where=str(options.config))
     if options.model is not None:
@@ -94,6 +149,9 @@ def _configuration(options: argparse.Namespace) -> TrainingConfig:
 def _device(name: str) -> str:
     import torch
 
+    from ..training.distributed import device_here
+
+    name = device_here(name)
     if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
         raise InputError(f"--device: expected cpu, or cuda where there is a GPU, got {name!r}")
     return name

@@ -12,9 +12,10 @@ from .config import (
     TrainingConfig,
 )
 from .loop import Progress, TrainingResult, train
-from .presets import PRESETS, preset
+from .presets import ABLATIONS, PRESETS, preset
 
 __all__ = [
+    "ABLATIONS",
     "PRESETS",
     "AugmentConfig",
     "DataConfig",

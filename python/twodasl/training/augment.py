@@ -7,6 +7,7 @@ parameters change together and exactly.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -24,9 +25,36 @@ from .streams import Batch
 _LIMIT = 2.5
 
 
-def augment(
-    batch: Batch, config: AugmentConfig, rng: np.random.Generator, mirror: Tensor | None = None
-) -> Batch:
+class PartOfGenerator:
+    """Random numbers for a part of a batch: those that these rows would get if the whole batch were drawn.
+
+    Args:
+        rng: of the whole batch.
+        part, parts: which of so many equal parts.
+    """
+
+    def __init__(self, rng: np.random.Generator, part: int, parts: int) -> None:
+        self._rng, self._part, self._parts = rng, part, parts
+
+    def standard_normal(self, shape: int | tuple[int, ...]) -> NDArray[np.float64]:
+        """As numpy's; the first axis counts the part's faces."""
+        return self._rows(self._rng.standard_normal, shape)
+
+    def random(self, shape: int | tuple[int, ...]) -> NDArray[np.float64]:
+        """As numpy's; the first axis counts the part's faces."""
+        return self._rows(self._rng.random, shape)
+
+    def _rows(
+        self, draw: Callable[..., NDArray[np.float64]], shape: int | tuple[int, ...]
+    ) -> NDArray[np.float64]:
+        count, *rest = (shape,) if isinstance(shape, int) else shape
+        return draw((count * self._parts, *rest))[count * self._part : count * (self._part + 1)]
+
+
+Random = np.random.Generator | PartOfGenerator
+
+
+def augment(batch: Batch, config: AugmentConfig, rng: Random, mirror: Tensor | None = None) -> Batch:
     """A batch whose faces were mirrored, rotated, scaled and shifted in the image plane, in another light.
 
     mirror: the face model's `mirror_map`; without it, faces with parameters are not mirrored.
@@ -60,7 +88,7 @@ def augment(
     return changed
 
 
-def detect(batch: Batch, config: LandmarkConfig, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def detect(batch: Batch, config: LandmarkConfig, rng: Random) -> tuple[Tensor, Tensor]:
     """The 18 landmarks as a detector might find them.
 
     Returns:
@@ -99,7 +127,7 @@ def observed_eighteen(batch: Batch) -> tuple[Tensor, Tensor]:
     return points, visible
 
 
-def _normal(rng: np.random.Generator, shape: int | tuple[int, ...]) -> NDArray[np.float64]:
+def _normal(rng: Random, shape: int | tuple[int, ...]) -> NDArray[np.float64]:
     return np.clip(rng.standard_normal(shape), -_LIMIT, _LIMIT)
 
 

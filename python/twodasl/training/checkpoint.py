@@ -9,11 +9,14 @@ nothing in it is executed:
     model_counts, model_sketch         [N, Ks, Ke]; (1+K, 8, 3) float64, see `morphable/sketch.py`
     whitening                          {"mean", "std"}, (12+K,) float32
     regressor, encoder, critic         state dicts
+    average                            state dict of the regressor's averaged weights, where there is one
     optimizers                         {"regressor", "critic"} state dicts
+    scaler                             state dict of the loss scale; empty but for float16
     step, epoch                        steps done; the data order is a function of seed and step alone
     lengths                            [3D-annotated faces, 2D-only faces]
     rng                                torch's generator state
     history                            logged terms
+    recent                             those of the steps since the last entry of the history
 
 It is written beside its final name and renamed when it is on the disk: a killed process leaves the old one.
 A file that was cut off or damaged on the way (a full disk, a broken download) is found out by the archive's
@@ -35,7 +38,7 @@ from ..errors import InputError
 from ..files import atomic_path
 from ..morphable import MorphableModel, Whitening
 from ..morphable.sketch import same_geometry, sketch
-from ..networks import authors_state_dict, build_regressor, imagenet_state_dict
+from ..networks import build_regressor
 from .config import TrainingConfig
 
 FORMAT, VERSION = "twodasl-checkpoint", 1
@@ -93,7 +96,8 @@ def load_regressor(path: str | os.PathLike[str]) -> tuple[nn.Module, Whitening, 
     """The trained network of a checkpoint, ready to use.
 
     Returns:
-        regressor: in evaluation mode; (B, 4, 120, 120) -> whitened (B, 12+K).
+        regressor: in evaluation mode; (B, 4, 120, 120) -> whitened (B, 12+K). Of averaged weights where the
+            run averaged them.
         whitening: `whitening.unwhiten(regressor(x))` are the parameters.
         info: the rest of the checkpoint that describes it: `model_name`, `model_identity`, `model_counts`,
             `model_sketch`, `config`, `step`. Call `check_model` before using a face model with it.
@@ -107,7 +111,7 @@ def load_regressor(path: str | os.PathLike[str]) -> tuple[nn.Module, Whitening, 
         _, shapes, expressions = contents["model_counts"]
         whitening = Whitening(contents["whitening"]["mean"], contents["whitening"]["std"])
         regressor = build_regressor(config.network.regressor, 12 + shapes + expressions)
-        regressor.load_state_dict(contents["regressor"])
+        regressor.load_state_dict(contents.get("average", contents["regressor"]))
         if len(whitening.mean) != 12 + shapes + expressions:
             raise ValueError("whitening")
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -137,31 +141,6 @@ def check_model(path: str | os.PathLike[str], info: dict[str, Any], model: Morph
         f" identity {info['model_identity'][:12]}, got {_describe(model.name, model.counts)}, identity"
         f" {model.identity[:12]}; give the model it was trained for"
     )
-
-
-def load_start_weights(regressor: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Start a ResNet-50 from a file: torchvision's ImageNet weights, or a checkpoint of the authors' trainer.
-
-    ImageNet weights leave the last layer as it is. Raises InputError when the file is neither.
-    """
-    try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; give a ResNet-50 weights file") from error
-    except (RuntimeError, KeyError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise InputError(f"{path}: cannot be read as weights; give a file of tensors alone") from error
-    try:
-        if "res_state_dict" in contents:
-            regressor.load_state_dict(authors_state_dict(contents))
-            return
-        missing, unexpected = regressor.load_state_dict(imagenet_state_dict(contents), strict=False)
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path}: expected a ResNet-50, ImageNet's or the authors', with as many outputs as the face"
-            f" model needs; {str(error).splitlines()[0]}"
-        ) from error
-    if unexpected or any(not name.startswith("fc.") for name in missing):
-        raise InputError(f"{path}: expected a ResNet-50; its layers have other names")
 
 
 def _describe(name: str, counts: Any) -> str:

@@ -62,10 +62,16 @@ class DataConfig(Record):
     Empty: `face_source`'s own folder or that of `model`, where it is there."""
     cache: str = ""
     """The folder that keeps the lists of photos; empty: the user's cache."""
+    face_share: float = 1.0
+    """Share of the 3D-annotated faces that is used, drawn once; a smaller share is part of a larger one."""
+    photo_share: float = 1.0
+    """Share of the 2D-only faces that is used; 0: none."""
 
     def __post_init__(self) -> None:
         _expect(self.faces >= 2, "faces", "at least 2", self.faces)
         _expect_not_negative(self, "photos", "workers")
+        _expect_share(self, "face_share", "photo_share")
+        _expect(self.face_share > 0, "face_share", "a number above 0", self.face_share)
         for key in ("photo_source", "face_source"):
             if getattr(self, key):
                 split_source(getattr(self, key), f"configuration: {key}")
@@ -95,7 +101,8 @@ class LandmarkConfig(Record):
     hide_occluded: float = 0.3
     """Share of faces whose invisible points are left out, as in AFLW; detectors guess them."""
     map_dropout: float = 0.15
-    """Share of faces with a blank map, so that the network also works without landmarks."""
+    """Share of faces with a blank map, so that the network also works without landmarks. 1: the network sees
+    the image alone, and `FaceReconstructor` then never shows it a map."""
 
     def __post_init__(self) -> None:
         _expect_not_negative(self, "shift", "affine", "jitter", "profile", "tail")
@@ -129,21 +136,22 @@ class NetworkConfig(Record):
     regressor: str = "small"
     """`small` or `resnet50`."""
     start: str = ""
-    """For resnet50: a file of torchvision ImageNet weights, or the authors' checkpoint, to start from."""
+    """Where to start: a checkpoint of ours, whose networks and whitening are taken (stage 2 after stage 1);
+    for resnet50 also a file of torchvision ImageNet weights, or the authors' checkpoint."""
     encoder_widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
     """Channels of the encoder's six convolutions; the last one is the size of z."""
     precision: str = "float32"
     """`float32`, or `bfloat16` inside the regressor (much faster on processors that have it, much slower on
-    others), or `auto`: whichever a few trial steps show to be faster, decided once, when the run begins."""
+    others), or `auto`: whichever of the two a few trial steps show to be faster, decided once, when the run
+    begins. `float16`, for GPUs without bfloat16, comes with a loss scale that adapts."""
 
     def __post_init__(self) -> None:
         _expect(self.regressor in REGRESSORS, "regressor", " or ".join(sorted(REGRESSORS)), self.regressor)
-        _expect(not self.start or self.regressor == "resnet50", "start", "resnet50's only", self.start)
         positive = all(width > 0 for width in self.encoder_widths)
         _expect(
             len(self.encoder_widths) == 6 and positive, "encoder_widths", "six widths", self.encoder_widths
         )
-        known = ("float32", "bfloat16", "auto")
+        known = ("float32", "bfloat16", "float16", "auto")
         _expect(self.precision in known, "precision", " or ".join(known), self.precision)
 
 
@@ -161,6 +169,11 @@ class LossConfig(Record):
     """Lsc, l4."""
     second_pass_every: int = 1
     """Steps from one second pass (L3d-con and Lcyc) to the next; 1 is the paper's, more is cheaper."""
+    importance: bool = True
+    """W of L3d: a parameter counts as much as it moves the landmarks. Otherwise all count alike."""
+    landmark_weights: bool = True
+    """v of L2d-con: nose tip and mouth centre count 4, eye centres and mouth corners 2, the rest 1. Otherwise
+    all points count alike, with the same sum."""
     space: str = "3d"
     """Importance weights of L3d: landmarks in `3d` or `2d`."""
     normalize: str = "sum"
@@ -188,11 +201,15 @@ class OptimizerConfig(Record):
     """Largest norm of the regressor's gradient; longer ones are shortened to it. 0: no limit."""
     critic_learning_rate: float = 1e-4
     """Adam's, for encoder and critic."""
+    ema: float = 0.0
+    """Decay a step of the running average of the regressor's weights, which is then what reconstructs and is
+    evaluated; 0.999 averages over about a thousand steps. 0: no average."""
 
     def __post_init__(self) -> None:
         _expect(self.name in ("adam", "sgd"), "name", "adam or sgd", self.name)
         _expect_not_negative(self, "weight_decay", "clip")
-        _expect(0 <= self.momentum < 1, "momentum", "a number from 0 to below 1", self.momentum)
+        for key in ("momentum", "ema"):
+            _expect(0 <= getattr(self, key) < 1, key, "a number from 0 to below 1", getattr(self, key))
         _expect_positive(self, "critic_learning_rate")
 
 

@@ -49,9 +49,9 @@ def configured_photos(config: TrainingConfig, model: MorphableModel, progress: b
     return LandmarksOnly(SyntheticFaces(model, config.data.photos, config.seed + _PHOTO_SEEDS))
 
 
-def check_memory(faces: Faces, photos: Faces | None) -> None:
-    """Raise InputError where the machine cannot hold both sets' pools."""
-    count = len(faces) + (0 if photos is None else len(photos))
+def check_memory(faces: Faces, photos: Faces | None, copies: int = 1) -> None:
+    """Raise InputError where the machine cannot hold both sets' pools, so many times (once a process)."""
+    count = (len(faces) + (0 if photos is None else len(photos))) * copies
     needed = count * (3 * SIZE * SIZE + _EXTRA_BYTES)
     installed = _installed_memory()
     if installed is not None and needed > 0.9 * installed:

@@ -5,29 +5,29 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import nn
 
 from ..errors import InputError
 from ..morphable import MorphableModel, Whitening, load_model
 from .checkpoint import save_checkpoint
 from .config import TrainingConfig
-from .datasets import check_memory, configured_faces, configured_photos
-from .objective import critic_term, prepare, regressor_terms, term_weights
+from .datasets import configured_faces, configured_photos
+from .distributed import Ranks, ToldElsewhere
+from .feed import Feed, shares
+from .journal import LOG_EVERY, Journal
+from .objective import Faces, critic_term, regressor_terms, term_weights
 from .pace import fitted, refitted
-from .state import CHECKPOINT, Run, begin, contents, restore, resumed_config, saved_run
-from .streams import Batch, Faces, Order, Pool, batches, read, stack
-
-# Random streams of a run: the data orders' here, augmentation's in objective.py.
-_FACES, _PHOTOS = 0, 1
-# Steps averaged in one entry of the history.
-_LOG_EVERY = 20
+from .signals import StopSignals
+from .state import CHECKPOINT, Run, begin, contents, restore, resumed_config, saved_run, share
+from .streams import Faces as FaceSet
+from .watch import Stopwatch, name_batch
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,21 @@ class TrainingResult:
     """What a finished run leaves behind."""
 
     regressor: nn.Module
-    """In evaluation mode."""
+    """In evaluation mode; of averaged weights where the run averages them."""
     whitening: Whitening
     model: MorphableModel
     config: TrainingConfig
     history: list[dict[str, float]]
     """Means over up to 20 steps each: step, learning_rate, total and the terms."""
     checkpoint: Path | None
+    step: int
+    """Steps done."""
+    stopped_by: str
+    """The signal that ended the run before its last step: SIGTERM or SIGINT; empty where none did."""
+
+
+class NotFinite(InputError):
+    """A loss or a gradient that is no number any more."""
 
 
 def train(
@@ -64,17 +72,19 @@ def train(
     output: str | os.PathLike[str] | None = None,
     resume: bool = False,
     model: MorphableModel | None = None,
-    faces: Faces | None = None,
-    photos: Faces | None = None,
+    faces: FaceSet | None = None,
+    photos: FaceSet | None = None,
     device: torch.device | str = "cpu",
     callback: Callable[[Progress], None] | None = None,
     progress: bool = True,
+    pictures_every: int = 0,
+    stop_on_signals: bool = False,
 ) -> TrainingResult:
-    """Train a regressor.
+    """Train a regressor. In a process group of torch.distributed all processes call this, and train as one.
 
     Args:
         config: everything that decides the outcome. Same configuration, machine and libraries: same bits.
-        output: folder for `checkpoint.pt`; None keeps nothing on the disk.
+        output: folder for `checkpoint.pt` and `metrics.jsonl`; None keeps nothing on the disk.
         resume: go on from `output/checkpoint.pt`, bit for bit as if the run had not stopped; where there is
             no checkpoint yet, begin.
         model: the face model; None loads `config.data.model`.
@@ -82,15 +92,20 @@ def train(
         photos: faces with 2D landmarks instead of those that `config.data` names.
         device: where to compute.
         callback: called after every step.
-        progress: whether to show progress bars (on a terminal).
+        progress: whether to show progress bars on a terminal, and elsewhere a line now and then.
+        pictures_every: with a number, `output/tensorboard` has the curves, and pictures every so many steps.
+        stop_on_signals: on SIGTERM or SIGINT finish the step, save, and return.
 
     Raises:
         InputError: a face model, data set or checkpoint that does not fit, a photo that cannot be read any
-            more, an output folder that is in use, or a loss that is no longer finite.
+            more, an output folder that is in use, or a loss that is no longer finite (a file in `output`
+            then names that step's faces).
     """
     started = time.monotonic()
     folder = None if output is None else Path(output)
-    saved = saved_run(folder, resume)
+    ranks = Ranks.here()
+    progress = progress and ranks.leads
+    saved = ranks.from_leader(lambda: saved_run(folder, resume))
     name = config.data.model if model is None else model.name
     model = load_model(config.data.model) if model is None else model
     if saved is not None and folder is not None:
@@ -98,118 +113,122 @@ def train(
     torch.manual_seed(config.seed)
     faces = configured_faces(config, model, progress) if faces is None else faces
     photos = configured_photos(config, model, progress) if photos is None else photos
-    run = begin(config, name, model, faces, photos, torch.device(device))
+    faces, photos = shares(config, faces, photos)
+    device = torch.device(device)
+    run = begin(config, name, model, faces, photos, device)
     if saved is not None and folder is not None:
         restore(run, saved, folder / CHECKPOINT)
-    if config.data.pool and run.step < config.steps:
-        check_memory(faces, photos)
-        faces = Pool(faces, config.data.workers, "preparing faces", progress)
-        if photos is not None:
-            photos = Pool(photos, config.data.workers, "preparing photos", progress)
+    share(run, ranks)
+    if run.step == config.steps:
+        return _result(run, folder)
+    feed = Feed(config, faces, photos, run.networks.mirror, progress)
 
     run.networks.regressor.train()
     if saved is None:
-        trial = partial(_step, run, _first_batch(config, faces, photos), folder=folder)
         remaining = config.time_limit - (time.monotonic() - started)
-        config = run.config = fitted(run, trial, remaining)
+        trial = fitted(run, partial(_step, run, ranks, feed.first().to(device)), remaining)
+        config = run.config = ranks.from_leader(lambda: trial)
+        run.networks.precision = config.network.precision
 
-    stream = _stream(config, faces, photos, run.step)
-    recent: list[dict[str, float]] = []
+    batches = feed.steps(run.step, config.steps)
     training_began = time.monotonic()
-    with tqdm(
-        total=config.steps, initial=run.step, desc="training", unit="step", disable=None if progress else True
-    ) as bar:
-        for step in range(run.step, config.steps):
-            terms = _step(run, next(stream), step, folder)
-            learning_rate = run.optimizer.param_groups[0]["lr"]
-
-            run.step = step + 1
+    stopped_by = ""
+    written = folder if ranks.leads else None
+    journal = Journal(run, written, feed, progress, pictures_every)
+    with journal, StopSignals(stop_on_signals) as stop:
+        watch = journal.stopwatch
+        while run.step < config.steps and not stopped_by:
+            with watch.waiting():
+                batch = next(batches).to(device)
+            try:
+                with watch.step(len(batch.inputs) * ranks.count, journal.times_losses(run.step)):
+                    terms = _step(run, ranks, batch, run.step, watch)
+            except NotFinite as error:
+                raise _with_names(error, folder, feed, run.step) from None
+            run.step += 1
             if saved is None and config.time_limit and run.step == config.stage1.steps:
                 now = time.monotonic()
-                config = run.config = refitted(
+                shorter = refitted(
                     config, (now - training_began) / run.step, config.time_limit - (now - started)
                 )
-                bar.total = config.steps
-            recent.append({"learning_rate": learning_rate, **terms})
-            if run.step % _LOG_EVERY == 0 or _is_due(run):
-                run.history.append({"step": run.step, **_means(recent)})
-                recent = []
-            bar.set_postfix({name: f"{value:.3g}" for name, value in terms.items()}, refresh=False)
-            bar.update()
+                config = run.config = ranks.from_leader(partial(lambda value: value, shorter))
+            learning_rate = run.optimizer.param_groups[0]["lr"]
+            run.recent.append({"learning_rate": learning_rate, **terms})
+            if run.step % LOG_EVERY == 0 or _is_due(run):
+                run.history.append({"step": run.step, **_means(run.recent)})
+                run.recent = []
+                journal.entry(run.history[-1])
+            journal.step(terms)
             if callback is not None:
                 callback(Progress(run.step, config.steps, terms, learning_rate, run.networks.regressor))
-            if folder is not None:
-                _save_if_due(run, folder)
-            if run.step == config.steps:  # fewer than planned, where the second stage was shortened
-                break
-
-    return TrainingResult(
-        run.networks.regressor.eval(),
-        run.networks.whitening,
-        model,
-        config,
-        run.history,
-        None if folder is None else folder / CHECKPOINT,
-    )
+            stopped_by = ranks.signal_of_any(stop.received)
+            if written is not None:
+                _save_if_due(run, written, bool(stopped_by))
+    return _result(run, folder, stopped_by)
 
 
-def _step(run: Run, data: tuple[Batch, Batch | None], step: int, folder: Path | None) -> dict[str, float]:
-    """One training step, the regressor then encoder and critic; the values of all terms."""
+def _step(
+    run: Run, ranks: Ranks, faces: Faces, step: int, watch: Stopwatch | None = None
+) -> dict[str, float]:
+    """One training step, the regressor then encoder and critic; the values of all terms.
+
+    faces: this process's share. A rank differentiates its part of the mean; the sum is the whole batch's.
+    """
     config, networks = run.config, run.networks
     stage, step_of_stage = config.stage_at(step)
     for group in run.optimizer.param_groups:
         group["lr"] = stage.learning_rate_at(step_of_stage)
-    faces = prepare(*data, config, step, networks.mirror).to(networks.whitening.mean.device)
 
     weights = term_weights(config.loss, stage)
     second_pass = step % config.loss.second_pass_every == 0
-    terms, whitened = regressor_terms(networks, faces, config.loss, weights, second_pass)
-    total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+    with nullcontext() if watch is None else watch.forward():
+        terms, whitened = regressor_terms(networks, faces, config.loss, weights, second_pass)
+        total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+    if watch is not None:
+        watch.backward(total)
     run.optimizer.zero_grad()
-    total.backward()
+    run.scaler.scale(total / ranks.count).backward()
+    ranks.sum_gradients(networks.regressor.parameters())
+    run.scaler.unscale_(run.optimizer)
     norm = nn.utils.clip_grad_norm_(networks.regressor.parameters(), config.optimizer.clip or math.inf)
-    _check_finite({**terms, "total": total, "gradient": norm}, step, folder)
-    run.optimizer.step()
+    # A scaled gradient may overflow: that step is skipped and the scale halved, down to 1.
+    overflow = run.scaler.is_enabled() and run.scaler.get_scale() > 1
+    values = ranks.means({"total": total, **terms})
+    _check_finite(values if overflow else {**values, "gradient": norm.item()}, step)
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+    if run.average is not None:
+        run.average.update(networks.regressor, step)
 
     if "self_critic" in terms:
-        terms["critic"] = critic_term(networks, faces, whitened)
+        critic = critic_term(networks, faces, whitened)
         run.critic_optimizer.zero_grad()
-        terms["critic"].backward()
-        _check_finite({"critic": terms["critic"]}, step, folder)
+        (critic / ranks.count).backward()
+        ranks.sum_gradients(networks.adversaries())
+        values |= ranks.means({"critic": critic})
+        _check_finite(values, step)
         run.critic_optimizer.step()
-    return {"total": total.item(), **{name: term.item() for name, term in terms.items()}}
+    return values
 
 
-def _first_batch(config: TrainingConfig, faces: Faces, photos: Faces | None) -> tuple[Batch, Batch | None]:
-    """The first faces of both sets, to try a step on."""
-    first = stack(read(faces, [i % len(faces) for i in range(config.batch)]))
-    if photos is None or not config.photo_batch:
-        return first, None
-    return first, stack(read(photos, [i % len(photos) for i in range(config.photo_batch)]))
-
-
-def _stream(
-    config: TrainingConfig, faces: Faces, photos: Faces | None, start: int
-) -> Iterator[tuple[Batch, Batch | None]]:
-    """The batches of both kinds from a step on."""
-    order = Order(len(faces), config.batch, (config.seed, _FACES))
-    first = batches(faces, order, start, config.steps, config.data.workers)
-    if photos is None or not config.photo_batch:
-        return ((batch, None) for batch in first)
-    order = Order(len(photos), config.photo_batch, (config.seed, _PHOTOS))
-    return zip(first, batches(photos, order, start, config.steps, config.data.workers), strict=True)
-
-
-def _check_finite(values: dict[str, Tensor], step: int, folder: Path | None) -> None:
-    numbers = {name: value.item() for name, value in values.items()}
-    if all(math.isfinite(number) for number in numbers.values()):
+def _check_finite(values: dict[str, float], step: int) -> None:
+    if all(math.isfinite(value) for value in values.values()):
         return
-    listed = ", ".join(f"{name} {number:.3g}" for name, number in numbers.items())
-    last = "" if folder is None else f"; {folder / CHECKPOINT} holds the last good state"
-    raise InputError(
-        f"step {step + 1}: the loss is no longer finite ({listed}); lower the learning rate or"
-        f" optimizer.clip{last}"
+    listed = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
+    raise NotFinite(
+        f"step {step + 1}: the loss is no longer finite ({listed}); lower the learning rate or optimizer.clip"
     )
+
+
+def _with_names(error: NotFinite, folder: Path | None, feed: Feed, step: int) -> InputError:
+    """The error, and where to look: the first process writes down the step's faces."""
+    if not feed.ranks.leads:
+        return ToldElsewhere(str(error))
+    if folder is None:
+        return error
+    text = f"{error}; {name_batch(folder, step, feed.names(step))} names the step's faces"
+    checkpoint = folder / CHECKPOINT
+    return InputError(f"{text}; {checkpoint} holds the last good state" if checkpoint.exists() else text)
 
 
 def _means(entries: list[dict[str, float]]) -> dict[str, float]:
@@ -223,9 +242,22 @@ def _is_due(run: Run) -> bool:
     return run.step == run.config.steps or run.step % run.config.checkpoint_every == 0
 
 
-def _save_if_due(run: Run, folder: Path) -> None:
+def _save_if_due(run: Run, folder: Path, now: bool) -> None:
     config = run.config
-    if _is_due(run):
+    if now or _is_due(run):
         save_checkpoint(folder / CHECKPOINT, contents(run))
     if config.keep_every and run.step % config.keep_every == 0:
         save_checkpoint(folder / f"checkpoint-{run.step:07d}.pt", contents(run))
+
+
+def _result(run: Run, folder: Path | None, stopped: str = "") -> TrainingResult:
+    return TrainingResult(
+        regressor=run.networks.regressor.eval() if run.average is None else run.average.network,
+        whitening=run.networks.whitening,
+        model=run.model,
+        config=run.config,
+        history=run.history,
+        checkpoint=None if folder is None else folder / CHECKPOINT,
+        step=run.step,
+        stopped_by=stopped,
+    )

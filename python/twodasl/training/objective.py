@@ -17,9 +17,12 @@ from ..landmarks import eighteen_from_68, landmark_map
 from ..morphable import Whitening
 from ..networks import Critic, Encoder
 from ..projection import crop_landmarks
-from .augment import augment, detect, observed_eighteen
+from .augment import PartOfGenerator, Random, augment, detect, observed_eighteen
 from .config import LossConfig, StageConfig, TrainingConfig
+from .distributed import Ranks
 from .streams import Batch
+
+_HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass
@@ -37,8 +40,8 @@ class Networks:
 
     def regress(self, inputs: Tensor) -> Tensor:
         """(B, 4, 120, 120) -> whitened parameters (B, 12+K) float32."""
-        half = self.precision == "bfloat16"
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=half):
+        half = _HALVES.get(self.precision)
+        with torch.autocast(inputs.device.type, half, enabled=half is not None):
             whitened = self.regressor(inputs)
         return whitened.float()
 
@@ -76,14 +79,21 @@ class Faces:
 
 
 def prepare(
-    faces: Batch, photos: Batch | None, config: TrainingConfig, step: int, mirror: Tensor | None = None
+    faces: Batch,
+    photos: Batch | None,
+    config: TrainingConfig,
+    step: int,
+    mirror: Tensor | None = None,
+    ranks: Ranks | None = None,
 ) -> Faces:
     """Augment, simulate the detector, draw the maps. The random numbers are a function of seed and step.
 
+    ranks: where the batches are shares of larger ones; the faces then become what they become in those.
     The landmarks of a 3D-annotated face are its model's, and all count; of a 2D-only face the visible ones.
     """
     parts = [faces] if photos is None else [faces, photos]
-    rng = np.random.default_rng((config.seed, _AUGMENT, step))
+    whole = np.random.default_rng((config.seed, _AUGMENT, step))
+    rng: Random = whole if ranks is None else PartOfGenerator(whole, ranks.rank, ranks.count)
     columns: list[tuple[Tensor, ...]] = []
     for position, part in enumerate(parts):
         part = augment(part, config.augment, rng, mirror)
@@ -129,11 +139,15 @@ def regressor_terms(
             target,
             space=loss.space,
             normalize=loss.normalize,
+            importance=loss.importance,
         )
     if weights["vertices"]:
         terms["vertices"] = losses.vertex_loss(networks.basis, supervised, target)
     if weights["landmarks_2d"]:
-        terms["landmarks_2d"] = losses.landmark_consistency_2d(points[..., :2], faces.observed, faces.visible)
+        importance = None if loss.landmark_weights else losses.equal_weights(points)
+        terms["landmarks_2d"] = losses.landmark_consistency_2d(
+            points[..., :2], faces.observed, faces.visible, importance
+        )
     if second_pass and (weights["landmarks_3d"] or weights["cycle"]):
         # The same image with the map of the landmarks just predicted: a face must map to itself.
         redrawn = torch.cat([faces.inputs[:, :3], landmark_map(points[..., :2])], dim=1)

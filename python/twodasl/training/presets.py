@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,64 +25,108 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+STAGE_2 = "paper-stage2"
+"""The preset that needs `network.start`."""
+
+
+def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Two sets of changes as one; tables are merged."""
+    both = {**first, **second}
+    for key in first.keys() & second.keys():
+        both[key] = {**first[key], **second[key]}
+    return both
+
+
+# The paper's networks, weights and optimisers, on synthetic faces. For a GPU.
+_PAPER = TrainingConfig(
+    preset="paper",
+    batch=32,
+    photo_batch=32,
+    checkpoint_every=500,
+    data=DataConfig(faces=120_000, photos=120_000, pool=False, workers=8),
+    augment=AugmentConfig(),
+    network=NetworkConfig(regressor="resnet50"),
+    loss=LossConfig(),
+    optimizer=OptimizerConfig(name="sgd", weight_decay=5e-4),
+    stage1=StageConfig(steps=120_000, learning_rate=5e-5, final_learning_rate=5e-7, schedule="exponential"),
+    stage2=StageConfig(
+        steps=30_000,
+        learning_rate=1e-5,
+        final_learning_rate=1e-7,
+        schedule="exponential",
+        parameters=0.0,
+        vertices=1.0,
+    ),
+)
+# Every part of the method with the small network: about half an hour on two cores.
+_SMALL = TrainingConfig(
+    preset="small",
+    batch=48,
+    photo_batch=16,
+    data=DataConfig(faces=16_000, photos=4_000),
+    loss=LossConfig(cycle=0.005, second_pass_every=2, adversarial="non-saturating"),
+    stage1=StageConfig(steps=3000, learning_rate=1e-3, final_learning_rate=2e-4, warmup=50),
+    stage2=StageConfig(
+        steps=3000, learning_rate=4e-4, final_learning_rate=4e-6, parameters=0.0, vertices=0.1
+    ),
+)
+# The same method in the three minutes, rendering included, that `twodasl demo` has for it.
+_DEMO = TrainingConfig(
+    preset="demo",
+    batch=32,
+    time_limit=190,
+    photo_batch=8,
+    data=DataConfig(faces=7_000, photos=1_000, workers=2),
+    network=NetworkConfig(encoder_widths=(8, 16, 32, 64, 64, 64), precision="auto"),
+    loss=LossConfig(cycle=0.005, second_pass_every=8, adversarial="non-saturating", self_critic=0.0),
+    stage1=StageConfig(steps=500, learning_rate=1e-3, final_learning_rate=5e-4, warmup=30),
+    stage2=StageConfig(
+        steps=1000, learning_rate=7e-4, final_learning_rate=1e-5, parameters=0.0, vertices=0.1
+    ),
+)
+
 PRESETS: dict[str, TrainingConfig] = {
-    # The paper's networks, weights and optimisers, on synthetic faces. For a GPU.
-    "paper": TrainingConfig(
-        preset="paper",
-        batch=32,
-        photo_batch=32,
-        checkpoint_every=500,
-        data=DataConfig(faces=120_000, photos=120_000, pool=False, workers=8),
-        augment=AugmentConfig(),
-        network=NetworkConfig(regressor="resnet50"),
-        loss=LossConfig(),
-        optimizer=OptimizerConfig(name="sgd", weight_decay=5e-4),
-        stage1=StageConfig(
-            steps=120_000, learning_rate=5e-5, final_learning_rate=5e-7, schedule="exponential"
-        ),
-        stage2=StageConfig(
-            steps=30_000,
-            learning_rate=1e-5,
-            final_learning_rate=1e-7,
-            schedule="exponential",
-            parameters=0.0,
-            vertices=1.0,
-        ),
-    ),
-    # Every part of the method with the small network: about half an hour on two cores.
-    "small": TrainingConfig(
-        preset="small",
-        batch=48,
-        photo_batch=16,
-        data=DataConfig(faces=16_000, photos=4_000),
-        loss=LossConfig(cycle=0.005, second_pass_every=2, adversarial="non-saturating"),
-        stage1=StageConfig(steps=3000, learning_rate=1e-3, final_learning_rate=2e-4, warmup=50),
-        stage2=StageConfig(
-            steps=3000, learning_rate=4e-4, final_learning_rate=4e-6, parameters=0.0, vertices=0.1
-        ),
-    ),
-    # The same method in the three minutes, rendering included, that `twodasl demo` has for it.
-    "demo": TrainingConfig(
-        preset="demo",
-        batch=32,
-        time_limit=190,
-        photo_batch=8,
-        data=DataConfig(faces=7_000, photos=1_000, workers=2),
-        network=NetworkConfig(encoder_widths=(8, 16, 32, 64, 64, 64), precision="auto"),
-        loss=LossConfig(cycle=0.005, second_pass_every=8, adversarial="non-saturating", self_critic=0.0),
-        stage1=StageConfig(steps=500, learning_rate=1e-3, final_learning_rate=5e-4, warmup=30),
-        stage2=StageConfig(
-            steps=1000, learning_rate=7e-4, final_learning_rate=1e-5, parameters=0.0, vertices=0.1
-        ),
-    ),
+    "paper": _PAPER,
+    # The stages one at a time: the second goes on from a checkpoint of the first (network.start).
+    "paper-stage1": replace(_PAPER, preset="paper-stage1", stage2=replace(_PAPER.stage2, steps=0)),
+    STAGE_2: replace(_PAPER, preset=STAGE_2, stage1=replace(_PAPER.stage1, steps=0)),
+    "small-cpu": replace(_SMALL, preset="small-cpu"),
+    "small": _SMALL,
+    "demo": _DEMO,
 }
 
+_NO_CYCLE: dict[str, Any] = {
+    "loss": {"landmarks_2d": 0.0, "landmarks_3d": 0.0, "cycle": 0.0},
+    # Without self-supervision the paper's network sees the image alone.
+    "landmarks": {"map_dropout": 1.0},
+}
+_NO_MASK: dict[str, Any] = {"loss": {"importance": False, "landmark_weights": False}}
+_METHODS: dict[str, dict[str, Any]] = {
+    "base": _merged(_NO_CYCLE, {"photo_batch": 0, "loss": {"self_critic": 0.0}}),
+    "cyc": {"loss": {"self_critic": 0.0}},
+    "sc": _merged(_NO_CYCLE, {"loss": {"self_critic": 0.005}}),
+    "cyc+sc": {"loss": {"self_critic": 0.005}},
+}
+ABLATIONS: dict[str, dict[str, Any]] = {
+    **_METHODS,
+    **{f"{name}-no-mask": _merged(changes, _NO_MASK) for name, changes in _METHODS.items()},
+    **{f"faces-{share}": {"data": {"face_share": share / 100}} for share in (25, 50, 75)},
+    **{f"photos-{share}": {"data": {"photo_share": share / 100}} for share in (0, 25, 50, 75)},
+}
+"""What an ablation changes in a preset: parts of the method (the paper's Table 2), each also without the
+mask, and per cent of the data (Table 3)."""
 
-def preset(name: str) -> TrainingConfig:
-    """The configuration of that name. Raises InputError naming the presets there are."""
+
+def preset(name: str, ablations: Sequence[str] = ()) -> TrainingConfig:
+    """The configuration of that name, changed by ablations. Raises InputError naming those there are."""
     if name not in PRESETS:
         raise InputError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
-    return PRESETS[name]
+    config = PRESETS[name]
+    for ablation in ablations:
+        if ablation not in ABLATIONS:
+            raise InputError(f"ablation: expected one of {', '.join(ABLATIONS)}, got {ablation!r}")
+        config = config.updated({"preset": f"{config.preset} {ablation}", **ABLATIONS[ablation]})
+    return config
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -12,10 +12,13 @@ from ..errors import InputError
 from ..morphable import MorphableModel, Whitening
 from ..morphable.sketch import sketch
 from ..networks import Critic, Encoder, build_regressor
-from .checkpoint import check_model, load_checkpoint, load_start_weights
+from .checkpoint import check_model, load_checkpoint
 from .config import TrainingConfig
+from .distributed import Ranks, shared_statistics
+from .ema import WeightAverage
 from .mirror import mirror_map
 from .objective import Networks
+from .start import start
 from .streams import Faces, read
 
 CHECKPOINT = "checkpoint.pt"
@@ -36,8 +39,13 @@ class Run:
     optimizer: torch.optim.Optimizer
     critic_optimizer: torch.optim.Optimizer
     lengths: list[int]
+    scaler: torch.amp.GradScaler
+    """Does nothing but for float16."""
+    average: WeightAverage | None
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    recent: list[dict[str, float]] = field(default_factory=list)
+    """The steps since the last entry of the history."""
 
 
 def begin(
@@ -58,8 +66,6 @@ def begin(
     basis = model.basis(device)
     outputs = 12 + basis.mode_count
     regressor = build_regressor(config.network.regressor, outputs)
-    if config.network.start:
-        load_start_weights(regressor, config.network.start)
     encoder = Encoder(config.network.encoder_widths)
     networks = Networks(
         regressor.to(device),
@@ -70,6 +76,8 @@ def begin(
         config.network.precision,
         mirror,
     )
+    if config.network.start:
+        start(networks, config.network, model)
     choice, weights = config.optimizer, list(regressor.parameters())
     rate = config.stage1.learning_rate
     optimizer: torch.optim.Optimizer
@@ -79,7 +87,9 @@ def begin(
         optimizer = torch.optim.AdamW(weights, rate, weight_decay=choice.weight_decay)
     critic_optimizer = torch.optim.Adam(list(networks.adversaries()), choice.critic_learning_rate)
     lengths = [len(faces), 0 if photos is None else len(photos)]
-    return Run(config, name, model, networks, optimizer, critic_optimizer, lengths)
+    scaler = torch.amp.GradScaler(device.type, enabled=config.network.precision == "float16")
+    average = WeightAverage(regressor, choice.ema) if choice.ema else None
+    return Run(config, name, model, networks, optimizer, critic_optimizer, lengths, scaler, average)
 
 
 def estimate_whitening(faces: Faces, samples: int = _WHITENING_SAMPLES) -> Whitening:
@@ -97,9 +107,20 @@ def estimate_whitening(faces: Faces, samples: int = _WHITENING_SAMPLES) -> White
     return Whitening.from_samples(torch.stack([torch.as_tensor(v) for v in vectors]))
 
 
+def share(run: Run, ranks: Ranks) -> None:
+    """Make the run one of several ranks': the same weights everywhere, batch statistics over all batches."""
+    networks = run.networks
+    average = [] if run.average is None else [run.average.network]
+    ranks.copy_from_leader(
+        [networks.regressor, networks.encoder, networks.critic, networks.whitening, *average]
+    )
+    networks.regressor = shared_statistics(networks.regressor, ranks)
+
+
 def contents(run: Run) -> dict[str, Any]:
     """The checkpoint of this moment, see `checkpoint.py`."""
     networks = run.networks
+    average = {} if run.average is None else {"average": run.average.network.state_dict()}
     return {
         "config": run.config.to_dict(),
         "model_name": run.model_name,
@@ -108,17 +129,20 @@ def contents(run: Run) -> dict[str, Any]:
         "model_sketch": torch.from_numpy(sketch(run.model)),
         "whitening": networks.whitening.state_dict(),
         "regressor": networks.regressor.state_dict(),
+        **average,
         "encoder": networks.encoder.state_dict(),
         "critic": networks.critic.state_dict(),
         "optimizers": {
             "regressor": run.optimizer.state_dict(),
             "critic": run.critic_optimizer.state_dict(),
         },
+        "scaler": run.scaler.state_dict(),
         "step": run.step,
         "epoch": run.step * run.config.batch // run.lengths[0],
         "lengths": run.lengths,
         "rng": torch.get_rng_state(),
         "history": run.history,
+        "recent": run.recent,
     }
 
 
@@ -172,12 +196,16 @@ def restore(run: Run, saved: dict[str, Any], path: Path) -> None:
     networks = run.networks
     try:
         networks.regressor.load_state_dict(saved["regressor"])
+        if run.average is not None:
+            run.average.network.load_state_dict(saved["average"])
         networks.encoder.load_state_dict(saved["encoder"])
         networks.critic.load_state_dict(saved["critic"])
         networks.whitening.load_state_dict(saved["whitening"])
         run.optimizer.load_state_dict(saved["optimizers"]["regressor"])
         run.critic_optimizer.load_state_dict(saved["optimizers"]["critic"])
+        run.scaler.load_state_dict(saved.get("scaler", {}))
         torch.set_rng_state(saved["rng"])
         run.step, run.history = saved["step"], list(saved["history"])
+        run.recent = list(saved.get("recent", []))
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: does not hold a whole training run; it cannot be resumed") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ..errors import InputError
+from .distributed import Ranks
 
 Sample = dict[str, Any]
 Batch = dict[str, Tensor]
@@ -26,7 +28,7 @@ class Faces(Protocol):
 
     A sample has image (120, 120, 3) uint8 BGR, landmarks (68, 2 or 3) crop pixels and visible (68,) bool (or
     AFLW's 21 points, or the 18), and may have parameters (12+K,) float32 and yaw (radians). A dataset may
-    also have `batch(indices)`, for speed, and `parameters(index)`.
+    also have `batch(indices)`, for speed, `parameters(index)` and `name(index)`.
     """
 
     def __len__(self) -> int: ...
@@ -52,9 +54,42 @@ class LandmarksOnly(Dataset):
         samples = [{key: s[key] for key in kept if key in s} for s in read(self.faces, indices)]
         return [{**sample, "landmarks": sample["landmarks"][:, :2]} for sample in samples]
 
+    def name(self, index: int) -> str:
+        """What a person calls a face."""
+        return name_of(self.faces, index)
+
+
+class Subset(Dataset):
+    """A share of a dataset's faces, drawn once; of two with one seed the smaller is part of the larger."""
+
+    def __init__(self, faces: Faces, share: float, seed: Sequence[int]) -> None:
+        self.faces = faces
+        count = max(1, round(share * len(faces)))
+        self.rows = np.sort(np.random.default_rng(tuple(seed)).permutation(len(faces))[:count])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.faces[int(self.rows[index])]
+
+    def batch(self, indices: Sequence[int]) -> list[Sample]:
+        """The samples of several indices."""
+        return read(self.faces, self.rows[list(indices)].tolist())
+
+    def parameters(self, index: int) -> Tensor:
+        """Only the parameter vector of a face."""
+        if hasattr(self.faces, "parameters"):
+            return self.faces.parameters(int(self.rows[index]))
+        return self[index]["parameters"]
+
+    def name(self, index: int) -> str:
+        """What a person calls a face."""
+        return name_of(self.faces, int(self.rows[index]))
+
 
 class Pool(Dataset):
-    """Every sample of a dataset, made once and kept in memory.
+    """Every sample of a dataset, made once and kept in memory; of several ranks each makes its part.
 
     Args:
         faces: the dataset.
@@ -64,18 +99,24 @@ class Pool(Dataset):
     """
 
     def __init__(self, faces: Faces, workers: int = 0, label: str = "faces", progress: bool = True) -> None:
-        chunks = range(0, len(faces), _CHUNK)
+        ranks, chunks = Ranks.here(), range(0, len(faces), _CHUNK)
+        divided = len(chunks) >= ranks.count > 1
+        if divided:
+            chunks = chunks[ranks.rank :: ranks.count]
         loader = _read_ahead(_Chunks(faces), chunks, workers)
-        self.columns: Batch = {}
-        bar = tqdm(total=len(faces), desc=label, unit="face", disable=None if progress else True)
+        self.faces, self.columns = faces, Batch()
+        count = sum(min(_CHUNK, len(faces) - start) for start in chunks)
+        bar = tqdm(total=count, desc=label, unit="face", disable=None if progress else True)
         with bar:
             for start, chunk in zip(chunks, loader, strict=True):
                 if not self.columns:
-                    self.columns = {k: v.new_empty(len(faces), *v.shape[1:]) for k, v in chunk.items()}
+                    self.columns = {k: v.new_zeros(len(faces), *v.shape[1:]) for k, v in chunk.items()}
                 size = len(chunk["image"])
                 for key, values in chunk.items():
                     self.columns[key][start : start + size] = values
                 bar.update(size)
+        if divided:
+            ranks.merge(self.columns)
 
     def __len__(self) -> int:
         return len(self.columns["image"])
@@ -96,15 +137,25 @@ class Order:
         length: of the dataset.
         batch: samples a step; a batch may reach from one epoch into the next.
         seed: a sequence of numbers from 0; other numbers give another order.
+        ranks: the processes that share the batches.
+        key: what to call `batch` where they cannot.
     """
 
-    def __init__(self, length: int, batch: int, seed: Sequence[int]) -> None:
+    def __init__(
+        self, length: int, batch: int, seed: Sequence[int], ranks: Ranks | None = None, key: str = "batch"
+    ) -> None:
+        self._ranks, self._key = ranks or Ranks(), key
+        self._ranks.share(range(batch), key)
         if length < 1 or batch < 1:
             raise ValueError(f"length, batch: expected positive numbers, got {length} and {batch}")
         self.length, self.batch, self.seed = length, batch, tuple(seed)
         self._epoch, self._permutation = -1, np.empty(0, np.int64)
 
     def indices(self, step: int) -> list[int]:
+        """The dataset indices of a step's batch, or of this process's share of it."""
+        return list(self._ranks.share(self.whole(step), self._key))
+
+    def whole(self, step: int) -> list[int]:
         """The dataset indices of a step's batch."""
         first = step * self.batch
         return [self._at(position) for position in range(first, first + self.batch)]
@@ -129,6 +180,11 @@ def read(faces: Faces, indices: Sequence[int]) -> list[Sample]:
     if hasattr(faces, "batch"):
         return faces.batch(indices)
     return [faces[index] for index in indices]
+
+
+def name_of(faces: Faces, index: int) -> str:
+    """What a person calls a face: its file, where the dataset knows it, or its number."""
+    return faces.name(index) if hasattr(faces, "name") else f"face {index}"
 
 
 def stack(samples: Sequence[Sample]) -> Batch:
@@ -184,3 +240,6 @@ def _loader(dataset: Dataset, keys: range, workers: int) -> DataLoader:
 
 def _one_thread(worker: int) -> None:
     cv2.setNumThreads(1)
+    # Ctrl-C and schedulers address the whole group: the training process decides when its workers end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

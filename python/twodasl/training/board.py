@@ -1,0 +1,108 @@
+"""TensorBoard: a run's numbers as curves, and the same few faces again and again as the network learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import twodasl_ext
+
+from ..data.crops import flip_y
+from ..errors import InputError
+from ..morphable import MorphableModel, split_parameters
+from ..projection import crop_landmarks
+from ..render import contact_sheet, draw_landmarks, overlay
+from .objective import Faces, Networks
+
+FOLDER = "tensorboard"
+"""Inside the output folder."""
+
+# A crop is shown this many times larger.
+_ZOOM = 3
+_SPEED = ("images_per_second", "data_share", "loss_share")
+
+
+class Board:
+    """Writes event files.
+
+    Args:
+        folder: of the event files.
+        model, networks: what is trained.
+        faces: those to show.
+        step: steps done; what another process wrote of later ones is hidden.
+
+    Raises InputError where the package tensorboard is missing.
+    """
+
+    def __init__(
+        self, folder: Path, model: MorphableModel, networks: Networks, faces: Faces, step: int
+    ) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise InputError(
+                "tensorboard: the package is not installed; pip install 'twodasl[log]'"
+            ) from error
+        self.model, self.networks, self.faces = model, networks, faces
+        self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+
+    def scalars(self, entry: dict[str, float]) -> None:
+        """The numbers of a log entry, named as there."""
+        step = int(entry["step"])
+        for name, value in entry.items():
+            if name != "step":
+                group = "speed" if name in _SPEED else "rate" if name == "learning_rate" else "loss"
+                self._writer.add_scalar(f"{group}/{name}", value, step)
+
+    def pictures(self, regressor: nn.Module, step: int) -> None:
+        """What the regressor makes of the faces: landmarks drawn in the crops, meshes over them."""
+        landmarks, meshes = face_pictures(regressor, self.networks, self.model, self.faces)
+        for name, picture in (("faces/landmarks", landmarks), ("faces/mesh", meshes)):
+            self._writer.add_image(name, picture[..., ::-1].copy(), step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()
+
+
+@torch.no_grad()
+def face_pictures(
+    regressor: nn.Module, networks: Networks, model: MorphableModel, faces: Faces
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Two sheets, uint8 BGR: the predicted 68 landmarks on each crop, and the mesh over it.
+
+    Green dots are the annotated points. The regressor is left in the mode it was in; nothing changes in it.
+    """
+    training = regressor.training
+    regressor.eval()
+    whitening, basis = networks.whitening, networks.basis
+    parameters = whitening.unwhiten(regressor(faces.inputs.to(whitening.mean.device)))
+    regressor.train(training)
+    pose, coefficients = split_parameters(parameters, len(model.coefficient_std))
+    points = crop_landmarks(basis, parameters).cpu().numpy()
+    vertices = twodasl_ext.vertices(basis, coefficients, pose)
+    vertices[..., 1] = flip_y(vertices[..., 1])
+    crops = (faces.inputs[:, :3] * 128 + 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    marked, covered = [], []
+    for index, crop in enumerate(crops):
+        large = cv2.resize(crop, None, fx=_ZOOM, fy=_ZOOM, interpolation=cv2.INTER_CUBIC)
+        large = np.asarray(large, np.uint8)
+        drawn = draw_landmarks(large, _zoomed(points[index]))
+        for x, y in _zoomed(faces.observed[index][faces.visible[index]].numpy()).round().astype(int):
+            cv2.circle(drawn, (int(x), int(y)), 3, (60, 220, 60), -1, cv2.LINE_AA)
+        marked.append(drawn)
+        covered.append(overlay(large, _zoomed(vertices[index].cpu().numpy()), model.triangles))
+    columns = min(4, len(crops))
+    return contact_sheet(marked, columns), contact_sheet(covered, columns)
+
+
+def _zoomed(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Points (N, 2 or 3) of the enlarged crop: pixel centres are at integers in both."""
+    moved = points * _ZOOM
+    moved[:, :2] += (_ZOOM - 1) / 2
+    return moved

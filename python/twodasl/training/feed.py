@@ -1,0 +1,92 @@
+"""The faces of a run's steps: which, in which order, and as a step sees them; a process's share of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from .config import TrainingConfig
+from .datasets import check_memory
+from .distributed import Ranks, processes_here
+from .objective import Faces, prepare
+from .streams import Batch, Order, Pool, Subset, batches, name_of, read, stack
+from .streams import Faces as FaceSet
+
+# Random streams of a run: these, and augmentation's (2) in objective.py.
+_FACES, _PHOTOS, _FACE_SHARE, _PHOTO_SHARE = 0, 1, 3, 4
+
+
+def shares(config: TrainingConfig, faces: FaceSet, photos: FaceSet | None) -> tuple[FaceSet, FaceSet | None]:
+    """Both data sets, cut to the shares that the configuration asks for."""
+    data = config.data
+    if data.face_share < 1:
+        faces = Subset(faces, data.face_share, (config.seed, _FACE_SHARE))
+    if photos is not None and data.photo_share < 1:
+        photos = Subset(photos, data.photo_share, (config.seed, _PHOTO_SHARE)) if data.photo_share else None
+    return faces, photos
+
+
+class Feed:
+    """The batches of both kinds of faces; a function of the seed and the step alone.
+
+    Args:
+        faces: with 3D annotation.
+        photos: with 2D landmarks only, or None.
+        mirror: the face model's `mirror_map`.
+        progress: whether bars show how the pools are filled.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        faces: FaceSet,
+        photos: FaceSet | None,
+        mirror: Tensor | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.config, self.mirror, self.ranks = config, mirror, Ranks.here()
+        photos = photos if config.photo_batch else None
+        orders = [Order(len(faces), config.batch, (config.seed, _FACES), self.ranks)]
+        if photos is not None:
+            seed = (config.seed, _PHOTOS)
+            orders.append(Order(len(photos), config.photo_batch, seed, self.ranks, "photo_batch"))
+        if config.data.pool:
+            check_memory(faces, photos, processes_here())
+            faces = Pool(faces, config.data.workers, "preparing faces", progress)
+            if photos is not None:
+                photos = Pool(photos, config.data.workers, "preparing photos", progress)
+        self._sets = [(faces, orders[0])]
+        if photos is not None:
+            self._sets.append((photos, orders[1]))
+
+    def steps(self, start: int, stop: int) -> Iterator[Faces]:
+        """What steps start, ..., stop - 1 see."""
+        workers = self.config.data.workers
+        streams = [batches(faces, order, start, stop, workers) for faces, order in self._sets]
+        for step, parts in zip(range(start, stop), zip(*streams, strict=True), strict=True):
+            yield self._prepared(list(parts), step, self.ranks)
+
+    def first(self, faces: int | None = None, photos: int | None = None) -> Faces:
+        """The data sets' first faces, so many of each kind, to try or to show something.
+
+        None: as many as in this process's share of a batch.
+        """
+        counts = (
+            self.config.batch // self.ranks.count if faces is None else faces,
+            self.config.photo_batch // self.ranks.count if photos is None else photos,
+        )
+        parts = [
+            stack(read(part, [index % len(part) for index in range(count)]))
+            for (part, _), count in zip(self._sets, counts, strict=False)
+            if count
+        ]
+        return self._prepared(parts, 0)
+
+    def names(self, step: int) -> list[str]:
+        """The faces of a step's batch by name, those with 3D annotation first."""
+        return [name_of(faces, index) for faces, order in self._sets for index in order.whole(step)]
+
+    def _prepared(self, parts: list[Batch], step: int, ranks: Ranks | None = None) -> Faces:
+        photos = parts[1] if len(parts) > 1 else None
+        return prepare(parts[0], photos, self.config, step, self.mirror, ranks)

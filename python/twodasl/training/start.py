@@ -1,0 +1,83 @@
+"""Starting from weights that are there: a checkpoint of ours, ImageNet's, or the authors'."""
+
+from __future__ import annotations
+
+import os
+import pickle
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+from ..morphable import MorphableModel
+from ..networks import ResNet50, authors_state_dict, imagenet_state_dict
+from .checkpoint import FORMAT, check_model, load_checkpoint
+from .config import NetworkConfig
+from .objective import Networks
+
+
+def start(networks: Networks, config: NetworkConfig, model: MorphableModel) -> None:
+    """Put the weights of the file `config.start` into fresh networks.
+
+    A checkpoint of ours gives all three networks and the whitening they were trained with, so that the second
+    stage goes on from the first; of averaged weights where it has them. The other files give the regressor.
+
+    Raises InputError when the file is none of these, or belongs to another network or face model.
+    """
+    path = config.start
+    contents = _read(path)
+    if contents.get("format") == FORMAT:
+        saved = load_checkpoint(path)
+        check_model(path, saved, model)
+        try:
+            networks.regressor.load_state_dict(saved.get("average", saved["regressor"]))
+            networks.encoder.load_state_dict(saved["encoder"])
+            networks.critic.load_state_dict(saved["critic"])
+            networks.whitening.load_state_dict(saved["whitening"])
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path}: was trained with other networks than {config.regressor!r} and the encoder asked"
+                " for; give the same network.* settings"
+            ) from error
+    elif isinstance(networks.regressor, ResNet50):
+        load_start_weights(networks.regressor, path, contents)
+    else:
+        raise InputError(
+            f"{path}: is no twodasl checkpoint, and ImageNet's or the authors' weights are for"
+            f" network.regressor=resnet50, got {config.regressor!r}"
+        )
+
+
+def load_start_weights(
+    regressor: nn.Module, path: str | os.PathLike[str], contents: dict | None = None
+) -> None:
+    """Start a ResNet-50 from torchvision's ImageNet weights, or a checkpoint of the authors' trainer.
+
+    ImageNet weights leave the last layer as it is. contents: of the file, where it was read already. Raises
+    InputError when it is neither.
+    """
+    contents = _read(path) if contents is None else contents
+    try:
+        if "res_state_dict" in contents:
+            regressor.load_state_dict(authors_state_dict(contents))
+            return
+        missing, unexpected = regressor.load_state_dict(imagenet_state_dict(contents), strict=False)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{path}: expected a ResNet-50, ImageNet's or the authors', with as many outputs as the face"
+            f" model needs; {str(error).splitlines()[0]}"
+        ) from error
+    if unexpected or any(not name.startswith("fc.") for name in missing):
+        raise InputError(f"{path}: expected a ResNet-50; its layers have other names")
+
+
+def _read(path: str | os.PathLike[str]) -> dict:
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; give a file of weights") from error
+    except (RuntimeError, KeyError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise InputError(f"{path}: cannot be read as weights; give a file of tensors alone") from error
+    if not isinstance(contents, dict):
+        raise InputError(f"{path}: cannot be read as weights; give a file of named tensors")
+    return contents
