@@ -27,7 +27,7 @@ def read_array(path: str | os.PathLike[str]) -> NDArray[Any]:
             f"{file}: cannot be read ({error.strerror or error}); expected a .npy file"
         ) from error
     except Exception as error:  # numpy's header parser raises many kinds on broken files
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].partition(". ")[0]  # NumPy goes on to advise unsafe loading
         raise InputError(
             f"{file}: expected a .npy file of numbers (no objects), got one numpy refuses ({reason})"
         ) from error

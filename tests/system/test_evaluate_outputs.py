@@ -217,6 +217,9 @@ def test_what_makes_reports_incomparable_is_named(capsys, tmp_path):
     assert "a and b: 0 and 1 worst images dropped." in output
     assert "a and b: other ground truth: original | again." in output
     assert "Other set: 1 report" in output
+    assert "a, input " in output  # dropped images set it apart
+    write_json(tmp_path / "d.json", Report("Set", settings, ["x", "y"], yaw, errors))
+    _, output, _ = evaluate(capsys, "compare", tmp_path / "a.json", tmp_path / "d.json")
     assert sum(line.startswith("input ") for line in output.splitlines()) == 1  # the same in both
 
 

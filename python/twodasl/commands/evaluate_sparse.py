@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 NME over the visible landmarks of {title}, in 2D, of a file of predictions or of a trained network.
-ROOT is {root}. The output names what the errors are divided by, which points were measured, and everything
-else that changes the numbers.
+ROOT is {root}.
+The output names what the errors are divided by, which points were measured, and everything else that changes
+the numbers.
 """
 EPILOG = """\
 Predictions are a .npy file with a row for each image of the data set, in its order: landmarks (n, L, 2) or

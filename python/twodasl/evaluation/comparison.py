@@ -106,8 +106,11 @@ def _comparison(title: str, group: dict[str, Report]) -> Comparison:
     for label, values in first.errors.items():
         if label in own:
             continue
-        twins = [report.errors.get(label) for report in group.values()]
-        if len(group) > 1 and all(twin is not None and np.array_equal(twin, values) for twin in twins):
+        alike = [report for report in group.values() if report.drop_worst == first.drop_worst]
+        twins = [report.errors.get(label) for report in alike]
+        if len(alike) == len(group) > 1 and all(
+            twin is not None and np.array_equal(twin, values) for twin in twins
+        ):
             shared.append(label)
     for name, report in group.items():
         for position, label in enumerate(report.errors):
@@ -135,8 +138,8 @@ def _differences(group: dict[str, Report]) -> list[str]:
         if report.drop_worst != first.drop_worst:
             found.append(f"{pair}: {first.drop_worst} and {report.drop_worst} worst images dropped.")
         for key in _DECIDING:
-            ours, theirs = first.settings.get(key, "not said"), report.settings.get(key, "not said")
-            if ours != theirs:
+            ours, theirs = first.settings.get(key), report.settings.get(key)
+            if ours is not None and theirs is not None and ours != theirs:
                 found.append(f"{pair}: other {key}: {ours} | {theirs}.")
     return found
 
