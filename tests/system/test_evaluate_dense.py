@@ -1,6 +1,10 @@
 """Dense and 3D alignment on AFLW2000-3D, on a made-up set whose every vertex is known."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -124,7 +128,9 @@ def test_dense_errors_are_those_of_all_vertices(capsys, faces, tmp_path, ball_mo
         assert report["results"][rows[1]]["image_mean"] == pytest.approx(100 * deep.mean(), abs=CLOSE)
 
 
-def test_a_network_is_measured_densely(capsys, faces, ball_model, tmp_path):
+@pytest.fixture(scope="module")
+def network(faces, ball_model):
+    """Options that measure a network which answers the first face's parameters for every crop."""
     folder, _, _, own = faces
     parameters = torch.from_numpy(own[0])
     config = TrainingConfig()
@@ -133,7 +139,7 @@ def test_a_network_is_measured_densely(capsys, faces, ball_model, tmp_path):
         for weight in regressor.parameters():
             weight.zero_()  # it answers the whitening's mean
     save_checkpoint(
-        tmp_path / "network.pt",
+        folder / "network.pt",
         {
             "config": config.to_dict(),
             "model_name": ball_model.name,
@@ -145,12 +151,53 @@ def test_a_network_is_measured_densely(capsys, faces, ball_model, tmp_path):
             "step": 7,
         },
     )
-    network = ("--checkpoint", tmp_path / "network.pt", "--model", folder / "ball.npz", "--landmarks", "none")
-    code, report, _, errors = evaluate(capsys, folder, *network)
+    return "--checkpoint", folder / "network.pt", "--model", folder / "ball.npz", "--landmarks", "none"
+
+
+def test_a_network_is_measured_densely(capsys, faces, network):
+    code, report, _, errors = evaluate(capsys, faces[0], *network)
     assert code == 0, errors
     for row in ROWS:
         row = row.replace("predictions", "network")
         assert report["results"][row]["image_mean"] == pytest.approx(0, abs=CLOSE)
+
+
+def torchrun(folder, *options):
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "twodasl"]
+    command = ["evaluate", "aflw2000", "--root", folder / "AFLW2000", "--batch-size", 1, *options]
+    return subprocess.run(
+        [sys.executable, *launch, *map(str, command)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_two_processes_measure_what_one_does(capsys, faces, network, tmp_path):
+    """Three images for two processes, one of which has two; one of them talks, and a bad image ends both."""
+    folder, truth, *_ = faces
+    boxes = np.load(folder / "AFLW2000" / "roi_box.npy")
+    boxes[1] += 5  # so that errors differ
+    boxes[2] -= 9
+    root = tmp_path / "AFLW2000"
+    shutil.copytree(folder / "AFLW2000", root)
+    shutil.copytree(folder / "bfm_landmarks", tmp_path / "bfm_landmarks")
+    np.save(root / "roi_box.npy", boxes)
+    code, alone, _, errors = evaluate(capsys, tmp_path, *network, "--batch-size", 1)
+    assert code == 0, errors
+    assert len({round(value, 3) for value in alone["per_image"]["nme"]["network, dense 2D"]}) == len(truth)
+    done = torchrun(tmp_path, *network, "--json", tmp_path / "two.json")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("AFLW2000-3D, 3 of its") == 1
+    assert json.loads((tmp_path / "two.json").read_text()) == alone
+    (root / "image00001.jpg").write_bytes(b"no image")  # the second process's
+    done = torchrun(tmp_path, *network, "--json", tmp_path / "none.json")
+    assert done.returncode != 0
+    assert done.stderr.count("twodasl: error: ") == 1
+    assert "image00001.jpg" in done.stderr
+    assert not (tmp_path / "none.json").exists()
 
 
 def test_what_cannot_be_measured_is_said(capsys, faces, tmp_path, ball_model):

@@ -93,6 +93,10 @@ def register(sets: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate, print the report and write the files asked for."""
+    return inputs.together(options, _measure)
+
+
+def _measure(options: argparse.Namespace) -> int:
     from ..data.aflw2000 import WHOLE, read_aflw2000
     from ..evaluation import Report, normalized_mean_error
 
@@ -227,7 +231,7 @@ def _dense_truth(
 
 
 def _network(options: argparse.Namespace, data: Aflw2000) -> Measured:
-    from ..evaluation.network import network_landmarks
+    from ..evaluation.network import from_all, network_landmarks
     from ..reconstruct import FaceReconstructor
 
     landmarks, words = _landmark_input(options.landmarks or "detected", data)
@@ -243,7 +247,7 @@ def _network(options: argparse.Namespace, data: Aflw2000) -> Measured:
     choices = {**own, "points": points, "landmark input": words, "crops": crops}
     measured = Measured("network", data.truth, choices)
     truth = _dense_truth(options, data, reconstructor.model, options.model, measured)
-    dense = np.empty((len(data), 2))
+    dense = np.zeros((len(data), 2))
 
     def visit(row: int, face: Reconstruction) -> None:
         if truth is not None:
@@ -259,7 +263,7 @@ def _network(options: argparse.Namespace, data: Aflw2000) -> Measured:
         batch_size=options.batch_size,
         visit=visit,
     )
-    measured.dense = None if truth is None else dense
+    measured.dense = None if truth is None else from_all(dense)
     return measured
 
 

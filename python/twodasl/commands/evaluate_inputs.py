@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,19 @@ def refuse_options_of_the_other_source(options: argparse.Namespace) -> None:
             raise InputError(
                 f"--{name.replace('_', '-')}: has a meaning only with {source}, which is not given"
             )
+
+
+def together(options: argparse.Namespace, measure: Callable[[argparse.Namespace], int]) -> int:
+    """Run a command's `measure`; under torchrun each process shows the network its part of the images."""
+    from ..training.distributed import ToldElsewhere, device_here, joined
+
+    cuda = options.checkpoint is not None and str(options.device).startswith("cuda")
+    with joined(cuda):
+        options.device = device_here(options.device)
+        try:
+            return measure(options)
+        except ToldElsewhere:
+            return 2
 
 
 def decoder(

@@ -60,7 +60,7 @@ def finish(
     truth: NDArray[np.float64],
     predicted: NDArray[np.float64],
 ) -> int:
-    """Print the report and write the files asked for, all or none.
+    """Print the report and write the files asked for, all or none; of several processes the first does.
 
     truth: (n, L, 2) NaN where not counted, and predicted: (n, L, 2 or 3), of the table's first row, in pixels
     of the pictures that `data` reads.
@@ -68,7 +68,10 @@ def finish(
     from ..evaluation import format_report
     from ..evaluation.report_files import images_csv, json_text, table_csv
     from ..files import write_together
+    from ..training.distributed import Ranks
 
+    if not Ranks.here().leads:
+        return 0
     contents: dict[Path, str | bytes] = {}
     if options.output is not None:
         shown = _SHOWN if options.worst is None else options.worst

@@ -76,6 +76,10 @@ def register(sets: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate, print the report and write the files asked for."""
+    return inputs.together(options, _measure)
+
+
+def _measure(options: argparse.Namespace) -> int:
     from ..evaluation import Report
     from ..evaluation.nme import visible_mean_error
 

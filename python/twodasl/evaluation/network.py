@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..training.distributed import Ranks
 
 if TYPE_CHECKING:
     from ..reconstruct import FaceReconstructor, Reconstruction
@@ -35,28 +37,59 @@ def network_landmarks(
     None takes the face model's 68 `landmarks`. visit: called with each image's row and its whole
     reconstruction, which is not kept. A progress bar goes to a terminal's stderr.
 
+    Several processes that have met (`twodasl.training.distributed.joined`) take turns batch by batch, and
+    each returns the whole; `visit` sees the process's own images only, see `from_all`.
+
     Raises InputError naming the images when one cannot be read, or its landmarks or box do not fit it.
     """
-    found = np.empty((len(data), 68 if indices is None else len(indices), 3))
-    with tqdm(total=len(data), desc="evaluate", unit="image", disable=None) as progress:
-        for start in range(0, len(data), batch_size):
-            rows = range(start, min(start + batch_size, len(data)))
-            images = [data.read_image(i) for i in rows]
-            try:
-                faces = reconstructor.batch(
-                    images,
-                    None if landmarks is None else [landmarks[i] for i in rows],
-                    None if boxes is None else [boxes[i].tolist() for i in rows],
-                    refinements=refinements,
-                    batch_size=batch_size,
-                )
-            except InputError as error:
-                raise InputError(f"{data.names[rows[0]]} to {data.names[rows[-1]]}: {error}") from error
-            found[start : start + len(faces)] = [
-                face.landmarks if indices is None else face.vertices[indices] for face in faces
-            ]
-            if visit is not None:
-                for row, face in zip(rows, faces, strict=True):
-                    visit(row, face)
-            progress.update(len(faces))
-    return found
+    found = np.zeros((len(data), 68 if indices is None else len(indices), 3))
+    ranks = Ranks.here()
+    turns = range(ranks.rank * batch_size, len(data), ranks.count * batch_size)
+    problem: InputError | None = None
+    try:
+        with tqdm(
+            total=len(data), desc="evaluate", unit="image", disable=None if ranks.leads else True
+        ) as bar:
+            for start in turns:
+                rows = range(start, min(start + batch_size, len(data)))
+                faces = _faces(reconstructor, data, landmarks, boxes, refinements, rows)
+                found[start : start + len(faces)] = [
+                    face.landmarks if indices is None else face.vertices[indices] for face in faces
+                ]
+                if visit is not None:
+                    for row, face in zip(rows, faces, strict=True):
+                        visit(row, face)
+                bar.update(min(ranks.count * len(faces), len(data) - bar.n))
+    except InputError as error:
+        problem = error
+    ranks.raise_any(problem)
+    return from_all(found)
+
+
+def from_all(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of several processes in one array: each has filled its own, and left those of the others 0."""
+    whole = torch.from_numpy(rows.copy())
+    if Ranks.here().count > 1:
+        Ranks.here().merge({"rows": whole})
+    return whole.numpy()
+
+
+def _faces(
+    reconstructor: FaceReconstructor,
+    data: Faces,
+    landmarks: NDArray[np.float64] | None,
+    boxes: NDArray[np.float64] | None,
+    refinements: int | None,
+    rows: range,
+) -> list[Reconstruction]:
+    images = [data.read_image(i) for i in rows]
+    try:
+        return reconstructor.batch(
+            images,
+            None if landmarks is None else [landmarks[i] for i in rows],
+            None if boxes is None else [boxes[i].tolist() for i in rows],
+            refinements=refinements,
+            batch_size=len(rows),
+        )
+    except InputError as error:
+        raise InputError(f"{data.names[rows[0]]} to {data.names[rows[-1]]}: {error}") from error

@@ -108,6 +108,19 @@ class Ranks:
             raise ToldElsewhere(problem)
         return value
 
+    def raise_any(self, problem: InputError | None) -> None:
+        """Raise an InputError in all ranks when one of them has a problem."""
+        if self.count > 1:
+            told: list[Any] = [None] * self.count
+            dist.all_gather_object(told, None if problem is None else str(problem))
+            first = next((text for text in told if text is not None), None)
+            if first is not None and self.leads:
+                raise InputError(first)
+            if first is not None:
+                raise ToldElsewhere(first)
+        if problem is not None:
+            raise problem
+
     def copy_from_leader(self, modules: Iterable[nn.Module]) -> None:
         """Give every rank the first one's weights and buffers: hosts may differ in rounding."""
         if self.count > 1:
