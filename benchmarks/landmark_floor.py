@@ -15,20 +15,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from twodasl.data.aflw2000 import read_aflw2000
 from twodasl.evaluation import format_table, normalized_mean_error, summarize
+from twodasl.evaluation.rigid import best_motion
 from twodasl.morphable import MorphableModel, load_model
 
 Array = NDArray[np.float64]
 _ROUNDS = 12
 """Of pose and coefficients in turn; the error no longer changes in its fourth digit after eight."""
-
-
-def _similarity(source: Array, target: Array) -> tuple[Array, Array]:
-    """(3, 3) scale times rotation and (3,) translation of points (68, 3) onto others (Umeyama)."""
-    a, b = source - source.mean(axis=0), target - target.mean(axis=0)
-    left, singular, right = np.linalg.svd(b.T @ a)
-    signs = np.array([1, 1, np.sign(np.linalg.det(left @ right))])
-    matrix = (singular * signs).sum() / (a**2).sum() * (left * signs) @ right
-    return matrix, target.mean(axis=0) - matrix @ source.mean(axis=0)
 
 
 def fit(mean: Array, modes: Array, target: Array, penalty: float) -> Array:
@@ -40,11 +32,9 @@ def fit(mean: Array, modes: Array, target: Array, penalty: float) -> Array:
     normal = flat @ flat.T + penalty * np.eye(len(flat))
     points = mean
     for _ in range(_ROUNDS):
-        matrix, shift = _similarity(points, target)
-        own = np.linalg.solve(matrix, (target - shift).T).T  # the target in the model's frame and millimetres
+        own = best_motion(points, target, scale=True).inverse().apply(target)  # in the model's millimetres
         points = mean + np.tensordot(np.linalg.solve(normal, flat @ (own - mean).ravel()), modes, 1)
-    matrix, shift = _similarity(points, target)
-    return points @ matrix.T + shift
+    return best_motion(points, target, scale=True).apply(points)
 
 
 def floors(model: MorphableModel, indices: NDArray[np.int64], truth: Array, penalty: float) -> Array:

@@ -15,11 +15,8 @@ from twodasl.data.basel import read_raw_basis
 from twodasl.data.crops import Crop
 from twodasl.evaluation.nme import normalized_mean_error
 from twodasl.morphable.pose import pose_matrix
-from twodasl.morphable.sketch import sketch
-from twodasl.networks import build_regressor
-from twodasl.training.checkpoint import save_checkpoint
-from twodasl.training.config import TrainingConfig
 
+from .constant_network import save_constant_network
 from .photo_sets import HEIGHT, SCALES, raw_face, write_basis, write_picture
 
 COUNT = 3
@@ -133,24 +130,7 @@ def network(faces, ball_model):
     """Options that measure a network which answers the first face's parameters for every crop."""
     folder, _, _, own = faces
     parameters = torch.from_numpy(own[0])
-    config = TrainingConfig()
-    regressor = build_regressor(config.network.regressor, len(parameters))
-    with torch.no_grad():
-        for weight in regressor.parameters():
-            weight.zero_()  # it answers the whitening's mean
-    save_checkpoint(
-        folder / "network.pt",
-        {
-            "config": config.to_dict(),
-            "model_name": ball_model.name,
-            "model_identity": ball_model.identity,
-            "model_counts": list(ball_model.counts),
-            "model_sketch": torch.from_numpy(sketch(ball_model)),
-            "whitening": {"mean": parameters, "std": torch.ones_like(parameters)},
-            "regressor": regressor.state_dict(),
-            "step": 7,
-        },
-    )
+    save_constant_network(folder / "network.pt", ball_model, parameters)
     return "--checkpoint", folder / "network.pt", "--model", folder / "ball.npz", "--landmarks", "none"
 
 

@@ -14,10 +14,8 @@ from twodasl.errors import InputError
 from twodasl.evaluation.network import network_landmarks
 from twodasl.evaluation.sparse_basis import SparseBasis
 from twodasl.morphable import MorphableModel, join_parameters, pose_matrix
-from twodasl.morphable.sketch import sketch
-from twodasl.networks import build_regressor
-from twodasl.training.checkpoint import save_checkpoint
-from twodasl.training.config import TrainingConfig
+
+from .constant_network import save_constant_network
 
 COUNT, SHAPES, EXPRESSIONS = 5, 3, 2
 
@@ -43,24 +41,7 @@ def made_up(tmp_path_factory):
     model.save(folder / "model.npz")
     pose = pose_matrix(torch.tensor(0.4), torch.tensor([0.1, 0.3, 0.0]), torch.tensor([60.0, 61.0, 0.0]))
     parameters = join_parameters(pose, torch.full((SHAPES + EXPRESSIONS,), 0.5))
-    config = TrainingConfig()
-    regressor = build_regressor(config.network.regressor, len(parameters))
-    with torch.no_grad():
-        for weight in regressor.parameters():
-            weight.zero_()  # a network without weights answers 0: the whitening's mean
-    save_checkpoint(
-        folder / "network.pt",
-        {
-            "config": config.to_dict(),
-            "model_name": model.name,
-            "model_identity": model.identity,
-            "model_counts": list(model.counts),
-            "model_sketch": torch.from_numpy(sketch(model)),
-            "whitening": {"mean": parameters, "std": torch.ones_like(parameters)},
-            "regressor": regressor.state_dict(),
-            "step": 7,
-        },
-    )
+    save_constant_network(folder / "network.pt", model, parameters)
     root = folder / "aflw"
     (root / "images").mkdir(parents=True)
     names = [f"image{i:05d}.jpg" for i in range(COUNT)]

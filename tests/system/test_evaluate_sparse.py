@@ -14,11 +14,8 @@ from twodasl.errors import InputError
 from twodasl.evaluation.aflw_points import benchmark_21_from_68
 from twodasl.evaluation.nme import visible_mean_error
 from twodasl.morphable import join_parameters, pose_matrix
-from twodasl.morphable.sketch import sketch
-from twodasl.networks import build_regressor
-from twodasl.training.checkpoint import save_checkpoint
-from twodasl.training.config import TrainingConfig
 
+from .constant_network import save_constant_network
 from .photo_sets import face_points, write_aflw, write_picture
 
 COUNT = 6
@@ -173,33 +170,11 @@ def test_68_points_on_lfpa_say_what_is_missing(capsys, lfpa, tmp_path, photo68):
     assert float(row.split()[-2]) == pytest.approx(0, abs=1e-9)
 
 
-def network_of(ball_model, parameters: torch.Tensor, file) -> None:
-    """A network that answers the same parameters for every crop."""
-    config = TrainingConfig()
-    regressor = build_regressor(config.network.regressor, len(parameters))
-    with torch.no_grad():
-        for weight in regressor.parameters():
-            weight.zero_()
-    save_checkpoint(
-        file,
-        {
-            "config": config.to_dict(),
-            "model_name": ball_model.name,
-            "model_identity": ball_model.identity,
-            "model_counts": list(ball_model.counts),
-            "model_sketch": torch.from_numpy(sketch(ball_model)),
-            "whitening": {"mean": parameters, "std": torch.ones_like(parameters)},
-            "regressor": regressor.state_dict(),
-            "step": 1,
-        },
-    )
-
-
 def test_a_network_and_named_vertices_on_crops(capsys, aflw, ball_model, tmp_path):
     """The pictures are crops, the points are the original images'; the truth is what the network says."""
     root, _, visible = aflw
     pose = pose_matrix(torch.tensor(0.4), torch.tensor([0.1, 0.3, 0.0]), torch.tensor([60.0, 61.0, 0.0]))
-    network_of(ball_model, join_parameters(pose, torch.zeros(3)), tmp_path / "n.pt")
+    save_constant_network(tmp_path / "n.pt", ball_model, join_parameters(pose, torch.zeros(3)), step=1)
     ball_model.save(tmp_path / "ball.npz")
     vertices = np.random.default_rng(0).permutation(len(ball_model.mean))[:21]
     np.save(tmp_path / "vertices.npy", vertices)
@@ -230,7 +205,7 @@ def test_a_network_and_named_vertices_on_crops(capsys, aflw, ball_model, tmp_pat
 def test_a_network_on_lfpa_sees_the_face(capsys, lfpa, ball_model, tmp_path):
     root, *_ = lfpa
     pose = pose_matrix(torch.tensor(0.4), torch.tensor([0.0, 0.0, 0.0]), torch.tensor([60.0, 61.0, 0.0]))
-    network_of(ball_model, join_parameters(pose, torch.zeros(3)), tmp_path / "n.pt")
+    save_constant_network(tmp_path / "n.pt", ball_model, join_parameters(pose, torch.zeros(3)), step=1)
     ball_model.save(tmp_path / "ball.npz")
     data = read_aflw_lfpa(root)
     mean = (ball_model.mean[ball_model.landmarks] @ pose[:, :3].numpy().T + pose[:, 3].numpy()) * [1, -1, 1]

@@ -41,8 +41,7 @@ def run(options: argparse.Namespace) -> int:
     """Compare, print the tables and write the files asked for."""
     from ..evaluation import comparison as comparing
     from ..evaluation.error_curve import error_curves
-    from ..files import write_together
-    from .evaluate_outputs import png
+    from .evaluate_outputs import png, publish
 
     names = _names(options)
     reports = {name: comparing.read_report(file) for name, file in zip(names, options.reports, strict=True)}
@@ -60,12 +59,7 @@ def run(options: argparse.Namespace) -> int:
             while file in contents:  # one data set, measured in two ways
                 file = file.with_stem(file.stem + "-2")
             contents[file] = png(chart)
-    print("\n\n".join(comparing.format_comparison(table) for table in tables))
-    write_together(contents)
-    if contents:
-        print("")
-    for path in contents:
-        print(f"wrote {path}")
+    publish("\n\n".join(comparing.format_comparison(table) for table in tables), contents)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,6 @@ def finish(
     """
     from ..evaluation import format_report
     from ..evaluation.report_files import images_csv, json_text, table_csv
-    from ..files import write_together
     from ..training.distributed import Ranks
 
     if not Ranks.here().leads:
@@ -88,13 +88,20 @@ def finish(
         contents[options.json] = json_text(report)
     if options.csv is not None:
         contents[options.csv] = images_csv(report)
-    print(format_report(report, options.worst or 0))
+    publish(format_report(report, options.worst or 0), contents)
+    return 0
+
+
+def publish(text: str, contents: Mapping[Path, str | bytes]) -> None:
+    """Print the text, write the files, all or none, and name them."""
+    from ..files import write_together
+
+    print(text)
     write_together(contents)
     if contents:
         print("")
     for path in contents:
         print(f"wrote {path}")
-    return 0
 
 
 def png(picture: Image) -> bytes:

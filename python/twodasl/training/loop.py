@@ -148,10 +148,8 @@ def train(
             run.step += 1
             if saved is None and config.time_limit and run.step == config.stage1.steps:
                 now = time.monotonic()
-                shorter = refitted(
-                    config, (now - training_began) / run.step, config.time_limit - (now - started)
-                )
-                config = run.config = ranks.from_leader(partial(lambda value: value, shorter))
+                step_took, remaining = (now - training_began) / run.step, config.time_limit - (now - started)
+                config = run.config = ranks.from_leader(partial(refitted, config, step_took, remaining))
             learning_rate = run.optimizer.param_groups[0]["lr"]
             run.recent.append({"learning_rate": learning_rate, **terms})
             if run.step % LOG_EVERY == 0 or _is_due(run):
