@@ -41,6 +41,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_sheet_name(path: Path) -> None:
+    """Raise InputError where a picture's name does not say which kind of picture it is."""
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"{path}: a sheet is written as .png or .jpg; choose a name that ends so")
+
+
 def check_targets(paths: Sequence[str | os.PathLike[str]]) -> None:
     """Raise InputError where a file cannot be written, before the work whose result it is to hold is done.
 

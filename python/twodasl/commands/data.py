@@ -48,12 +48,11 @@ def run_synthetic(args: argparse.Namespace) -> int:
 
     from ..data.synthetic import SyntheticFaces
     from ..errors import InputError
-    from ..files import atomic_path
+    from ..files import atomic_path, check_sheet_name
     from ..morphable import load_model
     from ..render import contact_sheet
 
-    if args.output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"{args.output}: a sheet is written as .png or .jpg; choose a name that ends so")
+    check_sheet_name(args.output)
     if args.count < 1:
         raise InputError(f"--count: expected at least 1 face, got {args.count}")
     if args.seed < 0:

@@ -51,12 +51,11 @@ def run(args: argparse.Namespace) -> int:
     from ..data.report import MostlyBroken
     from ..data.sources import open_photos
     from ..errors import InputError
-    from ..files import atomic_path
+    from ..files import atomic_path, check_sheet_name
     from ..morphable import load_model
     from ..photo_sheet import photo_sheet
 
-    if args.output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"{args.output}: a sheet is written as .png or .jpg; choose a name that ends so")
+    check_sheet_name(args.output)
     if args.count < 1:
         raise InputError(f"--count: expected at least 1 picture, got {args.count}")
     for file in (args.output, args.left_out):

@@ -39,12 +39,11 @@ def run_show(args: argparse.Namespace) -> int:
     import cv2
 
     from ..errors import InputError
-    from ..files import atomic_path
+    from ..files import atomic_path, check_sheet_name
     from ..model_sheet import model_sheet
     from ..morphable import load_model
 
-    if args.output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"{args.output}: a sheet is written as .png or .jpg; choose a name that ends so")
+    check_sheet_name(args.output)
     model = load_model(args.model)
     _describe(model)
     sheet = model_sheet(model, seed=args.seed)
