@@ -17,11 +17,10 @@ from torch.nn import functional as F
 from twodasl_ext import MorphableBasis, importance_weights, vertex_distance_cost
 
 from .device_constants import constant
-from .landmarks import EIGHTEEN_WEIGHTS
+from .landmarks import EIGHTEEN_WEIGHTS, TWENTY_ONE_WEIGHTS
 from .morphable import Whitening
 
-_EIGHTEEN = tuple(EIGHTEEN_WEIGHTS.tolist())
-_EQUAL = (sum(_EIGHTEEN) / len(_EIGHTEEN),) * len(_EIGHTEEN)
+_WEIGHTS = {len(v): tuple(v.tolist()) for v in (EIGHTEEN_WEIGHTS, TWENTY_ONE_WEIGHTS)}
 
 
 def parameter_loss(
@@ -58,17 +57,17 @@ def parameter_loss(
 def landmark_consistency_2d(
     predicted: Tensor, observed: Tensor, visible: Tensor | None = None, weights: Tensor | None = None
 ) -> Tensor:
-    """L2d-con = 1/N sum_i v_i ||x_i - y_i||^2 over the 18 points, v in ratio 4:2:1.
+    """L2d-con = 1/N sum_i v_i ||x_i - y_i||^2 over the N = 18 points, or AFLW's 21, v in ratio 4:2:1.
 
     Args:
-        predicted: (B, 18, 2) projected landmarks, crop pixels.
-        observed: (B, 18, 2) the landmarks of the photograph.
-        visible: (B, 18) bool; a point that was not annotated counts nothing (N stays 18). None: all are.
-        weights: (18,) the v_i. None takes EIGHTEEN_WEIGHTS: 4 nose tip and mouth centre, 2 eye centres and
-            mouth corners, 1 the rest.
+        predicted: (B, N, 2) projected landmarks, crop pixels.
+        observed: (B, N, 2) the landmarks of the photograph.
+        visible: (B, N) bool; a point that was not annotated counts nothing (N stays). None: all are.
+        weights: (N,) the v_i. None takes EIGHTEEN_WEIGHTS or TWENTY_ONE_WEIGHTS: 4 nose tip and mouth
+            centre, 2 eye centres and mouth corners, 1 the rest.
     """
     if weights is None:
-        weights = constant(_EIGHTEEN, predicted.device, predicted.dtype)
+        weights = constant(_WEIGHTS[predicted.shape[-2]], predicted.device, predicted.dtype)
     weights = weights.to(predicted)
     if visible is not None:
         weights = weights * visible
@@ -83,17 +82,18 @@ def landmark_consistency_3d(forward: Tensor, backward: Tensor) -> Tensor:
 
 
 def equal_weights(like: Tensor) -> Tensor:
-    """(18,) weights that are all alike and have the sum of EIGHTEEN_WEIGHTS, on the device of a tensor."""
-    return constant(_EQUAL, like.device, like.dtype)
+    """Weights for points (..., N, D), N = 18 or 21, all alike, with the sum of those of the paper's ratio."""
+    weights = _WEIGHTS[like.shape[-2]]
+    return constant((sum(weights) / len(weights),) * len(weights), like.device, like.dtype)
 
 
 def cycle_loss(observed: Tensor, projected: Tensor, visible: Tensor | None = None) -> Tensor:
     """Lcyc: mean squared distance of the input's landmarks and those of the second pass.
 
     Args:
-        observed: (B, 18, 2) what the first pass was given.
-        projected: (B, 18, 2) what the second pass, which saw only the first one's landmarks, projects to.
-        visible: (B, 18) bool, as for `landmark_consistency_2d`; the weights there are 4:2:1, here all 1.
+        observed: (B, N, 2) what the first pass was given.
+        projected: (B, N, 2) what the second pass, which saw only the first one's landmarks, projects to.
+        visible: (B, N) bool, as for `landmark_consistency_2d`; the weights there are 4:2:1, here all 1.
     """
     return landmark_consistency_2d(projected, observed, visible, projected.new_ones(observed.shape[1]))
 

@@ -11,11 +11,11 @@ from .data.crops import flip_y
 from .morphable import split_parameters
 
 
-def crop_landmarks(basis: MorphableBasis, parameters: Tensor) -> Tensor:
+def crop_landmarks(basis: MorphableBasis, parameters: Tensor, indices: Tensor | None = None) -> Tensor:
     """Parameters (B, 12+K), not whitened, to the basis's landmarks (B, L, 3) in crop pixels (x, row, z).
 
-    Differentiable in the parameters.
+    indices: (L,) int64, vertices to take instead of the basis's landmarks. Differentiable in the parameters.
     """
     pose, coefficients = split_parameters(parameters, basis.mode_count)
-    x, y, z = landmarks(basis, coefficients, pose).unbind(-1)
+    x, y, z = landmarks(basis, coefficients, pose, indices).unbind(-1)
     return torch.stack([x, flip_y(y), z], dim=-1)

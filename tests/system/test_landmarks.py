@@ -19,6 +19,7 @@ from twodasl.landmarks import (
     GROUPS_68,
     NAMES_68,
     TWENTY_ONE_NAMES,
+    TWENTY_ONE_WEIGHTS,
     eighteen_from_21,
     eighteen_from_68,
     flip_landmarks,
@@ -87,6 +88,17 @@ def test_twenty_one_points_hold_eighteen_and_chin_and_no_ears(kind):
     np.testing.assert_array_equal(np.asarray(eighteen_from_21(result)), eighteen_from_68(points))
 
 
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_twenty_one_points_take_ears_that_are_known(kind):
+    points, ears = np.random.default_rng(2).normal(size=(4, 68, 2)), np.array([[[1.0, 2], [3, 4]]] * 4)
+    given = (torch.from_numpy(points), torch.from_numpy(ears)) if kind == "torch" else (points, ears)
+    result = np.asarray(twenty_one_from_68(given[0], ears=given[1]))
+    by_name = dict(zip(TWENTY_ONE_NAMES, result[0].tolist(), strict=True))
+    assert by_name["ear_left"] == [1, 2]
+    assert by_name["ear_right"] == [3, 4]
+    np.testing.assert_array_equal(eighteen_from_21(result), eighteen_from_68(points))
+
+
 def test_twenty_one_points_have_a_finite_gradient():
     points = torch.randn(68, 2, requires_grad=True)
     twenty_one_from_68(points).nan_to_num().sum().backward()
@@ -114,6 +126,8 @@ def test_weights_are_four_two_one():
         "eye_left_centre", "eye_right_centre", "mouth_left", "mouth_right",
     }  # fmt: skip
     assert sorted(set(by_name.values())) == [1, 2, 4]
+    assert torch.equal(eighteen_from_21(TWENTY_ONE_WEIGHTS[:, None])[:, 0], EIGHTEEN_WEIGHTS)
+    assert TWENTY_ONE_WEIGHTS[[12, 16, 20]].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(("flip", "count"), [(FLIP_68, 68), (FLIP_21, 21), (FLIP_18, 18)])

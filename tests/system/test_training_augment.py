@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from twodasl.data.crops import SIZE, flip_y
-from twodasl.landmarks import eighteen_from_68
+from twodasl.landmarks import eighteen_from_21, eighteen_from_68
 from twodasl.morphable import split_parameters
-from twodasl.training.augment import augment, detect, observed_eighteen
+from twodasl.training.augment import augment, detect, observed_eighteen, observed_twenty_one
 from twodasl.training.config import AugmentConfig, LandmarkConfig
 
 import twodasl_ext
@@ -170,3 +170,24 @@ def test_landmarks_that_are_not_annotated_stay_out(ball_model):
     batch["landmarks"] = torch.zeros(3, 5, 2)
     with pytest.raises(ValueError, match="got 5"):
         observed_eighteen(batch)
+
+
+def test_twenty_one_observed_points_of_every_scheme(ball_model):
+    batch = random_batch(ball_model, 3)
+    batch["visible"][:, 8] = False  # the chin
+    of_68, seen = observed_twenty_one(batch)
+    assert torch.equal(of_68[:, 20], batch["landmarks"][:, 8, :2])
+    assert torch.isnan(of_68[:, [12, 16]]).all()
+    assert not seen[:, [12, 16, 20]].any()
+    eighteen, seen_eighteen = observed_eighteen(batch)
+    # The paper's 18 as a data set of them alone has them.
+    of_18, seen_18 = observed_twenty_one({"landmarks": eighteen, "visible": seen_eighteen})
+    assert torch.isnan(of_18[:, [12, 16, 20]]).all()
+    assert torch.equal(seen_18, seen)
+    for points, visible in ((of_68, seen), (of_18, seen_18)):
+        assert torch.equal(eighteen_from_21(points), eighteen)
+        assert torch.equal(eighteen_from_21(visible[..., None])[..., 0], seen_eighteen)
+    whole = {"landmarks": torch.rand(2, 21, 2), "visible": torch.rand(2, 21) > 0.5}
+    points, visible = observed_twenty_one(whole)
+    assert torch.equal(points, whole["landmarks"])
+    assert torch.equal(visible, whole["visible"])

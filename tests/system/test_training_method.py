@@ -1,18 +1,31 @@
 """The method's switches: averaged weights, the mask, ablations, stages one at a time, float16."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from twodasl import losses
+from twodasl.data.crops import flip_y
 from twodasl.errors import InputError
-from twodasl.landmarks import EIGHTEEN_WEIGHTS
-from twodasl.morphable import Whitening
+from twodasl.landmarks import (
+    EIGHTEEN_WEIGHTS,
+    TWENTY_ONE_WEIGHTS,
+    eighteen_from_21,
+    landmark_map,
+    twenty_one_from_68,
+)
+from twodasl.morphable import Whitening, split_parameters
 from twodasl.reconstruct import FaceReconstructor
 from twodasl.training import ABLATIONS, load_checkpoint, load_regressor, preset, save_checkpoint, train
 from twodasl.training.ema import WeightAverage
+from twodasl.training.feed import Feed
+from twodasl.training.objective import regressor_terms
+from twodasl.training.state import begin
 from twodasl.training.streams import Subset
+
+import twodasl_ext
 
 from .tiny_runs import Dots, Stop, assert_same_state, tiny_config, tiny_run
 
@@ -88,10 +101,72 @@ def test_without_importance_all_parameters_count_alike(ball_model, space, counte
     assert found.item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_equal_landmark_weights_have_the_same_sum():
-    weights = losses.equal_weights(torch.zeros(1))
-    assert weights.sum().item() == pytest.approx(EIGHTEEN_WEIGHTS.sum().item())
+@pytest.mark.parametrize("ratio", [EIGHTEEN_WEIGHTS, TWENTY_ONE_WEIGHTS], ids=["18", "21"])
+def test_equal_landmark_weights_have_the_same_sum(ratio):
+    weights = losses.equal_weights(torch.zeros(2, len(ratio), 3))
+    assert weights.shape == ratio.shape
+    assert weights.sum().item() == pytest.approx(ratio.sum().item())
     assert (weights == weights[0]).all()
+
+
+class EaredDots(Dots):
+    """Dots with AFLW's 21 points alone."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        pose, coefficients = split_parameters(sample.pop("parameters")[None])
+        ears = torch.tensor([self.model.named_landmarks[f"ear_{side}"] for side in ("left", "right")])
+        ears = twodasl_ext.landmarks(self.basis, coefficients, pose, ears)[0]
+        ears[:, 1] = flip_y(ears[:, 1])
+        points = twenty_one_from_68(sample["landmarks"][:, :2], ears=ears[:, :2])
+        return {**sample, "landmarks": points, "visible": torch.ones(21, dtype=torch.bool)}
+
+
+def test_ears_and_chin_count_with_21_points(ball_model):
+    """The loss of a prediction is that of its 21 points against the photo's; the map keeps to the 18."""
+    model = replace(ball_model, named_landmarks={"ear_left": 400, "ear_right": 420})
+    faces, photos = Dots(model, 6), EaredDots(model, 4)
+    config = tiny_config(loss={"points": 21, "second_pass_every": 1})
+    run = begin(config, "ball", model, faces, photos, torch.device("cpu"))
+    given = Feed(config, faces, photos).first()
+    assert given.observed.shape == (10, 21, 2)
+    ears = [12, 16]
+    assert not given.visible[:6, ears].any()  # of 3D-annotated faces the parameters tell where they are
+    assert given.visible[:6].sum() == 6 * 19
+    weights = dict.fromkeys(("parameters", "vertices", "self_critic", "landmarks_3d", "cycle"), 0.0)
+    weights["landmarks_2d"] = 1.0
+
+    def loss(observed):
+        changed = replace(given, observed=observed)
+        return regressor_terms(run.networks, changed, config.loss, weights, True)[0]["landmarks_2d"].item()
+
+    run.networks.regressor.eval()
+    with torch.no_grad():
+        points = run.networks.project(run.networks.whitening.unwhiten(run.networks.regress(given.inputs)))
+        assert points.shape == (10, 21, 3)
+        photo = points[6:, :, :2]
+        assert loss(points[..., :2]) == 0
+        for place, weight in ((12, 1), (16, 1), (20, 1), (14, 4)):
+            moved = points[..., :2].clone()
+            moved[6:, place] += torch.tensor([3.0, 4.0])
+            counted = given.visible[6:, place].sum().item()  # those that augmentation left in the crop
+            assert counted >= 2
+            assert loss(moved) == pytest.approx(weight * 25 * counted / (10 * 21), rel=1e-5)
+        redrawn = run.networks.redraw(points)
+        assert torch.equal(redrawn[6:], landmark_map(eighteen_from_21(photo)))
+
+
+def test_21_points_train_and_need_a_model_with_ears(ball_model):
+    config = tiny_config(loss={"points": 21})
+    with pytest.raises(InputError, match=r"'ball' lacks ear_left, ear_right; set loss\.points=18"):
+        tiny_run(ball_model, config)
+    model = replace(ball_model, named_landmarks={"ear_left": 400, "ear_right": 420})
+    history = train(
+        config, model=model, faces=Dots(model, 40), photos=EaredDots(model, 20), progress=False
+    ).history
+    assert all(np.isfinite(list(entry.values())).all() for entry in history)
+    with pytest.raises(InputError, match=r"loss\.points: expected 18 or 21, got 20"):
+        tiny_config(loss={"points": 20})
 
 
 SELF_SUPERVISION = {"landmarks_2d", "landmarks_3d", "cycle"}

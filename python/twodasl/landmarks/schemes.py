@@ -69,17 +69,19 @@ TWENTY_ONE_NAMES: tuple[str, ...] = (*_BROWS_AND_EYES, "ear_left", *_NOSE, "ear_
 CONNECTIONS_18: tuple[tuple[int, int], ...] = _edges({str(i): (i, i + 1, i + 2) for i in range(0, 18, 3)})
 """Pairs of points to join with a line when the 18 points are drawn."""
 
-EIGHTEEN_WEIGHTS: torch.Tensor = torch.tensor(
-    [
-        4.0
-        if name in ("nose_tip", "mouth_centre")
-        else 2.0
-        if name in ("eye_left_centre", "eye_right_centre", "mouth_left", "mouth_right")
-        else 1.0
-        for name in EIGHTEEN_NAMES
-    ]
-)
+_FOUR = ("nose_tip", "mouth_centre")
+_TWO = ("eye_left_centre", "eye_right_centre", "mouth_left", "mouth_right")
+
+
+def _weights(names: tuple[str, ...]) -> torch.Tensor:
+    return torch.tensor([4.0 if name in _FOUR else 2.0 if name in _TWO else 1.0 for name in names])
+
+
+EIGHTEEN_WEIGHTS: torch.Tensor = _weights(EIGHTEEN_NAMES)
 """(18,) float32, the visibility weights of the 2D loss, 4:2:1 (paper section 3.3). Do not write into it."""
+
+TWENTY_ONE_WEIGHTS: torch.Tensor = _weights(TWENTY_ONE_NAMES)
+"""As EIGHTEEN_WEIGHTS, for the 21 points: ears and chin count 1. Do not write into it."""
 
 FLIP_68: tuple[int, ...] = (
     *range(16, -1, -1),  # contour
@@ -147,21 +149,23 @@ def eighteen_from_21(points: Points) -> Points:
     return points[..., _18_OF_21, :]
 
 
-def twenty_one_from_68(points: Points, mouth: str = "inner-lips") -> Points:
+def twenty_one_from_68(points: Points, mouth: str = "inner-lips", ears: Points | None = None) -> Points:
     """AFLW's 21 points from the 68, as far as they exist: (..., 68, D) to (..., 21, D).
 
     The 18 points are those of `eighteen_from_68`, the chin is contour point 8. The 68 points have no ears:
-    points 12 and 16 are NaN, which `landmark_map` leaves out. A face model knows its ears by
-    `MorphableModel.named_landmarks`. Integer arrays become float64, integer tensors float32.
+    points 12 and 16 are NaN, which `landmark_map` leaves out, unless `ears` (..., 2, D) gives them, the
+    image's left one first. A face model knows its ears by `MorphableModel.named_landmarks`. Integer arrays
+    become float64, integer tensors float32.
     """
     eighteen = eighteen_from_68(points, mouth)
     brows_eyes, nose, lips = eighteen[..., :12, :], eighteen[..., 12:15, :], eighteen[..., 15:, :]
     chin = points[..., _CHIN_68 : _CHIN_68 + 1, :]
     if isinstance(eighteen, torch.Tensor):
-        ear = torch.full_like(eighteen[..., :1, :], torch.nan)
-        return torch.cat([brows_eyes, ear, nose, ear, lips, chin], dim=-2)
-    ear = np.full_like(eighteen[..., :1, :], np.nan)
-    return np.concatenate([brows_eyes, ear, nose, ear, lips, chin], axis=-2)
+        ears = torch.full_like(eighteen[..., :2, :], torch.nan) if ears is None else ears
+        parts = [brows_eyes, ears[..., :1, :], nose, ears[..., 1:, :], lips, chin]
+        return torch.cat(parts, dim=-2)
+    ears = np.full_like(eighteen[..., :2, :], np.nan) if ears is None else ears
+    return np.concatenate([brows_eyes, ears[..., :1, :], nose, ears[..., 1:, :], lips, chin], axis=-2)
 
 
 FLIPS: dict[int, tuple[int, ...]] = {68: FLIP_68, 21: FLIP_21, 18: FLIP_18}

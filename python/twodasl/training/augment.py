@@ -16,13 +16,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.crops import SIZE, flip_y
-from ..landmarks import eighteen_from_21, eighteen_from_68
+from ..landmarks import (
+    EIGHTEEN_NAMES,
+    TWENTY_ONE_NAMES,
+    eighteen_from_21,
+    eighteen_from_68,
+    twenty_one_from_68,
+)
 from .config import AugmentConfig, LandmarkConfig
 from .mirror import mirror_batch
 from .streams import Batch
 
 # A rotation or distortion beyond this many standard deviations is drawn in to it.
 _LIMIT = 2.5
+
+_EIGHTEEN_OF_21 = [i for i, name in enumerate(TWENTY_ONE_NAMES) if name in EIGHTEEN_NAMES]
 
 
 class PartOfGenerator:
@@ -125,6 +133,22 @@ def observed_eighteen(batch: Batch) -> tuple[Tensor, Tensor]:
     if points.shape[1] != 18:
         raise ValueError(f"landmarks: expected 68, 21 or 18 points, got {points.shape[1]}")
     return points, visible
+
+
+def observed_twenty_one(batch: Batch) -> tuple[Tensor, Tensor]:
+    """AFLW's 21 points (B, 21, 2), and which are visible (B, 21): as `observed_eighteen`, with chin and ears.
+
+    What a scheme does not have is NaN and not visible.
+    """
+    points, visible = batch["landmarks"][..., :2], batch["visible"]
+    if points.shape[1] == 21:
+        return points, visible
+    if points.shape[1] == 68:
+        return twenty_one_from_68(points), twenty_one_from_68(visible[..., None].float())[..., 0] == 1
+    eighteen, seen = observed_eighteen(batch)
+    places = torch.tensor(_EIGHTEEN_OF_21)
+    full = eighteen.new_full((len(points), 21, 2), torch.nan).index_copy(1, places, eighteen)
+    return full, seen.new_zeros(len(points), 21).index_copy(1, places, seen)
 
 
 def _normal(rng: Random, shape: int | tuple[int, ...]) -> NDArray[np.float64]:

@@ -171,6 +171,10 @@ class LossConfig(Record):
     """Steps from one second pass (L3d-con and Lcyc) to the next; 1 is the paper's, more is cheaper."""
     importance: bool = True
     """W of L3d: a parameter counts as much as it moves the landmarks. Otherwise all count alike."""
+    points: int = 18
+    """The points of L2d-con, L3d-con and Lcyc: the paper's 18, or AFLW's 21, whose ears and chin tell how
+    wide and long a face is. 21 needs a face model that names its ears (`MorphableModel.named_landmarks`) and
+    is for photos that have them annotated; the landmark map keeps to the 18."""
     landmark_weights: bool = True
     """v of L2d-con: nose tip and mouth centre count 4, eye centres and mouth corners 2, the rest 1. Otherwise
     all points count alike, with the same sum."""
@@ -184,6 +188,7 @@ class LossConfig(Record):
     def __post_init__(self) -> None:
         _expect_not_negative(self, "landmarks_2d", "landmarks_3d", "cycle", "self_critic")
         _expect_positive(self, "second_pass_every")
+        _expect(self.points in (18, 21), "points", "18 or 21", self.points)
         _expect(self.space in ("2d", "3d"), "space", "2d or 3d", self.space)
         _expect(self.normalize in ("sum", "max"), "normalize", "sum or max", self.normalize)
         forms = ("saturating", "non-saturating")

@@ -13,11 +13,11 @@ from twodasl_ext import MorphableBasis
 
 from .. import losses
 from ..data.crops import network_input
-from ..landmarks import eighteen_from_68, landmark_map
+from ..landmarks import eighteen_from_21, eighteen_from_68, landmark_map, twenty_one_from_68
 from ..morphable import Whitening
 from ..networks import Critic, Encoder
 from ..projection import crop_landmarks
-from .augment import PartOfGenerator, Random, augment, detect, observed_eighteen
+from .augment import PartOfGenerator, Random, augment, detect, observed_eighteen, observed_twenty_one
 from .config import LossConfig, StageConfig, TrainingConfig
 from .distributed import Ranks
 from .streams import Batch
@@ -37,6 +37,8 @@ class Networks:
     precision: str = "float32"
     mirror: Tensor | None = None
     """The face model's `mirror_map`, where faces are mirrored and it has one."""
+    ears: Tensor | None = None
+    """(2,) int64, the vertices of AFLW's ears, the image's left one first, where the losses use 21 points."""
 
     def regress(self, inputs: Tensor) -> Tensor:
         """(B, 4, 120, 120) -> whitened parameters (B, 12+K) float32."""
@@ -46,8 +48,17 @@ class Networks:
         return whitened.float()
 
     def project(self, parameters: Tensor) -> Tensor:
-        """Parameters (B, 12+K) -> the 18 landmarks (B, 18, 3) in crop pixels (x, row, z)."""
-        return eighteen_from_68(crop_landmarks(self.basis, parameters))
+        """Parameters (B, 12+K) -> the points of the losses (B, 18 or 21, 3) in crop pixels (x, row, z)."""
+        if self.ears is None:
+            return eighteen_from_68(crop_landmarks(self.basis, parameters))
+        indices = torch.cat([self.basis.landmarks, self.ears])
+        points = crop_landmarks(self.basis, parameters, indices)
+        return twenty_one_from_68(points[:, :-2], ears=points[:, -2:])
+
+    def redraw(self, points: Tensor) -> Tensor:
+        """The landmark map (B, 1, 120, 120) of what `project` gives, of the 18 among them."""
+        eighteen = points if self.ears is None else eighteen_from_21(points)
+        return landmark_map(eighteen[..., :2])
 
     def adversaries(self) -> Iterator[nn.Parameter]:
         """The weights of encoder and critic, which one optimiser trains."""
@@ -62,9 +73,9 @@ class Faces:
     inputs: Tensor
     """(B, 4, 120, 120) image and landmark map."""
     observed: Tensor
-    """(B, 18, 2) the annotated 2D landmarks, crop pixels."""
+    """(B, 18 or 21, 2) the annotated 2D landmarks of the losses, crop pixels."""
     visible: Tensor
-    """(B, 18) bool: which of them count."""
+    """(B, 18 or 21) bool: which of them count."""
     parameters: Tensor
     """(A, 12+K) ground truth of the first A faces."""
 
@@ -89,17 +100,19 @@ def prepare(
     """Augment, simulate the detector, draw the maps. The random numbers are a function of seed and step.
 
     ranks: where the batches are shares of larger ones; the faces then become what they become in those.
-    The landmarks of a 3D-annotated face are its model's, and all count; of a 2D-only face the visible ones.
+    The landmarks of a 3D-annotated face are its model's, and all that there are count; of a 2D-only face the
+    visible ones.
     """
+    observe = observed_eighteen if config.loss.points == 18 else observed_twenty_one
     parts = [faces] if photos is None else [faces, photos]
     whole = np.random.default_rng((config.seed, _AUGMENT, step))
     rng: Random = whole if ranks is None else PartOfGenerator(whole, ranks.rank, ranks.count)
     columns: list[tuple[Tensor, ...]] = []
     for position, part in enumerate(parts):
         part = augment(part, config.augment, rng, mirror)
-        observed, visible = observed_eighteen(part)
+        observed, visible = observe(part)
         if position == 0:
-            parameters, visible = part["parameters"], torch.ones_like(visible)
+            parameters, visible = part["parameters"], observed.isfinite().all(dim=-1)
         columns.append((part["image"], *detect(part, config.landmarks, rng), observed, visible))
     images, points, shown, observed, visible = (torch.cat(column) for column in zip(*columns, strict=True))
     return Faces(network_input(images, points, shown), observed, visible, parameters)
@@ -150,7 +163,7 @@ def regressor_terms(
         )
     if second_pass and (weights["landmarks_3d"] or weights["cycle"]):
         # The same image with the map of the landmarks just predicted: a face must map to itself.
-        redrawn = torch.cat([faces.inputs[:, :3], landmark_map(points[..., :2])], dim=1)
+        redrawn = torch.cat([faces.inputs[:, :3], networks.redraw(points)], dim=1)
         returned = networks.project(networks.whitening.unwhiten(networks.regress(redrawn)))
         if weights["landmarks_3d"]:
             terms["landmarks_3d"] = losses.landmark_consistency_3d(points, returned)

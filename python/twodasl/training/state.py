@@ -75,6 +75,7 @@ def begin(
         estimate_whitening(faces).to(device),
         config.network.precision,
         mirror,
+        _ears(model).to(device) if config.loss.points == 21 else None,
     )
     if config.network.start:
         start(networks, config.network, model)
@@ -90,6 +91,17 @@ def begin(
     scaler = torch.amp.GradScaler(device.type, enabled=config.network.precision == "float16")
     average = WeightAverage(regressor, choice.ema) if choice.ema else None
     return Run(config, name, model, networks, optimizer, critic_optimizer, lengths, scaler, average)
+
+
+def _ears(model: MorphableModel) -> torch.Tensor:
+    """The vertices of AFLW's ears. Raises InputError when the face model does not name them."""
+    names = ("ear_left", "ear_right")
+    if missing := [name for name in names if name not in model.named_landmarks]:
+        raise InputError(
+            f"loss.points: 21 points need a face model whose named_landmarks have ear_left and ear_right,"
+            f" {model.name!r} lacks {', '.join(missing)}; set loss.points=18"
+        )
+    return torch.tensor([model.named_landmarks[name] for name in names])
 
 
 def estimate_whitening(faces: Faces, samples: int = _WHITENING_SAMPLES) -> Whitening:
