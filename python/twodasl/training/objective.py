@@ -37,8 +37,9 @@ class Networks:
     precision: str = "float32"
     mirror: Tensor | None = None
     """The face model's `mirror_map`, where faces are mirrored and it has one."""
-    ears: Tensor | None = None
-    """(2,) int64, the vertices of AFLW's ears, the image's left one first, where the losses use 21 points."""
+    eared: Tensor | None = None
+    """(70,) int64, the vertices of the 68 landmarks and of AFLW's ears, the image's left one first, where the
+    losses use 21 points."""
 
     def regress(self, inputs: Tensor) -> Tensor:
         """(B, 4, 120, 120) -> whitened parameters (B, 12+K) float32."""
@@ -49,15 +50,14 @@ class Networks:
 
     def project(self, parameters: Tensor) -> Tensor:
         """Parameters (B, 12+K) -> the points of the losses (B, 18 or 21, 3) in crop pixels (x, row, z)."""
-        if self.ears is None:
-            return eighteen_from_68(crop_landmarks(self.basis, parameters))
-        indices = torch.cat([self.basis.landmarks, self.ears])
-        points = crop_landmarks(self.basis, parameters, indices)
-        return twenty_one_from_68(points[:, :-2], ears=points[:, -2:])
+        points = crop_landmarks(self.basis, parameters, self.eared)
+        if self.eared is None:
+            return eighteen_from_68(points)
+        return twenty_one_from_68(points[:, :68], ears=points[:, 68:])
 
     def redraw(self, points: Tensor) -> Tensor:
         """The landmark map (B, 1, 120, 120) of what `project` gives, of the 18 among them."""
-        eighteen = points if self.ears is None else eighteen_from_21(points)
+        eighteen = points if self.eared is None else eighteen_from_21(points)
         return landmark_map(eighteen[..., :2])
 
     def adversaries(self) -> Iterator[nn.Parameter]:

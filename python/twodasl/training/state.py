@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..errors import InputError
@@ -75,7 +76,7 @@ def begin(
         estimate_whitening(faces).to(device),
         config.network.precision,
         mirror,
-        _ears(model).to(device) if config.loss.points == 21 else None,
+        _eared(model).to(device) if config.loss.points == 21 else None,
     )
     if config.network.start:
         start(networks, config.network, model)
@@ -93,15 +94,16 @@ def begin(
     return Run(config, name, model, networks, optimizer, critic_optimizer, lengths, scaler, average)
 
 
-def _ears(model: MorphableModel) -> torch.Tensor:
-    """The vertices of AFLW's ears. Raises InputError when the face model does not name them."""
+def _eared(model: MorphableModel) -> torch.Tensor:
+    """The vertices of landmarks and ears, see `Networks`. Raises InputError when the model names no ears."""
     names = ("ear_left", "ear_right")
     if missing := [name for name in names if name not in model.named_landmarks]:
         raise InputError(
             f"loss.points: 21 points need a face model whose named_landmarks have ear_left and ear_right,"
             f" {model.name!r} lacks {', '.join(missing)}; set loss.points=18"
         )
-    return torch.tensor([model.named_landmarks[name] for name in names])
+    ears = [model.named_landmarks[name] for name in names]
+    return torch.from_numpy(np.concatenate([model.landmarks, ears]))
 
 
 def estimate_whitening(faces: Faces, samples: int = _WHITENING_SAMPLES) -> Whitening:
