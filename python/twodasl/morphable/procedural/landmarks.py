@@ -16,14 +16,14 @@ IntArray = NDArray[np.int64]
 # Subject's left half, from the ear down to the chin (points 16 down to 8), along the border of the lower jaw.
 _JAW = [(68.5, -4, 12), (67.5, -22, 11), (64.5, -40, 10), (60.5, -58, 11), (54.5, -76, 17), (46, -90, 31),
         (33, -101, 54), (17, -108.5, 76), (0, -111.5, 86)]  # fmt: skip
-_BROW = [(12, 19.5, 93), (21, 22.5, 91), (31, 24.5, 88), (41, 24.5, 81), (50.5, 19.5, 68)]
+_BROW = [(17, 20.8, 93.7), (26, 23.6, 91.5), (35.5, 25.2, 87), (45, 24, 79.5), (52.5, 17.5, 68)]
 _BRIDGE = [(0, 5, 92), (0, -9, 98), (0, -22, 107), (0, -35, 118)]
 _NOSE_BASE = [(0, -45.5, 100), (6.8, -46, 98), (13.5, -45, 95)]
 
 # Where the vertices of the Basel model that 300W-LP and AFLW2000-3D call the 68 points lie on this head: that
-# model's 68 mean points, laid onto it. They are not where people see them: the brow begins further out, the
-# bridge lower, the eye's outer corner further in, and the jaw's angle lies further to the front. The other
-# points agree to 2 mm.
+# model's 68 mean points, laid onto it. They are not where people see them: the brow's points lie lower, the
+# bridge too, the eye's outer corner further in, and the jaw's angle further to the front. The other points
+# agree to 2 mm.
 _BASEL_JAW = [(68.6, -4.3, 7.6), (66.5, -23.7, 9), (62.2, -41.9, 9.8), (57.8, -59, 12.6), (52.7, -76.8, 20.6),
               (44.7, -90.4, 35.9), (34.6, -99.8, 54.7), (20.3, -107.3, 72.9), (0, -111.5, 80.3)]  # fmt: skip
 _BASEL_BROW = [(18.1, 19.8, 94.3), (26.6, 22.6, 92), (36.1, 23.7, 87.1), (45.8, 22, 79), (53.3, 15.4, 67.4)]

@@ -70,7 +70,7 @@ def eye_field(p: Array, head: Array) -> Array:
 def brow_weight(p: Array) -> Array:
     """Eyebrow hair, 0..1, at points (M, 3); both sides."""
     q = np.column_stack([np.abs(p[:, 0]), p[:, 1:]])
-    hair = stroke(q, [(11.5, 18.5, 2.6, 0.9), (20, 20.6, 2.9, 1.0), (30, 23.0, 2.7, 1.0),
+    hair = stroke(q, [(14.5, 18.9, 2.6, 0.9), (22, 21.0, 2.9, 1.0), (31, 23.2, 2.7, 1.0),
                       (40, 24.0, 2.2, 1.0), (47, 21.5, 1.6, 0.8), (52.5, 17.5, 1.1, 0.4)])  # fmt: skip
     return np.asarray(smoothstep(0.08, 0.9, hair) * (p[:, 2] > 30), dtype=np.float64)
 
