@@ -10,6 +10,7 @@ import pytest
 from scipy.io import loadmat, savemat
 from twodasl.data.mat_files import read_variables
 from twodasl.errors import InputError
+from twodasl.matlab import mat_names, read_mat
 
 IMAGES = Path(__file__).resolve().parents[3] / "shared" / "data" / "aflw2000_dev" / "images"
 ARRAYS = {
@@ -32,10 +33,21 @@ def test_what_scipy_writes(tmp_path, compressed):
     for name, array in ARRAYS.items():
         assert found[name].dtype == np.float64
         np.testing.assert_array_equal(found[name], array)
+    found = read_mat(file, (*others, *ARRAYS, "absent"))
+    assert mat_names(file) == set(found) == {*others, *ARRAYS}
+    assert (found["words"], found["cell"], found["struct"]) == ("text", "cell", {"x": 1})
+    for name, array in ARRAYS.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array)
 
 
 def element(order, kind, content):
     return struct.pack(order + "II", kind, len(content)) + content + b"\0" * (-len(content) % 8)
+
+
+def file_of(order, *elements):
+    head = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack(order + "H", 0x0100)
+    return head + (b"IM" if order == "<" else b"MI") + b"".join(elements)
 
 
 def by_hand(order, flags, sizes, stored, values):
@@ -44,8 +56,14 @@ def by_hand(order, flags, sizes, stored, values):
     body += element(order, 5, struct.pack(f"{order}{len(sizes)}i", *sizes))
     body += struct.pack(order + "I", 1 << 16 | 1) + b"x\0\0\0"
     body += element(order, stored, values)
-    head = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack(order + "H", 0x0100)
-    return head + (b"IM" if order == "<" else b"MI") + element(order, 14, body)
+    return file_of(order, element(order, 14, body))
+
+
+def packed(file, cut=0):
+    """The same with its variable compressed, and without the last bytes of that."""
+    content = zlib.compress(file[128:])
+    content = content[: len(content) - cut]
+    return file[:128] + struct.pack("<II", 15, len(content)) + content
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -59,17 +77,22 @@ def test_numbers_in_a_smaller_type_and_either_byte_order(tmp_path, order):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "it is too short"),
-        (b"words " * 40, "it is not of version 5 to 7"),
-        (b"MATLAB 7.3".ljust(124) + b"\0\x02IM", r"it is of version 7\.3; save it with -v7"),
-        (by_hand("<", 6, (2, 3), 9, bytes(40)), "another size than it claims"),
-        (by_hand("<", 6, (-1, -6), 9, bytes(48)), "another size than it claims"),
-        (by_hand("<", 6, (1 << 30, 1 << 30), 9, bytes(48)), "another size than it claims"),
-        (by_hand("<", 6, (), 9, bytes(8)), "another size than it claims"),
-        (by_hand("<", 6, (2, 3), 77, bytes(48)), "has no numbers"),
-        (by_hand("<", 6, (2, 3), 9, bytes(48))[:-20], "damaged or cut off"),
+        (b"", "expected a MATLAB file of version 5 to 7, got another file; save it with '-v7'"),
+        (b"words " * 40, "expected a MATLAB file of version 5 to 7, got another file; save it with '-v7'"),
+        (b"MATLAB 7.3".ljust(124) + b"\0\x02IM", r"is of MATLAB's version 7\.3; save it with '-v7'"),
+        (by_hand("<", 6, (2, 3), 9, bytes(40)), r"damaged or cut off \(5 numbers for the shape \(2, 3\)\)"),
+        (by_hand("<", 6, (-1, -6), 9, bytes(48)), "without a class or a shape"),
+        (by_hand("<", 6, (1 << 30, 1 << 20), 9, bytes(48)), "6 numbers for the shape"),
+        (by_hand("<", 6, (0, *[(1 << 31) - 1] * 3), 9, b""), "without a class or a shape"),
+        (by_hand("<", 6, (), 9, bytes(8)), "without a class or a shape"),
+        (by_hand("<", 6, (2, 3), 77, bytes(48)), "48 bytes of numbers of type 77"),
+        (by_hand("<", 6, (2, 3), 9, bytes(48))[:-20], "a variable goes on beyond the end of the file"),
+        (by_hand("<", 6, (2, 3), 9, bytes(48)) + bytes(8), "an element of type 0 where a variable begins"),
+        (packed(by_hand("<", 6, (2, 3), 9, bytes(48)), 4), "a compressed variable has no end"),
+        (by_hand("<", 2, (1, 1), 5, struct.pack("<i", 1)), "an element is missing"),
         (by_hand("<", 1, (2, 3), 9, bytes(48)), r"expected x \(2, n\) of numbers, got cell"),
         (by_hand("<", 6 | 0x0800, (2, 3), 9, bytes(48)), "got complex numbers"),
+        (by_hand("<", 9 | 0x0200, (2, 3), 2, bytes(6)), "got truth values"),
         (by_hand("<", 6, (3, 2), 9, bytes(48)), r"expected x \(2, n\) of numbers, got \(3, 2\) float64"),
         (by_hand("<", 6, (2, 3), 9, struct.pack("<6d", *range(5), float("nan"))), "x holds NaN or infinity"),
         (by_hand("<", 6, (2, 3), 9, bytes(48))[:128], "has no variable x"),
@@ -85,14 +108,47 @@ def test_what_is_refused(tmp_path, content, message):
         read_variables(tmp_path / "no.mat", {"x": (2, 3)})
 
 
-def test_a_compressed_variable_that_unpacks_to_more_than_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("twodasl.data.mat_files.LARGEST", 1 << 20)
-    packed = zlib.compress(bytes(1 << 24))
+def test_version_4_is_refused(tmp_path):
+    savemat(tmp_path / "a.mat", {"x": np.eye(3)}, format="4")
+    with pytest.raises(InputError, match="of version 5 to 7, got another file; save it with '-v7'"):
+        read_variables(tmp_path / "a.mat", {"x": (3, 3)})
+
+
+def test_an_object_of_a_newer_class_beside_the_numbers(tmp_path):
+    """MATLAB's strings and tables have no shape where other variables have theirs."""
+    parts = (element("<", 6, struct.pack("<II", 17, 0)), element("<", 1, b"title"), element("<", 1, b"MCOS"))
     file = tmp_path / "a.mat"
-    head = b"MATLAB 5.0".ljust(124) + b"\0\x01IM"
-    file.write_bytes(head + struct.pack("<II", 15, len(packed)) + packed)
-    with pytest.raises(InputError, match="cut off or too large"):
-        read_variables(file, {"x": (2, 3)})
+    file.write_bytes(
+        file_of("<", element("<", 14, b"".join(parts)), by_hand("<", 6, (1, 2), 2, b"\1\2")[128:])
+    )
+    assert mat_names(file) == {"title", "x"}
+    assert read_mat(file, ("title",)) == {"title": "object"}
+    np.testing.assert_array_equal(read_variables(file, {"x": (1, 2)})["x"], [[1, 2]])
+
+
+@pytest.mark.parametrize("stored", [9, 2])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_variable_that_takes_more_than_it_may(tmp_path, monkeypatch, stored, compressed):
+    """As doubles in the file, or stored as bytes of which each becomes eight."""
+    monkeypatch.setattr("twodasl.data.mat_files.LARGEST", 1 << 20)
+    content = by_hand("<", 6, (1 << 17, 3), stored, bytes((3 << 17) * (8 if stored == 9 else 1)))
+    file = tmp_path / "a.mat"
+    file.write_bytes(packed(content) if compressed else content)
+    with pytest.raises(
+        InputError, match=r"is larger than 1 MiB|expected variables of at most 1 MiB together"
+    ):
+        read_variables(file, {"x": (None, 3)})
+    with pytest.raises(InputError, match="expected variables of at most 1 MiB together"):
+        read_mat(file, ("x",), 1 << 20)
+    assert mat_names(file) == {"x"}
+    assert read_mat(file, ("x",))["x"].shape == (1 << 17, 3)
+
+
+def test_variables_without_end(tmp_path):
+    """Tiny variables by the million would be walked through for minutes."""
+    (tmp_path / "a.mat").write_bytes(file_of("<", by_hand("<", 6, (0, 0), 9, b"")[128:] * 70000))
+    with pytest.raises(InputError, match="more than 65536 variables"):
+        mat_names(tmp_path / "a.mat")
 
 
 @pytest.mark.parametrize("compressed", [False, True])

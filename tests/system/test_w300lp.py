@@ -123,7 +123,7 @@ def test_annotations_that_are_broken(sets):
     photos = open_lp(sets)
     assert len(photos) == 3
     text = "\n".join(photos.report.lines())
-    assert "cannot be read: it is damaged or cut off" in text
+    assert "  1  is damaged or cut off (a variable goes on beyond the end of the file); copy it again" in text
     assert "expected pt2d (2, 68) of numbers, got (2, 21)" in text
 
 

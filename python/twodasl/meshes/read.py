@@ -49,7 +49,7 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
 
     `.obj`: Wavefront; polygons become fans of triangles; colours and texture coordinates are ignored. `.ply`:
     ascii, or binary of either byte order. `.npy`: vertices alone, (N, 3) or (3, N), any real type. `.mat`:
-    MATLAB up to v7, vertices in a variable of one of the names `matlab.VERTEX_NAMES`, (N, 3) or (3, N);
+    MATLAB 5 to 7, vertices in a variable of one of the names `matlab.VERTEX_NAMES`, (N, 3) or (3, N);
     triangles, if any, in one of `matlab.TRIANGLE_NAMES`, counted from 1. Nothing is unpickled.
 
     Coordinates are handed out as they are in the file, in float64. Raises InputError with one sentence that

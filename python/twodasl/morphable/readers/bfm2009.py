@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
+from ...matlab import read_mat
 from ..model import MorphableModel
 from .assemble import (
     BYTE,
@@ -41,7 +42,6 @@ from .assemble import (
 )
 from .containers import LARGEST, read_npy, read_numbers
 from .face3d import scaled
-from .matlab import read_mat
 from .tddfa import MICROMETRE
 
 NAME = "01_MorphableModel.mat"

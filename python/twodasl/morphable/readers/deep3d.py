@@ -13,9 +13,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import InputError
+from ...matlab import read_mat
 from ..model import MorphableModel
 from .assemble import BYTE, assemble, columns, points, triangle_rows, vertex_indices
-from .matlab import read_mat
 
 DECIMETRE = 100.0
 KEYS = ("meanshape", "idBase", "exBase", "tri", "keypoints")

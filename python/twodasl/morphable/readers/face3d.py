@@ -12,12 +12,14 @@ read.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ...errors import InputError
+from ...matlab import read_mat
 from ..model import MorphableModel
 from .assemble import BYTE, Floats, assemble, columns, points, spreads, triangle_rows, vertex_indices
-from .containers import Array
-from .matlab import read_mat
 from .tddfa import MICROMETRE
 
 GEOMETRY = ("shapeMU", "shapePC", "shapeEV", "expMU", "expPC", "expEV", "tri", "kpt_ind")
@@ -60,9 +62,9 @@ def read_face3d(path: Path) -> MorphableModel:
     )
 
 
-def scaled(path: Path, fields: dict[str, Array], part: str, count: int) -> Floats:
+def scaled(path: Path, fields: dict[str, Any], part: str, count: int) -> Floats:
     """Modes (K, N, 3) of `<part>PC` with the standard deviations `<part>EV`."""
     modes = fields[f"{part}PC"]
-    width = modes.shape[1] if modes.ndim == 2 else 0
+    width = modes.shape[1] if np.ndim(modes) == 2 else 0
     sigma = spreads(path, f"{part}EV", fields[f"{part}EV"], width)
     return columns(path, f"{part}PC", modes, count, sigma)

@@ -8,11 +8,11 @@ from typing import Any
 
 from ...data.pickles import read_model_pickle
 from ...errors import InputError
+from ...matlab import mat_names
 from ..model import MorphableModel
 from . import bfm2009, deep3d, eos, face3d, flame, ict_facekit, tddfa, tddfa_v2
 from .basel_h5 import read_basel_h5
 from .containers import npz_names
-from .matlab import mat_names
 
 SUPPORTED = (
     "twodasl's .npz, BFM (.mat, .h5), face3d or Deep3DFaceRecon (.mat), 3DDFA (folder), 3DDFA_V2 (.pkl), "
