@@ -28,7 +28,7 @@ BUDGET = (
     *("--set", "network.precision=float32"),
 )
 PHOTOS = ("--set", "photo_batch=16")
-SELF_SUPERVISION = (*PHOTOS, "--set", "loss.landmarks_2d=0.5", "--set", "loss.points=21")
+SELF_SUPERVISION = (*PHOTOS, "--set", "loss.landmarks_2d=0.5")
 METHODS: dict[str, tuple[str, ...]] = {
     "base": (),
     "cyc": SELF_SUPERVISION,

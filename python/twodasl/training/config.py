@@ -123,8 +123,8 @@ class AugmentConfig(Record):
     """Standard deviation of the logarithm of each colour channel's gain, and of the common gamma."""
     flip: float = 0.0
     """Share of faces that are mirrored. Faces with parameters only where the face model is symmetric (the
-    embedded one is), see `mirror.py`. 0 for synthetic faces, which are drawn alike to both sides; 0.5 suits
-    photos, of which there are only so many."""
+    embedded one is), see `mirror.py`. 0 does for synthetic faces, which are drawn alike to both sides; 0.5
+    suits photos, of which there are only so many."""
 
     def __post_init__(self) -> None:
         _expect_not_negative(self, "rotation", "scale", "shift", "gain")
