@@ -39,20 +39,23 @@ INPUTS = {"base": ("none",), "sc": ("none",), "cyc": ("detected", "none"), "cyc+
 """A network that was trained on the image alone is never shown a landmark map."""
 
 
+def training(data: Path, folder: Path, method: str, seed: int) -> list[str]:
+    """The arguments of `twodasl` that train a network into a folder."""
+    photos = f"data.photo_source=aflw:{data / 'aflw_wild'}"
+    changes = ["--ablation", method, *METHODS[method], "--set", photos, "--set", f"seed={seed}"]
+    return ["train", *BUDGET, *changes, "-o", str(folder)]
+
+
 def run_one(data: Path, out: Path, method: str, seed: int) -> None:
     """Trains and evaluates, as far as it has not been done; a log beside the run says what was printed."""
     name = f"{method}-{seed}"
-    folder = out / name
-    photos = f"data.photo_source=aflw:{data / 'aflw_wild'}"
-    training = ["train", *BUDGET, "--ablation", method, *METHODS[method], "--set", photos]
-    training += ["--set", f"seed={seed}", "-o", str(folder), "--resume"]
     if not (out / f"{name}.none.json").exists():
-        _command(training, out / f"{name}.log")
+        _command([*training(data, out / name, method, seed), "--resume"], out / f"{name}.log")
     for landmarks in INPUTS[method]:
         report = out / f"{name}.{landmarks}.json"
         if not report.exists():
             evaluation = ["evaluate", "aflw2000", "--root", str(data / "aflw2000_dev")]
-            evaluation += ["--checkpoint", str(folder / "checkpoint.pt"), "--landmarks", landmarks]
+            evaluation += ["--checkpoint", str(out / name / "checkpoint.pt"), "--landmarks", landmarks]
             _command([*evaluation, "--json", str(report)], out / f"{name}.{landmarks}.txt")
 
 
@@ -71,8 +74,8 @@ def table(out: Path, seeds: list[int]) -> str:
     columns = [*BIN_NAMES, "bin mean", "image mean"]
     lines = [f"{'':<24}" + "".join(f"{column:>24}" for column in columns)]
     for landmarks in ("detected", "none"):
-        for method, inputs in INPUTS.items():
-            if landmarks in inputs:
+        for method in METHODS:
+            if landmarks in INPUTS[method]:
                 found = [_row(out / f"{method}-{seed}.{landmarks}.json") for seed in seeds]
                 cells = [
                     f"{np.mean(values):.3f} ({min(values):.3f}-{max(values):.3f})"
