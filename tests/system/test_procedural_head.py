@@ -128,7 +128,7 @@ SWAP = [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 
 
 
 def test_basel_landmarks_are_the_same_points_seen_otherwise(head: HeadMesh) -> None:
-    """Brows no higher, ends of brows and bridge lower, outer eye corners further in; mouth and nose the same."""
+    """Brows no higher, brow ends and bridge lower, outer eye corners further in; mouth and nose the same."""
     assert np.array_equal(head.mirror[head.basel68], head.basel68[SWAP])
     assert len(set(head.basel68.tolist())) == 68
     moved = head.vertices[head.basel68] - head.vertices[head.landmarks68]
