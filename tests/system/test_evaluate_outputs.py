@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from twodasl.cli import main
 from twodasl.evaluation import Report, format_report, report_json, summarize, write_json
-from twodasl.evaluation.comparison import read_report
+from twodasl.evaluation.comparison import compare, curves, read_report
 from twodasl.evaluation.error_curve import error_curves
 from twodasl.evaluation.worst_sheet import PREDICTED, TILE, TRUTH, WorstFace, worst_sheet
 from twodasl.files import check_targets, write_together
@@ -200,6 +200,22 @@ def test_reports_side_by_side(capsys, folder):
         found = {row["row"]: float(row["nme_percent image_mean"]) for row in csv.DictReader(stream)}
     assert found["q"] == pytest.approx(singles["q"]["results"]["predictions"]["image_mean"], abs=1e-6)
     assert cv2.imread(str(folder / "both" / "error-curves-aflw2000-3d.png")) is not None
+
+
+def test_curves_in_space_have_a_chart_of_their_own(capsys, tmp_path):
+    for name, size in (("a", 2), ("b", 1)):
+        errors = {"network": size * np.array([0.02, 0.04]), "network, 3D": size * np.array([0.2, 0.4])}
+        write_json(tmp_path / f"{name}.json", Report("Set", {}, ["x", "y"], np.array([0.0, 40]), errors))
+    reports = [read_report(tmp_path / f"{name}.json") for name in "ab"]
+    (table,) = compare(dict(zip("ab", reports, strict=True)))
+    found = curves(table)
+    assert {measured: list(rows) for measured, rows in found.items()} == {"": ["a", "b"], "3D": ["a", "b"]}
+    assert found["3D"]["b"].tolist() == [20, 40]
+    files = (tmp_path / "a.json", tmp_path / "b.json")
+    assert evaluate(capsys, "compare", *files, "-o", tmp_path / "both")[0] == 0
+    assert {path.name for path in (tmp_path / "both").glob("*.png")} == {
+        "error-curves-set.png", "error-curves-set-3d.png",
+    }  # fmt: skip
 
 
 def test_what_makes_reports_incomparable_is_named(capsys, tmp_path):

@@ -16,7 +16,7 @@ named.
 """
 EPILOG = """\
 --output writes DIR/comparison.json, DIR/comparison.csv and, for each data set, a chart of all cumulative
-error curves, DIR/error-curves-NAME.png.
+error curves, DIR/error-curves-NAME.png; 3D and dense errors have charts of their own, ...-NAME-3d.png.
 """
 
 
@@ -53,12 +53,14 @@ def run(options: argparse.Namespace) -> int:
         contents[options.output / "comparison.json"] = text + "\n"
         contents[options.output / "comparison.csv"] = comparing.comparison_csv(tables)
         for table in tables:
-            label = "NME in percent"
-            chart = error_curves(comparing.curves(table), table.title, label)
-            file = options.output / f"error-curves-{_word(table.title)}.png"
-            while file in contents:  # one data set, measured in two ways
-                file = file.with_stem(file.stem + "-2")
-            contents[file] = png(chart)
+            for measured, rows in comparing.curves(table).items():
+                title, words = table.title, _word(table.title)
+                if measured:
+                    title, words = f"{title}, {measured}", f"{words}-{_word(measured)}"
+                file = options.output / f"error-curves-{words}.png"
+                while file in contents:  # one data set, measured in two ways
+                    file = file.with_stem(file.stem + "-2")
+                contents[file] = png(error_curves(rows, title, "NME in percent"))
     publish("\n\n".join(comparing.format_comparison(table) for table in tables), contents)
     return 0
 

@@ -196,10 +196,18 @@ def comparison_csv(comparisons: Sequence[Comparison]) -> str:
     return stream.getvalue()
 
 
-def curves(comparison: Comparison) -> dict[str, NDArray[np.float64]]:
-    """Row -> errors in percent of the images that count."""
+def curves(comparison: Comparison) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """What is measured -> row -> errors in percent of the images that count.
+
+    What is measured is what follows the comma in a row's label, as in "network, 3D": errors of landmarks in
+    the image ("") and in space are not curves for one chart.
+    """
     kept = {name: report.kept_errors() for name, report in comparison.reports.items()}
-    return {row: 100 * kept[name][label] for row, (name, label) in comparison.rows.items()}
+    charts: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for row, (name, label) in comparison.rows.items():
+        measured = label.partition(", ")[2]
+        charts.setdefault(measured, {})[row.removesuffix(f", {measured}")] = 100 * kept[name][label]
+    return charts
 
 
 def _summaries(comparison: Comparison) -> dict[str, NmeSummary]:
