@@ -58,8 +58,8 @@ _PAPER = TrainingConfig(
         vertices=1.0,
     ),
 )
-# Every part of the method with the small network: about an hour on two cores. The weight of L2d-con is what
-# docs/experiments.md found to help most with real photos.
+# Every part of the method with the small network: about an hour on two cores, half of it without the critic.
+# The weight of L2d-con is what docs/experiments.md found to help most with real photos.
 _SMALL = TrainingConfig(
     preset="small",
     batch=32,
