@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import twodasl_ext as te
+from benchmarks import gpu_step as steps
 
 from ..ext.cases import make
 from . import operators
@@ -70,7 +71,6 @@ def test_a_graph_computes_with_the_numbers_of_its_replay(gpu):
 
 
 def test_a_whole_step_of_losses_is_captured(gpu):
-    steps = pytest.importorskip("benchmarks.gpu_step", exc_type=ImportError)
     step = steps.make_step_on(gpu, 32)
     expected = [t.clone() for t in steps.losses_of(step)]
     replay, found = steps.captured(lambda: steps.losses_of(step))

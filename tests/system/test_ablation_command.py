@@ -8,7 +8,7 @@ from twodasl.evaluation.report_files import json_text
 from twodasl.training import TrainingConfig
 from twodasl.training.presets import read_toml
 
-ablation = pytest.importorskip("benchmarks.ablation", exc_type=ImportError)
+from benchmarks import ablation
 
 
 @pytest.mark.parametrize("method", list(ablation.METHODS))

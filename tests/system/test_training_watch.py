@@ -164,7 +164,8 @@ def test_the_second_signal_acts_as_usual():
 
 
 def test_the_command_ends_well_when_it_is_told_to_stop(ball_path, tmp_path):
-    settings = ["data.faces=12", "data.photos=6", "batch=4", "photo_batch=2", "stage1.steps=100000"]
+    settings = ["data.faces=12", "data.photos=6", "batch=4", "photo_batch=2"]
+    settings += ["stage1.steps=100000", "stage2.steps=3000"]
     command = [sys.executable, "-m", "twodasl", "train", "-o", str(tmp_path), "--model", str(ball_path)]
     command += [word for setting in settings for word in ("--set", setting)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
