@@ -154,13 +154,18 @@ def test_a_signal_finishes_the_step_and_saves(ball_model, tmp_path, name):
 
 
 def test_the_second_signal_acts_as_usual():
-    with StopSignals() as stop:
-        signal.raise_signal(signal.SIGINT)
-        assert stop.received == "SIGINT"
-        with pytest.raises(KeyboardInterrupt):
+    # A shell's background jobs ignore SIGINT, and so would these tests in one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with StopSignals() as stop:
             signal.raise_signal(signal.SIGINT)
-    with StopSignals(active=False), pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+            assert stop.received == "SIGINT"
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        with StopSignals(active=False), pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_command_ends_well_when_it_is_told_to_stop(ball_path, tmp_path):
