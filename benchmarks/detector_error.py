@@ -68,8 +68,9 @@ def main() -> None:
     for name in ("demo", "small"):
         landmarks = preset(name).landmarks
         errors[f"simulated, {name}"] = simulated(truths["original"], original.yaw_degrees, landmarks)
+    bins = yaw_bins(original.yaw_degrees)
     for number, title in enumerate(BIN_NAMES):
-        rows = yaw_bins(original.yaw_degrees) == number
+        rows = bins == number
         print(f"|yaw| in {title}: crop pixels{'':8}distance   shift    rest")
         for name, error in errors.items():
             print(f"  {name:32}{describe(error[np.tile(rows, len(error) // len(rows))])}")
