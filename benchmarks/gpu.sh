@@ -50,7 +50,7 @@ versions() {
 architectures() {
   "$python" -c 'import torch
 seen = {"%d%d" % torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())}
-print(";".join(sorted(seen, key=int)))'
+print(",".join(sorted(seen, key=int)))'
 }
 
 build() {

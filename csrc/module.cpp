@@ -2,10 +2,8 @@
 // pybind11 do not share a translation unit.
 #include <pybind11/pybind11.h>
 
+#include "build_info.h"
 #include "cpu/isa.h"
-
-#define TWODASL_TEXT_(x) #x
-#define TWODASL_TEXT(x) TWODASL_TEXT_(x)
 
 namespace py = pybind11;
 
@@ -27,12 +25,13 @@ py::str level_name(int level) {
 py::dict build_info() {
   py::dict info;
   info["interface"] = TWODASL_INTERFACE;
-  info["version"] = TWODASL_TEXT(TWODASL_VERSION);
+  info["version"] = TWODASL_VERSION;
   info["compiler"] = TWODASL_COMPILER;
   info["built_with_torch"] = TWODASL_BUILT_WITH_TORCH;
   info["isa_levels"] = isa_levels();
   info["cuda"] = static_cast<bool>(TWODASL_HAS_CUDA);
-  info["cuda_architectures"] = TWODASL_CUDA_ARCHITECTURES;
+  info["cuda_request"] = TWODASL_CUDA_REQUEST;
+  info["cuda_architectures"] = TWODASL_COMPILED_FOR;
   return info;
 }
 

@@ -26,11 +26,12 @@ inline Tensor empty_result(std::initializer_list<int64_t> sizes, const Tensor& l
     if (data != nullptr) {
       AtenTensorHandle handle = nullptr;
       const auto give_back = [](void* block, void* size) { cpu::release(block, reinterpret_cast<size_t>(size)); };
-      STABLE_TORCH_ERROR_CODE_CHECK(torch_from_blob(
+      const AOTITorchError code = torch_from_blob(
           data, static_cast<int64_t>(sizes.size()), sizes.begin(), strides, 0,
           torch::stable::detail::to<int32_t>(torch::stable::detail::from(like.scalar_type())),
           aoti_torch_device_type_cpu(), -1, &handle, aoti_torch_layout_strided(), nullptr, 0, give_back,
-          reinterpret_cast<void*>(bytes)));
+          reinterpret_cast<void*>(bytes));
+      check_call(code, "wrapping memory in a tensor");
       return Tensor(handle);
     }
   }

@@ -27,7 +27,7 @@ class OnDevice {
   explicit OnDevice(const Tensor&) {}
 #else
   explicit OnDevice(const Tensor& like) : guard_(like.get_device_index()) {
-    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(like.get_device_index(), &stream_));
+    check_call(aoti_torch_get_current_cuda_stream(like.get_device_index(), &stream_), "asking for torch's stream");
   }
 #endif
   OnDevice(const OnDevice&) = delete;

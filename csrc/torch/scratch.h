@@ -8,21 +8,9 @@
 
 namespace twodasl::ops {
 
-// Dense and uninitialised, at most eight axes.
+// Of any type, on a tensor's device.
 inline Tensor empty_of(std::initializer_list<int64_t> sizes, ScalarType type, const Tensor& device_of) {
-  int64_t strides[8], stride = 1;
-  for (size_t axis = sizes.size(); axis-- > 0;) {
-    strides[axis] = stride;
-    stride *= sizes.begin()[axis] > 1 ? sizes.begin()[axis] : 1;
-  }
-  int32_t device = 0, index = 0;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(device_of.get(), &device));
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(device_of.get(), &index));
-  AtenTensorHandle handle = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
-      static_cast<int64_t>(sizes.size()), sizes.begin(), strides,
-      torch::stable::detail::to<int32_t>(torch::stable::detail::from(type)), device, index, &handle));
-  return Tensor(handle);
+  return allocate(sizes, torch::stable::detail::to<int32_t>(torch::stable::detail::from(type)), device_of);
 }
 
 // Dense, and where loads of sixteen bytes can read it: a view may begin anywhere.

@@ -9,8 +9,12 @@
 #include <torch/headeronly/util/Exception.h>
 
 #include <initializer_list>
+#include <string>
 
 #include "../common/params.h"
+
+// In torch 2.13 and newer. Declared weak, so that the library still loads into older ones.
+extern "C" __attribute__((weak)) const char* torch_exception_get_what_without_backtrace();
 
 namespace twodasl::ops {
 
@@ -37,9 +41,17 @@ inline Tensor dense(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
 }
 
-// A dense tensor, uninitialised. `torch::stable::empty` looks its operator up by name and boxes six arguments, which
-// takes longer than the landmarks of a face; this is the call underneath.
-inline Tensor empty_like_type(std::initializer_list<int64_t> sizes, const Tensor& like) {
+// A call through torch's C interface, which says no more than that it failed; torch 2.13 and newer say why.
+inline void check_call(AOTITorchError code, const char* call) {
+  if (code == 0) return;
+  const char* why = torch_exception_get_what_without_backtrace == nullptr ? nullptr
+                                                                         : torch_exception_get_what_without_backtrace();
+  STD_TORCH_CHECK(false, "twodasl: ", call, " failed: ", why == nullptr ? "torch does not say why" : why);
+}
+
+// Dense and uninitialized, on `like`'s device. `torch::stable::empty` looks its operator up by name and boxes six
+// arguments, which takes longer than the landmarks of a face; this is the call underneath.
+inline Tensor allocate(std::initializer_list<int64_t> sizes, int32_t type, const Tensor& like) {
   constexpr size_t kAxes = 8;
   STD_TORCH_CHECK(sizes.size() <= kAxes, "twodasl: too many axes");
   int64_t strides[kAxes], stride = 1;
@@ -47,14 +59,27 @@ inline Tensor empty_like_type(std::initializer_list<int64_t> sizes, const Tensor
     strides[axis] = stride;
     stride *= sizes.begin()[axis] > 1 ? sizes.begin()[axis] : 1;
   }
-  int32_t type = 0, device = 0, index = 0;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(like.get(), &type));
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(like.get(), &device));
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(like.get(), &index));
+  int32_t device = 0, index = 0;
+  check_call(aoti_torch_get_device_type(like.get(), &device), "reading a tensor's device");
+  check_call(aoti_torch_get_device_index(like.get(), &index), "reading a tensor's device");
   AtenTensorHandle handle = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.begin(), strides, type,
-                                                         device, index, &handle));
+  const AOTITorchError code = aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.begin(), strides, type,
+                                                       device, index, &handle);
+  if (code != 0) {
+    // twodasl_ext/_dispatch.py raises the class that torch has for it.
+    const std::string what = std::string(like.is_cpu() ? "" : "CUDA ") + "out of memory: allocating " +
+                             std::to_string(stride) + " elements of " +
+                             std::to_string(aoti_torch_dtype_element_size(type)) + " bytes";
+    check_call(code, what.c_str());
+  }
   return Tensor(handle);
+}
+
+// Of `like`'s type.
+inline Tensor empty_like_type(std::initializer_list<int64_t> sizes, const Tensor& like) {
+  int32_t type = 0;
+  check_call(aoti_torch_get_dtype(like.get(), &type), "reading a tensor's dtype");
+  return allocate(sizes, type, like);
 }
 
 template <class T>
