@@ -119,6 +119,25 @@ def constants(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(tensor.detach() for tensor in tensors)
 
 
+def guarded(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """The kernel, with torch's own class for a GPU whose memory ran out.
+
+    Through torch's stable C interface an operator can throw RuntimeError only, and people catch the other.
+    """
+
+    def call(*inputs: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return kernel(*inputs)
+        try:
+            return kernel(*inputs)
+        except RuntimeError as error:
+            if "CUDA out of memory" in str(error):
+                raise torch.OutOfMemoryError(str(error)) from None
+            raise
+
+    return call
+
+
 def differentiable(
     name: str,
     *,
@@ -143,6 +162,7 @@ def differentiable(
         tangent: (inputs, tangents) -> the output's tangent, with None for an input that has none. Without it
             forward mode is an error that says so.
     """
+    kernel = guarded(kernel)
     refusal = f"twodasl_ext.{name}: forward-mode differentiation is not implemented; use reverse mode"
 
     def lean_forward(ctx: Any, *inputs: Any) -> Any:

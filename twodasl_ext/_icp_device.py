@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ._dispatch import guarded
 from ._icp_inputs import Clouds
 from ._icp_steps import Found, Rules, first_pose, frame
 from .neighbors import PointIndex
 
-_run = torch.ops.twodasl.icp_run.default
+_run = guarded(torch.ops.twodasl.icp_run.default)
 
 
 def register(clouds: Clouds, rules: Rules, start: Tensor | str) -> Found:

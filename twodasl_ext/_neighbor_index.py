@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ._checks import check_device, check_float, check_tensor, shape_text
-from ._dispatch import plain
+from ._dispatch import guarded, plain
 from ._packing import BLOCK, block_count
 from ._vmap import fold, register
 
 _operator = torch.ops.twodasl.neighbor_tree.default
+_run = guarded(_operator)
 _LEVELS = 7
 Tree = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -126,7 +127,7 @@ def build(points: Tensor, lengths: Tensor | None, tight: bool = False) -> Tree:
     """The tree of (B, P, 3) points. A tight one takes longer to build and is searched faster."""
     points = points.detach()
     try:
-        tree: Tree = _operator(points, lengths, tight)
+        tree: Tree = _run(points, lengths, tight)
         return tree
     except RuntimeError:
         if plain():

@@ -7,11 +7,12 @@ from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_parameters
-from ._dispatch import constants
+from ._dispatch import constants, guarded
 from ._vmap import fold, register
 from .basis import MorphableBasis
 
 _operator = torch.ops.twodasl.importance_weights.default
+_run = guarded(_operator)
 
 
 def importance_weights(
@@ -48,7 +49,7 @@ def importance_weights(
     mean, modes, count = basis.packed_landmarks()
     predicted, target = check_parameters(predicted, target, modes.shape[1], mean.dtype, mean.device)
     mean, modes, predicted, target = constants(mean, modes, predicted, target)
-    return _operator(mean, modes, count, predicted, target, space == "2d", normalize == "max")
+    return _run(mean, modes, count, predicted, target, space == "2d", normalize == "max")
 
 
 @torch.library.register_fake("twodasl::importance_weights")

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_device, check_float, check_tensor, shape_text
-from ._dispatch import plain
+from ._dispatch import guarded, plain
 from ._vmap import fold, register
 
 _operator = torch.ops.twodasl.rasterize.default
+_run = guarded(_operator)
 
 
 def rasterize(
@@ -57,7 +58,7 @@ def rasterize(
     vertices = vertices.detach()
     triangles = triangles.to(torch.int64)
     try:
-        return _operator(vertices, triangles, height, width)
+        return _run(vertices, triangles, height, width)
     except RuntimeError:
         # The kernel looks at the values at memory speed; only here does it matter which one is wrong.
         if plain():  # under vmap the numbers of one sample cannot be asked for

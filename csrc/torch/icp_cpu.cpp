@@ -25,7 +25,7 @@ void with_type(const Tensor& tensor, const char* name, const Run& run) {
 }
 
 Tensor empty_doubles(std::initializer_list<int64_t> sizes, const Tensor& like) {
-  return torch::stable::empty(sizes, ScalarType::Double, std::nullopt, like.device());
+  return empty_of(sizes, ScalarType::Double, like);
 }
 
 void check_numbers(const Tensor& tensor, const char* name, int64_t batch, int64_t numbers) {

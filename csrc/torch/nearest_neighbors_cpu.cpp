@@ -8,7 +8,7 @@ namespace {
 constexpr int64_t kQueryTasksWorthAThread = 4;
 
 Tensor empty_ids(std::initializer_list<int64_t> sizes, const Tensor& like) {
-  return empty_result(sizes, torch::stable::empty({0}, ScalarType::Int, std::nullopt, like.device()));
+  return empty_result(sizes, empty_of({0}, ScalarType::Int, like));
 }
 
 // (B) lengths between 0 and `most`, or none.

@@ -12,7 +12,7 @@ namespace twodasl::ops {
 inline constexpr int64_t kChunk = 1 << 14;  // points in one task of what reads them all once
 
 inline Tensor empty_indices(std::initializer_list<int64_t> sizes, const Tensor& like) {
-  return empty_result(sizes, torch::stable::empty({0}, ScalarType::Long, std::nullopt, like.device()));
+  return empty_result(sizes, empty_of({0}, ScalarType::Long, like));
 }
 
 inline const cpu::NeighborKernels<float>& neighbors_of(float) { return cpu::active_neighbors().f32; }

@@ -36,12 +36,11 @@ std::tuple<Tensor, Tensor, Tensor> rasterize(const Tensor& vertices_in, const Te
   const int64_t* corner = in<int64_t>(triangles);
   STD_TORCH_CHECK(cpu::indices_inside(corner, 3 * triangles_count, count),
                   "twodasl: triangles refer to vertices that do not exist");
-  Tensor index = torch::stable::empty({batch, height, width}, ScalarType::Long, std::nullopt, vertices.device());
+  Tensor index = empty_of({batch, height, width}, ScalarType::Long, vertices);
   Tensor barycentrics = empty_like_type({batch, height, width, 3}, vertices);
   Tensor depth = empty_like_type({batch, height, width}, vertices);
   if (batch * height * width == 0) return {index, barycentrics, depth};
-  const Tensor nearest =
-      torch::stable::empty({batch, height, width}, ScalarType::Double, std::nullopt, vertices.device());
+  const Tensor nearest = empty_of({batch, height, width}, ScalarType::Double, vertices);
   const auto run = [&](auto number) {
     using T = decltype(number);
     STD_TORCH_CHECK(cpu::all_finite(in<T>(vertices), 3 * batch * count), "twodasl: vertices are not finite");

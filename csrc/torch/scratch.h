@@ -1,17 +1,11 @@
-// Tensors of any type on a tensor's device: results of another type than the inputs', and bytes for the time of a call.
+// Tensors where wide loads can read them, and bytes for the time of a call.
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 
 #include "stable.h"
 
 namespace twodasl::ops {
-
-// Of any type, on a tensor's device.
-inline Tensor empty_of(std::initializer_list<int64_t> sizes, ScalarType type, const Tensor& device_of) {
-  return allocate(sizes, torch::stable::detail::to<int32_t>(torch::stable::detail::from(type)), device_of);
-}
 
 // Dense, and where loads of sixteen bytes can read it: a view may begin anywhere.
 inline Tensor dense_aligned(const Tensor& tensor) {

@@ -9,6 +9,7 @@
 #include <torch/headeronly/util/Exception.h>
 
 #include <initializer_list>
+#include <stdexcept>
 #include <string>
 
 #include "../common/params.h"
@@ -46,7 +47,8 @@ inline void check_call(AOTITorchError code, const char* call) {
   if (code == 0) return;
   const char* why = torch_exception_get_what_without_backtrace == nullptr ? nullptr
                                                                          : torch_exception_get_what_without_backtrace();
-  STD_TORCH_CHECK(false, "twodasl: ", call, " failed: ", why == nullptr ? "torch does not say why" : why);
+  throw std::runtime_error(std::string("twodasl: ") + call + " failed" + (why == nullptr ? "" : ": ") +
+                           (why == nullptr ? "" : why));
 }
 
 // Dense and uninitialized, on `like`'s device. `torch::stable::empty` looks its operator up by name and boxes six
@@ -80,6 +82,11 @@ inline Tensor empty_like_type(std::initializer_list<int64_t> sizes, const Tensor
   int32_t type = 0;
   check_call(aoti_torch_get_dtype(like.get(), &type), "reading a tensor's dtype");
   return allocate(sizes, type, like);
+}
+
+// Of any type, on a tensor's device.
+inline Tensor empty_of(std::initializer_list<int64_t> sizes, ScalarType type, const Tensor& device_of) {
+  return allocate(sizes, torch::stable::detail::to<int32_t>(torch::stable::detail::from(type)), device_of);
 }
 
 template <class T>
