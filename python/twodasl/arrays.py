@@ -1,15 +1,33 @@
-"""Reading `.npy` files that strangers made."""
+"""Reading `.npy` and `.npz` files that strangers made.
+
+Every size that a file claims is compared with what the file holds, or with `LARGEST`, before memory is set
+aside for it. Nothing is unpickled.
+"""
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Callable, Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .archives import members, opened_archive, read_member
 from .errors import InputError
+from .files import regular_file
+
+LARGEST = 1 << 31
+"""Bytes that the arrays of one file may take; BFM 2009 in float64 takes a quarter."""
+
+# Bytes in which a header ends; numpy reads none that is longer than 10,000.
+_HEADER = 1 << 14
+
+Objects = Callable[[str | os.PathLike[str], bytes], Any]
+"""What reads the pickle of an array of objects, given the file's path for its messages."""
 
 
 def read_array(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -20,6 +38,7 @@ def read_array(path: str | os.PathLike[str]) -> NDArray[Any]:
     but real numbers.
     """
     file = Path(path)
+    regular_file(file)
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except OSError as error:
@@ -32,6 +51,7 @@ def read_array(path: str | os.PathLike[str]) -> NDArray[Any]:
             f"{file}: expected a .npy file of numbers (no objects), got one numpy refuses ({reason})"
         ) from error
     if not isinstance(array, np.ndarray):
+        array.close()
         raise InputError(f"{file}: expected one .npy array, got an archive of arrays (.npz)")
     if array.dtype.kind not in "fiu":
         raise InputError(f"{file}: expected an array of real numbers, got dtype {array.dtype}")
@@ -59,3 +79,62 @@ def read_point_array(
         row = int(np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))[0])
         raise InputError(f"{path}: expected finite coordinates, got NaN or infinity in row {row}")
     return points
+
+
+def npz_names(path: str | os.PathLike[str]) -> set[str]:
+    """Names of the arrays in a `.npz`; nothing is loaded. Raises InputError naming the file."""
+    with opened_archive(path, ".npz file") as archive:
+        return {name.removesuffix(".npy") for name in members(archive)}
+
+
+def read_npz(
+    path: str | os.PathLike[str],
+    names: Iterable[str],
+    *,
+    kinds: str = "fiub",
+    objects: Objects | None = None,
+) -> dict[str, Any]:
+    """Those of the named arrays that a `.npz` has; the others are not touched.
+
+    kinds: of dtypes, as numpy's `dtype.kind`. objects: reads arrays of objects; None refuses them. Raises
+    InputError naming the file when it is damaged, or the arrays would take more than `LARGEST` bytes.
+    """
+    with opened_archive(path, ".npz file") as archive:
+        there = members(archive)
+        wanted = {name: there[f"{name}.npy"] for name in names if f"{name}.npy" in there}
+        if sum(info.file_size for info in wanted.values()) > LARGEST:
+            raise InputError(f"{path}: expected arrays of at most {LARGEST >> 30} GiB together, got more")
+        return {
+            name: parse_npy(path, read_member(archive, info), kinds, objects)
+            for name, info in wanted.items()
+        }
+
+
+def parse_npy(
+    path: str | os.PathLike[str],
+    content: bytes | bytearray,
+    kinds: str = "fiub",
+    objects: Objects | None = None,
+) -> Any:
+    """The array in the bytes of a `.npy` file, without a copy; see `read_npz`."""
+    header = np.lib.format
+    try:
+        stream = BytesIO(content[:_HEADER])
+        version = header.read_magic(stream)
+        read = header.read_array_header_1_0 if version == (1, 0) else header.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+    except Exception as error:  # whatever a wrong header makes of numpy's parser
+        raise InputError(f"{path}: is no .npy file, or holds a damaged one; copy it again") from error
+    start = stream.tell()
+    if dtype.hasobject and objects is not None:
+        found = objects(path, bytes(content[start:]))
+        return found[0] if shape == () and isinstance(found, list) and len(found) == 1 else found
+    left = len(content) - start
+    if dtype.kind not in kinds or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != left:
+        got = f"{dtype} of shape {shape}"[:200]
+        raise InputError(f"{path}: expected {left} bytes of numbers, got {got}; copy it again")
+    try:
+        array = np.ndarray(shape, dtype, content, start, order="F" if fortran else "C")
+    except ValueError as error:  # an empty array of absurd sizes
+        raise InputError(f"{path}: expected an array, got one of shape {shape}"[:300]) from error
+    return array if array.flags.aligned else array.copy()

@@ -1,14 +1,32 @@
-"""Writing files so that a reader never sees half of one."""
+"""Reading only what is a file, and writing files so that a reader never sees half of one."""
 
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from .errors import InputError
+
+
+def regular_file(path: str | os.PathLike[str]) -> Path:
+    """The path of a file that can be read to its end; a pipe or a device may never have one.
+
+    Raises InputError where nothing is there, or it is a folder, a pipe, a socket or a device.
+    """
+    file = Path(path)
+    try:
+        mode = file.stat().st_mode
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{file}: cannot be read ({reason}); give a file") from error
+    if not stat.S_ISREG(mode):
+        reason = "is a folder" if stat.S_ISDIR(mode) else "is a pipe, socket or device"
+        raise InputError(f"{file}: cannot be read ({reason}); give a regular file")
+    return file
 
 
 @contextmanager

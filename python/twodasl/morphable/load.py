@@ -30,7 +30,7 @@ def load_model(name_or_path: str | os.PathLike[str] | MorphableModel) -> Morphab
     if str(name_or_path) == EMBEDDED:
         return procedural_model()
     path = Path(name_or_path)
-    if not path.exists():
+    if not os.path.exists(path):  # False for a name that no system could have, too
         raise InputError(f"{path}: no such face model; give '{EMBEDDED}' or the path of a file or folder")
     try:
         return read_folder(path) if path.is_dir() else read_file(path)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arrays import read_npz
 from ..errors import InputError
 from ..files import atomic_path
 
@@ -22,17 +21,6 @@ GEOMETRY = ("mean", "shape_modes", "expression_modes", "coefficient_std", "trian
 OTHER_POINTS = "basel_landmarks"
 ALBEDO = ("albedo_mean", "albedo_modes", "albedo_std")
 NAMES = ("mode_names", "albedo_names")
-# What zipfile and numpy raise on a file whose bytes are wrong.
-DAMAGE = (
-    ValueError,
-    EOFError,
-    KeyError,
-    SyntaxError,
-    MemoryError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 NAMED = ("named_landmarks_keys", "named_landmarks_indices")
 
 
@@ -55,12 +43,14 @@ def write_arrays(path: str | os.PathLike[str], model: MorphableModel) -> None:
 
 def read_model(path: str | os.PathLike[str], kind: type[MorphableModel]) -> MorphableModel:
     """Read a model; every way in which the file can be wrong is an InputError that names it and the field."""
-    arrays = _read_arrays(Path(path))
+    names = ("format", "version", "name", "units", *GEOMETRY, OTHER_POINTS, *ALBEDO, *NAMES, *NAMED)
+    arrays = read_npz(path, names, kinds="fiubU")
     if _text(path, arrays, "format") != FORMAT:
-        raise InputError(f"{path}: format: expected {FORMAT!r}, got {arrays['format']}")
+        raise InputError(f"{path}: format: expected {FORMAT!r}, got {arrays['format']}"[:300])
     version = _field(path, arrays, "version")
     if version.shape != () or version.dtype.kind not in "iu" or int(version) != VERSION:
-        raise InputError(f"{path}: version: expected {VERSION}, got {version}; use a newer twodasl")
+        got = f"{version.dtype} of shape {version.shape}" if version.shape else version
+        raise InputError(f"{path}: version: expected {VERSION}, got {got}; use a newer twodasl")
     fields: dict[str, Any] = {key: _field(path, arrays, key) for key in GEOMETRY}
     fields |= {key: arrays.get(key) for key in ALBEDO}
     fields[OTHER_POINTS] = arrays.get(OTHER_POINTS)
@@ -72,23 +62,8 @@ def read_model(path: str | os.PathLike[str], kind: type[MorphableModel]) -> Morp
     fields["named_landmarks"] = dict(zip(keys, map(int, indices), strict=True))
     try:
         return kind(name=_text(path, arrays, "name"), units=_text(path, arrays, "units"), **fields)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        if not zipfile.is_zipfile(path):
-            path.open("rb").close()  # a missing or unreadable file says so by itself
-            raise InputError(f"{path}: is no .npz file (or is cut short); expected a face model")
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except InputError:
-        raise
-    except DAMAGE as error:
-        raise InputError(f"{path}: is a damaged .npz file ({error}); write it again") from error
 
 
 def _field(path: object, arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
@@ -101,11 +76,18 @@ def _text(path: object, arrays: dict[str, np.ndarray], key: str) -> str:
     value = _field(path, arrays, key)
     if value.shape != () or value.dtype.kind != "U":
         raise InputError(f"{path}: {key}: expected a word, got {value.dtype} {value.shape}")
-    return str(value)
+    return _decoded(path, key, value)[0]
 
 
 def _words(path: object, arrays: dict[str, np.ndarray], key: str) -> tuple[str, ...]:
     value = _field(path, arrays, key)
     if value.ndim != 1 or value.dtype.kind != "U":
         raise InputError(f"{path}: {key}: expected a list of words, got {value.dtype} {value.shape}")
-    return tuple(map(str, value))
+    return _decoded(path, key, value)
+
+
+def _decoded(path: object, key: str, value: np.ndarray) -> tuple[str, ...]:
+    try:
+        return tuple(map(str, value.ravel()))
+    except ValueError as error:
+        raise InputError(f"{path}: {key}: expected text, got numbers that stand for no letter") from error

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ...arrays import npz_names
 from ...data.pickles import read_model_pickle
 from ...errors import InputError
+from ...files import regular_file
 from ...matlab import mat_names
 from ..model import MorphableModel
 from . import bfm2009, deep3d, eos, face3d, flame, ict_facekit, tddfa, tddfa_v2
 from .basel_h5 import read_basel_h5
-from .containers import npz_names
 
 SUPPORTED = (
     "twodasl's .npz, BFM (.mat, .h5), face3d or Deep3DFaceRecon (.mat), 3DDFA (folder), 3DDFA_V2 (.pkl), "
@@ -58,7 +59,7 @@ def read_folder(folder: Path) -> MorphableModel:
 
 def read_file(path: Path) -> MorphableModel:
     """The model in a file. Raises InputError saying what the file is where it is none that is known."""
-    kind = _container(path)
+    kind = _container(regular_file(path))
     if kind is None:
         size = path.stat().st_size
         what = "is empty" if not size else "is no face model that is known"
