@@ -105,8 +105,7 @@ def read_npz(
         if sum(info.file_size for info in wanted.values()) > LARGEST:
             raise InputError(f"{path}: expected arrays of at most {LARGEST >> 30} GiB together, got more")
         return {
-            name: parse_npy(path, read_member(archive, info), kinds, objects)
-            for name, info in wanted.items()
+            name: parse_npy(path, read_member(archive, info), kinds, objects) for name, info in wanted.items()
         }
 
 

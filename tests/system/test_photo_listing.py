@@ -2,6 +2,7 @@
 
 import os
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -71,16 +72,49 @@ def test_a_list_is_made_again_when_annotations_change(tmp_path, photo68, builds)
     assert len(points) == 6
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "text", "version"])
+def _rewritten(file, **changes):
+    with np.load(file) as archive:
+        np.savez(file, **{key: archive[key] for key in archive.files} | changes)
+
+
+def _damage(file, kind):
+    content = file.read_bytes()
+    if kind == "pipe":
+        file.unlink()
+        os.mkfifo(file)
+    elif kind == "member":
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("head.npy", b"no array")
+    elif kind == "claim":
+        with zipfile.ZipFile(file, "a") as archive:
+            archive.writestr("more.npy", b"")
+            archive.getinfo("points.npy").file_size = 1 << 45
+    elif kind in CHANGED:
+        _rewritten(file, **CHANGED[kind])
+    else:
+        damaged = {"cut": content[: len(content) // 2], "empty": b"", "text": b"names\n"}
+        file.write_bytes(damaged[kind])
+
+
+CHANGED = {
+    "boxes": {"boxes": np.full((4, 4), np.nan)},
+    "points": {"points": np.zeros((4, 68))},
+    "types": {"visible": np.zeros((4, 68))},
+    "count": {"yaw": np.zeros(3, np.float32)},
+    "report": {"report": np.frombuffer(b"[1e999, []]", np.uint8)},
+    "nested": {"head": np.frombuffer(b"[" * 100_000, np.uint8)},
+}
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "version", "pipe", "member", "claim", *CHANGED])
 def test_a_damaged_list_is_made_again(photos, builds, damage, monkeypatch):
     first = again(photos)
     expected = [first[i]["landmarks"] for i in range(4)]
     (file,) = (photos.parent / "cache").iterdir()
-    content = file.read_bytes()
     if damage == "version":
         monkeypatch.setattr(listing, "VERSION", 99)
     else:
-        file.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "text": b"names\n"}[damage])
+        _damage(file, damage)
     found = again(photos)
     assert len(builds) == 2
     assert all(torch.equal(found[i]["landmarks"], expected[i]) for i in range(4))

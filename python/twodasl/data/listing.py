@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..arrays import read_npz
 from ..errors import InputError
 from ..files import atomic_path
 from ..images import read_image
@@ -284,17 +284,27 @@ def _save(file: Path, root: Path, listing: Listing, stamps: list[tuple[str, int,
 def _load(file: Path, root: Path) -> Listing | None:
     """The list in a file if there is one, whole and current."""
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            head = json.loads(archive["head"].tobytes())
-            if head["version"] != VERSION or head["root"] != str(root):
-                return None
-            if any(_stamp(Path(path)) != (time, size) for path, time, size in head["stamps"]):
-                return None
-            names = archive["names"].tobytes().decode("utf-8", "surrogateescape").split("\0")[:-1]
-            report = DataReport.from_json(archive["report"].tobytes().decode("utf-8", "surrogateescape"))
-            arrays = {key: archive[key] for key in _ARRAYS}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-        return None  # damaged, or of another program: it is made again
-    if any(len(array) != len(names) for array in arrays.values()):
+        arrays = read_npz(file, ("head", "report", "names", *_ARRAYS))
+        head = json.loads(arrays["head"].tobytes())
+        if head["version"] != VERSION or head["root"] != str(root):
+            return None
+        if any(_stamp(Path(path)) != (time, size) for path, time, size in head["stamps"]):
+            return None
+        names = arrays["names"].tobytes().decode("utf-8", "surrogateescape").split("\0")[:-1]
+        report = DataReport.from_json(arrays["report"].tobytes().decode("utf-8", "surrogateescape"))
+        parts = {key: arrays[key] for key in _ARRAYS}
+        count, (_, points, _), (_, numbers) = len(names), parts["points"].shape, parts["raw"].shape
+        whole = {
+            "boxes": (np.float64, (count, 4)),
+            "points": (np.float32, (count, points, 2)),
+            "visible": (np.bool_, (count, points)),
+            "yaw": (np.float32, (count,)),
+            "raw": (np.float32, (count, numbers)),
+        }
+        if any((parts[key].dtype, parts[key].shape) != of for key, of in whole.items()):
+            return None
+        if report.kept != count or not np.isfinite(parts["boxes"]).all():
+            return None
+        return Listing(tuple(names), upright=bool(head["upright"]), report=report, **parts)
+    except Exception:  # damaged, or of another program: it is made again
         return None
-    return Listing(tuple(names), upright=bool(head["upright"]), report=report, **arrays)

@@ -11,6 +11,7 @@ import io
 import math
 import os
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -144,12 +145,16 @@ _STAND_INS = (_Type, _Array, _Object)
 
 
 # The unpickler written in Python, because the one in C sets aside memory for any size that a file claims.
-class _Unpickler(pickle._Unpickler):
-    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+class PlainUnpickler(pickle._Unpickler):
+    """Reads a pickle in which nothing but `names`, of (module, name), can be reached or called."""
 
-    def __init__(self, content: bytes, names: dict[tuple[str, str], Any]) -> None:
-        super().__init__(io.BytesIO(content), encoding="latin1")
-        self._names, self._size = names, len(content)
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    stand_ins: ClassVar[tuple[type, ...]] = _STAND_INS
+    """The classes whose instances take a state."""
+
+    def __init__(self, stream: io.BytesIO, names: Mapping[tuple[str, str], Any]) -> None:
+        super().__init__(stream, encoding="latin1")
+        self._names, self._size = names, stream.getbuffer().nbytes
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in self._names:
@@ -164,7 +169,7 @@ class _Unpickler(pickle._Unpickler):
 
     def load_build(self) -> None:
         # Elsewhere a state would be written into a class or a function, for everyone.
-        if not isinstance(self.stack[-2], _STAND_INS):  # type: ignore[attr-defined]
+        if not isinstance(self.stack[-2], self.stand_ins):  # type: ignore[attr-defined]
             raise pickle.UnpicklingError("a state for something that has none")
         super().load_build()  # type: ignore[misc]
 
@@ -202,7 +207,7 @@ def parse_pickle(
 ) -> Any:
     """What the bytes of a pickle hold, by default as `read_model_pickle`; path is for the message."""
     try:
-        return _plain(_Unpickler(content, names).load(), {})
+        return _plain(PlainUnpickler(io.BytesIO(content), names).load(), {})
     except Exception as error:  # a damaged pickle stops its reader in many ways
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: expected a pickle of NumPy arrays alone, got {reason[:200]}") from error

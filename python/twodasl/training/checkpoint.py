@@ -1,7 +1,7 @@
 """Checkpoints: one file of plain tensors, numbers and text that holds all a run needs to go on.
 
-A checkpoint is a dictionary written by `torch.save` (a zip archive), read with `weights_only=True` so that
-nothing in it is executed:
+A checkpoint is a dictionary written by `torch.save` (a zip archive). It is read as data, see
+`torch_files.py`: nothing in it is executed, and nothing is larger in memory than in the file.
 
     format, version                    "twodasl-checkpoint", 1
     config                             TrainingConfig.to_dict()
@@ -20,15 +20,13 @@ nothing in it is executed:
 
 It is written beside its final name and renamed when it is on the disk: a killed process leaves the old one.
 A file that was cut off or damaged on the way (a full disk, a broken download) is found out by the archive's
-directory, which is at its end, and by the checksum of every entry.
+directory, which is at its end, and by the checksum of every entry; parts that are not what they should be, by
+`layout.py`, before anything uses them.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,19 +38,12 @@ from ..morphable import MorphableModel, Whitening
 from ..morphable.sketch import same_geometry, sketch
 from ..networks import build_regressor
 from .config import TrainingConfig
+from .layout import check_layout
+from .torch_files import read_saved
 
 FORMAT, VERSION = "twodasl-checkpoint", 1
-
-_KEYS: dict[str, type] = {
-    "config": dict,
-    "model_name": str,
-    "model_identity": str,
-    "model_counts": list,
-    "model_sketch": torch.Tensor,
-    "whitening": dict,
-    "regressor": dict,
-    "step": int,
-}
+# For messages.
+NOUN, ADVICE = "twodasl checkpoint", "give one written by `twodasl train`"
 
 
 def save_checkpoint(path: str | os.PathLike[str], contents: dict[str, Any]) -> None:
@@ -68,27 +59,20 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         InputError: the file is missing, cut off, damaged, not a checkpoint, of a newer version, or holds
             pickled code; the message names the file and which of these it is.
     """
-    path = Path(path)
-    _check_archive(path)
-    try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path}: holds pickled objects beyond tensors, numbers and text, which are never executed;"
-            " give a checkpoint written by `twodasl train`"
-        ) from error
-    except (RuntimeError, KeyError, EOFError, OSError) as error:
-        raise InputError(f"{path}: is no twodasl checkpoint; give one written by `twodasl train`") from error
+    return checked(path, read_saved(path, NOUN, ADVICE))
+
+
+def checked(path: str | os.PathLike[str], contents: Any) -> dict[str, Any]:
+    """What was read from `path`, once it is known to be a whole checkpoint; InputError otherwise."""
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
-        raise InputError(f"{path}: is no twodasl checkpoint; give one written by `twodasl train`")
-    if contents.get("version") != VERSION:
+        raise InputError(f"{path}: is no {NOUN}; {ADVICE}")
+    version = contents.get("version")
+    if type(version) is not int or version != VERSION:
         raise InputError(
-            f"{path}: is a checkpoint of version {contents.get('version')!r}, this twodasl reads version"
+            f"{path}: is a checkpoint of version {version!r:.40}, this twodasl reads version"
             f" {VERSION}; use the twodasl that wrote it"
         )
-    wrong = [key for key, kind in _KEYS.items() if not isinstance(contents.get(key), kind)]
-    if wrong:
-        raise InputError(f"{path}: the checkpoint lacks {', '.join(wrong)}; give a whole one")
+    check_layout(path, contents)
     return contents
 
 
@@ -107,14 +91,12 @@ def load_regressor(path: str | os.PathLike[str]) -> tuple[nn.Module, Whitening, 
     """
     contents = load_checkpoint(path)
     config = TrainingConfig.from_dict(contents["config"], where=str(path))
+    _, shapes, expressions = contents["model_counts"]
+    whitening = Whitening(**contents["whitening"])
     try:
-        _, shapes, expressions = contents["model_counts"]
-        whitening = Whitening(contents["whitening"]["mean"], contents["whitening"]["std"])
         regressor = build_regressor(config.network.regressor, 12 + shapes + expressions)
         regressor.load_state_dict(contents.get("average", contents["regressor"]))
-        if len(whitening.mean) != 12 + shapes + expressions:
-            raise ValueError("whitening")
-    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # torch stops in several ways at tensors of another network
         raise InputError(
             f"{path}: the checkpoint's weights do not fit the network it names,"
             f" {config.network.regressor!r} for {contents['model_counts']} vertices, shapes, expressions"
@@ -145,26 +127,3 @@ def check_model(path: str | os.PathLike[str], info: dict[str, Any], model: Morph
 
 def _describe(name: str, counts: Any) -> str:
     return f"{name!r} ({'/'.join(map(str, counts))} vertices/shapes/expressions)"
-
-
-def _check_archive(path: Path) -> None:
-    """Raises InputError unless the file is a whole zip archive whose entries match their checksums."""
-    try:
-        with open(path, "rb") as file:
-            magic = file.read(4)
-        if magic != b"PK\x03\x04":
-            what = "is empty" if not magic else "is no twodasl checkpoint"
-            raise InputError(f"{path}: {what}; give one written by `twodasl train`")
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"{path}: cannot be read ({reason}); give a checkpoint file") from error
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{path}: the checkpoint is truncated or damaged; copy it again, or use another one"
-        ) from error
-    if damaged is not None:
-        raise InputError(f"{path}: the checkpoint is damaged ({damaged}); copy it again, or use another one")

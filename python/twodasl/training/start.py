@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,9 +11,10 @@ from torch import nn
 from ..errors import InputError
 from ..morphable import MorphableModel
 from ..networks import ResNet50, authors_state_dict, imagenet_state_dict
-from .checkpoint import FORMAT, check_model, load_checkpoint
+from .checkpoint import FORMAT, check_model, checked
 from .config import NetworkConfig
 from .objective import Networks
+from .torch_files import read_saved
 
 
 def start(networks: Networks, config: NetworkConfig, model: MorphableModel) -> None:
@@ -27,14 +28,14 @@ def start(networks: Networks, config: NetworkConfig, model: MorphableModel) -> N
     path = config.start
     contents = _read(path)
     if contents.get("format") == FORMAT:
-        saved = load_checkpoint(path)
+        saved = checked(path, contents)
         check_model(path, saved, model)
         try:
             networks.regressor.load_state_dict(saved.get("average", saved["regressor"]))
             networks.encoder.load_state_dict(saved["encoder"])
             networks.critic.load_state_dict(saved["critic"])
             networks.whitening.load_state_dict(saved["whitening"])
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # torch stops in several ways at tensors of other networks
             raise InputError(
                 f"{path}: was trained with other networks than {config.regressor!r} and the encoder asked"
                 " for; give the same network.* settings"
@@ -57,27 +58,24 @@ def load_start_weights(
     InputError when it is neither.
     """
     contents = _read(path) if contents is None else contents
+    authors = "res_state_dict" in contents
     try:
-        if "res_state_dict" in contents:
-            regressor.load_state_dict(authors_state_dict(contents))
-            return
-        missing, unexpected = regressor.load_state_dict(imagenet_state_dict(contents), strict=False)
-    except (RuntimeError, ValueError, TypeError) as error:
+        state = authors_state_dict(contents) if authors else imagenet_state_dict(contents)
+        missing, unexpected = regressor.load_state_dict(state, strict=authors)
+    except Exception as error:  # names and values are a stranger's
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
             f"{path}: expected a ResNet-50, ImageNet's or the authors', with as many outputs as the face"
-            f" model needs; {str(error).splitlines()[0]}"
+            f" model needs; {reason}"
         ) from error
     if unexpected or any(not name.startswith("fc.") for name in missing):
         raise InputError(f"{path}: expected a ResNet-50; its layers have other names")
+    if any(not torch.isfinite(value).all() for value in regressor.state_dict().values()):
+        raise InputError(f"{path}: expected finite weights, got NaN or infinity; download the file again")
 
 
-def _read(path: str | os.PathLike[str]) -> dict:
-    try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; give a file of weights") from error
-    except (RuntimeError, KeyError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise InputError(f"{path}: cannot be read as weights; give a file of tensors alone") from error
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    contents = read_saved(path, "file of weights", "give a file of tensors alone")
     if not isinstance(contents, dict):
         raise InputError(f"{path}: cannot be read as weights; give a file of named tensors")
     return contents

@@ -25,6 +25,11 @@ from .streams import Faces, read
 CHECKPOINT = "checkpoint.pt"
 """The newest checkpoint's name in the output folder."""
 
+# What a run needs of a checkpoint beyond what every checkpoint has.
+_TO_GO_ON = ("encoder", "critic", "optimizers", "lengths", "rng", "history")
+# What optimisers remember of a weight.
+_ADAM = {"step", "exp_avg", "exp_avg_sq"}
+_REMEMBERED = {torch.optim.Adam: _ADAM, torch.optim.AdamW: _ADAM, torch.optim.SGD: {"momentum_buffer"}}
 # Parameter vectors from which the whitening is estimated.
 _WHITENING_SAMPLES = 20_000
 
@@ -204,9 +209,18 @@ def resumed_config(
 
 
 def restore(run: Run, saved: dict[str, Any], path: Path) -> None:
-    """Put a checkpoint's state back. Raises InputError when it does not fit the run."""
+    """Put a checkpoint's state back. Raises InputError when it does not fit the run.
+
+    saved: what `load_checkpoint` gave for `path`, or `contents`.
+    """
+    if missing := [key for key in _TO_GO_ON if key not in saved]:
+        raise InputError(
+            f"{path}: lacks {', '.join(missing)} and does not hold a whole training run; it cannot be resumed"
+        )
     if saved["lengths"] != run.lengths:
         raise InputError(f"{path}: the run began with {saved['lengths']} faces and photos, got {run.lengths}")
+    if saved["step"] > run.config.steps:
+        raise InputError(f"{path}: is of step {saved['step']}, expected at most {run.config.steps}")
     networks = run.networks
     try:
         networks.regressor.load_state_dict(saved["regressor"])
@@ -215,11 +229,31 @@ def restore(run: Run, saved: dict[str, Any], path: Path) -> None:
         networks.encoder.load_state_dict(saved["encoder"])
         networks.critic.load_state_dict(saved["critic"])
         networks.whitening.load_state_dict(saved["whitening"])
-        run.optimizer.load_state_dict(saved["optimizers"]["regressor"])
-        run.critic_optimizer.load_state_dict(saved["optimizers"]["critic"])
+        _restore_optimizer(run.optimizer, saved["optimizers"]["regressor"]["state"])
+        _restore_optimizer(run.critic_optimizer, saved["optimizers"]["critic"]["state"])
         run.scaler.load_state_dict(saved.get("scaler", {}))
         torch.set_rng_state(saved["rng"])
         run.step, run.history = saved["step"], list(saved["history"])
         run.recent = list(saved.get("recent", []))
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # torch stops in many ways at a state of something else
         raise InputError(f"{path}: does not hold a whole training run; it cannot be resumed") from error
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Any]]) -> None:
+    """Put back what an optimiser remembers of each weight; its settings are the configuration's.
+
+    Raises ValueError where it is not this optimiser's, of these weights: a step would stop at it later.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    names = _REMEMBERED[type(optimizer)]
+    for index, parts in state.items():
+        if index >= len(weights) or parts.keys() not in (set(), names):
+            raise ValueError(f"optimizer: expected {sorted(names)} of {len(weights)} weights")
+        for name, part in parts.items():
+            value = torch.as_tensor(part)
+            shape = torch.Size() if name == "step" else weights[index].shape
+            if value.shape != shape or not bool(torch.isfinite(value).all()):
+                raise ValueError(f"optimizer: expected finite {name} of shape {tuple(shape)}")
+            if name == "step" and value < 0:
+                raise ValueError(f"optimizer: expected a step from 0, got {float(value)}")
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
