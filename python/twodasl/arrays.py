@@ -23,6 +23,9 @@ from .files import regular_file
 LARGEST = 1 << 31
 """Bytes that the arrays of one file may take; BFM 2009 in float64 takes a quarter."""
 
+# How many times its own size the arrays of a compressed file may take, from _SMALL bytes on. A face model's
+# shrink to a tenth, mostly zeros to a thirtieth; a file made to fill the memory is a thousandth.
+_DENSEST, _SMALL = 100, 1 << 26
 # Bytes in which a header ends; numpy reads none that is longer than 10,000.
 _HEADER = 1 << 14
 
@@ -102,8 +105,11 @@ def read_npz(
     with opened_archive(path, ".npz file") as archive:
         there = members(archive)
         wanted = {name: there[f"{name}.npy"] for name in names if f"{name}.npy" in there}
-        if sum(info.file_size for info in wanted.values()) > LARGEST:
-            raise InputError(f"{path}: expected arrays of at most {LARGEST >> 30} GiB together, got more")
+        most = min(LARGEST, max(_SMALL, _DENSEST * os.path.getsize(path)))
+        if sum(info.file_size for info in wanted.values()) > most:
+            raise InputError(
+                f"{path}: expected arrays of at most {most >> 20} MiB in a file of its size, got more"
+            )
         return {
             name: parse_npy(path, read_member(archive, info), kinds, objects) for name, info in wanted.items()
         }
@@ -136,4 +142,8 @@ def parse_npy(
         array = np.ndarray(shape, dtype, content, start, order="F" if fortran else "C")
     except ValueError as error:  # an empty array of absurd sizes
         raise InputError(f"{path}: expected an array, got one of shape {shape}"[:300]) from error
+    if dtype.kind == "U":
+        letters = np.frombuffer(content, np.dtype("u4").newbyteorder(dtype.byteorder), offset=start)
+        if ((letters > 0x10FFFF) | ((letters >= 0xD800) & (letters < 0xE000))).any():
+            raise InputError(f"{path}: expected text, got numbers that stand for no letter")
     return array if array.flags.aligned else array.copy()

@@ -1,8 +1,10 @@
 """Checkpoints: whole or refused, never executed, and only for the face model they were made for."""
 
+import copy
 import os
 import pickle
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,10 @@ from twodasl.morphable.sketch import sketch
 from twodasl.networks import ResNet50, build_regressor
 from twodasl.training import TrainingConfig, check_model, load_checkpoint, load_regressor, save_checkpoint
 from twodasl.training.start import load_start_weights
+from twodasl.training.state import begin, restore
+from twodasl.training.state import contents as state_contents
+
+from .tiny_runs import tiny_config
 
 
 def contents(model, **changes):
@@ -110,6 +116,14 @@ def test_other_files_are_refused(tmp_path, data, message):
     path.write_bytes(data)
     with pytest.raises(InputError, match=message):
         load_checkpoint(path)
+
+
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pt")
+    with pytest.raises(InputError, match="is a pipe"):
+        load_checkpoint(tmp_path / "pipe.pt")
+    with pytest.raises(InputError, match="is a pipe"):
+        load_start_weights(ResNet50(62), tmp_path / "pipe.pt")
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):
@@ -266,7 +280,7 @@ def test_resnet_starts_from_authors_or_imagenet_files(tmp_path):
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     for name, message in (("other.pth", "expected a ResNet-50"), ("none.pth", "No such file")):
         with pytest.raises(InputError, match=message):
-            load_start_weights(ResNet50(62), tmp_path / name)
+            load_start_weights(network, tmp_path / name)
     (tmp_path / "text.pth").write_text("hello")
     with pytest.raises(InputError, match="is no file of weights"):
         load_start_weights(ResNet50(62), tmp_path / "text.pth")
@@ -274,3 +288,76 @@ def test_resnet_starts_from_authors_or_imagenet_files(tmp_path):
     torch.save(imagenet, tmp_path / "part.pth")
     with pytest.raises(InputError, match="layers have other names"):
         load_start_weights(ResNet50(62), tmp_path / "part.pth")
+
+
+class Unfinished:
+    """Eight faces of a model, of which a run needs the parameters alone to begin."""
+
+    def __len__(self):
+        return 8
+
+    def parameters(self, index):
+        return torch.randn(15, generator=torch.Generator().manual_seed(index))
+
+
+@pytest.fixture
+def begun(ball_model):
+    config = tiny_config(optimizer={"name": "adam"})
+    torch.manual_seed(0)
+    run = begin(config, "ball", ball_model, Unfinished(), Unfinished(), torch.device("cpu"))
+    for optimizer in (run.optimizer, run.critic_optimizer):
+        for group in optimizer.param_groups:
+            for weight in group["params"]:
+                weight.grad = torch.ones_like(weight)
+        optimizer.step()
+    run.step = 1
+    return run
+
+
+def state_of(run):
+    """A checkpoint of the run whose parts may be changed."""
+    saved = state_contents(run)
+    saved["optimizers"] = copy.deepcopy(saved["optimizers"])
+    return saved
+
+
+@pytest.mark.parametrize("key", ["encoder", "critic", "optimizers", "lengths", "rng", "history"])
+def test_a_run_that_lacks_a_part_is_not_resumed(begun, key):
+    saved = state_of(begun)
+    del saved[key]
+    with pytest.raises(InputError, match=rf"x\.pt: lacks {key} and .*cannot be resumed"):
+        restore(begun, saved, Path("x.pt"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("exp_avg", torch.zeros(3)),
+        ("exp_avg", 0.0),
+        ("exp_avg_sq", torch.full((), torch.nan)),
+        ("step", torch.tensor(-1.0)),
+        ("step", float("nan")),
+        ("momentum_buffer", torch.zeros(3)),
+    ],
+)
+def test_an_optimizer_of_something_else_is_not_resumed(begun, name, value):
+    saved = state_of(begun)
+    saved["optimizers"]["critic"]["state"][0][name] = value
+    with pytest.raises(InputError, match="cannot be resumed"):
+        restore(begun, saved, Path("x.pt"))
+
+
+def test_a_step_beyond_the_run_and_another_generator_are_not_resumed(begun):
+    with pytest.raises(InputError, match="is of step 1000, expected at most"):
+        restore(begun, {**state_of(begun), "step": 1000}, Path("x.pt"))
+    with pytest.raises(InputError, match="cannot be resumed"):
+        restore(begun, {**state_of(begun), "rng": torch.zeros(3, dtype=torch.uint8)}, Path("x.pt"))
+
+
+def test_an_optimizer_keeps_the_settings_of_the_configuration(begun):
+    saved = state_of(begun)
+    expected = begun.critic_optimizer.param_groups[0]["betas"]
+    saved["optimizers"]["critic"]["param_groups"] = [{"betas": "none", "lr": "fast"}]
+    restore(begun, saved, Path("x.pt"))
+    assert begun.critic_optimizer.param_groups[0]["betas"] == expected
+    begun.critic_optimizer.step()

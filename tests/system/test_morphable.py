@@ -2,10 +2,13 @@
 
 import dataclasses
 import io
+import os
+import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
+from twodasl.arrays import read_array
 from twodasl.errors import InputError
 from twodasl.morphable import MorphableModel, load_model
 
@@ -207,6 +210,67 @@ def test_every_truncation_and_every_flipped_block_is_an_input_error(tmp_path):
             assert MorphableModel.load(bad).identity == identity
         except InputError:
             continue
+
+
+def _npy(array):
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+MEMBERS = {
+    "no array": b"plain bytes",
+    "a header of other text": _npy(np.zeros(3)).replace(b"{'descr'", b"\t{((('d("),
+    "a header that claims more": _npy(np.zeros((80, 3), np.float32)).replace(b"(80, 3)", b"(8**9,)"),
+    "sizes below zero": _npy(np.zeros((80, 3), np.float32)).replace(b"(80, 3)", b"(80,-3)"),
+    "absurd sizes of nothing": _npy(np.zeros((0, 30000, 9))).replace(b"(0, 30000, 9)", b"(0, 9**99, 9)"),
+    "a record": _npy(np.zeros(3, [("a", np.float32)])),
+    "numbers that are no letters": _npy(np.array("ab")).replace(b"a\0\0\0", b"\xff\xff\xff\x7f"),
+    "half of a letter": _npy(np.array("\ud800")),
+}
+
+
+@pytest.mark.parametrize("field", ["mean", "name", "mode_names", "named_landmarks_keys"])
+@pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS)
+def test_a_member_that_is_no_array_of_its_kind(tmp_path, member, field):
+    path = tmp_path / "bad.npz"
+    small_model().save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()} | {f"{field}.npy": member}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(InputError, match=r"bad\.npz: "):
+        load_model(path)
+
+
+@pytest.mark.parametrize("change", ["claims", "lies", "bzip2", "encrypted", "twice"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_archive_that_would_fill_the_memory(tmp_path, change):
+    path = tmp_path / "bad.npz"
+    kind = zipfile.ZIP_BZIP2 if change == "bzip2" else zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        archive.writestr("format.npy", _npy(np.array("twodasl-morphable-model")))
+        archive.writestr("mean.npy", bytes(1 << 20))
+        info = archive.getinfo("mean.npy")
+        if change == "twice":
+            archive.writestr("mean.npy", b"")
+        info.file_size = {"claims": 1 << 30, "lies": 100}.get(change, info.file_size)
+        info.flag_bits |= change == "encrypted"
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"bad\.npz: (is a damaged .npz file|expected arrays of at most)"):
+        MorphableModel.load(path)
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+def test_pipes_and_names_that_no_system_has_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    for path in (tmp_path / "pipe.npz", "/dev/zero", "a\0b", "x" * 5000):
+        with pytest.raises(InputError):
+            load_model(path)
+        with pytest.raises(InputError, match="cannot be read"):
+            read_array(path)
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path):

@@ -76,18 +76,11 @@ def _text(path: object, arrays: dict[str, np.ndarray], key: str) -> str:
     value = _field(path, arrays, key)
     if value.shape != () or value.dtype.kind != "U":
         raise InputError(f"{path}: {key}: expected a word, got {value.dtype} {value.shape}")
-    return _decoded(path, key, value)[0]
+    return str(value)
 
 
 def _words(path: object, arrays: dict[str, np.ndarray], key: str) -> tuple[str, ...]:
     value = _field(path, arrays, key)
     if value.ndim != 1 or value.dtype.kind != "U":
         raise InputError(f"{path}: {key}: expected a list of words, got {value.dtype} {value.shape}")
-    return _decoded(path, key, value)
-
-
-def _decoded(path: object, key: str, value: np.ndarray) -> tuple[str, ...]:
-    try:
-        return tuple(map(str, value.ravel()))
-    except ValueError as error:
-        raise InputError(f"{path}: {key}: expected text, got numbers that stand for no letter") from error
+    return tuple(map(str, value))

@@ -90,7 +90,9 @@ def _tensor(storage: object, offset: object, size: object, stride: object, *_: o
     # An expanded tensor is larger than its storage: a few bytes may stand for all memory.
     if entries > len(storage) or (entries and last >= len(storage)):
         raise pickle.UnpicklingError("a tensor larger than its storage")
-    return storage.as_strided(sizes, steps, start) if entries else storage.new_empty(sizes)
+    if not entries:
+        return storage.new_empty(sizes)
+    return storage.as_strided(sizes, steps, storage.storage_offset() + start)
 
 
 def _counts(values: object) -> tuple[int, ...]:
@@ -213,6 +215,8 @@ def _plain(value: Any, left: list[int]) -> Any:
         return type(value)(_plain(item, left) for item in value)
     if isinstance(value, _Variable):
         value = value.tensor
+        if not isinstance(value, Tensor):
+            raise pickle.UnpicklingError("a parameter without its tensor")
     if type(value) is int and not -(1 << 63) <= value < 1 << 64:
         raise pickle.UnpicklingError("a whole number beyond 64 bits")
     if not (value is None or type(value) in (bool, int, float, str, Tensor)):
