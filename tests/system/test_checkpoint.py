@@ -210,6 +210,7 @@ def test_missing_parts_are_named(ball_model, tmp_path):
         ("lengths", 3),
         ("rng", torch.zeros(3)),
         ("history", [{"step": "one"}]),
+        ("history", [{"total": 1.0}]),
         ("recent", [3]),
     ],
 )

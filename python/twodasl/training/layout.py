@@ -76,8 +76,16 @@ def _of(kind: Check) -> Check:
     )
 
 
-def _is_entry(value: Any) -> bool:
-    return _of(_is_number)(value) and _is_count(value.get("step", 0))
+def _entries(needed: set[str]) -> tuple[str, Check]:
+    """Numbers by name, of one step or of several; a step is one to count."""
+
+    def fits(value: Any) -> bool:
+        return isinstance(value, list) and all(
+            _of(_is_number)(entry) and needed <= entry.keys() and _is_count(entry.get("step", 0))
+            for entry in value
+        )
+
+    return "a list of numbers by name" + ", of a step each" * bool(needed), fits
 
 
 def _is_state_of_optimizer(value: Any) -> bool:
@@ -96,10 +104,6 @@ def _is_dict(value: Any) -> bool:
 
 _STATE = ("a network's tensors by name", _of(lambda value: isinstance(value, Tensor)))
 _OPTIMIZER = _has(state=_is_state_of_optimizer, param_groups=lambda value: isinstance(value, list))
-_ENTRIES = (
-    "a list of numbers by name",
-    lambda value: isinstance(value, list) and all(map(_is_entry, value)),
-)
 _NEEDED: dict[str, tuple[str, Check]] = {
     "config": ("a table of settings", _is_dict),
     "model_name": ("text", lambda value: isinstance(value, str)),
@@ -131,6 +135,6 @@ _OTHERS: dict[str, tuple[str, Check]] = {
         "torch's generator state",
         lambda value: isinstance(value, Tensor) and value.ndim == 1 and value.dtype == torch.uint8,
     ),
-    "history": _ENTRIES,
-    "recent": _ENTRIES,
+    "history": _entries({"step"}),
+    "recent": _entries(set()),
 }
