@@ -1,4 +1,10 @@
-"""The one exception that a user's mistake raises."""
+"""The one exception that a user's mistake raises, and the guard that turns a reader's others into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -7,3 +13,23 @@ class InputError(ValueError):
     The message is one sentence: what, where, what was expected, what came, what to do. The command line
     prints it as it is and exits with code 2.
     """
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Guard a reader of untrusted bytes: whatever it raises is this file's InputError.
+
+    what: what the file was expected to be, as in "a mesh". Interrupts pass.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); expected {what}") from error
+    except MemoryError as error:
+        raise InputError(f"{path}: needs more memory than there is; close other programs") from error
+    except Exception as error:
+        words = " ".join(str(error).split())
+        reason = f"{type(error).__name__}: {words[:100]}" if words else type(error).__name__
+        raise InputError(f"{path}: is damaged, expected {what} ({reason}); copy it again") from error

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .files import regular_file
 
 LARGEST = 1 << 31
 """Bytes that the arrays read from one file may take, where the caller says nothing else."""
@@ -71,7 +72,7 @@ def read_mat(path: Path, names: Iterable[str], most: int = LARGEST) -> dict[str,
 def _read(path: Path, wanted: set[str] | None, most: int) -> dict[str, Value]:
     """wanted: the variables whose values are read; None: of none, but all are listed."""
     try:
-        with open(path, "rb") as stream:
+        with open(regular_file(path), "rb") as stream:
             end = stream.read(128)[124:]
             if end in HDF5:
                 raise InputError(f"{path}: is of MATLAB's version 7.3; save it with '-v7'")

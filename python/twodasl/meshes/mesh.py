@@ -55,3 +55,21 @@ def checked_triangles(path: Path, triangles: NDArray, count: int) -> NDArray[np.
 def fan(corners: list[int]) -> list[tuple[int, int, int]]:
     """The triangles of a convex polygon, all of them with its first corner."""
     return [(corners[0], corners[i], corners[i + 1]) for i in range(1, len(corners) - 1)]
+
+
+def strip(corners: list[int]) -> list[tuple[int, int, int]]:
+    """The triangles of strips of them, each two corners of the last one and a new one; -1 ends a strip.
+
+    Every second one is turned, so that all face one way. Triangles of two corners, which only lead from one
+    strip to the next, are left out.
+    """
+    found = []
+    start = 0
+    for i, corner in enumerate(corners):
+        if corner == -1:
+            start = i + 1
+        elif i >= start + 2:
+            a, b = corners[i - 2], corners[i - 1]
+            if len({a, b, corner}) == 3:
+                found.append((a, b, corner) if (i - start) % 2 == 0 else (b, a, corner))
+    return found

@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
+from ..text import plain_text, reals, whole
 from .mesh import Mesh, checked_mesh, fan
+
+_COMMENT = re.compile(rb"#[^\n]*")
+# A line of numbers that ends in a backslash, and those that it continues in.
+_CONTINUED = re.compile(rb"(?m)^[ \t]*[vf][ \t][^\n\\]*(?:\\[ \t]*\n[^\n\\]*)+")
+_BREAK = re.compile(rb"\\[ \t]*\n")
+
+
+def obj_lines(path: Path, content: bytes) -> list[bytes]:
+    """The lines of an OBJ file without comments, continued lines joined; number i is the file's line i + 1.
+
+    A comment ends with its line, a backslash at its end or not. Only lines `v` and `f` are continued: in
+    others, which nobody reads, a backslash ends the name of a folder. Byte-order marks of UTF-8 are left out
+    wherever joined files have them. Raises InputError naming the file for other encodings.
+    """
+    text = plain_text(path, content).replace(codecs.BOM_UTF8, b"")
+    text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if b"#" in text:
+        text = _COMMENT.sub(b"", text)
+    if b"\\" in text:
+        text = _CONTINUED.sub(_joined, text)
+    return text.split(b"\n")
+
+
+def _joined(match: re.Match[bytes]) -> bytes:
+    line, breaks = _BREAK.subn(b" ", match[0])
+    return line + breaks * b"\n"  # later lines keep their numbers
 
 
 def read_obj(path: Path) -> Mesh:
@@ -18,37 +47,57 @@ def read_obj(path: Path) -> Mesh:
     ignored. A file cut off between two lines of faces cannot be told from a whole one. Raises InputError with
     the line.
     """
-    rows: list[list[bytes]] = []
+    rows: list[bytes] = []
     triangles: list[tuple[int, int, int]] = []
-    text = path.read_bytes().replace(b"\\\n", b" ").replace(b"\\\r\n", b" ")
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.partition(b"#")[0].split()
+    lines = obj_lines(path, path.read_bytes())
+    for number, line in enumerate(lines, 1):
+        words = line.split()
         if not words:
             continue
         if words[0] == b"v":
             if len(words) < 4:
                 raise InputError(f"{path}: line {number}: expected 'v x y z', got {_shown(line)}")
-            rows.append(words[1:4])
+            rows += words[1:4]
         elif words[0] == b"f":
-            triangles += fan(_corners(path, number, line, words[1:], len(rows)))
+            triangles += fan(_corners(path, number, line, words[1:], len(rows) // 3))
+        elif not words[0].isascii() or b"\0" in words[0]:
+            # A space of another alphabet beside a `v`, say: without that vertex all indices would shift.
+            raise InputError(f"{path}: line {number}: expected an OBJ line, got {_shown(line)}")
     if not rows:
         raise InputError(f"{path}: expected an OBJ mesh, got a file without a line 'v x y z'")
     try:
-        vertices = np.array(rows).astype(np.float64)
+        vertices = reals(rows).reshape(-1, 3)
     except ValueError as error:
-        raise InputError(f"{path}: expected numbers in the lines 'v', got a word ({error})") from error
+        raise _no_number(path, lines) from error
     return checked_mesh(path, vertices, np.array(triangles, np.int64) if triangles else None)
 
 
 def _corners(path: Path, number: int, line: bytes, words: list[bytes], vertex_count: int) -> list[int]:
     """0-based vertices of a line `f`."""
     try:
-        corners = [int(word.partition(b"/")[0]) for word in words]
+        corners = [whole(word.partition(b"/")[0]) for word in words]
     except ValueError:
         corners = []
     if len(corners) < 3 or 0 in corners:
         raise InputError(f"{path}: line {number}: expected 'f' and three vertices, got {_shown(line)}")
     return [corner - 1 if corner > 0 else vertex_count + corner for corner in corners]
+
+
+def _no_number(path: Path, lines: list[bytes]) -> InputError:
+    """Which line `v` holds a word."""
+    for number, line in enumerate(lines, 1):
+        words = line.split()
+        if words[:1] == [b"v"] and not _are_numbers(words[1:4]):
+            return InputError(f"{path}: line {number}: expected numbers after 'v', got {_shown(line)}")
+    raise AssertionError("every line 'v' holds numbers")
+
+
+def _are_numbers(words: list[bytes]) -> bool:
+    try:
+        reals(words)
+    except ValueError:
+        return False
+    return True
 
 
 def _shown(line: bytes) -> str:

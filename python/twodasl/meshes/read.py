@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import read_array
-from ..errors import InputError
+from ..errors import InputError, reading
+from ..files import regular_file
 from .matlab import read_mat, read_mat_triangles
 from .mesh import MAX_VERTICES, Mesh, checked_mesh, checked_triangles
 from .obj import read_obj
@@ -60,11 +62,9 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
     if reader is None:
         known = ", ".join(SUFFIXES)
         raise InputError(f"{file}: expected a mesh, a file named {known}; got {file.suffix or 'no suffix'!r}")
-    _check_beginning(file)
-    try:
+    with reading(file, "a mesh"):
+        _check_beginning(file)
         return reader(file)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
 
 
 def read_triangles(path: str | os.PathLike[str], vertex_count: int) -> NDArray[np.int64]:
@@ -75,6 +75,11 @@ def read_triangles(path: str | os.PathLike[str], vertex_count: int) -> NDArray[n
     number `vertex_count` and never 0, as the field's `tri.npy` does. Raises InputError naming the file.
     """
     file = _checked_file(path)
+    with reading(file, "triangles"):
+        return _triangles(file, vertex_count)
+
+
+def _triangles(file: Path, vertex_count: int) -> NDArray[np.int64]:
     suffix = file.suffix.lower()
     if suffix == ".mat":
         return checked_triangles(file, read_mat_triangles(file), vertex_count)
@@ -96,9 +101,7 @@ def read_triangles(path: str | os.PathLike[str], vertex_count: int) -> NDArray[n
 
 
 def _checked_file(path: str | os.PathLike[str]) -> Path:
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"{file}: {'is a folder' if file.is_dir() else 'no such file'}; expected a mesh")
+    file = regular_file(path)
     size = file.stat().st_size
     if size == 0:
         raise InputError(f"{file}: is empty (0 bytes)")
@@ -109,13 +112,10 @@ def _checked_file(path: str | os.PathLike[str]) -> Path:
 
 def _check_beginning(file: Path) -> None:
     """Refuse what begins like another format than its suffix says."""
-    try:
-        with open(file, "rb") as stream:
-            head = stream.read(16)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
+    with open(file, "rb") as stream:
+        head = stream.read(16).removeprefix(codecs.BOM_UTF8)
     for beginning, suffix in _BEGINNINGS:
         # "ply" alone could be a word of an OBJ's; the format's first line holds nothing else.
-        whole = head.split(b"\n")[0].strip() == beginning if suffix == ".ply" else head.startswith(beginning)
+        whole = head.splitlines()[:1] == [beginning] if suffix == ".ply" else head.startswith(beginning)
         if whole and file.suffix.lower() != suffix:
             raise InputError(f"{file}: is named {file.suffix} but begins like a {suffix} file; rename it")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, reading
+from ..files import regular_file
 from .model import MorphableModel
 from .procedural import procedural_model
 from .readers.recognise import read_file, read_folder
@@ -32,7 +33,5 @@ def load_model(name_or_path: str | os.PathLike[str] | MorphableModel) -> Morphab
     path = Path(name_or_path)
     if not os.path.exists(path):  # False for a name that no system could have, too
         raise InputError(f"{path}: no such face model; give '{EMBEDDED}' or the path of a file or folder")
-    try:
-        return read_folder(path) if path.is_dir() else read_file(path)
-    except MemoryError as error:
-        raise InputError(f"{path}: needs more memory than there is; close other programs") from error
+    with reading(path, "a face model"):
+        return read_folder(path) if path.is_dir() else read_file(regular_file(path))

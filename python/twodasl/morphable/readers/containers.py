@@ -19,6 +19,7 @@ from ...arrays import LARGEST, parse_npy
 from ...data.pickles import parse_pickle
 from ...errors import InputError
 from ...files import regular_file
+from ...text import plain_text, reals
 
 Array = NDArray[Any]
 
@@ -41,15 +42,14 @@ def read_npz(path: Path, names: Iterable[str]) -> dict[str, Any]:
 
 def read_numbers(path: Path) -> NDArray[np.float64]:
     """The numbers of a text file, separated by white space, commas or semicolons; `#` starts a comment."""
-    regular_file(path)
     try:
-        with open(path, "rb") as stream:
-            text = stream.read(1 << 20)
+        with open(regular_file(path), "rb") as stream:
+            text = plain_text(path, stream.read(1 << 20))
     except OSError as error:
         raise unreadable(path, error) from error
     lines = [line.partition(b"#")[0] for line in text.splitlines()]
     try:
-        return np.array(b" ".join(lines).replace(b",", b" ").replace(b";", b" ").split(), np.float64)
+        return reals(b" ".join(lines).replace(b",", b" ").replace(b";", b" ").split())
     except ValueError as error:
         raise InputError(f"{path}: expected numbers alone, got other text among them") from error
 

@@ -31,9 +31,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...errors import InputError
+from ...errors import InputError, reading
+from ...files import regular_file
+from ...meshes.obj import obj_lines
+from ...text import reals, whole
 from ..model import MorphableModel
-from .assemble import measured_unit
+from .assemble import FARTHEST, measured_unit
 
 IDENTITY_MODES = 40
 EXPRESSION_MODES = 10
@@ -175,26 +178,27 @@ def _is_expression(path: Path) -> bool:
     return not re.match(r"identity\d|generic_neutral|" + UNUSED, path.name)
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+def _lines(path: Path) -> list[bytes]:
+    with reading(path, "an OBJ file"):
+        return obj_lines(path, regular_file(path).read_bytes())
 
 
 def _parse_vertices(path: Path, lines: list[bytes]) -> NDArray[np.float64]:
-    rows = [line[2:] for line in lines if line.startswith(b"v ")]
+    rows = [line[2:] for line in lines if line.startswith((b"v ", b"v\t"))]
+    words = b" ".join(rows).split()
     try:
-        values = np.array(b" ".join(rows).split(), np.float64)
+        values = reals(words)
     except ValueError as error:
         raise InputError(f"{path}: is no OBJ file (a vertex is not three numbers); copy it again") from error
     if not rows or values.size != 3 * len(rows) or not np.isfinite(values).all():
         raise InputError(f"{path}: is no OBJ file with three finite numbers a vertex; copy it again")
+    if np.abs(values).max() > FARTHEST:
+        raise InputError(f"{path}: expected a face's coordinates, got {np.abs(values).max():g}; copy it again")
     return values.reshape(-1, 3)
 
 
 def _read_vertices(path: Path, count: int) -> NDArray[np.float64]:
-    vertices = _parse_vertices(path, _read_bytes(path).split(b"\n"))
+    vertices = _parse_vertices(path, _lines(path))
     if len(vertices) != count:
         raise InputError(f"{path}: expected {count} vertices as in {NEUTRAL}, got {len(vertices)}")
     return vertices
@@ -202,7 +206,7 @@ def _read_vertices(path: Path, count: int) -> NDArray[np.float64]:
 
 def _read_mesh(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
     """Vertices, the triangles of the opaque parts (polygons split as fans), and which vertices are skin."""
-    lines = _read_bytes(path).split(b"\n")
+    lines = _lines(path)
     vertices = _parse_vertices(path, lines)
     triangles: list[tuple[int, int, int]] = []
     faces: list[int] = []
@@ -212,8 +216,8 @@ def _read_mesh(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], NDAr
             if line.startswith(b"usemtl"):
                 material = line[6:].strip().decode(errors="replace").lower().removeprefix("m_")
                 opaque = not material.startswith(TRANSPARENT)
-            elif line.startswith(b"f ") and opaque:
-                first, *rest = (int(corner.split(b"/")[0]) - 1 for corner in line[2:].split())
+            elif line.startswith((b"f ", b"f\t")) and opaque:
+                first, *rest = (whole(corner.partition(b"/")[0]) - 1 for corner in line[2:].split())
                 triangles += [(first, a, b) for a, b in pairwise(rest)]
                 if material == "face":
                     faces.append(len(triangles) - 1)
@@ -228,12 +232,17 @@ def _read_mesh(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], NDAr
     return vertices, result, skin
 
 
+def _readme(path: Path) -> str:
+    with reading(path, "ICT-FaceKit's README"), open(path, "rb") as stream:
+        return stream.read(1 << 20).decode("utf-8", "replace")
+
+
 def _landmarks(shapes: Path, count: int) -> NDArray[np.int64]:
     """The 68 indices that the README beside (or above) the shapes lists, or the published ones."""
     for folder in (shapes, shapes.parent):
         readme = folder / "README.md"
-        text = readme.read_text("utf-8", "replace") if readme.is_file() else ""
-        found = re.search(r"68 point[^\n]*\s+((?:\d+\s*,\s*){67}\d+)", text)
+        text = _readme(readme) if readme.is_file() else ""
+        found = re.search(r"68 point[^\n]*\s+((?:\d{1,9}\s*,\s*){67}\d{1,9})", text, re.ASCII)
         if found:
             indices = np.array([int(word) for word in found[1].split(",")], np.int64)
             if indices.max() >= count:

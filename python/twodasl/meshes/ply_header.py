@@ -1,0 +1,106 @@
+"""The header of a PLY file: byte order, elements and their properties."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import InputError
+from ..text import plain_text, whole
+from .mesh import MAX_VERTICES
+
+KINDS = {
+    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2",
+    "ushort": "u2", "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4",
+    "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
+}  # fmt: skip
+_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+
+
+@dataclass
+class Property:
+    """A value, or a list of values, of each row of an element."""
+
+    name: str
+    kind: str  # of the value, or of a list's items
+    count_kind: str = ""  # of a list's length; empty for a plain value
+
+
+@dataclass
+class Element:
+    """So many rows of the same properties."""
+
+    name: str
+    count: int
+    properties: list[Property] = field(default_factory=list)
+
+
+@dataclass
+class Header:
+    """order: "" for ascii, else numpy's sign. content: what the data are in, from `start` on."""
+
+    order: str
+    elements: list[Element]
+    content: bytes
+    start: int
+
+
+def read_header(path: Path, content: bytes) -> Header:
+    """The header at the beginning of `content`. Raises InputError where it is not PLY's, or not whole."""
+    content = plain_text(path, content)
+    if content[:4].strip() != b"ply" or content[3:4] not in b"\r\n \t":
+        raise InputError(f"{path}: expected a PLY header, 'ply' to 'end_header', got another beginning")
+    # What ends the first line ends them all. Where that is \r\n, words are split before the \r.
+    newline, carriage = content.find(b"\n"), content.find(b"\r")
+    end = b"\r" if 0 <= carriage and (newline < 0 or carriage < newline - 1) else b"\n"
+    order: str | None = None
+    elements: list[Element] = []
+    start = content.find(end) + 1
+    while True:
+        stop = content.find(end, start)
+        if stop < 0 or start == 0:
+            raise InputError(f"{path}: expected a PLY header, 'ply' to 'end_header', got none that is whole")
+        line, start = content[start:stop], stop + 1
+        words = line.decode("latin1").split()
+        if words == ["end_header"]:
+            break
+        if not words or words[0] in ("comment", "obj_info"):
+            continue
+        if words[0] == "format" and len(words) == 3 and words[1] in _ORDERS:
+            order = _ORDERS[words[1]]
+        elif words[0] == "element" and len(words) == 3:
+            elements.append(Element(words[1], _count(path, words[1], line.split()[2])))
+        elif words[0] == "property" and elements and len(words) == 3 and words[1] in KINDS:
+            elements[-1].properties.append(Property(words[2], KINDS[words[1]]))
+        elif (
+            words[:2] == ["property", "list"]
+            and elements
+            and len(words) == 5
+            and words[2] in KINDS
+            and words[3] in KINDS
+        ):
+            elements[-1].properties.append(Property(words[4], KINDS[words[3]], KINDS[words[2]]))
+        else:
+            shown = line[:60].decode("latin1")
+            raise InputError(f"{path}: the PLY header has a line that cannot be understood: {shown!r}")
+    if order is None:
+        raise InputError(f"{path}: expected a PLY format, ascii or binary, got a header without one")
+    for named, what in (([element.name for element in elements], "an element"),) + tuple(
+        ([item.name for item in element.properties], "a property") for element in elements
+    ):
+        if len(set(named)) < len(named):
+            raise InputError(f"{path}: the PLY header names {what} twice")
+    return Header(order, elements, content, start)
+
+
+def _count(path: Path, name: str, word: bytes) -> int:
+    try:
+        count = whole(word)
+    except ValueError:
+        count = -1
+    if not 0 <= count <= MAX_VERTICES:
+        shown = word[:40].decode("latin1")
+        raise InputError(
+            f"{path}: expected a mesh of at most {MAX_VERTICES:,} {name}, got a header that claims {shown!r}"
+        )
+    return count
