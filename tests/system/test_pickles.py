@@ -2,6 +2,8 @@
 
 import pickle
 import struct
+from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -104,8 +106,42 @@ def test_what_is_no_honest_pickle_is_refused(tmp_path, kind, read):
     path = tmp_path / "model.pkl"
     path.write_bytes(MALICIOUS[kind])
     with pytest.raises(InputError, match=r"model\.pkl: expected a pickle of NumPy .* got .") as caught:
-        read(path)
+        found = read(path)
+        [found.get(key) for key in found]  # an entry that cannot be read is an error when it is asked for
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 4, 5])
+def test_an_entry_that_nobody_reads_is_not_looked_at(tmp_path, protocol):
+    others = {
+        "code": Harmful(tmp_path / "touched"),
+        "class": Harmful,
+        "path": Path("/x"),
+        "counts": Counter("abc"),
+        "objects": [np.array([{}]), Fraction(1, 3)],
+        "complex": np.ones(3, complex),
+        "words": np.array(["a"]),
+        "flags": np.ones(3, bool),
+        "scalar": np.str_("a"),
+    }
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps({**others, "w": np.arange(3.0), "text": "x"}, protocol=protocol))
+    for read in (read_array_pickle, read_model_pickle):
+        found = read(path)
+        np.testing.assert_array_equal(found["w"], [0, 1, 2])
+        assert found.get("text") == "x"
+        assert found.get("none") is None
+        for name in sorted(set(others) - {"objects"}):
+            with pytest.raises(InputError, match=r"model\.pkl: expected a pickle of NumPy arrays alone, got ."):
+                found[name]
+    assert not (tmp_path / "touched").exists()
+
+
+def test_a_key_that_takes_for_ever_to_hash(tmp_path):
+    path = tmp_path / "key.pkl"
+    path.write_bytes(b"\x80\x02})" + b"2\x86" * 60 + b"Ns.")
+    with pytest.raises(InputError, match="tuples in tuples"):
+        read_array_pickle(path)
 
 
 def test_shared_parts_are_walked_once(tmp_path):

@@ -184,6 +184,8 @@ def test_a_pickle_that_would_run_code_does_not_run(path, arrays, refuses):
             return mark.touch.__func__, (mark,)
 
     path.write_bytes(pickle.dumps({**arrays, "bs_style": Harmful()}, protocol=2))
+    assert len(load_model(path).triangles) == len(arrays["f"])  # nobody reads that entry
+    path.write_bytes(pickle.dumps({**arrays, "f": Harmful()}, protocol=2))
     refuses(path, "got the name ")
     assert not mark.exists()
 
