@@ -1,5 +1,6 @@
 """Mesh files: what each format holds comes back, and a broken file gets one sentence that names it."""
 
+import os
 import struct
 
 import numpy as np
@@ -92,6 +93,86 @@ def test_binary_ply_of_both_byte_orders(tmp_path, order, name, mixed):
         read_mesh(file)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# C:\\scans\\\n{v}# end \\\n{f}",
+        "\ufeff{v}{f}",
+        "{v}\ufeff{f}",  # two files joined
+        "mtllib C:\\scans\\\n{v}{f}",
+        "{v}f 1 2 \\ # and on\n3\nf 3 2 \\\n\\\n4\n",
+        "{v}vt 0 \\\n1\n{f}",
+        "g レナ\n{v}{f}",
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_obj_is_read_by_its_grammar(tmp_path, text, end):
+    file = tmp_path / "mesh.obj"
+    rows = "".join(f"v\t{x} {y}  {z} 1.0\n" for x, y, z in VERTICES.tolist())
+    text = text.format(v=rows, f="f 1/1 2 3\nf -2 -3 -1\n")
+    file.write_bytes(text.replace("\n", end).encode())
+    check(read_mesh(file))
+
+
+def test_lines_keep_their_numbers_where_they_are_joined(tmp_path):
+    (tmp_path / "a.obj").write_text("v 1 \\\n2 \\\n3\nv 1 2\n")
+    with pytest.raises(InputError, match="line 4: expected 'v x y z'"):
+        read_mesh(tmp_path / "a.obj")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_binary_ply_header_of_any_line_end_and_comment(tmp_path, end, order):
+    name = {"<": "little", ">": "big"}[order]
+    header = (
+        f"ply\nformat binary_{name}_endian 1.0\ncomment end_header? \x85 \x1c \xff\nobj_info {'x' * 70_000}\n"
+        "element vertex 4\nproperty double x\nproperty double y\nproperty double z\nelement nothing 7\n"
+        "element tristrips 1\nproperty list int int vertex_indices\nend_header\n"
+    ).replace("\n", end)
+    strips = [0, 1, 2, 2, 3, -1, 2, 1, 3]  # one triangle and two without a size; one more
+    data = VERTICES.astype(f"{order}f8").tobytes() + np.array([9, *strips], f"{order}i4").tobytes()
+    file = tmp_path / "mesh.ply"
+    file.write_bytes(header.encode("latin1") + data)
+    check(read_mesh(file))
+
+
+def test_strips_turn_every_second_triangle(tmp_path):
+    head = "\ufeff" + ASCII_PLY[: ASCII_PLY.index("element face")]
+    rows = "\n".join(ASCII_PLY.splitlines()[-7:-2])
+    strips = "element tristrips 2\nproperty list uchar int vertex_index\nend_header\n"
+    file = tmp_path / "mesh.ply"
+    file.write_text(f"{head}{strips}{rows}\n4 0 1 2 3\n4 -1 3 2 1\n", encoding="utf-8")
+    check(read_mesh(file), [[0, 1, 2], [2, 1, 3], [3, 2, 1]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "length"),
+    [
+        *((kind, length) for kind in ("float", "double") for length in (np.nan, np.inf, -1, 3.5, 1e30)),
+        *(("int", length) for length in (-1, 2**31 - 1)),
+    ],
+)
+@pytest.mark.parametrize("element", ["face", "tristrips", "other"])
+def test_a_list_that_claims_an_impossible_length(tmp_path, kind, length, element):
+    head = (
+        f"ply\nformat binary_little_endian 1.0\nelement {element} 1\nproperty list {kind} int vertex_index\n"
+    )
+    head += "element vertex 1\nproperty float x\nproperty float y\nproperty float z\nend_header\n"
+    code = {"float": "f4", "double": "f8", "int": "i4"}[kind]
+    (tmp_path / "a.ply").write_bytes(head.encode() + np.array([length]).astype(code).tobytes() + bytes(60))
+    with pytest.raises(InputError, match=r"a\.ply: is cut off or damaged: a list of .* claims"):
+        read_mesh(tmp_path / "a.ply")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("suffix", ["ply", "obj", "npy", "mat"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"a.{suffix}")
+    for read in (read_mesh, lambda file: read_triangles(file, 3)):
+        with pytest.raises(InputError, match="is a pipe"):
+            read(tmp_path / f"a.{suffix}")
+
+
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
 def test_npy(tmp_path, transposed, dtype):
@@ -134,7 +215,19 @@ PLY_HEAD = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty 
     ("name", "content", "message"),
     [
         ("a.obj", b"", "is empty"),
-        ("a.obj", b"\x00\xff" * 50, "without a line 'v x y z'"),
+        ("a.obj", b"\x00\xff" * 50, "line 1: expected an OBJ line"),
+        ("a.obj", b"o head\n", "without a line 'v x y z'"),
+        ("a.obj", b"v 1 2 3\n\xc2\xa0v 1 2 3\n", "line 2: expected an OBJ line"),
+        ("a.obj", b"v 1 2 3\nv\xe3\x80\x801 2 3\n", "line 2: expected an OBJ line"),
+        ("a.obj", "v 1 2 3\n".encode("utf-16"), "UTF-16"),
+        ("a.obj", "v 1 2 3\n".encode("utf-16-le"), "line 1: expected an OBJ line"),
+        ("a.obj", b"v 1 2 3\nv 1_0 2 3\n", "line 2: expected numbers"),
+        ("a.obj", "v 1 2 \u0663\n".encode(), "line 1: expected numbers"),
+        ("a.obj", b"v 1,5 2,5 3,5\n", "line 1: expected numbers"),
+        ("a.obj", b"v 1 2 " + b"1" * 200_000 + b"\n" + b"v 1 2 3\n" * 50_000, "infinity in vertex 0"),
+        ("a.obj", b"v 1 2 3\nf 1 1 99999999999999999999\n", "line 2: expected 'f' and three"),
+        ("a.obj", b"v 1 2 3\nf 1 1 1_0\n", "line 2: expected 'f' and three"),
+        ("a.obj", b"v 1 2 3\nf 1 1 1 \\x\n", "line 2: expected 'f' and three"),
         ("a.obj", b"v 1 2 3\nv 1 2", "line 2: expected 'v x y z'"),
         ("a.obj", b"v 1 2 x\n", "expected numbers"),
         ("a.obj", b"v 1 2 nan\n", "NaN or infinity in vertex 0"),
@@ -147,9 +240,19 @@ PLY_HEAD = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty 
         ("a.ply", b"ply\n", "expected a PLY header"),
         ("a.ply", b"v 1 2 3\n", "expected a PLY header"),
         ("a.ply", f"{PLY_HEAD}end_header\n".encode(), "is cut off"),
-        ("a.ply", f"{PLY_HEAD}end_header\n1 2\n".encode(), "expected numbers in the lines of 'vertex'"),
+        ("a.ply", f"{PLY_HEAD}end_header\n1 2\n".encode(), "in a line of 'vertex', got '1 2'"),
         ("a.ply", f"{PLY_HEAD}property\nend_header\n".encode(), "cannot be understood"),
-        ("a.ply", PLY_HEAD.replace(" 1\n", " 999999999999\n").encode() + b"end_header\n", "claims 999"),
+        ("a.ply", PLY_HEAD.replace(" 1\n", " 999999999999\n").encode() + b"end_header\n", "claims '999"),
+        ("a.ply", PLY_HEAD.replace(" 1\n", " \xb2\n").encode("latin1") + b"end_header\n", "claims"),
+        ("a.ply", PLY_HEAD.replace(" 1\n", " -1\n").encode() + b"end_header\n", "claims '-1"),
+        ("a.ply", PLY_HEAD.replace(" 1\n", " 1_0\n").encode() + b"end_header\n", "claims '1_0"),
+        ("a.ply", (PLY_HEAD + PLY_HEAD[21:] + "end_header\n").encode(), "names an element twice"),
+        ("a.ply", f"{PLY_HEAD}property int x\nend_header\n".encode(), "names a property twice"),
+        ("a.ply", f"{PLY_HEAD}end_header\n1 2 3 4\n".encode(), "in a line of 'vertex', got '1 2 3 4'"),
+        ("a.ply", f"{PLY_HEAD}end_header\n1 2 0x3\n".encode(), "expected numbers in the lines of 'vertex'"),
+        ("a.ply", ASCII_PLY.replace("3 2 1 3", "-1 2 1 3").encode(), "in a line of 'face'"),
+        ("a.ply", ASCII_PLY.replace("3 2 1 3", "\xb3 2 1 3").encode("latin1"), "in a line of 'face'"),
+        ("a.ply", ASCII_PLY.replace("3 2 1 3", "3 2 1 1" + "0" * 30).encode(), "in a line of 'face'"),
         ("a.ply", PLY_HEAD.replace("float z", "float w").encode() + b"end_header\n1 2 3\n", "property 'z'"),
         (
             "a.ply",

@@ -22,6 +22,7 @@ from ..arrays import read_array
 from ..errors import InputError
 from .crops import Crop
 from .listing import Annotation, Scan
+from .names import read_names
 
 _LIST = ("names.txt", "AFLW_GT_crop.list")
 _POINTS = ("pts21.npy", "AFLW_GT_pts21.npy")
@@ -50,10 +51,7 @@ class AflwFiles:
 def read_files(root: Path) -> AflwFiles:
     """Read the list and its arrays. Raises InputError naming what is missing or does not fit."""
     listed = _first(root, _LIST)
-    try:
-        names = tuple(listed.read_text(encoding="utf-8").split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{listed}: cannot be read ({error}); expected an image name a line") from error
+    names = read_names(listed)
     images = next((root / folder for folder in _IMAGES if (root / folder).is_dir()), None)
     if images is None:
         raise InputError(f"{root}: expected the crops in a folder {' or '.join(_IMAGES)}, found none")

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from ..arrays import read_array, read_point_array
 from ..errors import InputError
+from ..files import regular_file
 from .crops import Crop, crop_from_landmarks
 from .mat_files import read_variables
+from .names import check_names, read_names
 
 WHOLE = 2000
 """Images in the whole data set."""
@@ -78,7 +80,7 @@ class Aflw2000:
         # Landmarks refer to the stored pixels: a turn noted in the metadata must not be applied.
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
         try:
-            content = np.frombuffer(file.read_bytes(), dtype=np.uint8)
+            content = np.frombuffer(regular_file(file).read_bytes(), dtype=np.uint8)
         except OSError as error:
             raise InputError(
                 f"{file}: cannot be read ({error.strerror}); expected an image of AFLW2000-3D"
@@ -142,12 +144,10 @@ def _without_undetected(data: Aflw2000) -> Aflw2000:
 
 def _read_development(folder: Path, ground_truth: str) -> Aflw2000:
     file = folder / "names.txt"
-    try:
-        names = tuple(file.read_text(encoding="utf-8").split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot be read ({error}); expected an image name a line") from error
+    names = read_names(file)
     if not names:
         raise InputError(f"{file}: expected an image name a line, got an empty file")
+    check_names(file, names)
     return _assemble(
         folder,
         ground_truth,

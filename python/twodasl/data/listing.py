@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..arrays import read_npz
-from ..errors import InputError
+from ..errors import InputError, reading
 from ..files import atomic_path
 from ..images import read_image
 from ..landmarks import eighteen_from_21, eighteen_from_68
 from .crops import SIZE, Crop, crop_from_landmarks, crop_from_sparse_landmarks
+from .names import check_name
 from .report import DataReport
 
 VERSION = 2
@@ -189,11 +190,11 @@ def _row(root: Path, photos: Scan, index: int) -> _Row | tuple[str, str]:
     """What the list holds of a photo, or its name and why it is left out."""
     name = photos.files[index]
     try:
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise InputError("its name leads out of the folder")
-        note = photos.annotate(index)
-        height, width = read_image(root / name, upright=photos.upright).shape[:2]
-        return _placed(name, note, height, width)
+        check_name(name)
+        with reading(root / name, "a photo and its landmarks"):
+            note = photos.annotate(index)
+            height, width = read_image(root / name, upright=photos.upright).shape[:2]
+            return _placed(name, note, height, width)
     except InputError as error:
         # The reason without the file's own name, so that equal reasons are counted together.
         message = str(error)

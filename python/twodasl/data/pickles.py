@@ -316,7 +316,9 @@ def parse_pickle(
 
 
 def _no_arrays(path: str | os.PathLike[str], reason: str) -> InputError:
-    return InputError(f"{path}: expected a pickle of NumPy arrays alone, got {' '.join(reason.split())[:200]}")
+    return InputError(
+        f"{path}: expected a pickle of NumPy arrays alone, got {' '.join(reason.split())[:200]}"
+    )
 
 
 def _words(error: Exception) -> str:

@@ -24,6 +24,7 @@ from ..images import read_image
 from . import aflw
 from .crops import SIZE, Crop, crop_from_sparse_landmarks
 from .mat_files import read_variables
+from .names import check_names
 
 NORMALIZERS = ("points68", "visible", "crop")
 """Whose box can normalise AFLW's errors: the 68 fitted points', the visible annotated points', the crop."""
@@ -114,6 +115,7 @@ def read_aflw(root: str | os.PathLike[str], normalizer: str | None = None) -> Sp
     """
     folder = Path(root)
     files = aflw.read_files(folder)
+    check_names(files.list_file, files.names)
     count = len(files.names)
     truth = files.points.transpose(0, 2, 1).copy()
     truth[(truth == aflw.ABSENT).any(axis=2) | ~np.isfinite(truth).all(axis=2)] = np.nan

@@ -15,12 +15,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, reading
+from ..files import regular_file
+from ..text import plain_text, reals
 from .listing import Annotation, Scan
+from .names import is_name
 
 POINTS = 21
 VISIBLE = 0.5
 
+_LINE = 1 << 16  # bytes of a line; a row has some 600
 _CUT_OFF = "its line in the table is cut off"
 
 _COLUMNS = tuple(name for i in range(1, POINTS + 1) for name in (f"P{i}X", f"P{i}Y", f"VIS{i}"))
@@ -43,37 +47,43 @@ def scan(root: Path) -> Scan:
         table = row[:-1].astype(np.float64).reshape(POINTS, 3)
         return Annotation(table[:, :2], table[:, 2] > VISIBLE, yaw=float(np.radians(row[-1])))
 
-    folders = sorted({(root / name).parent for name in names})
+    folders = sorted({(root / name).parent for name in names if is_name(name)})
     return Scan(tuple(names), annotate, (root, *files, *folders))
 
 
 def _read(root: Path, file: Path, names: list[str], rows: list[NDArray[np.float32] | str]) -> None:
     folder = file.parent.relative_to(root).as_posix()
     prefix = "" if folder == "." else f"{folder}/"
+    with reading(file, "UMDFaces' table"), open(regular_file(file), "rb") as stream:
+        header = [column.strip().upper() for column in _fields(plain_text(file, stream.readline(_LINE)))]
+        missing = [column for column in ("FILE", *_COLUMNS) if column not in header]
+        if missing:
+            raise InputError(f"{file}: expected UMDFaces' header, found no column {missing[0]}")
+        name_at = header.index("FILE")
+        places = [header.index(column) for column in (*_COLUMNS, "YAW") if column in header]
+        # Each line by itself, so that a quotation mark that is never closed spoils no other.
+        for number, line in enumerate(iter(lambda: stream.readline(_LINE), b""), start=2):
+            if fields := _fields(line):
+                short = len(fields) != len(header)
+                name = f"line {number}" if short else fields[name_at].strip()
+                names.append(name if name.startswith("/") else prefix + name)
+                rows.append(_CUT_OFF if short else _numbers(fields, places))
+
+
+def _fields(line: bytes) -> list[str]:
     try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream)
-            header = [column.strip().upper() for column in next(reader, [])]
-            missing = [column for column in ("FILE", *_COLUMNS) if column not in header]
-            if missing:
-                raise InputError(f"{file}: expected UMDFaces' header, found no column {missing[0]}")
-            name_at = header.index("FILE")
-            places = [header.index(column) for column in _COLUMNS]
-            yaw_at = header.index("YAW") if "YAW" in header else None
-            for fields in reader:
-                if fields:
-                    short = len(fields) != len(header)
-                    names.append(prefix + (f"line {reader.line_num}" if short else fields[name_at].strip()))
-                    rows.append(_CUT_OFF if short else _numbers(fields, places, yaw_at))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file}: cannot be read as a table ({error})") from error
+        return next(csv.reader([line.decode("utf-8", "surrogateescape").rstrip("\r\n")]), [])
+    except csv.Error:
+        return [""]
 
 
-def _numbers(fields: list[str], places: list[int], yaw_at: int | None) -> NDArray[np.float32] | str:
+def _numbers(fields: list[str], places: list[int]) -> NDArray[np.float32] | str:
     """21 times x, y, visibility, then yaw in degrees or NaN; or what is wrong with them."""
+    found = np.full(len(_COLUMNS) + 1, np.nan, np.float32)
     try:
-        values = [float(fields[place]) for place in places]
-        values.append(float("nan") if yaw_at is None else float(fields[yaw_at]))
+        values = reals([fields[place].encode("utf-8", "surrogateescape") for place in places])
     except ValueError:
         return "its line in the table holds words where numbers belong"
-    return np.array(values, np.float32)
+    with np.errstate(over="ignore"):  # what becomes infinite counts as not annotated
+        found[: len(places)] = values
+    return found

@@ -24,6 +24,7 @@ from ..morphable.pose import pose_matrix
 from .basel import EXPRESSIONS, RAW_SIZE, SHAPES
 from .listing import Annotation, Scan
 from .mat_files import read_variables
+from .names import read_names
 from .pickles import read_array_pickle
 
 FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
@@ -85,10 +86,7 @@ def _scan_list(root: Path) -> Scan:
     listed = listed or sorted(root.glob("*.list*"))
     if len(listed) != 1:
         raise InputError(f"{root}: expected one list of names ({_LISTS[0]}), found {len(listed)}")
-    try:
-        names = tuple(listed[0].read_text(encoding="utf-8").split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{listed[0]}: cannot be read ({error}); expected a name a line") from error
+    names = read_names(listed[0])
     whitened = read_array_pickle(root / PARAMETERS)
     expected = (len(names), RAW_SIZE)
     if not isinstance(whitened, np.ndarray) or whitened.shape != expected:

@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..files import regular_file
 from .nme import BIN_NAMES, NmeSummary
 from .report import Report, format_table
 from .report_files import report_json
 
 _LARGEST = 256 << 20
+_FARTHEST = 1e9  # percent, or degrees; false for NaN
 # Settings that say what was measured; the others say by whom.
 _DECIDING = ("ground truth", "yaw source", "normalizer", "points")
 
@@ -42,7 +44,7 @@ def read_report(path: str | os.PathLike[str]) -> Report:
     """Read what `write_json` wrote. Raises InputError naming the file when it is something else."""
     file = Path(path)
     try:
-        if file.stat().st_size > _LARGEST:
+        if regular_file(file).stat().st_size > _LARGEST:
             raise InputError(f"{file}: is larger than {_LARGEST >> 20} MiB; expected a report as JSON")
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -53,7 +55,7 @@ def read_report(path: str | os.PathLike[str]) -> Report:
         raise InputError(f"{file}: expected a report of `twodasl evaluate` as JSON, got no JSON") from error
     try:
         return _report(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # JSON of any kind
         raise InputError(
             f"{file}: expected a report of `twodasl evaluate` with the error of each image, got another JSON"
             " file; evaluate again"
@@ -81,8 +83,8 @@ def _report(content: Any) -> Report:
 
 def _numbers(values: Any, count: int) -> NDArray[np.float64]:
     array = np.array(values, dtype=np.float64)
-    if array.shape != (count,) or not np.isfinite(array).all():
-        raise ValueError("not a finite number for each image")
+    if array.shape != (count,) or not (np.abs(array) < _FARTHEST).all():
+        raise ValueError("not a number of percent or degrees for each image")
     return array
 
 

@@ -21,6 +21,7 @@ import twodasl_ext
 from ..data.crops import flip_y
 from ..data.pickles import read_array_pickle
 from ..errors import InputError
+from ..files import regular_file
 from ..morphable.parameters import Whitening, split_parameters
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def read_whitening(path: str | os.PathLike[str]) -> Whitening:
 
 def _numbers(file: Path) -> NDArray[np.float64]:
     try:
-        numbers = np.loadtxt(file, dtype=np.float64, ndmin=1)
+        numbers = np.loadtxt(regular_file(file), dtype=np.float64, ndmin=1)
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from ..arrays import read_array
 from ..errors import InputError
+from ..files import regular_file
+from ..text import reals
 
 _LIMIT = 360.0
 
@@ -50,22 +52,24 @@ def read_yaw(path: str | os.PathLike[str], names: Sequence[str]) -> NDArray[np.f
 
 def _read_csv(file: Path) -> dict[str, float]:
     try:
-        with open(file, newline="", encoding="utf-8-sig") as stream:
+        with open(regular_file(file), newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
             rows = [row for row in csv.reader(stream) if row]
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise InputError(f"{file}: expected lines 'name,yaw', got a file that is not text") from error
-    name, yaw = 0, 1
+    name, yaw, width = 0, 1, 2
     heads = [cell.strip().lower() for cell in rows[0]] if rows else []
     if "yaw" in heads or "yaw_degrees" in heads:
         yaw = heads.index("yaw") if "yaw" in heads else heads.index("yaw_degrees")
         name = next((heads.index(word) for word in ("name", "image", "file") if word in heads), 0)
-        rows = rows[1:]
+        rows, width = rows[1:], len(heads)
     table: dict[str, float] = {}
     for row in rows:
         try:
-            table[_stem(row[name])] = float(row[yaw])
+            (table[_stem(row[name])],) = reals([row[yaw].encode("utf-8", "surrogateescape")])
+            if len(row) != width:
+                raise ValueError("a comma in a number, or a column without a head")
         except (IndexError, ValueError) as error:
             raise InputError(f"{file}: expected lines 'name,yaw', got {','.join(row)[:60]!r}") from error
     return table

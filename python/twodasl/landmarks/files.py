@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 import re
@@ -112,10 +113,14 @@ def _read_text(file: Path, suffix: str, counts: Counts) -> NDArray[np.float64]:
 
 
 def _fields(line: str) -> list[str]:
-    """Split at commas or semicolons (an empty field stays and is an error), else at white space."""
-    if "," in line or ";" in line:
-        return [field.strip().strip("\"'") for field in re.split("[,;]", line)]
-    return line.split()
+    """Split at semicolons, else at commas (an empty field stays and is an error), else at white space."""
+    if ";" not in line and "," not in line:
+        return line.split()
+    try:  # one separator a line: with semicolons, or within quotation marks, commas are decimal ones
+        fields = next(csv.reader([line], delimiter=";" if ";" in line else ",", skipinitialspace=True))
+    except csv.Error:
+        return [line]
+    return [field.strip().strip("\"'") for field in fields]
 
 
 def _pts_rows(file: Path, rows: Rows, counts: Counts) -> Rows:
@@ -185,6 +190,6 @@ def _table(file: Path, rows: Rows, counts: Counts, keep: bool = False) -> NDArra
 
 def _number(field: str) -> float | None:
     try:
-        return None if "_" in field else float(field)
+        return float(field) if field.isascii() and "_" not in field else None
     except ValueError:
         return None

@@ -52,7 +52,7 @@ def read_header(path: Path, content: bytes) -> Header:
         raise InputError(f"{path}: expected a PLY header, 'ply' to 'end_header', got another beginning")
     # What ends the first line ends them all. Where that is \r\n, words are split before the \r.
     newline, carriage = content.find(b"\n"), content.find(b"\r")
-    end = b"\r" if 0 <= carriage and (newline < 0 or carriage < newline - 1) else b"\n"
+    end = b"\r" if carriage >= 0 and (newline < 0 or carriage < newline - 1) else b"\n"
     order: str | None = None
     elements: list[Element] = []
     start = content.find(end) + 1
@@ -85,11 +85,9 @@ def read_header(path: Path, content: bytes) -> Header:
             raise InputError(f"{path}: the PLY header has a line that cannot be understood: {shown!r}")
     if order is None:
         raise InputError(f"{path}: expected a PLY format, ascii or binary, got a header without one")
-    for named, what in (([element.name for element in elements], "an element"),) + tuple(
-        ([item.name for item in element.properties], "a property") for element in elements
-    ):
-        if len(set(named)) < len(named):
-            raise InputError(f"{path}: the PLY header names {what} twice")
+    _check_once(path, "an element", [element.name for element in elements])
+    for element in elements:
+        _check_once(path, "a property", [item.name for item in element.properties])
     return Header(order, elements, content, start)
 
 
@@ -104,3 +102,8 @@ def _count(path: Path, name: str, word: bytes) -> int:
             f"{path}: expected a mesh of at most {MAX_VERTICES:,} {name}, got a header that claims {shown!r}"
         )
     return count
+
+
+def _check_once(path: Path, what: str, names: list[str]) -> None:
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: the PLY header names {what} twice")

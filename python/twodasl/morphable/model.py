@@ -224,6 +224,10 @@ def _contiguous(key: str, array: NDArray, dtype: type) -> NDArray:
         array = np.ascontiguousarray(array, dtype)
     if dtype is np.float32 and not np.isfinite(array).all():
         raise ValueError(f"{key}: expected finite numbers, got NaN or infinity")
+    if dtype is np.float32 and array.size and max(array.max(), -array.min()) > FARTHEST:
+        raise ValueError(
+            f"{key}: expected numbers within {FARTHEST:g}, got {max(array.max(), -array.min()):g}"
+        )
     return array
 
 

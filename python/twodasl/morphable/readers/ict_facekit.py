@@ -193,7 +193,9 @@ def _parse_vertices(path: Path, lines: list[bytes]) -> NDArray[np.float64]:
     if not rows or values.size != 3 * len(rows) or not np.isfinite(values).all():
         raise InputError(f"{path}: is no OBJ file with three finite numbers a vertex; copy it again")
     if np.abs(values).max() > FARTHEST:
-        raise InputError(f"{path}: expected a face's coordinates, got {np.abs(values).max():g}; copy it again")
+        raise InputError(
+            f"{path}: expected a face's coordinates, got {np.abs(values).max():g}; copy it again"
+        )
     return values.reshape(-1, 3)
 
 
