@@ -99,6 +99,7 @@ def run(options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> int:
     from ..data.aflw2000 import WHOLE, read_aflw2000
     from ..evaluation import Report, normalized_mean_error
+    from ..evaluation.landmark_misuse import landmark_warnings
 
     inputs.refuse_options_of_the_other_source(options)
     data = read_aflw2000(options.root, options.ground_truth, keep_undetected=options.keep_undetected)
@@ -112,6 +113,10 @@ def _measure(options: argparse.Namespace) -> int:
     settings["yaw source"] = data.yaw_source
     measured = (_network if options.checkpoint is not None else _predictions)(options, data)
     errors = {measured.label: normalized_mean_error(measured.points, data.truth)}
+    if options.checkpoint is None:
+        size = np.sqrt(np.ptp(data.truth, axis=1).prod(axis=1))
+        warnings = landmark_warnings(measured.points, data.truth, size, data, crop_pixels=options.crop_pixels)
+        measured.notes += [f"Warning: {words}" for words in warnings]
     if data.depth is None:
         measured.notes.append("3D: not measured, because this ground truth has no depth.")
     elif measured.points.shape[2] < 3:

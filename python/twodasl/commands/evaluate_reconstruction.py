@@ -80,6 +80,7 @@ def register(sets: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print the report and write the files asked for."""
+    from ..evaluation.mesh_misuse import mesh_warnings
     from ..evaluation.mesh_pairs import find_pairs, measure_pairs
     from ..evaluation.reconstruction_report import ReconstructionReport, format_reconstruction
     from ..evaluation.yaw_files import read_yaw
@@ -105,13 +106,16 @@ def run(options: argparse.Namespace) -> int:
     }
     if options.yaw is not None:
         settings["yaw source"] = str(options.yaw)
+    warnings = mesh_warnings(measured, protocol=options.protocol, scale=options.scale)
     report = ReconstructionReport(
-        options.protocol, settings, measured, _of(measured, yaw), found.without_truth
+        options.protocol, settings, measured, _of(measured, yaw), found.without_truth, warnings
     )
     pictures = {} if options.output is None else _pictures(options, measured)
+    if options.output is not None:  # before anything is printed: a terminal may not show every name
+        _write(options.output, report, pictures)
     print(format_reconstruction(report))
     if options.output is not None:
-        _write(options.output, report, pictures)
+        _name_files(options.output, pictures)
     return 0
 
 
@@ -204,6 +208,9 @@ def _write(folder: Path, report: Any, pictures: dict[str, Any]) -> None:
         with atomic_path(folder / name) as temporary:
             if not cv2.imwrite(str(temporary), picture):
                 raise InputError(f"{folder / name}: cannot be written as a PNG")
+
+
+def _name_files(folder: Path, pictures: dict[str, Any]) -> None:
     print("")
     for name in ("reconstruction.json", *pictures):
         print(f"wrote {folder / name}")

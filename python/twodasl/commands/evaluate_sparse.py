@@ -81,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _measure(options: argparse.Namespace) -> int:
     from ..evaluation import Report
+    from ..evaluation.landmark_misuse import landmark_warnings
     from ..evaluation.nme import visible_mean_error
 
     inputs.refuse_options_of_the_other_source(options)
@@ -96,6 +97,11 @@ def _measure(options: argparse.Namespace) -> int:
         errors = visible_mean_error(points, measured.truth, measured.normalizer)
     except ValueError as error:
         raise InputError(f"{options.predictions or options.checkpoint}: {error}") from error
+    if options.checkpoint is None:
+        warnings = landmark_warnings(
+            points, measured.truth, measured.normalizer, measured, crop_pixels=options.crop_pixels
+        )
+        notes = (*notes, *(f"Warning: {words}" for words in warnings))
     metric = "NME: mean distance of the visible landmarks in the image plane over sqrt(w*h) of a box (see"
     report = Report(
         f"{data.title}, {data.point_count} landmarks",

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..meshes import SUFFIXES, read_mesh
-from .reconstruction import ReconstructionError, reconstruction_error
+from .reconstruction import ReconstructionError, check_protocol, reconstruction_error
 
 BROKEN_LIMIT = 0.5
 """A set of which a larger part than this cannot be measured is an error and not a result."""
@@ -111,10 +111,11 @@ def measure_pairs(
 
 def measure_pair(pair: Pair, *, protocol: str = "nearest", scale: bool = False) -> ReconstructionError:
     """The error of one pair. Raises InputError naming the files that cannot be read or do not fit."""
+    check_protocol(protocol, scale)
     predicted, truth = read_mesh(pair.predicted), read_mesh(pair.truth)
     try:
         return reconstruction_error(predicted.vertices, truth.vertices, protocol=protocol, scale=scale)
-    except InputError as error:
+    except Exception as error:  # numbers that nobody foresaw
         raise InputError(f"{pair.predicted}, {pair.truth}: {error}") from error
 
 

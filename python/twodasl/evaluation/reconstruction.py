@@ -108,8 +108,7 @@ def reconstruction_error(
     meshes that do not fit: not (N, 3), not finite, no extent in x or y, or differing counts where indices
     count.
     """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
+    check_protocol(protocol, scale)
     found, true = _points("prediction", predicted), _points("ground truth", truth)
     size = np.ptp(true[:, :2], axis=0)
     normalizer = float(np.sqrt(size[0]) * np.sqrt(size[1]))
@@ -118,10 +117,16 @@ def reconstruction_error(
             f"ground truth: expected a mesh with an extent in x and y, got {size[0]} x {size[1]}"
         )
     if protocol == "authors-matlab":
-        if scale:
-            raise ValueError("scale: the protocol 'authors-matlab' has none; use 'nearest'")
         return _authors_matlab(found, true, normalizer)
     return _nearest(found, true, normalizer, scale)
+
+
+def check_protocol(protocol: str, scale: bool) -> None:
+    """Raise ValueError for an unknown protocol, or one with which no size can be fitted."""
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
+    if scale and protocol == "authors-matlab":
+        raise ValueError("scale: the protocol 'authors-matlab' has none; use 'nearest'")
 
 
 def _nearest(found: Points, true: Points, normalizer: float, scale: bool) -> ReconstructionError:

@@ -40,7 +40,7 @@ class ReconstructionReport:
 
     settings: words for each choice that changes a number, in the order in which they are printed. measured: n
     faces and what was skipped. yaw_degrees: (n,) of the measured faces, or None. without_truth: predictions
-    that nothing was compared with.
+    that nothing was compared with. warnings: sentences of `mesh_misuse.mesh_warnings`.
     """
 
     protocol: str
@@ -48,6 +48,7 @@ class ReconstructionReport:
     measured: Measured
     yaw_degrees: NDArray[np.floating] | None = None
     without_truth: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def all_settings(self) -> dict[str, str]:
@@ -87,6 +88,8 @@ def format_reconstruction(report: ReconstructionReport) -> str:
             lines.append(
                 f"No face in {', '.join(summary.empty_bins)}: the bin mean is that of the other bins."
             )
+    if report.warnings:
+        lines += ["", *(f"Warning: {words}" for words in report.warnings)]
     lines += ["", *_worst_lines(report), *_skipped_lines(report)]
     return "\n".join(lines)
 
@@ -162,6 +165,7 @@ def reconstruction_json(report: ReconstructionReport) -> dict[str, Any]:
         "faces": faces,
         "skipped": dict(report.measured.skipped),
         "without_truth": list(report.without_truth),
+        "warnings": list(report.warnings),
     }
 
 
@@ -169,4 +173,5 @@ def write_reconstruction_json(path: str | os.PathLike[str], report: Reconstructi
     """Write `reconstruction_json`. Raises InputError when the folder cannot be written."""
     with atomic_path(path) as temporary:
         text = json.dumps(reconstruction_json(report), indent=2, allow_nan=False, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        # What is no text in a file's name becomes an escape, which JSON reads as the same.
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
