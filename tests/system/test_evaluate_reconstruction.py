@@ -1,6 +1,9 @@
 """`twodasl evaluate reconstruction` on small folders: numbers, files, pictures, answers to bad input."""
 
+import contextlib
+import io
 import json
+import os
 
 import cv2
 import numpy as np
@@ -111,6 +114,56 @@ def test_broken_and_missing_files_are_skipped_counted_and_named(capsys, folders)
     ]
     assert set(report["skipped"]) == {"face1", "face3"}
     assert report["without_truth"] == ["stranger"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("face1.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 99999999999999999999\n"),
+        ("face1.obj", b"v 0 0 " + b"1" * 100_000 + b"\n" + b"v 0 0 0\n" * 1000),
+        ("face1.ply", b"ply\nformat ascii 1.0\nelement vertex \xb2\nproperty float x\nend_header\n"),
+        ("face1.npy", b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'shape': (9999999999, 3)}"),
+        ("face1.mat", b"MATLAB 5.0" + bytes(500)),
+        ("face1.obj", b"v 1e99 1e99 1e99\nv -1e99 0 0\nv 0 1e99 0\n"),
+        ("face1.ply", None),
+    ],
+)
+def test_whatever_is_in_one_file_the_others_are_measured(capsys, folders, name, content):
+    (folders / "predicted" / "face1.obj").unlink()
+    file = folders / "predicted" / name
+    if content is None:
+        os.mkfifo(file)
+    else:
+        file.write_bytes(content)
+    code, text, _ = run(capsys, *arguments(folders))
+    assert code == 0
+    assert "faces" in text
+    if b"1e99" not in (content or b""):  # a face of that size is one, if a bad one
+        assert "Skipped, and in no number above: 1 of 5" in text
+        assert str(file) in text
+
+
+def test_the_files_are_written_before_a_name_that_cannot_be_shown(folders, monkeypatch):
+    for kind, suffix in (("truth", ".ply"), ("predicted", ".obj")):
+        (folders / kind / f"face0{suffix}").rename(folders / kind / os.fsdecode(b"\xff" + suffix.encode()))
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr("sys.stdout", narrow)
+    with contextlib.suppress(UnicodeEncodeError):
+        main(
+            [
+                "evaluate",
+                "reconstruction",
+                *map(str, arguments(folders)),
+                "-o",
+                str(folders / "out"),
+                "--no-progress",
+            ]
+        )
+    names = [
+        face["name"] for face in json.loads((folders / "out" / "reconstruction.json").read_text())["faces"]
+    ]
+    assert "\udcff" in names
+    assert all((folders / "out" / name).is_file() for name in PICTURES)
 
 
 def test_a_set_mostly_broken_is_an_error(capsys, folders):

@@ -133,3 +133,20 @@ def test_the_real_folder(tmp_path):
     assert model.mean[model.named_landmarks["ear_left"], 0] < -60
     (tmp_path / "ict_facekit/README.md").unlink()
     assert read_ict_facekit(tmp_path / "ict_facekit", progress=False).identity == model.identity
+
+
+@pytest.mark.parametrize("name", ["generic_neutral_mesh.obj", "identity000.obj", "jawOpen.obj"])
+@pytest.mark.parametrize("number", ["1e38", "-3e38", "1e300", "nan", "1_0", "1" + "0" * 5000])
+def test_coordinates_that_are_no_faces(folder, name, number):
+    file = folder / "FaceXModel" / name
+    file.write_text(file.read_text().replace("v ", f"v {number} 0 0\nv ", 1))
+    with pytest.raises(InputError, match=f"{name}: (is no OBJ file|expected a face's coordinates)"):
+        load_model(folder)
+
+
+def test_the_shapes_are_read_by_the_grammar_of_their_format(folder):
+    wanted = load_model(folder).identity
+    for file in (folder / "FaceXModel").glob("*.obj"):
+        text = file.read_text().replace("# miniature", "# C:\\made\\")
+        file.write_bytes(b"\xef\xbb\xbf" + text.replace("v ", "v\t", 1).replace("\n", "\r\n").encode())
+    assert load_model(folder).identity == wanted

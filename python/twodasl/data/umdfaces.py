@@ -10,7 +10,9 @@ used: a detector's box is another one than the crop about landmarks.
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,12 +64,20 @@ def _read(root: Path, file: Path, names: list[str], rows: list[NDArray[np.float3
         name_at = header.index("FILE")
         places = [header.index(column) for column in (*_COLUMNS, "YAW") if column in header]
         # Each line by itself, so that a quotation mark that is never closed spoils no other.
-        for number, line in enumerate(iter(lambda: stream.readline(_LINE), b""), start=2):
+        for number, line in enumerate(_lines(stream), start=2):
             if fields := _fields(line):
                 short = len(fields) != len(header)
                 name = f"line {number}" if short else fields[name_at].strip()
                 names.append(name if name.startswith("/") else prefix + name)
                 rows.append(_CUT_OFF if short else _numbers(fields, places))
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """The lines, of each no more than `_LINE` bytes."""
+    while line := stream.readline(_LINE):
+        yield line
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(_LINE)
 
 
 def _fields(line: bytes) -> list[str]:

@@ -61,7 +61,7 @@ def read_header(path: Path, content: bytes) -> Header:
         if stop < 0 or start == 0:
             raise InputError(f"{path}: expected a PLY header, 'ply' to 'end_header', got none that is whole")
         line, start = content[start:stop], stop + 1
-        words = line.decode("latin1").split()
+        words = [word.decode("latin1") for word in line.split()]
         if words == ["end_header"]:
             break
         if not words or words[0] in ("comment", "obj_info"):
@@ -69,7 +69,7 @@ def read_header(path: Path, content: bytes) -> Header:
         if words[0] == "format" and len(words) == 3 and words[1] in _ORDERS:
             order = _ORDERS[words[1]]
         elif words[0] == "element" and len(words) == 3:
-            elements.append(Element(words[1], _count(path, words[1], line.split()[2])))
+            elements.append(Element(words[1], _count(path, words[1], words[2].encode("latin1"))))
         elif words[0] == "property" and elements and len(words) == 3 and words[1] in KINDS:
             elements[-1].properties.append(Property(words[2], KINDS[words[1]]))
         elif (
