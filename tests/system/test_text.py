@@ -65,7 +65,7 @@ def test_a_list_of_names(tmp_path):
 
 
 def test_one_line_of_a_table_spoils_no_other(tmp_path, photo68):
-    write_umdfaces(tmp_path, photo68, 14)
+    write_umdfaces(tmp_path, photo68, 20)
     file = tmp_path / "batch" / "faces.csv"
     lines = [line.encode() for line in file.read_text().splitlines()]
     names = [b"/etc/x.jpg", b"a" * 300 + b".jpg", b"x\0.jpg", b"\xff.jpg", b'"someone', b"../0.jpg"]
@@ -75,7 +75,7 @@ def test_one_line_of_a_table_spoils_no_other(tmp_path, photo68):
     lines[8] = lines[8].replace(b"0.98", "\u0661".encode(), 1)
     file.write_bytes(b"\n".join(lines))
     photos = open_photos("umdfaces", tmp_path, cache=tmp_path.parent / "cache", progress=False)
-    assert [photos.name(i) for i in range(len(photos))] == [f"batch/someone/{i}.jpg" for i in range(7, 14)]
+    assert [photos.name(i) for i in range(len(photos))] == [f"batch/someone/{i}.jpg" for i in range(7, 20)]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_decimal_commas_in_yaw(tmp_path):
         read_yaw(tmp_path / "yaw.csv", ["a", "b"])
 
 
-@pytest.mark.parametrize("number", [10**400, 10**4000, 1e300, -(10**30), "x", None, True])
+@pytest.mark.parametrize("number", [10**400, 10**4000, 1e300, -(10**30), "x", None])
 @pytest.mark.parametrize("place", ["nme", "yaw", "dropped_worst"])
 def test_numbers_of_any_size_in_a_report(tmp_path, number, place):
     images = {
@@ -114,13 +114,8 @@ def test_numbers_of_any_size_in_a_report(tmp_path, number, place):
     }
     content |= {place: number} if place == "dropped_worst" else {}
     (tmp_path / "report.json").write_text(json.dumps(content))
-    if number is True or (place == "dropped_worst" and isinstance(number, int)):
-        read_report(tmp_path / "report.json").summaries()  # 1, or a number that only counts images
-    elif number is None and place == "yaw":
-        pytest.skip("no number, but not told from a report's own")
-    else:
-        with pytest.raises(InputError, match=r"report\.json: expected a report"):
-            read_report(tmp_path / "report.json")
+    with pytest.raises(InputError, match=r"report\.json: expected a report"):
+        read_report(tmp_path / "report.json")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")

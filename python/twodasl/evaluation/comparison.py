@@ -69,13 +69,16 @@ def _report(content: Any) -> Report:
     errors = {str(label): _numbers(values, len(names)) / 100 for label, values in images["nme"].items()}
     if not names or not errors or any((values < 0).any() for values in errors.values()):
         raise ValueError("a report without images or with negative errors")
+    dropped = content["dropped_worst"]
+    if not isinstance(dropped, int) or not 0 <= dropped < len(names):
+        raise ValueError("as many images dropped as there are, or more")
     return Report(
         str(content["title"]),
         {str(name): str(words) for name, words in content["settings"].items()},
         names,
         yaw,
         errors,
-        int(content["dropped_worst"]),
+        dropped,
         str(content["metric"]),
         tuple(str(note) for note in content["notes"]),
     )
