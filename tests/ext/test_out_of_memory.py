@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+
 from twodasl_ext._dispatch import guarded
 
 PROGRAM = """

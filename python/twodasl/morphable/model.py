@@ -21,6 +21,10 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 
+FARTHEST = 1e6
+"""Coordinates beyond this, a kilometre, are a damaged file's; their products would overflow float32."""
+
+
 @dataclass(frozen=True, eq=False)
 class MorphableModel:
     """A linear face model, `S = mean + sum_k c_k modes_k`, in millimetres.

@@ -19,8 +19,6 @@ Indices = NDArray[np.int64]
 BIOCULAR_WIDTH = (60.0, 130.0)
 BYTE = np.float32(255)
 """The brightest colour of files that keep them as bytes."""
-FARTHEST = 1e6
-"""Coordinates beyond this, in any unit, are a damaged file; their products would overflow float32."""
 UNITS = {"millimetre": 1.0, "centimetre": 10.0, "metre": 1000.0, "inch": 25.4}
 SIDE_NAMES = ("{stem}.landmarks68", "landmarks68", "Landmarks68_{stem}")
 SIDE_SUFFIXES = (".txt", ".csv", ".npy", ".anl")

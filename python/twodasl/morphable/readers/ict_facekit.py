@@ -35,8 +35,8 @@ from ...errors import InputError, reading
 from ...files import regular_file
 from ...meshes.obj import obj_lines
 from ...text import reals, whole
-from ..model import MorphableModel
-from .assemble import FARTHEST, measured_unit
+from ..model import FARTHEST, MorphableModel
+from .assemble import measured_unit
 
 IDENTITY_MODES = 40
 EXPRESSION_MODES = 10
