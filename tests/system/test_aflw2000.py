@@ -142,7 +142,14 @@ def save(name, array):
         (save("roi_box.npy", BOXES[:, ::-1]), r"roi_box\.npy: expected boxes"),
         (save("detected68_crop120.npy", DETECTED[:2]), r"detected68_crop120\.npy: expected a row for each"),
         (lambda folder: (folder / "names.txt").write_text(""), r"names\.txt: .* empty"),
-        (lambda folder: (folder / "names.txt").write_bytes(b"\xff\xfe\x00"), r"names\.txt: cannot be read"),
+        (
+            lambda folder: (folder / "names.txt").write_bytes(b"\xff\xfe\x00"),
+            r"names\.txt: is text in UTF-16",
+        ),
+        (
+            lambda folder: (folder / "names.txt").write_text("../a.jpg"),
+            r"names\.txt: lists .* leads out of the",
+        ),
     ],
 )
 def test_a_broken_development_folder_is_named(development, change, message):
