@@ -1,4 +1,4 @@
-"""`twodasl models`: look at a face model, or convert it into one `.npz`."""
+"""`twodasl models`: look at a face model, convert it into one `.npz`, or make the embedded one anew."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MODEL_HELP = "'procedural' (the embedded model), or a .npz or another file or fo
 
 
 def register(subparsers: Any) -> None:
-    """Describe `models show` and `models convert`."""
+    """Describe `models show`, `models convert` and `models head`."""
     parser = subparsers.add_parser("models", help="show and convert face models")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     show = actions.add_parser(
@@ -32,6 +32,14 @@ def register(subparsers: Any) -> None:
             f"--{kind}-modes", type=int, metavar="N", help=f"keep the first N {kind} modes; default: all"
         )
     convert.set_defaults(run=run_convert)
+    head = actions.add_parser(
+        "head",
+        help="make the embedded head anew",
+        description="Compute the embedded face model from its code, write it, and compare it with the one that"
+        " is shipped. Nothing else computes it: 'procedural' is the shipped file.",
+    )
+    head.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .npz to write")
+    head.set_defaults(run=run_head)
 
 
 def run_show(args: argparse.Namespace) -> int:
@@ -70,6 +78,25 @@ def run_convert(args: argparse.Namespace) -> int:
         model = model.truncated(*kept)
     model.save(args.output)
     _describe(model)
+    print(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB)")
+    return 0
+
+
+def run_head(args: argparse.Namespace) -> int:
+    """Write the head that the code makes, and say how it differs from the shipped one."""
+    from ..morphable import procedural_model
+    from ..morphable.procedural.build import STEP, build_head, largest_difference
+
+    head = build_head()
+    head.save(args.output)
+    _describe(head)
+    apart = largest_difference(head, procedural_model())
+    if apart == 0:
+        print("the same as the shipped head, bit for bit")
+    elif apart <= STEP:
+        print(f"the shipped head but for rounding, {apart:.1g} mm")
+    else:
+        print("NOT the shipped head: its code has changed, and checkpoints belong to the shipped one")
     print(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB)")
     return 0
 

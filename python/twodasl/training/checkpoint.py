@@ -108,8 +108,8 @@ def load_regressor(path: str | os.PathLike[str]) -> tuple[nn.Module, Whitening, 
 def check_model(path: str | os.PathLike[str], info: dict[str, Any], model: MorphableModel) -> None:
     """Raises InputError, naming both, when a checkpoint belongs to another face model than `model`.
 
-    The same bits are the same model; so is the same geometry to within rounding, because the embedded head is
-    computed on each machine anew.
+    The same bits are the same model; so is the same geometry to within rounding, because a model that was
+    converted or computed has other last bits on another machine.
 
     info: what `load_checkpoint` or `load_regressor` gave for `path`.
     """

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+TIE = 1e-6
+"""Diagonals that differ by less, in millimetres, are of equal length."""
+
 
 @dataclass
 class HalfMesh:
@@ -52,7 +55,8 @@ class HalfMesh:
                 a1, b1 = np.roll(a, -1), np.roll(b, -1)
             else:
                 a, a1, b, b1 = a[:-1], a[1:], b[:-1], b[1:]
-            one = np.linalg.norm(p[a] - p[b1], axis=1) <= np.linalg.norm(p[a1] - p[b], axis=1)
+            # Many quads are symmetric: without the margin, rounding would choose and differ by machine.
+            one = np.linalg.norm(p[a] - p[b1], axis=1) <= np.linalg.norm(p[a1] - p[b], axis=1) + TIE
             first = np.where(one[:, None], np.column_stack([a, a1, b1]), np.column_stack([a, a1, b]))
             second = np.where(one[:, None], np.column_stack([a, b1, b]), np.column_stack([a1, b1, b]))
             faces = np.concatenate([first, second])

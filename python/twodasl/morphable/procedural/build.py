@@ -1,0 +1,61 @@
+"""How the embedded head is made: the mean head, its modes and colors, on a grid that hides rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..model import MorphableModel
+from .albedo import albedo
+from .anatomy import Anatomy
+from .expressions import expression_modes
+from .head import mean_head
+from .shape_modes import shape_modes
+
+STEP = 2.0**-16
+"""Coordinates (mm) and colors are multiples of it. It is far above the last bits in which processors and
+versions of NumPy differ, and far below what can be seen; rounded numbers also compress to half the size."""
+
+
+def build_head() -> MorphableModel:
+    """Compute the embedded model, in a few seconds; `procedural_model` reads the one that was shipped.
+
+    The same on every machine, but for a number that lies between two steps and is rounded the other way.
+    """
+    head = mean_head()
+    anatomy = Anatomy(head)
+    shapes, shape_names = shape_modes(anatomy)
+    expressions, expression_names = expression_modes(anatomy)
+    colors, color_modes, color_names = albedo(anatomy)
+    return MorphableModel(
+        name="procedural",
+        mean=_on_grid(head.vertices),
+        shape_modes=_on_grid(shapes),
+        expression_modes=_on_grid(expressions),
+        coefficient_std=np.ones(len(shapes) + len(expressions), np.float32),
+        triangles=head.triangles,
+        landmarks=head.landmarks68,
+        named_landmarks=dict(head.named),
+        basel_landmarks=head.basel68,
+        albedo_mean=_on_grid(colors),
+        albedo_modes=_on_grid(color_modes),
+        albedo_std=np.ones(len(color_modes), np.float32),
+        mode_names=(*shape_names, *expression_names),
+        albedo_names=color_names,
+    )
+
+
+def largest_difference(first: MorphableModel, second: MorphableModel) -> float:
+    """Largest difference of two heads' coordinates (mm) and colors; infinity where anything else differs."""
+    parts = ("coefficient_std", "triangles", "landmarks", "basel_landmarks", "albedo_std")
+    same = all(np.array_equal(getattr(first, key), getattr(second, key)) for key in parts)
+    words = ("name", "counts", "named_landmarks", "mode_names", "albedo_names")
+    if not same or any(getattr(first, key) != getattr(second, key) for key in words):
+        return float("inf")
+    numbers = ("mean", "modes", "albedo_mean", "albedo_modes")
+    return max(float(np.abs(getattr(first, key) - getattr(second, key)).max()) for key in numbers)
+
+
+def _on_grid(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    # Adding 0 turns -0 into 0: the sign of nothing is noise too.
+    return (np.round(values / STEP) * STEP + 0.0).astype(np.float32)
