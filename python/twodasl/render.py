@@ -28,6 +28,7 @@ LIGHTS = {
     "flat": ([], 1.0),  # the colours as they are: a photo's have their light in them
     "studio": ([((-0.55, 0.55, 0.75), 0.85), ((0.8, 0.1, 0.45), 0.22), ((0.1, -0.9, 0.35), 0.06)], 0.10),
 }
+_LINEAR = (np.arange(256, dtype=np.float32) / 255) ** GAMMA
 SHININESS, SPECULAR = 18.0, 0.045
 
 
@@ -82,19 +83,35 @@ def render_layer(
         torch.from_numpy(faces),
         (height * samples, width * samples),
     )
-    inside = (index[0] >= 0).numpy()
-    corners, shares = faces[index[0].numpy()[inside]], weights[0].numpy()[inside][:, :, None]
+    triangle = index[0].numpy().ravel()
+    hit = np.flatnonzero(triangle >= 0)
+    # Numbers of one kind lie together, (3, P): sums over an axis of three are many times slower.
+    corners = np.ascontiguousarray(faces[triangle[hit]].T)
+    shares = np.ascontiguousarray(weights[0].numpy().reshape(-1, 3)[hit].T)
     normals = vertex_normals(points * [1, -1, 1], faces)  # y up again, where triangles turn the right way
-    normal = (normals[corners] * shares).sum(1)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-    base = np.array(CLAY, np.float32)[None] if colors is None else _colors(colors, points)
-    base = np.broadcast_to(base, points.shape) ** GAMMA
-    lit = _shade((base[corners] * shares).sum(1), normal, light)
-    picture = np.zeros((height * samples, width * samples, 3), np.float32)
-    picture[inside] = lit[:, ::-1]
-    small = picture.reshape(height, samples, width, samples, 3).mean((1, 3))
-    coverage = inside.reshape(height, samples, width, samples).mean((1, 3), dtype=np.float32)
-    return small, coverage
+    normal = _interpolated(normals, corners, shares)
+    normal /= np.maximum(np.sqrt((normal * normal).sum(0)), 1e-12)
+    if colors is None:
+        base = np.array(CLAY, np.float32)[:, None] ** GAMMA
+    else:
+        base = _interpolated(_colors(colors, points) ** GAMMA, corners, shares)
+    fine = np.zeros((4, height * samples * width * samples), np.float32)
+    for plane, values in zip(fine, (*_shade(base, normal, light)[::-1], 1), strict=True):
+        plane[hit] = values
+    grid = fine.reshape(4, height, samples, width, samples)
+    pixels = np.zeros((4, height, width), np.float32)
+    for row in range(samples):
+        for column in range(samples):
+            pixels += grid[:, :, row, :, column]
+    pixels /= samples**2
+    return np.ascontiguousarray(np.moveaxis(pixels[:3], 0, 2)), pixels[3]
+
+
+def _interpolated(values: Floats, corners: NDArray[np.int64], shares: Floats) -> Floats:
+    """Values (N, 3) of vertices at P points, (3, P); corners and shares, (3, P), of the triangles there."""
+    planes = np.ascontiguousarray(values.T)
+    parts = list(zip(corners, shares, strict=True))
+    return np.stack([sum(plane[corner] * share for corner, share in parts) for plane in planes])
 
 
 def render_mesh(
@@ -113,10 +130,9 @@ def render_mesh(
     """
     layer, coverage = render_layer(vertices, triangles, size, light, colors, samples)
     behind = np.asarray(background, np.uint8)
-    behind = np.broadcast_to(behind, layer.shape) if behind.ndim == 1 else behind
-    if behind.shape != layer.shape:
+    if behind.ndim != 1 and behind.shape != layer.shape:
         raise ValueError(f"background: expected {layer.shape}, got {behind.shape}")
-    linear = (behind.astype(np.float32) / 255) ** GAMMA
+    linear = _LINEAR[behind]
     mixed = linear * (1 - opacity * coverage[..., None]) + opacity * layer
     return np.rint(np.clip(mixed, 0, 1) ** (1 / GAMMA) * 255).astype(np.uint8, order="C")
 
@@ -141,19 +157,18 @@ def _colors(colors: ArrayLike, points: Floats) -> Floats:
 
 
 def _shade(base: Floats, normal: Floats, light: str) -> Floats:
-    """Linear RGB (P, 3) of surface points with unit normals (P, 3): ambient, diffuse and a little shine."""
+    """Linear RGB (3, P) of surface points with unit normals (3, P): ambient, diffuse and a little shine."""
     sources, ambient = LIGHTS[light]
-    inside = normal[:, 2] < 0
-    normal = np.where(inside[:, None], -normal, normal)
-    diffuse = np.full(len(normal), ambient, np.float32)
-    shine = np.zeros(len(normal), np.float32)
+    inside = normal[2] < 0
+    normal = np.where(inside, -normal, normal)
+    diffuse = np.full(len(inside), ambient, np.float32)
+    shine = np.zeros(len(inside), np.float32)
     for direction, strength in sources:
         toward = np.array(direction, np.float32) / np.linalg.norm(direction)
-        diffuse += strength * np.maximum(normal @ toward, 0)
+        diffuse += strength * np.maximum(toward @ normal, 0)
         half = np.add(toward, (0, 0, 1))
-        shine += strength * np.maximum(normal @ (half / np.linalg.norm(half)), 0) ** SHININESS
-    lit = base * diffuse[:, None] + SPECULAR * shine[:, None]
-    return (lit * np.where(inside, BACK_FACE, 1)[:, None]).astype(np.float32)
+        shine += strength * np.maximum(half / np.linalg.norm(half) @ normal, 0) ** SHININESS
+    return ((base * diffuse + SPECULAR * shine) * np.where(inside, BACK_FACE, 1)).astype(np.float32)
 
 
 # The 68 points as strokes: (first, last, closed, BGR).

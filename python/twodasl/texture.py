@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, diags
 from scipy.sparse.linalg import splu
-from scipy.spatial import cKDTree
 
 from .render import vertex_normals
 
@@ -93,8 +92,12 @@ def sample_photo(
 
 def mirror_twins(mean: Floats) -> NDArray[np.int64]:
     """For each vertex of a model's mean (N, 3) the index of the one at its mirror image (x -> -x), or -1."""
-    distance, index = cKDTree(mean).query(mean * np.array([-1, 1, 1], np.float32))
-    return np.where(distance <= _TWIN_DISTANCE * np.ptp(mean[:, 1]), index, -1).astype(np.int64)
+    import twodasl_ext
+
+    mirrored, points = (torch.from_numpy(mean * np.array([x, 1, 1], np.float32)) for x in (-1, 1))
+    squared, index = twodasl_ext.nearest_neighbors(mirrored, points)
+    near = squared.numpy() <= (_TWIN_DISTANCE * np.ptp(mean[:, 1])) ** 2
+    return np.where(near, index.numpy(), -1).astype(np.int64)
 
 
 def vertex_colors(
@@ -128,7 +131,10 @@ def vertex_colors(
     borrowed = np.where(twins >= 0, seen[twin], 0) * (1 - seen)
     weight = _SEEN * seen + _TWIN * borrowed + _OVERALL
     target = _SEEN * seen[:, None] * ratio + _TWIN * borrowed[:, None] * ratio[twin] + _OVERALL * overall
-    smooth = splu((diags(weight) + _laplacian(triangles, len(vertices))).tocsc()).solve(target)
+    system = (diags(weight) + _laplacian(triangles, len(vertices))).tocsc()
+    # It is positive definite: no pivoting, and an ordering that keeps the symmetry.
+    factor = splu(system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    smooth = factor.solve(target)
     guess = np.clip(smooth, 0, _BRIGHTEST) * base
     mixed = seen[:, None] * photo + (1 - seen[:, None]) * guess
     return np.clip(mixed, 0, 1).astype(np.float32)
@@ -137,8 +143,8 @@ def vertex_colors(
 def _laplacian(triangles: NDArray[np.int64], count: int) -> coo_matrix:
     """The mesh's graph Laplacian (N, N): degree on the diagonal, -1 for each edge."""
     ends = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    ends = np.unique(np.sort(ends, axis=1), axis=0)
-    ends = ends[ends[:, 0] != ends[:, 1]]
-    first, second = np.concatenate([ends, ends[:, ::-1]]).T
+    low, high = np.divmod(np.unique(ends.min(axis=1) * count + ends.max(axis=1)), count)
+    low, high = low[low != high], high[low != high]
+    first, second = np.concatenate([low, high]), np.concatenate([high, low])
     adjacency = coo_matrix((np.ones(len(first)), (first, second)), shape=(count, count)).tocsr()
     return diags(np.asarray(adjacency.sum(axis=1)).ravel()) - adjacency

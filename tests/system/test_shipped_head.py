@@ -34,8 +34,8 @@ def test_the_name_means_the_file() -> None:
 
 
 def test_its_code_reproduces_it(tmp_path, capsys) -> None:
-    """Bit for bit where this was tried (NumPy 1.26 and 2.4, with AVX-512 and without AVX2); elsewhere a number
-    that rounding moves across the middle between two steps comes out one step off."""
+    """Bit for bit with NumPy 1.26 and 2.4 under AVX-512; elsewhere a number that rounding moves across the
+    middle between two steps may come out one step off."""
     assert main(["models", "head", "-o", str(tmp_path / "head.npz")]) == 0
     said = capsys.readouterr().out
     made = MorphableModel.load(tmp_path / "head.npz")

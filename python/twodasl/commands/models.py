@@ -35,8 +35,8 @@ def register(subparsers: Any) -> None:
     head = actions.add_parser(
         "head",
         help="make the embedded head anew",
-        description="Compute the embedded face model from its code, write it, and compare it with the one that"
-        " is shipped. Nothing else computes it: 'procedural' is the shipped file.",
+        description="Compute the embedded face model from its code, write it, and compare it with the shipped"
+        " one. Nothing else computes it: 'procedural' is the shipped file.",
     )
     head.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .npz to write")
     head.set_defaults(run=run_head)

@@ -1,18 +1,27 @@
-"""Training: configuration, the loop, checkpoints."""
+"""Training: configuration, the loop, checkpoints.
 
-from .checkpoint import check_model, load_checkpoint, load_regressor, save_checkpoint
-from .config import (
-    AugmentConfig,
-    DataConfig,
-    LandmarkConfig,
-    LossConfig,
-    NetworkConfig,
-    OptimizerConfig,
-    StageConfig,
-    TrainingConfig,
-)
-from .loop import Progress, TrainingResult, train
-from .presets import ABLATIONS, PRESETS, preset
+The names below are imported when they are first used: reading a checkpoint needs no training loop.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .checkpoint import check_model, load_checkpoint, load_regressor, save_checkpoint
+    from .config import (
+        AugmentConfig,
+        DataConfig,
+        LandmarkConfig,
+        LossConfig,
+        NetworkConfig,
+        OptimizerConfig,
+        StageConfig,
+        TrainingConfig,
+    )
+    from .loop import Progress, TrainingResult, train
+    from .presets import ABLATIONS, PRESETS, preset
 
 __all__ = [
     "ABLATIONS",
@@ -34,3 +43,16 @@ __all__ = [
     "save_checkpoint",
     "train",
 ]
+
+_HOMES = {
+    ".checkpoint": ("check_model", "load_checkpoint", "load_regressor", "save_checkpoint"),
+    ".loop": ("Progress", "TrainingResult", "train"),
+    ".presets": ("ABLATIONS", "PRESETS", "preset"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = next((home for home, names in _HOMES.items() if name in names), ".config")
+    return getattr(import_module(home, __name__), name)
