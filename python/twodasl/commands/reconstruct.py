@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..startup import lasting_imports
 
 if TYPE_CHECKING:
     from ..reconstruct import FaceReconstructor
@@ -84,9 +85,9 @@ def register(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Reconstruct every photo; 2 when any of them failed."""
     _check_arguments(args)
-    # After the arguments are known to fit: torch takes seconds to import.
-    from ..reconstruct import FaceReconstructor
-    from ..training.distributed import Ranks, device_here
+    with lasting_imports():  # after the arguments are known to fit: torch takes seconds to import
+        from ..reconstruct import FaceReconstructor
+        from ..training.distributed import Ranks, device_here
 
     ranks = Ranks.of_environment()
     photos = args.photos[ranks.rank :: ranks.count]
