@@ -99,7 +99,7 @@ struct Search {
     return within;
   }
 
-  // The queries for which a leaf, child of a node on level 1, may hold a better point.
+  // The queries for which a child of a node may hold a better point.
   unsigned wanted(int64_t node, int child, const Group<T>& group) const {
     const T* box = tree.boxes + node * 6 * kRow + child;
     V low[3], high[3];
@@ -107,16 +107,20 @@ struct Search {
       low[c] = scaled(broadcast(box[c * kRow]));
       high[c] = scaled(broadcast(box[(3 + c) * kRow]));
     }
+    V bound[kRow / V::lanes];
     unsigned within = 0, equal = 0;
-    for (int lane = 0; lane < kRow; lane += V::lanes) {
+    for (int i = 0; i < kRow / V::lanes; ++i) {
       V d[3];
       for (int c = 0; c < 3; ++c) {
-        const V q = load(group.at[c] + lane);
+        const V q = load(group.at[c] + i * V::lanes);
         d[c] = apart(low[c], high[c], q, q);
       }
-      const V bound = squared(d[0], d[1], d[2]), best = load(group.distance + lane);
-      within |= bits_not_greater(bound, best) << lane;
-      equal |= bits_not_greater(best, bound) << lane;
+      bound[i] = squared(d[0], d[1], d[2]);
+      within |= bits_not_greater(bound[i], load(group.distance + i * V::lanes)) << i * V::lanes;
+    }
+    if (within == 0) return 0;
+    for (int i = 0; i < kRow / V::lanes; ++i) {
+      equal |= bits_not_greater(load(group.distance + i * V::lanes), bound[i]) << i * V::lanes;
     }
     // As far as the best one, and no nearer: only a lower index would win.
     for (equal &= within; equal != 0; equal &= equal - 1) {
@@ -156,16 +160,49 @@ struct Search {
     if (better) group.find_limit();
   }
 
-  // kNearestFirst: the nearest child makes the others needless soonest. With good hints they are needless from the start,
-  // and to look for it takes longer than it saves.
+  // The leaves under a node of level 1. kNearestFirst: the nearest one makes the others needless soonest. With good hints
+  // they are needless from the start, and to look for it takes longer than it saves.
+  template <bool kNearestFirst>
+  void visit_leaves(int64_t node, Group<T>& group) const {
+    alignas(64) T bounds[kRow];
+    for (unsigned left = look(node, group, bounds); left != 0;) {
+      int leaf = __builtin_ctz(left);
+      if constexpr (kNearestFirst) {
+        for (unsigned others = left & (left - 1); others != 0; others &= others - 1) {
+          const int other = __builtin_ctz(others);
+          if (bounds[other] < bounds[leaf]) leaf = other;
+        }
+      }
+      left &= ~(1u << leaf);
+      if (bounds[leaf] > group.limit) {
+        if (kNearestFirst) return;
+        continue;
+      }
+      if (const unsigned lanes = wanted(node, leaf, group)) visit(node * kRow + leaf, lanes, group);
+    }
+  }
+
+  // The nearest of `children`; of equally near ones the one with the lowest index, which makes the others needless where
+  // many points are as far.
+  static int foremost(unsigned children, const T* bounds, const int32_t* lowest) {
+    int found = __builtin_ctz(children);
+    for (children &= children - 1; children != 0; children &= children - 1) {
+      const int child = __builtin_ctz(children);
+      if (bounds[child] > bounds[found]) continue;
+      if (bounds[child] < bounds[found] || lowest[child] < lowest[found]) found = child;
+    }
+    return found;
+  }
+
   template <bool kNearestFirst>
   void run(Group<T>& group) const {
     alignas(64) T bounds[kTreeLevels + 1][kRow];
     unsigned left[kTreeLevels + 1];
     int64_t node[kTreeLevels + 1];
-    int level = top;
     group.find_box();
     group.find_limit();
+    if (top == 1) return visit_leaves<kNearestFirst>(0, group);
+    int level = top;
     node[top] = 0;
     left[top] = look(first[top], group, bounds[top]);
     for (;;) {
@@ -173,39 +210,37 @@ struct Search {
         if (level++ == top) return;
         continue;
       }
-      int lane = __builtin_ctz(left[level]);
-      if constexpr (kNearestFirst) {
-        for (unsigned others = left[level] & (left[level] - 1); others != 0; others &= others - 1) {
-          const int other = __builtin_ctz(others);
-          if (bounds[level][other] < bounds[level][lane]) lane = other;
-        }
+      const int64_t parent = first[level] + node[level];
+      int child = __builtin_ctz(left[level]);
+      if (kNearestFirst || bounds[level][child] == group.limit) {
+        child = foremost(left[level], bounds[level], tree.lowest + parent * kRow);
       }
-      left[level] &= ~(1u << lane);
-      if (bounds[level][lane] > group.limit) {
+      left[level] &= ~(1u << child);
+      if (bounds[level][child] > group.limit) {
         if (kNearestFirst) left[level] = 0;
         continue;
       }
-      const int64_t child = node[level] * kRow + lane;
-      if (level > 1) {
-        // Where all distances overflow no bound tells an empty child from others.
-        if (tree.lowest[(first[level] + node[level]) * kRow + lane] == kNoPoint) continue;
-        --level;
-        node[level] = child;
-        left[level] = look(first[level] + child, group, bounds[level]);
-      } else if (const unsigned lanes = wanted(node[1], lane, group)) {
-        visit(child, lanes, group);
+      // For each query: a group is no nearer than its nearest one to a box, and among equal points no query leaves it.
+      if (wanted(parent, child, group) == 0) continue;
+      const int64_t below = node[level] * kRow + child;
+      if (level == 2) {
+        visit_leaves<kNearestFirst>(below, group);
+        continue;
       }
+      --level;
+      node[level] = below;
+      left[level] = look(first[level] + below, group, bounds[level]);
     }
   }
 };
 
-// Coordinates so large that a query's distances overflow: see neighbors.h.
+// For the queries all of whose distances overflow: see neighbors.h.
 template <class T>
 void search_scaled(const NeighborTree<T>& tree, int64_t points, Group<T>& group) {
   Group<T> small = group;
   for (int lane = 0; lane < kRow; ++lane) {
     for (int c = 0; c < 3; ++c) small.at[c][lane] *= kShrink<T>;
-    small.distance[lane] = infinity<T>();
+    if (small.distance[lane] < infinity<T>()) small.distance[lane] = T(-1);  // found: nothing is nearer
     small.id[lane] = kNoPoint;
   }
   Search<T, true>(tree, points).template run<true>(small);

@@ -96,7 +96,7 @@ Tensor icp_sorted(const Tensor& points_in, const Tensor& counts_in) {
       T box[6];
       if (!bounds(from, count, box)) return wrong.add(element);
       Scratch scratch(static_cast<size_t>(2 * count) * sizeof(uint64_t));
-      uint64_t* const keys = sorted_to_the_end(from, count, box, scratch.keys());
+      uint64_t* const keys = sorted(from, count, box, scratch.keys());
       each(chunks(count, step), [&](int64_t part) {
         const int64_t begin = part * step, end = std::min(count, begin + step);
         cpu::tighten_keys(from, keys, begin, end);

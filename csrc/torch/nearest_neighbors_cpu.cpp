@@ -50,7 +50,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> neighbor_tree(const Tensor& points_in
       T box[6];
       if (!bounds(p, count, box)) return wrong.add(element);
       Scratch scratch(static_cast<size_t>(2 * count) * sizeof(uint64_t));
-      uint64_t* const keys = sorted_to_the_end(p, count, box, scratch.keys());
+      uint64_t* const keys = sorted(p, count, box, scratch.keys());
       const int64_t step = (tight ? 4 * cpu::kTightRun : kChunk) / kBlock;
       each(chunks(leaves, step), [&](int64_t part) {
         const int64_t begin = part * step * kBlock;

@@ -63,19 +63,13 @@ bool bounds(const T* points, int64_t count, T* box) {
   return finite;
 }
 
-// Sorted keys of finite points, in one half of `keys`, which holds twice as many.
+// Sorted keys of finite points, crowds in one cell told apart: in one half of `keys`, which holds twice as many.
 template <class T>
 uint64_t* sorted(const T* points, int64_t count, const T* box, uint64_t* keys) {
   each(chunks(count, kChunk), [&](int64_t part) {
     cpu::curve_keys(points, box, keys, part * kChunk, std::min(count, (part + 1) * kChunk));
   });
-  return cpu::sort_keys(keys, keys + count, count);
-}
-
-// The same, with crowds in one cell told apart: the order of a tree's leaves.
-template <class T>
-uint64_t* sorted_to_the_end(const T* points, int64_t count, const T* box, uint64_t* keys) {
-  uint64_t* const found = sorted(points, count, box, keys);
+  uint64_t* const found = cpu::sort_keys(keys, keys + count, count);
   cpu::refine_keys(points, found, found == keys ? keys + count : keys, count);
   return found;
 }

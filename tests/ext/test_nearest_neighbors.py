@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -58,7 +60,22 @@ def zeros(generator, *shape):
     return torch.where(normal(generator, *shape) > 0, 0.0, -0.0)
 
 
-CLOUDS = [normal, sphere, clusters, lattice, line, plane, one_place, two_places, zeros]
+def missing(generator, *shape):
+    """A scan: what it did not see is (0, 0, 0)."""
+    return normal(generator, *shape) * (normal(generator, *shape[:-1], 1) > 0)
+
+
+def crowds(generator, *shape):
+    """A few places that many share."""
+    return normal(generator, 7, 3)[torch.randint(0, 7, shape[:-1], generator=generator)]
+
+
+def backwards(generator, *shape):
+    """A line whose last point comes first on the curve."""
+    return torch.linspace(1, 0, shape[-2], dtype=torch.float64)[:, None].expand(shape)
+
+
+CLOUDS = [normal, sphere, clusters, lattice, line, plane, one_place, two_places, zeros, missing, crowds, backwards]
 
 
 def assert_exact(query, points, **keywords):
@@ -80,6 +97,7 @@ def test_brute_force(shape, dtype):
         other = CLOUDS[seed % len(CLOUDS)](generator, batch, queries, 3).to(dtype)
         assert_exact(other, points)  # not aligned
         assert_exact(other + 1000, points)  # far away
+        assert_exact(other + 1e10, points)  # so far that most distances are equal
         assert_exact(points[:, torch.randint(0, count, (queries,), generator=generator)], points)  # its own
         near = points[:, :queries] + 1e-3 * normal(generator, batch, min(queries, count), 3).to(dtype)
         assert_exact(near, points)
@@ -142,6 +160,52 @@ def test_many_points():
         expected = reference.nearest_neighbors(query[some], points)
         assert torch.equal(distances[some], expected[0])
         assert torch.equal(indices[some], expected[1])
+
+
+# query, points: of many points that are equally far only the lowest index counts, which no distance tells.
+EQUALLY_FAR = {
+    "one place": lambda q, p: (q, 0 * p),
+    "one place and in it": lambda q, p: (0 * q, 0 * p),
+    "missing points": lambda q, p: (q, p * (p[:, :1] > 0)),
+    "near the missing points": lambda q, p: (1e-3 * q, p * (p[:, :1] > 0)),
+    "missing on both sides": lambda q, p: (q * (q[:, :1] > 0), p * (p[:, :1] > 0)),
+    "crowds": lambda q, p: (q, p[torch.arange(len(p)) % 1000]),
+    "equal queries": lambda q, p: (0 * q + 1, p),
+    "far away": lambda q, p: (q + 1e10, p),
+    "far away, last one first": lambda q, p: (q + 1e10, p[p[:, 0].argsort(descending=True)]),
+    "squares that vanish": lambda q, p: (1e-25 * q, 1e-25 * p),
+    "squares that overflow": lambda q, p: (1e30 * q, 1e30 * p),
+    "an outlier on both sides": lambda q, p: (torch.cat((q[:1] + 1e9, q)), torch.cat((p[:1] - 1e9, p))),
+}
+
+
+@pytest.mark.parametrize("kind", EQUALLY_FAR)
+def test_equal_distances_do_not_cost_all_pairs(kind):
+    """Within 20 times of other points: visiting all leaves takes some hundreds of times as long."""
+    generator = torch.Generator().manual_seed(11)
+    query, points = normal(generator, 3000, 3).float(), normal(generator, 800_000, 3).float()
+
+    def timed(query, points):
+        index, best = te.PointIndex(points), torch.inf
+        hint = torch.randint(0, len(points), (len(query),), generator=generator)
+        for _ in range(2):
+            start = time.thread_time()  # of this thread: other programs do not count
+            found = te.nearest_neighbors(query, index)
+            again = te.nearest_neighbors(query, index, hint=hint)
+            best = min(best, time.thread_time() - start)
+            assert torch.equal(again[1], found[1])
+        some = slice(None, None, 300)
+        expected = reference.nearest_neighbors(query[some].contiguous(), points)
+        assert torch.equal(found[0][some], expected[0])
+        assert torch.equal(found[1][some], expected[1])
+        return best
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        assert timed(*EQUALLY_FAR[kind](query, points)) < 20 * timed(query, points)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_single_clouds_and_half_precision():
