@@ -1,6 +1,9 @@
-// twodasl_ext._native: what was built and what this processor runs. No torch header here: torch's stable ABI and
-// pybind11 do not share a translation unit.
+// twodasl_ext._native: what was built, what this processor runs, and Python's signals for long calls. No torch header
+// here: torch's stable ABI and pybind11 do not share a translation unit.
 #include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <memory>
 
 #include "build_info.h"
 #include "cpu/isa.h"
@@ -35,6 +38,27 @@ py::dict build_info() {
   return info;
 }
 
+unsigned long main_thread = 0;
+
+// Gives Python the exception back at its next step, in place of the error that ends the call.
+int raise_later(void* exception) {
+  std::unique_ptr<py::error_already_set> later(static_cast<py::error_already_set*>(exception));
+  later->restore();
+  return -1;
+}
+
+// Runs the handlers of signals that have come, as Python does between two of its own steps. Whether one has raised: then
+// the call is to end. Only the main thread has signal handlers, and no other waits for Python here.
+int signals_raise() {
+  if (PyThread_get_thread_ident() != main_thread) return 0;
+  const py::gil_scoped_acquire python;
+  if (PyErr_CheckSignals() == 0) return 0;
+  auto raised = std::make_unique<py::error_already_set>();
+  if (Py_AddPendingCall(&raise_later, raised.get()) != 0) return 0;  // as many are waiting already
+  raised.release();
+  return 1;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, m) {
@@ -50,4 +74,8 @@ PYBIND11_MODULE(_native, m) {
         return capability;
       },
       "The highest compiled ISA level that this processor runs, and the one that TWODASL_ISA leaves in use.");
+  main_thread = py::module_::import("threading").attr("main_thread")().attr("ident").cast<unsigned long>();
+  m.def(
+      "interruption_hook", [] { return reinterpret_cast<std::uintptr_t>(&signals_raise); },
+      "The address of what the operators ask, in a call that takes long, whether a signal's handler raises.");
 }

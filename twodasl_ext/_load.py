@@ -7,6 +7,7 @@ same interface.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.machinery
 import importlib.metadata
 import importlib.util
@@ -17,7 +18,7 @@ from types import ModuleType
 
 import torch
 
-INTERFACE = 6
+INTERFACE = 7
 """Must equal TWODASL_INTERFACE in CMakeLists.txt: which schemas, layout and native module fit."""
 
 _CPU_LIBRARY = "_operators_cpu.so"
@@ -104,6 +105,9 @@ def _load() -> tuple[ModuleType, tuple[str, ...]]:
     native = _load_native(folder)
     _check(native, folder)
     _load_operators(folder / _CPU_LIBRARY, native)
+    # Long calls run Python's signal handlers, so that Ctrl-C ends them.
+    hook = ctypes.c_void_p(native.interruption_hook())
+    ctypes.CDLL(str(folder / _CPU_LIBRARY)).twodasl_set_interruption_hook(hook)
     # Asked of the build, not of the machine: a GPU may come into sight later, and asking starts CUDA.
     if native.build_info()["cuda"] and torch.version.cuda is not None:
         path = folder / _CUDA_LIBRARY

@@ -1,6 +1,8 @@
 // Compiled without contraction of a * b + c: a shared edge must give the same number in every loop below.
 #include "rasterize.h"
 
+#include <algorithm>
+
 #include "../common/triangle.h"
 
 namespace twodasl::cpu {
@@ -32,19 +34,23 @@ template bool all_finite<float>(const float*, int64_t);
 template bool all_finite<double>(const double*, int64_t);
 
 template <class T>
-void rasterize_rows(const RasterizeParams<T>& params, int64_t image, int64_t row_begin, int64_t row_end,
-                    double* nearest) {
-  const int64_t width = params.width, pixels = (row_end - row_begin) * width;
-  const int64_t offset = (image * params.height + row_begin) * width;
-  const T* vertices = params.vertices + image * params.vertices_count * 3;
-  int64_t* index = params.index + offset;
-  const double infinity = __builtin_huge_val();
-  for (int64_t i = 0; i < pixels; ++i) {
-    nearest[i] = -infinity;
-    index[i] = -1;
-  }
+void rasterize_begin(const RasterizeParams<T>& params, int64_t image, int64_t row_begin, int64_t row_end,
+                     double* nearest) {
+  const int64_t pixels = (row_end - row_begin) * params.width;
+  int64_t* index = params.index + (image * params.height + row_begin) * params.width;
+  std::fill(nearest, nearest + pixels, -__builtin_huge_val());
+  std::fill(index, index + pixels, int64_t(-1));
+}
 
-  for (int64_t n = 0; n < params.triangles_count; ++n) {
+template <class T>
+int64_t rasterize_triangles(const RasterizeParams<T>& params, int64_t image, int64_t row_begin, int64_t row_end,
+                            int64_t first, double* nearest) {
+  constexpr int64_t kPixels = 1 << 24;
+  const int64_t width = params.width;
+  const T* vertices = params.vertices + image * params.vertices_count * 3;
+  int64_t* index = params.index + (image * params.height + row_begin) * width;
+  int64_t n = first;
+  for (int64_t asked = 0; n < params.triangles_count && asked < kPixels; ++n) {
     const int64_t* corner = params.triangles + 3 * n;
     const T* a = vertices + 3 * corner[0];
     const T* b = vertices + 3 * corner[1];
@@ -53,7 +59,9 @@ void rasterize_rows(const RasterizeParams<T>& params, int64_t image, int64_t row
     const int64_t row1 = last_pixel(most(a[1], most(b[1], c[1])), row_begin, row_end - 1);
     const int64_t column0 = first_pixel(least(a[0], least(b[0], c[0])), int64_t(0), width - 1);
     const int64_t column1 = last_pixel(most(a[0], most(b[0], c[0])), int64_t(0), width - 1);
+    ++asked;
     if (row0 > row1 || column0 > column1) continue;
+    asked += (row1 - row0 + 1) * (column1 - column0 + 1);
     Triangle t;
     if (!set_up(a, b, c, t)) continue;
     for (int64_t row = row0; row <= row1; ++row) {
@@ -73,6 +81,15 @@ void rasterize_rows(const RasterizeParams<T>& params, int64_t image, int64_t row
     }
   }
 
+  return n;
+}
+
+template <class T>
+void rasterize_end(const RasterizeParams<T>& params, int64_t image, int64_t row_begin, int64_t row_end,
+                   const double* nearest) {
+  const int64_t width = params.width, offset = (image * params.height + row_begin) * width;
+  const T* vertices = params.vertices + image * params.vertices_count * 3;
+  const int64_t* index = params.index + offset;
   // Weights are written once a pixel, for the triangle that stayed.
   T* depth = params.depth + offset;
   T* barycentrics = params.barycentrics + 3 * offset;
@@ -97,7 +114,11 @@ void rasterize_rows(const RasterizeParams<T>& params, int64_t image, int64_t row
   }
 }
 
-template void rasterize_rows<float>(const RasterizeParams<float>&, int64_t, int64_t, int64_t, double*);
-template void rasterize_rows<double>(const RasterizeParams<double>&, int64_t, int64_t, int64_t, double*);
+#define TWODASL_INSTANTIATE(T)                                                                                \
+  template void rasterize_begin<T>(const RasterizeParams<T>&, int64_t, int64_t, int64_t, double*);            \
+  template int64_t rasterize_triangles<T>(const RasterizeParams<T>&, int64_t, int64_t, int64_t, int64_t, double*); \
+  template void rasterize_end<T>(const RasterizeParams<T>&, int64_t, int64_t, int64_t, const double*);
+TWODASL_INSTANTIATE(float)
+TWODASL_INSTANTIATE(double)
 
 }  // namespace twodasl::cpu

@@ -17,10 +17,21 @@ bool indices_inside(const int64_t* indices, int64_t count, int64_t vertices);
 template <class T>
 bool all_finite(const T* values, int64_t count);
 
-// Rows [row_begin, row_end) of image `image`. `nearest` is scratch for (row_end - row_begin) * width doubles.
-// Every pixel depends on its own triangles alone, so the split into rows does not change the result.
+// Rows [row_begin, row_end) of image `image`: what follows, one after the other. `nearest` is scratch for
+// (row_end - row_begin) * width doubles. Every pixel depends on its own triangles alone, so the split into rows does not
+// change the result.
 template <class T>
-void rasterize_rows(const RasterizeParams<T>& params, int64_t image, int64_t row_begin, int64_t row_end,
-                    double* nearest);
+void rasterize_begin(const RasterizeParams<T>& params, int64_t image, int64_t row_begin, int64_t row_end,
+                     double* nearest);
+
+// Draws triangles from `first` on, until they have asked for some fractions of a second's pixels; the next one.
+template <class T>
+int64_t rasterize_triangles(const RasterizeParams<T>& params, int64_t image, int64_t row_begin, int64_t row_end,
+                            int64_t first, double* nearest);
+
+// Depths, and the weights of the triangles that stayed.
+template <class T>
+void rasterize_end(const RasterizeParams<T>& params, int64_t image, int64_t row_begin, int64_t row_end,
+                   const double* nearest);
 
 }  // namespace twodasl::cpu

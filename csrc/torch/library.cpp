@@ -1,5 +1,15 @@
 // Every operator's schema. Packed tensors: mean (blocks, 3, 16), modes (blocks, K, 3, 16), see common/params.h.
-#include "stable.h"
+#include "interruption.h"
+
+namespace twodasl::ops {
+
+std::atomic<int (*)()> interruption_hook{nullptr};
+
+}  // namespace twodasl::ops
+
+extern "C" __attribute__((visibility("default"))) void twodasl_set_interruption_hook(int (*hook)()) {
+  twodasl::ops::interruption_hook = hook;
+}
 
 STABLE_TORCH_LIBRARY(twodasl, m) {
   m.def("vertices(Tensor mean, Tensor modes, SymInt count, Tensor coefficients, Tensor pose) -> Tensor");

@@ -1,7 +1,7 @@
 // rasterize on the CPU: checks, allocation, parameters, launch.
 #include "../cpu/rasterize.h"
 
-#include "stable.h"
+#include "tasks.h"
 
 namespace twodasl::ops {
 
@@ -15,14 +15,20 @@ void launch(const RasterizeParams<T>& params, const Tensor& nearest) {
   if (bands > params.height) bands = params.height;
   const int64_t rows = (params.height + bands - 1) / bands;
   double* scratch = out<double>(nearest);
-  torch::stable::parallel_for(0, params.batch * bands, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t image = task / bands, first = (task % bands) * rows;
-      const int64_t last = first + rows < params.height ? first + rows : params.height;
-      if (first >= last) continue;
-      cpu::rasterize_rows(params, image, first, last, scratch + (image * params.height + first) * params.width);
+  Interruption interruption;
+  each(params.batch * bands, [&](int64_t task) {
+    const int64_t image = task / bands, first = (task % bands) * rows;
+    const int64_t last = std::min(params.height, first + rows);
+    if (first >= last) return;
+    double* const depths = scratch + (image * params.height + first) * params.width;
+    cpu::rasterize_begin(params, image, first, last, depths);
+    for (int64_t n = 0; n < params.triangles_count;) {
+      if (interruption.asked()) return;
+      n = cpu::rasterize_triangles(params, image, first, last, n, depths);
     }
+    cpu::rasterize_end<T>(params, image, first, last, depths);
   });
+  interruption.check();
 }
 
 std::tuple<Tensor, Tensor, Tensor> rasterize(const Tensor& vertices_in, const Tensor& triangles_in, int64_t height,

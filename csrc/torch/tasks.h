@@ -6,21 +6,36 @@
 #include <vector>
 
 #include "allocate.h"
+#include "interruption.h"
 
 namespace twodasl::ops {
 
 // Tasks are taken one by one: a thread that the system holds up leaves the rest to the others. No task depends on
 // who does it. A thread is asked for every `worth` tasks: all threads must come to the end, so that for little work one
 // alone is as fast on an idle machine, and far faster on a busy one, where the others have to wait for a core.
+// Where the call is interrupted, or a task throws, no further task is begun and `each` throws.
 template <class Run>
 void each(int64_t tasks, const Run& run, int64_t worth = 1) {
   const int64_t threads = std::min<int64_t>(torch::stable::get_num_threads(), tasks / worth);
   std::atomic<int64_t> next{0};
+  Interruption interruption;
   const auto work = [&](int64_t, int64_t) {
-    for (int64_t task; (task = next.fetch_add(1)) < tasks;) run(task);
+    try {
+      for (int64_t task; (task = next.fetch_add(1)) < tasks;) {
+        run(task);
+        if (interruption.asked()) next = tasks;
+      }
+    } catch (...) {
+      next = tasks;
+      throw;
+    }
   };
-  if (threads <= 1) return work(0, 1);
-  torch::stable::parallel_for(0, threads, 1, work);
+  if (threads <= 1) {
+    work(0, 1);
+  } else {
+    torch::stable::parallel_for(0, threads, 1, work);
+  }
+  interruption.check();
 }
 
 inline int64_t chunks(int64_t count, int64_t size) { return (count + size - 1) / size; }

@@ -120,7 +120,11 @@ void draw_rows(Place place, const Scene<T>& scene, Picture<T>& picture, int64_t 
     const int64_t image = begin / scene.height, first = begin % scene.height;
     const int64_t last = std::min(scene.height, first + end - begin);
     Array<double> nearest(place, (last - first) * scene.width);
-    cpu::rasterize_rows(params, image, first, last, nearest.data());
+    cpu::rasterize_begin(params, image, first, last, nearest.data());
+    for (int64_t n = 0; n < params.triangles_count;) {
+      n = cpu::rasterize_triangles(params, image, first, last, n, nearest.data());
+    }
+    cpu::rasterize_end<T>(params, image, first, last, nearest.data());
     begin += last - first;
   }
 }

@@ -75,7 +75,8 @@ def backwards(generator, *shape):
     return torch.linspace(1, 0, shape[-2], dtype=torch.float64)[:, None].expand(shape)
 
 
-CLOUDS = [normal, sphere, clusters, lattice, line, plane, one_place, two_places, zeros, missing, crowds, backwards]
+CLOUDS = [normal, sphere, clusters, lattice, line, plane, one_place, two_places, zeros]
+CLOUDS += [missing, crowds, backwards]
 
 
 def assert_exact(query, points, **keywords):
@@ -181,19 +182,18 @@ EQUALLY_FAR = {
 
 @pytest.mark.parametrize("kind", EQUALLY_FAR)
 def test_equal_distances_do_not_cost_all_pairs(kind):
-    """Within 20 times of other points: visiting all leaves takes some hundreds of times as long."""
+    """Within 3 times of other points, and here 8: to visit all leaves takes 30 times as long."""
     generator = torch.Generator().manual_seed(11)
     query, points = normal(generator, 3000, 3).float(), normal(generator, 800_000, 3).float()
 
     def timed(query, points):
         index, best = te.PointIndex(points), torch.inf
-        hint = torch.randint(0, len(points), (len(query),), generator=generator)
-        for _ in range(2):
+        for _ in range(3):
             start = time.thread_time()  # of this thread: other programs do not count
             found = te.nearest_neighbors(query, index)
-            again = te.nearest_neighbors(query, index, hint=hint)
             best = min(best, time.thread_time() - start)
-            assert torch.equal(again[1], found[1])
+        hint = torch.randint(0, len(points), (len(query),), generator=generator)
+        assert torch.equal(te.nearest_neighbors(query, index, hint=hint)[1], found[1])
         some = slice(None, None, 300)
         expected = reference.nearest_neighbors(query[some].contiguous(), points)
         assert torch.equal(found[0][some], expected[0])
@@ -203,9 +203,10 @@ def test_equal_distances_do_not_cost_all_pairs(kind):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        assert timed(*EQUALLY_FAR[kind](query, points)) < 20 * timed(query, points)
+        ratio = timed(*EQUALLY_FAR[kind](query, points)) / timed(query, points)
     finally:
         torch.set_num_threads(before)
+    assert ratio < 8
 
 
 def test_single_clouds_and_half_precision():

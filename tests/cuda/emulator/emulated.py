@@ -26,7 +26,7 @@ _LONG = "hundreds of steps over thousands of points take too long here, tests/cu
 VALUES = "on CUDA values are not looked at: see tests/cuda/test_neighbors.py"
 OF_THE_CPU_ALONE = {
     "test_nearest_neighbors.py::test_many_points": "100,000 queries take too long here",
-    "test_nearest_neighbors.py::test_equal_distances_do_not_cost": "tests/cuda/test_neighbors.py has fewer points",
+    "test_nearest_neighbors.py::test_equal_distances": "800,000 points, tests/cuda/test_neighbors.py has fewer",
     "test_nearest_neighbors.py::test_threads_change_no_bit": "threads are the CPU's",
     "test_nearest_neighbors.py::test_wrong_points_of_an_index": VALUES,
     "test_nearest_neighbors.py::test_wrong_arguments[points: expected finite": VALUES,
@@ -40,6 +40,7 @@ OF_THE_CPU_ALONE = {
     "test_emulator": "compiles the emulator itself",
     "test_devices": "is about what the facade says",
     "test_library": "looks at the built CPU library",
+    "test_interruption": "a call on CUDA does not wait for its kernels",
     "test_memory": "reused memory is the CPU's",
     "test_peak_memory": "reused memory is the CPU's",
     "closest_point.py::test_the_number_of_threads": "threads are the CPU's",
