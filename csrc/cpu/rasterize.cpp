@@ -33,6 +33,45 @@ bool all_finite(const T* values, int64_t count) {
 template bool all_finite<float>(const float*, int64_t);
 template bool all_finite<double>(const double*, int64_t);
 
+namespace {
+
+// The columns of a row, of those given, in which the triangle is: along a row an edge's number only rises or only falls,
+// after every rounding too, so the columns on its inner side are those from one end up to some column.
+struct Columns {
+  int64_t first, last;  // none: first > last
+
+  void keep_inside(const Edge& edge, double y) {
+    const auto holds = [&](int64_t column) { return edge.holds(edge.value(static_cast<double>(column), y)); };
+    const bool at_first = holds(first), at_last = holds(last);
+    if (at_first && at_last) return;
+    if (!at_first && !at_last) {
+      last = first - 1;
+      return;
+    }
+    int64_t inside = at_first ? first : last, outside = at_first ? last : first;
+    while (inside - outside > 1 || outside - inside > 1) {
+      const int64_t middle = (inside + outside) / 2;
+      (holds(middle) ? inside : outside) = middle;
+    }
+    (at_first ? last : first) = inside;
+  }
+};
+
+// Whether no edge's number overflows: it could be NaN, which neither rises nor falls.
+template <class T>
+bool is_tame(const T* a, const T* b, const T* c) {
+  if constexpr (sizeof(T) == 4) return true;
+  const double largest = 1e150;
+  for (const T* p : {a, b, c}) {
+    for (int i = 0; i < 2; ++i) {
+      if (!(p[i] < largest && p[i] > -largest)) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
 template <class T>
 void rasterize_begin(const RasterizeParams<T>& params, int64_t image, int64_t row_begin, int64_t row_end,
                      double* nearest) {
@@ -45,7 +84,7 @@ void rasterize_begin(const RasterizeParams<T>& params, int64_t image, int64_t ro
 template <class T>
 int64_t rasterize_triangles(const RasterizeParams<T>& params, int64_t image, int64_t row_begin, int64_t row_end,
                             int64_t first, double* nearest) {
-  constexpr int64_t kPixels = 1 << 24;
+  constexpr int64_t kPixels = 1 << 24, kWide = 64;  // wide: a search for the ends of a row takes less than the row
   const int64_t width = params.width;
   const T* vertices = params.vertices + image * params.vertices_count * 3;
   int64_t* index = params.index + (image * params.height + row_begin) * width;
@@ -64,14 +103,27 @@ int64_t rasterize_triangles(const RasterizeParams<T>& params, int64_t image, int
     asked += (row1 - row0 + 1) * (column1 - column0 + 1);
     Triangle t;
     if (!set_up(a, b, c, t)) continue;
+    const bool wide = column1 - column0 >= kWide && is_tame(a, b, c);
     for (int64_t row = row0; row <= row1; ++row) {
       double* depths = nearest + (row - row_begin) * width;
       int64_t* indices = index + (row - row_begin) * width;
       const double y = static_cast<double>(row);
+      if (wide) {
+        Columns columns{column0, column1};
+        for (int i = 0; i < 3 && columns.first <= columns.last; ++i) columns.keep_inside(t.edge[i], y);
+        for (int64_t column = columns.first; column <= columns.last; ++column) {
+          double w1, w2;
+          t.weights(static_cast<double>(column), y, w1, w2);
+          const double z = t.depth(w1, w2);
+          const bool nearer = z > depths[column];
+          depths[column] = nearer ? z : depths[column];
+          indices[column] = nearer ? n : indices[column];
+        }
+        continue;
+      }
       for (int64_t column = column0; column <= column1; ++column) {
-        const double x = static_cast<double>(column);
         double w1, w2;
-        if (!t.covers(x, y, w1, w2)) continue;
+        if (!t.covers(static_cast<double>(column), y, w1, w2)) continue;
         const double z = t.depth(w1, w2);
         if (z > depths[column]) {
           depths[column] = z;
@@ -80,7 +132,6 @@ int64_t rasterize_triangles(const RasterizeParams<T>& params, int64_t image, int
       }
     }
   }
-
   return n;
 }
 

@@ -35,6 +35,22 @@ def test_brute_force(dtype, snap, size):
         )
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e3, 1e30, 1e120])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_wide_triangles(dtype, scale):
+    """Needles, and triangles far larger than the image: rows of them are cut where their edges are."""
+    if scale > 1e30 and dtype == torch.float32:
+        return
+    for seed in range(3):
+        vertices, triangles = random_scene(seed, dtype, snap=seed == 0, span=300.0)
+        vertices[:, ::4, :2] = vertices[:, 1::4, :2] + 0.5  # needles among them
+        vertices[:, ::3, :2] *= scale
+        expected = reference.rasterize(vertices, triangles, (40, 260))
+        result = te.rasterize(vertices, triangles, (40, 260))
+        assert torch.equal(result[0], expected[0])
+        assert torch.equal(result[2], expected[2])
+
+
 def test_depth_and_barycentrics_agree_with_the_vertices():
     vertices, triangles = random_scene(5, torch.float64)
     index, weights, depth = te.rasterize(vertices, triangles, 32)
