@@ -154,6 +154,22 @@ struct Search {
     return __ldg(tree.lowest + node * kRow + child) < id;
   }
 
+  // Of the children as far as the best one, the one with the lowest index: it makes the others needless.
+  __device__ __forceinline__ unsigned lowest_of_equals(int64_t node, const Reach& reach) const {
+    unsigned index[kOwn], least = kNoPoint, found = kDone;
+#pragma unroll
+    for (int j = 0; j < kOwn; ++j) {
+      index[j] = static_cast<unsigned>(__ldg(tree.lowest + node * kRow + part * kOwn + j));
+      if (reach.at[j] - limit < 16u) least = min(least, index[j]);
+    }
+    least = least_of_warp(least);
+#pragma unroll
+    for (int j = 0; j < kOwn; ++j) {
+      if (reach.at[j] - limit < 16u && index[j] <= least) found = min(found, reach.at[j]);
+    }
+    return least_of_warp(found);
+  }
+
   // The nearest child that may hold a better point for some query: its number in the lowest bits. kDone: there is none.
   __device__ __forceinline__ unsigned next(int64_t node, Reach& reach) const {
     const unsigned nearest = min(min(reach.at[0], reach.at[1]), min(reach.at[2], reach.at[3]));
@@ -169,7 +185,9 @@ struct Search {
         }
       }
     }
-    return least_of_warp(found);
+    const unsigned first = least_of_warp(found);
+    if (first == kDone || __any_sync(kFullMask, nearest < limit)) return first;
+    return lowest_of_equals(node, reach);
   }
 
   __device__ __forceinline__ void visit(int64_t leaf) {

@@ -59,6 +59,7 @@ def test_ragged_batches(device):
 def test_ties_and_crowds(device, dtype):
     """Equal points, equal distances, crowds that one grid cannot tell apart."""
     query = random(4, 1, 50, 3, dtype=dtype)
+    vanishing = torch.finfo(dtype).tiny ** 0.7
     clouds = {
         "lattice": (random(5, 1, 700, 3) * 2).round(),
         "one place": torch.full((1, 5000, 3), 0.3),
@@ -66,12 +67,16 @@ def test_ties_and_crowds(device, dtype):
         "clusters": random(7, 1, 700, 3) * 10.0 ** -(torch.arange(700) % 30)[None, :, None],
         "an outlier": torch.cat((random(8, 1, 700, 3), torch.full((1, 1, 3), 1e6)), dim=1),
         "zeros of both signs": torch.zeros(1, 300, 3) * random(9, 1, 300, 3).sign(),
+        "missing points": random(12, 1, 700, 3) * (random(13, 1, 700, 1) > 0),
+        "a line whose end comes first": torch.linspace(1, 0, 700)[None, :, None].expand(-1, -1, 3),
     }
     for points in clouds.values():
         points = points.to(dtype)
         assert_exact(device, query, points)
         assert_exact(device, (query * 2).round(), points)
         assert_exact(device, points[:, ::17].contiguous(), points)
+        assert_exact(device, query + 1e10, points)  # so far that most distances are equal
+        assert_exact(device, query * vanishing, points * vanishing)  # and so small
 
 
 def test_a_tree_serves_both_devices(device):
