@@ -64,15 +64,15 @@ template <class T, bool kScaled>
 struct Search {
   using V = Vec<T>;
   NeighborTree<T> tree;
-  int64_t first[kTreeLevels + 1];  // of the nodes of a level; level 1 starts at 0
-  int top;                         // the level of the root
+  int64_t first[kTreeLevels + 1];     // of the nodes of a level; level 1 starts at 0
+  int64_t children[kTreeLevels + 1];  // of all nodes of a level
+  int top;                            // the level of the root
 
-  Search(NeighborTree<T> t, int64_t points) : tree(t), first{}, top(1) {
-    int64_t nodes = block_count(tree_leaves(points));
-    while (nodes > 1) {
+  Search(NeighborTree<T> t, int64_t points) : tree(t), first{}, children{}, top(1) {
+    children[1] = tree_leaves(points);
+    for (int64_t nodes; (nodes = block_count(children[top])) > 1; ++top) {
       first[top + 1] = first[top] + nodes;
-      nodes = block_count(nodes);
-      ++top;
+      children[top + 1] = nodes;
     }
   }
 
@@ -81,9 +81,10 @@ struct Search {
     return x;
   }
 
-  // Squared distances from the group's box to those of a node's children, and the children within the limit.
-  unsigned look(int64_t node, const Group<T>& group, T* bounds) const {
-    const T* box = tree.boxes + node * 6 * kRow;
+  // Squared distances from the group's box to those of a node's children, and the children within the limit. A wrong tree
+  // may have boxes where there are no children.
+  unsigned look(int level, int64_t node, const Group<T>& group, T* bounds) const {
+    const T* box = tree.boxes + (first[level] + node) * 6 * kRow;
     const V limit = broadcast(group.limit);
     unsigned within = 0;
     for (int lane = 0; lane < kRow; lane += V::lanes) {
@@ -96,7 +97,8 @@ struct Search {
       store(bounds + lane, bound);
       within |= bits_not_greater(bound, limit) << lane;
     }
-    return within;
+    const int64_t real = children[level] - node * kRow;
+    return real < kRow ? within & ((1u << real) - 1) : within;
   }
 
   // The queries for which a child of a node may hold a better point.
@@ -165,7 +167,7 @@ struct Search {
   template <bool kNearestFirst>
   void visit_leaves(int64_t node, Group<T>& group) const {
     alignas(64) T bounds[kRow];
-    for (unsigned left = look(node, group, bounds); left != 0;) {
+    for (unsigned left = look(1, node, group, bounds); left != 0;) {
       int leaf = __builtin_ctz(left);
       if constexpr (kNearestFirst) {
         for (unsigned others = left & (left - 1); others != 0; others &= others - 1) {
@@ -204,7 +206,7 @@ struct Search {
     if (top == 1) return visit_leaves<kNearestFirst>(0, group);
     int level = top;
     node[top] = 0;
-    left[top] = look(first[top], group, bounds[top]);
+    left[top] = look(top, 0, group, bounds[top]);
     for (;;) {
       if (left[level] == 0) {
         if (level++ == top) return;
@@ -229,7 +231,7 @@ struct Search {
       }
       --level;
       node[level] = below;
-      left[level] = look(first[level] + below, group, bounds[level]);
+      left[level] = look(level, below, group, bounds[level]);
     }
   }
 };

@@ -405,10 +405,11 @@ def test_wrong_points_of_an_index():
 def test_a_wrong_tree_reads_nothing_outside():
     """A direct call may bring any tree: sizes are checked, and nothing in it is used as an address."""
     generator = torch.Generator().manual_seed(10)
-    query, points = normal(generator, 1, 40, 3), normal(generator, 1, 500, 3)
+    query, points = normal(generator, 1, 40, 3), normal(generator, 1, 300, 3)
     leaves, ids, boxes, lowest = torch.ops.twodasl.neighbor_tree(points, None, False)
     forward = torch.ops.twodasl.nearest_neighbors_forward
     forward(query, points, leaves, torch.full_like(ids, 2**30), boxes, lowest, None, None, None)
     forward(query, points, leaves * torch.nan, ids, boxes * torch.nan, lowest, None, None, None)
+    forward(query, points, leaves, ids, torch.zeros_like(boxes), -torch.ones_like(lowest), None, None, None)
     with pytest.raises(RuntimeError, match="boxes has the wrong shape"):
         forward(query, points, leaves, ids, boxes[:, 1:], lowest, None, None, None)
