@@ -53,7 +53,9 @@ def desk(tmp_path_factory, photo68, photo_path, ball_model, ball_checkpoint) -> 
     for name in ("truth", "predicted"):
         for i in range(4):
             (folder / name).mkdir(exist_ok=True)
-            write_ply(folder / name / f"face{i:02}.ply", ball_model.mean * (1 + i / 100), ball_model.triangles)
+            write_ply(
+                folder / name / f"face{i:02}.ply", ball_model.mean * (1 + i / 100), ball_model.triangles
+            )
 
     root = write_development(folder / "aflw2000_dev")
     rng = np.random.default_rng(0)
@@ -217,7 +219,9 @@ def check_pip(words: list[str]) -> None:
     assert words[1].startswith("."), "installs from the checkout"
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "toml"], ids=lambda b: b.where)
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.language == "toml"], ids=lambda b: b.where
+)
 def test_toml_blocks_are_configurations(block, tmp_path):
     (tmp_path / "block.toml").write_text(block.text)
     assert cli.main(["train", "--config", str(tmp_path / "block.toml"), "--dry-run"]) == 0

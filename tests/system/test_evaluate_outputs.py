@@ -199,7 +199,9 @@ def test_reports_side_by_side(capsys, folder):
     with open(folder / "both" / "comparison.csv", newline="") as stream:
         found = {row["row"]: float(row["nme_percent image_mean"]) for row in csv.DictReader(stream)}
     assert found["q"] == pytest.approx(singles["q"]["results"]["predictions"]["image_mean"], abs=1e-6)
-    assert cv2.imread(str(folder / "both" / "error-curves-aflw2000-3d.png")) is not None
+    charts = {path.name for path in (folder / "both").glob("*.png")}
+    assert charts == {"error-curves-aflw2000.png", "error-curves-aflw2000-3d.png"}
+    assert all(cv2.imread(str(folder / "both" / name)) is not None for name in charts)
 
 
 def test_curves_in_space_have_a_chart_of_their_own(capsys, tmp_path):

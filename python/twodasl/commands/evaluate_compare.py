@@ -54,7 +54,8 @@ def run(options: argparse.Namespace) -> int:
         contents[options.output / "comparison.csv"] = comparing.comparison_csv(tables)
         for table in tables:
             for measured, rows in comparing.curves(table).items():
-                title, words = table.title, _word(table.title)
+                # AFLW2000-3D's name ends like the name of a chart of errors in space.
+                title, words = table.title, _word(table.title).removesuffix("-3d")
                 if measured:
                     title, words = f"{title}, {measured}", f"{words}-{_word(measured)}"
                 file = options.output / f"error-curves-{words}.png"

@@ -1,0 +1,115 @@
+"""Links between the pages, figures that the README quotes, and CITATION.cff."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from .doc_blocks import PAGES, ROOT, split_page
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def prose(page: Path) -> str:
+    return "\n".join(split_page(page.read_text(encoding="utf-8"))[0])
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as GitHub makes anchors of them."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE):
+        words = re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+        copies = sum(known == words or known.rpartition("-")[0] == words for known in found)
+        found.add(f"{words}-{copies}" if copies else words)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_images_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path) if path else page
+        assert file.exists(), f"{page.name}: {target} is not there"
+        assert not anchor or anchor in anchors(file), f"{page.name}: {target} has no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_are_whole(page):
+    """A table begins with a head and a rule, and all its rows have as many cells: a blank line cuts it in two."""
+    table: list[int] = []
+    for line in [*prose(page).splitlines(), ""]:
+        if not line.startswith("|"):
+            table = []
+            continue
+        cells = len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", line))) - 1
+        table.append(cells)
+        assert cells == table[0], f"{page.name}: {line}"
+        if len(table) == 2:
+            assert set(line) <= set("|-: "), f"{page.name}: no rule under the head before {line}"
+
+
+def numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"\d+\.\d+", text)]
+
+
+def nme_rows(file: Path) -> dict[str, list[float]]:
+    """label -> errors of the bins and their mean, of a printed table."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return {line[:24].strip(): numbers(line)[:4] for line in lines if len(numbers(line)) >= 5}
+
+
+def test_alignment_errors_in_the_readme_are_those_of_the_results():
+    quoted = [numbers(row)[-4:] for row in re.findall(r"^\| .*\d\.\d\d \|$", README, re.MULTILINE)]
+    given = nme_rows(RESULTS / "experiments" / "small.detected.txt")
+    alone = nme_rows(RESULTS / "experiments" / "small.none.txt")
+    evaluation = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    pages = [
+        numbers(re.search(rf"^\| {row} \|.*$", evaluation, re.MULTILINE)[0])[:4]
+        for row in ("authors' predictions, original ground truth", "detected landmarks as input")
+    ]
+    found = [given["network"], alone["network"], given["detected landmarks"], *pages]
+    assert quoted == [[float(f"{number:.2f}") for number in row] for row in found]
+
+
+def test_times_in_the_readme_are_those_of_the_results():
+    page = RESULTS / re.search(r"\[that run\]\(benchmarks/results/([\w.-]+)\)", README)[1]
+    table = {
+        cells[1]: [float(cell) if cell != "-" else None for cell in (cells[7], cells[9])]
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if line.count("|") == 13 and "B=" in line
+        for cells in [[cell.strip() for cell in line.split("|")]]
+    }
+    text = README[README.index("In [that run]") : README.index("All operators and sizes")]
+    ratios = numbers(text)
+    wanted = []
+    for column in (0, 1):  # eager over fused, usual over fused
+        for direction in ("forward", "forward+backward"):
+            for batch in (1, 8, 32, 128):
+                wanted.append(table[f"vertices {direction} B={batch} N=53215 K=50"][column])
+    landmarks = table["landmarks forward+backward B=32 L=68 K=50"][0]
+    assert ratios == pytest.approx([*wanted, landmarks], abs=0.0501)
+    weights = table["importance_weights forward B=32 L=68 K=50"][1]
+    cost = table["vertex_distance_cost forward B=32 N=53215 K=50"][1]
+    assert [int(number) for number in re.findall(r"(\d+) times as long", text)][-3:-1] == pytest.approx(
+        [weights, cost], rel=0.01
+    )
+
+
+def test_the_citation_names_this_version_and_the_paper():
+    yaml = pytest.importorskip("yaml")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["title"] == "twodasl"
+    assert str(citation["version"]) == version("twodasl")
+    assert citation["license"] == "MIT"
+    (paper,) = citation["references"]
+    assert [author["family-names"] for author in paper["authors"]] == (
+        "Tu Zhao Jiang Luo Xie Zhao He Ma Feng".split()
+    )
+    assert paper["url"].endswith("1903.09359")
