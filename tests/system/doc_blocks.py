@@ -1,7 +1,7 @@
 """The fenced blocks of the documentation's pages, and the commands of a shell block.
 
-A block is run unless the line above it is a mark: with `<!-- read only: WHY -->` its commands are only read by
-their own parsers, with `<!-- not run: WHY -->` nothing but Python's syntax is looked at.
+A block is run unless the line above it is a mark: with `<!-- read only: WHY -->` its commands are only read
+by their own parsers, with `<!-- not run: WHY -->` nothing but Python's syntax is looked at.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ SMALLER = {
     "synthetic-faces.md": {"10_000": "70"},
     "training.md": {
         '"data.faces=4000"': '"data.faces=16", "data.photos=16", "data.workers=1", "batch=4",'
-        ' "photo_batch=4", "network.encoder_widths=[2, 2, 2, 2, 2, 4]", "network.precision=float32", "time_limit=0",'
-        ' "stage2.steps=1", "stage1.warmup=0", "stage2.warmup=0"',
+        ' "photo_batch=4", "network.encoder_widths=[2, 2, 2, 2, 2, 4]", "network.precision=float32",'
+        ' "time_limit=0", "stage2.steps=1", "stage1.warmup=0", "stage2.warmup=0"',
         "stage1.steps=500": "stage1.steps=1",
     },
 }
