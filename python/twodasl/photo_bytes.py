@@ -1,0 +1,149 @@
+"""What a photo's file says beside its pixels: how to turn it is read, the rest is left out before decoding.
+
+Decoders read every note that a file carries (resolutions, comments, colour profiles, previews) and fail at
+the first they dislike, although no pixel depends on it. So they are given the file without its notes, and the
+one that matters, the EXIF or XMP orientation, is read here. Nothing here fails: bytes that do not fit stay as
+they are, for the decoder to complain of.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+
+_ORIENTATION = 274
+# The TIFF tags that decoding takes: sizes, samples, strips and tiles, compression, palette, colour space.
+_TIFF_TAGS = {
+    *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324),
+    *(325, 332, 334, 338, 339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532),
+}
+_PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_LONGEST_NOTE = 1 << 20
+
+
+def without_notes(data: bytes) -> tuple[bytes, int]:
+    """A file's bytes without what no pixel depends on, and its orientation as EXIF numbers it, 1 to 8.
+
+    JPEG, PNG, TIFF and AVIF are shortened so. Of others the orientation is 1 here; see `orientation`.
+    """
+    try:
+        if data[:2] == b"\xff\xd8":
+            return _jpeg(data)
+        if data[:8] == b"\x89PNG\r\n\x1a\n":
+            return _png(data)
+        if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return _tiff(data)
+    except (struct.error, IndexError, KeyError, ValueError, OverflowError):
+        return data, 1
+    if data[4:12] in (b"ftypavif", b"ftypavis"):
+        # An item that says how a photo is turned has no say there: the container's own boxes have.
+        entry = rb"(infe(?:\x02.{7}|\x03.{9}))Exif"
+        return re.sub(entry, rb"\1free", data[:_LONGEST_NOTE], flags=re.DOTALL) + data[_LONGEST_NOTE:], 1
+    return data, 1
+
+
+def orientation(exif: bytes, xmp: bytes = b"") -> int:
+    """1 to 8 from a block of EXIF data, else from XMP, else 1."""
+    try:
+        data = exif.removeprefix(b"Exif\0\0")
+        order, start, count, size = _directory(data)
+        for place in range(start, min(start + count * size, len(data) - size + 1), size):
+            tag, kind = struct.unpack_from(order + "HH", data, place)
+            if tag == _ORIENTATION:
+                # An inline value; 8 bytes further, or 12 in a BigTIFF.
+                word = {1: "B", 3: "H", 4: "I"}[kind]
+                value = struct.unpack_from(order + word, data, place + size - (4 if size == 12 else 8))[0]
+                return int(value) if 1 <= value <= 8 else 1
+    except (struct.error, KeyError):
+        pass
+    found = re.search(rb"""tiff:Orientation(?:>|\s*=\s*["'])\s*([1-8])\s*["'<]""", xmp)
+    return int(found[1]) if found else 1
+
+
+def _directory(data: bytes) -> tuple[str, int, int, int]:
+    """A TIFF's first directory: byte order, where its entries start, how many, bytes of each."""
+    order = {b"II": "<", b"MM": ">"}[bytes(data[:2])]
+    if struct.unpack_from(order + "H", data, 2)[0] == 43:  # BigTIFF
+        place = struct.unpack_from(order + "Q", data, 8)[0]
+        return order, place + 8, struct.unpack_from(order + "Q", data, place)[0], 20
+    place = struct.unpack_from(order + "I", data, 4)[0]
+    return order, place + 2, struct.unpack_from(order + "H", data, place)[0], 12
+
+
+def _tiff(data: bytes) -> tuple[bytes, int]:
+    order, start, count, size = _directory(data)
+    end = start + count * size
+    if end > len(data):
+        return data, 1
+    entries = [data[place : place + size] for place in range(start, end, size)]
+    kept = [entry for entry in entries if struct.unpack_from(order + "H", entry)[0] in _TIFF_TAGS]
+    head, link = ("H", "I") if size == 12 else ("Q", "Q")
+    changed = bytearray(data)
+    # In place: the entries kept, then no next picture.
+    table = b"".join(kept) + struct.pack(order + link, 0)
+    first = start - struct.calcsize(head)
+    changed[first:start] = struct.pack(order + head, len(kept))
+    changed[start : start + len(table)] = table
+    return bytes(changed), orientation(data)
+
+
+def _jpeg(data: bytes) -> tuple[bytes, int]:
+    parts, exif, xmp, place = [data[:2]], b"", b"", 2
+    while place + 4 <= len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
+        if marker == 0xFF:  # a fill byte
+            place += 1
+            continue
+        if marker in (0xDA, 0xD9) or marker < 0xC0 or 0xD0 <= marker <= 0xD7:
+            break
+        length = 2 + struct.unpack_from(">H", data, place + 2)[0]
+        segment, body = data[place : place + length], data[place + 4 : place + length]
+        if body.startswith(b"Exif\0\0") and not exif:
+            exif = body
+        elif body.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
+            xmp = xmp or body
+        # Colour depends on two of the application's segments, where they are whole.
+        wanted = (marker == 0xE0 and len(body) >= 14) or (marker == 0xEE and len(body) >= 12)
+        if wanted or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            parts.append(segment)
+        place += length
+    return b"".join([*parts, data[place:]]), orientation(exif, xmp)
+
+
+def _png(data: bytes) -> tuple[bytes, int]:
+    parts, exif, xmp, place = [data[:8]], b"", b"", 8
+    while place + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        if place + 12 + length > len(data):
+            break
+        body = data[place + 8 : place + 8 + length]
+        if kind in _PNG_CHUNKS:
+            parts.append(data[place : place + 12 + length])
+        elif kind == b"eXIf":
+            exif = exif or body
+        elif kind in (b"tEXt", b"zTXt") and body.startswith(b"Raw profile type exif\0"):
+            exif = exif or _raw_profile(body[22:] if kind == b"tEXt" else _inflated(body[23:]))
+        elif kind == b"iTXt" and body.startswith(b"XML:com.adobe.xmp\0"):
+            text = body[20:].split(b"\0", 2)[-1]
+            xmp = xmp or (_inflated(text) if body[18:19] == b"\1" else text)
+        place += 12 + length
+        if kind == b"IEND":
+            break
+    return b"".join([*parts, data[place:]]), orientation(exif, xmp)
+
+
+def _inflated(data: bytes) -> bytes:
+    """As much of compressed text as can be of use; nothing where it is damaged."""
+    try:
+        return zlib.decompressobj().decompress(data, _LONGEST_NOTE)
+    except zlib.error:
+        return b""
+
+
+def _raw_profile(text: bytes) -> bytes:
+    """ImageMagick's way to put EXIF data into text: a name, a length, and hexadecimal lines."""
+    try:
+        return bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii"))
+    except ValueError:
+        return b""
