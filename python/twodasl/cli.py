@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 
 from .errors import InputError
+from .terminal import safe_streams
 
 COMMANDS = {
     "demo": "train a small network on embedded synthetic faces and reconstruct a photograph",
@@ -28,34 +32,62 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code.
 
     0: done. 1: this installation is broken. 2: something the user supplied does not fit; one line on stderr
-    says what. 130: interrupted.
+    says what. 130: interrupted. 141: the reader of stdout went away; the files are written. 143: terminated.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with safe_streams() as output, _ended_by_signals():
+        code = _run(arguments)
+        lost = output.finish()
+        if lost is None:
+            return code
+        if isinstance(lost, BrokenPipeError):  # the reader of our output (`| head`) has gone
+            return code or BROKEN_PIPE
+        return _fail(f"standard output: cannot be written ({lost.strerror or lost})")
+
+
+def _run(arguments: list[str]) -> int:
     try:
         options = _parser(arguments).parse_args(arguments)
-        code = int(options.run(options) or 0)
-        sys.stdout.flush()  # here, so that a reader that has gone is noticed here
-        return code
-    except SystemExit as end:  # argparse: 0 after --help, 2 after an error it has already printed
+        return int(options.run(options) or 0)
+    except SystemExit as end:  # argparse: 0 after --help, 2 after an error it has already printed; a signal
         return end.code if isinstance(end.code, int) else 2
     except InputError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
         print("\ntwodasl: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output (`| head`) has gone. Python flushes stdout once more at exit: give it a
-        # place to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
     except ImportError as error:
         if not str(error).startswith("twodasl_ext:"):
             raise
         return _fail(str(error), 1)  # the compiled operators; the message says how to repair them
-    except OSError as error:  # a full disk, a folder without permission
+    except OSError as error:  # a folder without permission
         if error.filename is None:
             return _fail(error.strerror or str(error))
         return _fail(f"{error.filename}: {error.strerror}")
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """End by an exception where a signal would end the process at once, so that temporary files are removed.
+
+    A second signal ends it at once.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise SystemExit(128 + number)
+
+    changed = []
+    if threading.current_thread() is threading.main_thread():
+        both = (signal.SIGTERM, signal.SIGHUP)
+        changed = [number for number in both if signal.getsignal(number) is signal.SIG_DFL]
+    for number in changed:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _fail(message: str, code: int = 2) -> int:

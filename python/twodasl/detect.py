@@ -92,7 +92,7 @@ def _cascade_faces(image: NDArray[np.uint8]) -> list[Face]:
     reduction = max(1.0, max(gray.shape) / _CASCADE_LONG_SIDE)
     if reduction > 1:
         height, width = gray.shape
-        reduced = (round(width / reduction), round(height / reduction))
+        reduced = (max(1, round(width / reduction)), max(1, round(height / reduction)))
         gray = np.asarray(cv2.resize(gray, reduced, interpolation=cv2.INTER_AREA), np.uint8)
     # The reduced photo may be a fraction of a pixel off the ratio along one side: use each side's own.
     scale_x, scale_y = image.shape[1] / gray.shape[1], image.shape[0] / gray.shape[0]

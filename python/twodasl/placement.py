@@ -16,6 +16,9 @@ from .images import check_image
 MIN_BOX = 16.0
 """Smallest side of a crop box, in image pixels."""
 
+MAX_BOX = 20.0
+"""Largest side of a crop box, and of the square about the image that holds all landmarks, in the image's."""
+
 
 @dataclass(frozen=True)
 class FaceInput:
@@ -43,7 +46,7 @@ def square_crop(box: Sequence[float], width: int, height: int, name: str = "box"
     side = max(x1 - x0, y1 - y0)
     if side < MIN_BOX:
         raise InputError(f"{name}: expected a side of at least {MIN_BOX:g} pixels, got {shown}")
-    if side > 20 * max(width, height):
+    if side > MAX_BOX * max(width, height):
         raise InputError(f"{name}: expected a box of the {width}x{height} image's size, got {shown}")
     if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
         raise InputError(f"{name}: lies outside the {width}x{height} image, got {shown}")
@@ -64,6 +67,14 @@ def check_landmarks(
     wrong = int((~np.isfinite(marks)).any(axis=1).sum())
     if wrong:
         raise InputError(f"{name}: expected finite coordinates, got {wrong} points with NaN or infinity")
+    reach = MAX_BOX / 2 * max(width, height)
+    far = np.flatnonzero((np.abs(marks - [width / 2, height / 2]) > reach).any(axis=1))
+    if far.size:
+        x, y = marks[far[0]]
+        raise InputError(
+            f"{name}: expected points in pixels of the {width}x{height} image, got {x:g}, {y:g} for point"
+            f" {far[0]} (counted from 0); is a decimal point missing?"
+        )
     inside = ((marks >= -0.5) & (marks <= [width - 0.5, height - 0.5])).all(axis=1)
     if inside.sum() < 34:
         raise InputError(

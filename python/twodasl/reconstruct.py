@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import twodasl_ext
 
-from .data.crops import Crop, flip_y, network_input
+from .data.crops import SIZE, Crop, flip_y, network_input
 from .errors import InputError
 from .landmarks import eighteen_from_68
 from .morphable import MorphableModel, decompose_pose, load_model, split_parameters
@@ -22,6 +22,10 @@ from .texture import vertex_colors
 from .training.checkpoint import check_model, load_regressor
 
 Floats = NDArray[np.float32]
+
+# How large and how small a face may be against its crop, and the sine of the angle between the rows of its
+# camera. What a network says beyond that is finite, but no face: it has diverged.
+_LARGEST, _SMALLEST, _FLATTEST = 10.0, 0.02, 0.05
 
 BLIND_REFINEMENTS = 1
 """Passes after the first where a photo comes without landmarks."""
@@ -167,6 +171,7 @@ class FaceReconstructor:
         pose, coefficients = split_parameters(parameters, len(self.model.coefficient_std))
         vertices = twodasl_ext.vertices(self.basis, coefficients, pose)
         vertices[..., 1] = flip_y(vertices[..., 1])
+        self._check(parameters, vertices)
         scale, angles, translation = decompose_pose(pose.double())
         translation[..., 1] = flip_y(translation[..., 1])
         degrees = torch.rad2deg(angles).cpu().tolist()
@@ -207,7 +212,25 @@ class FaceReconstructor:
             raise InputError(
                 f"{self.checkpoint}: its network gives NaN or infinity; take an earlier checkpoint"
             )
+        self._check(parameters, crop_landmarks(self.basis, parameters))
         return parameters
+
+    def _check(self, parameters: torch.Tensor, points: torch.Tensor) -> None:
+        """Raise InputError where points (B, P, 3) in crop pixels, or the camera, are those of no face."""
+        places = points[..., :2].double()
+        reach = (places - SIZE / 2).abs().amax((1, 2)) / SIZE
+        extent = (places.amax(1) - places.amin(1)).amax(1) / SIZE
+        rows = torch.nn.functional.normalize(parameters[:, :12].reshape(-1, 3, 4)[:, :2, :3].double(), dim=-1)
+        sine = torch.linalg.cross(rows[:, 0], rows[:, 1]).norm(dim=-1)
+        # Written so that NaN, of numbers that overflow, does not pass.
+        good = (reach <= _LARGEST) & (extent >= _SMALLEST) & (sine >= _FLATTEST)
+        if not bool(good.all()):
+            first = int((~good).nonzero()[0])
+            raise InputError(
+                f"{self.checkpoint}: its network's answer is no face (size {float(extent[first]):.3g} and"
+                f" distance {float(reach[first]):.3g} in widths of the crop, sine {float(sine[first]):.2g}"
+                " between the rows of its camera); its training has diverged, take an earlier checkpoint"
+            )
 
 
 def _refinements(face: FaceInput, asked: int | None) -> int:

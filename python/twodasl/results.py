@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .errors import InputError
+from .data.crops import Crop
 from .export import write_obj, write_ply
-from .files import atomic_path
+from .files import atomic_paths, check_targets
 from .morphable.pose import matrix_from_angles
 from .render import Image, caption, contact_sheet, draw_landmarks, overlay, render_mesh, stack_sheets
 
@@ -61,16 +60,13 @@ def write_results(
         InputError: the folder cannot be written, or a folder stands where a file should go.
     """
     targets = [Path(folder) / f"{name}{suffix}" for suffix in SUFFIXES]
-    blocked = next((target for target in targets if target.is_dir()), None)
-    if blocked is not None:
-        raise InputError(f"{blocked}: is a folder where a file is to go; choose another output folder")
+    check_targets(targets)
     colors = reconstructor.colors(image, face)
     sheet = picture(image, face, colors, name)
     text = json.dumps(facts(image, reconstructor, face, source), indent=1, allow_nan=False)
     points = face.upright(image.shape[0])
     encoded = cv2.imencode(".png", sheet)[1].tobytes()
-    with ExitStack() as stack:
-        obj, ply, numbers, drawing = (stack.enter_context(atomic_path(target)) for target in targets)
+    with atomic_paths(targets) as (obj, ply, numbers, drawing):
         write_obj(obj, points, face.triangles, colors)
         write_ply(ply, points, face.triangles, colors)
         numbers.write_text(text + "\n", encoding="utf-8")
@@ -176,18 +172,12 @@ def _closeup(image: NDArray[np.uint8], face: Reconstruction) -> tuple[Image, NDA
     )
     corner = center - span / 2
     step = span / PANEL
-    transform = np.array([[step, 0, corner[0]], [0, step, corner[1]]])
-    source = image
-    if step > 1:  # no aliasing where the photo is reduced
-        source = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.4 * step), np.uint8)
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    photo = cv2.warpAffine(
-        source, transform, (PANEL, PANEL), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=_BACKDROP
-    )
+    window = Crop(corner[0], corner[1], corner[0] + span, corner[1] + span, PANEL)
+    photo = window.image(image, _BACKDROP, cv2.INTER_CUBIC)
     points = face.vertices.astype(np.float64)
     points[:, :2] = (points[:, :2] - corner) / step
     points[:, 2] /= step
-    return np.asarray(photo, np.uint8), points.astype(np.float32)
+    return photo, points.astype(np.float32)
 
 
 def _turn(yaw: float) -> tuple[float, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..startup import lasting_imports
+from ..terminal import visible
 
 if TYPE_CHECKING:
     from ..reconstruct import FaceReconstructor
@@ -126,15 +127,18 @@ def _check_arguments(args: argparse.Namespace) -> None:
                 f"{marks}: holds the landmarks of one photo, but {len(photos)} are given;"
                 " give --landmarks a folder with a file for each"
             )
-    _check_outputs(photos, args.output)
+    model = Path(args.model) if args.model is not None else None
+    _check_outputs(
+        photos, args.output, [file for file in (args.checkpoint, marks, model) if file is not None]
+    )
 
 
-def _check_outputs(photos: list[Path], folder: Path) -> None:
-    """No two photos may want the same output files, and no output may overwrite a photo."""
+def _check_outputs(photos: list[Path], folder: Path, others: list[Path]) -> None:
+    """No two photos may want the same output files, and no output may overwrite a photo or another input."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; --output names a folder")
     owner: dict[str, Path] = {}
-    inputs = {os.path.realpath(photo): photo for photo in photos}
+    inputs = {os.path.realpath(file): file for file in (*photos, *others)}
     for photo in photos:
         first = owner.setdefault(photo.stem, photo)
         if first is not photo:
@@ -151,11 +155,14 @@ def _check_outputs(photos: list[Path], folder: Path) -> None:
 
 def _one(photo: Path, reconstructor: FaceReconstructor, args: argparse.Namespace) -> str:
     """Reconstruct one photo and write its files; what to tell the user."""
+    from ..files import check_targets
     from ..images import read_image
     from ..landmarks import read_landmarks
     from ..placement import check_landmarks, square_crop
-    from ..results import describe_pose, write_results
+    from ..results import SUFFIXES, describe_pose, write_results
 
+    # Before the work: a photo's name may be too long for its results' names.
+    check_targets([args.output / f"{photo.stem}{suffix}" for suffix in SUFFIXES])
     image = read_image(photo)
     height, width = image.shape[:2]
     source: dict[str, Any] = {"photo": photo.name}
@@ -171,12 +178,17 @@ def _one(photo: Path, reconstructor: FaceReconstructor, args: argparse.Namespace
     if detected:
         landmarks, box, note = _detect(photo, image, args.detector)
         source["detector"] = note
-    face = reconstructor(
-        image, landmarks, box, refinements=args.refinements, recrop=detected and landmarks is None
-    )
+    try:
+        face = reconstructor(
+            image, landmarks, box, refinements=args.refinements, recrop=detected and landmarks is None
+        )
+    except InputError as error:  # of the network, which cannot know whose face it is
+        raise InputError(f"{photo}: {error}") from error
     write_results(args.output, photo.stem, image, reconstructor, face, source)
     found = f" (face found by {note})" if note else ""
-    return f"{photo}: {describe_pose(face)}{found} -> {args.output / photo.stem}.obj .ply .json .png"
+    name = args.output / photo.stem
+    shown = f"{photo}: {describe_pose(face)}{found} -> {name}.obj .ply .json .png"
+    return visible(shown, keep="")
 
 
 def _landmark_file(photo: Path, given: Path) -> Path:

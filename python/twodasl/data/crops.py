@@ -105,11 +105,18 @@ class Crop:
         moved[1, 3] += float(flip_y(np.array(level), self.size))
         return moved
 
-    def image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def image(
+        self,
+        image: NDArray[np.uint8],
+        border: tuple[int, int, int] = (0, 0, 0),
+        interpolation: int = cv2.INTER_LINEAR,
+    ) -> NDArray[np.uint8]:
         """The crop's pixels: (H, W, 3) uint8 to (size, size, 3) uint8.
 
-        Reduction averages (no aliasing); what lies outside the image is black, as in the 3DDFA family's
-        crops. Raises InputError when image and box do not overlap.
+        Reduction averages (no aliasing); what lies outside the image has the colour `border`: black, as in
+        the 3DDFA family's crops, unless given. The image may be of any size: OpenCV 4, which takes at most
+        32,766 pixels a side, is shown the part under the box, reduced. Raises InputError when image and box
+        do not overlap.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise InputError(f"image: expected (H, W, 3) uint8 BGR, got {image.shape} {image.dtype}")
@@ -138,8 +145,14 @@ class Crop:
             )
         # Crop pixel (u, v) samples (left + u * step_x, top + v * step_y).
         transform = np.array([[step_x, 0.0, left], [0.0, step_y, top]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        crop = cv2.warpAffine(part, transform, (self.size, self.size), flags=flags)
+        crop = cv2.warpAffine(
+            part,
+            transform,
+            (self.size, self.size),
+            flags=interpolation | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=border,
+        )
         return np.asarray(crop, dtype=np.uint8)
 
     def _map(self, points: Coordinates) -> tuple[Coordinates, Coordinates]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import cv2
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from ..charts import INK, RGB, Canvas
 from ..data.crops import Crop
 from ..data.report import printable
+from ..errors import InputError
 from ..landmarks import CONNECTIONS_68
 from ..render import Image, contact_sheet, stack_sheets
 
@@ -120,20 +122,10 @@ def _view(face: WorstFace) -> Crop:
 
 def _cut(picture: NDArray[np.uint8] | None, crop: Crop) -> Image:
     """The crop's pixels, smooth where they are enlarged; gray outside the image."""
-    if picture is None:
-        return np.full((TILE, TILE, 3), _EMPTY, np.uint8)
-    step = crop.scale[0]
-    source = picture if step <= 1 else np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.4 * step), np.uint8)
-    transform = np.array([[step, 0.0, crop.x0], [0.0, step, crop.y0]])
-    tile = cv2.warpAffine(
-        source,
-        transform,
-        (TILE, TILE),
-        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(_EMPTY,) * 3,
-    )
-    return np.asarray(tile, np.uint8)
+    if picture is not None:
+        with suppress(InputError):  # points that all lie beside the picture
+            return crop.image(picture, (_EMPTY,) * 3, cv2.INTER_CUBIC)
+    return np.full((TILE, TILE, 3), _EMPTY, np.uint8)
 
 
 def _line(
