@@ -10,7 +10,6 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,8 +39,7 @@ def read_array(path: str | os.PathLike[str]) -> NDArray[Any]:
     an allocation. Raises InputError naming the file when it is missing, broken, an archive, or holds anything
     but real numbers.
     """
-    file = Path(path)
-    regular_file(file)
+    file = regular_file(path, "a .npy file")
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except OSError as error:

@@ -29,8 +29,6 @@ def regular_file(path: str | os.PathLike[str], expected: str = "a file") -> Path
     file = Path(path)
     try:
         mode = file.stat().st_mode
-    except FileNotFoundError as error:
-        raise InputError(f"{file}: no such file; expected {expected}") from error
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{file}: cannot be read ({reason}); expected {expected}") from error
@@ -38,23 +36,6 @@ def regular_file(path: str | os.PathLike[str], expected: str = "a file") -> Path
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
         kind = kinds.get(stat.S_IFMT(mode), "a device")
         raise InputError(f"{file}: is {kind}, not a regular file; expected {expected}")
-    return file
-
-
-def regular_file(path: str | os.PathLike[str]) -> Path:
-    """The path of a file that can be read to its end; a pipe or a device may never have one.
-
-    Raises InputError where nothing is there, or it is a folder, a pipe, a socket or a device.
-    """
-    file = Path(path)
-    try:
-        mode = file.stat().st_mode
-    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{file}: cannot be read ({reason}); give a file") from error
-    if not stat.S_ISREG(mode):
-        reason = "is a folder" if stat.S_ISDIR(mode) else "is a pipe, socket or device"
-        raise InputError(f"{file}: cannot be read ({reason}); give a regular file")
     return file
 
 
@@ -177,8 +158,8 @@ def check_sheet_name(path: Path) -> None:
         raise InputError(f"{path}: a sheet is written as .png or .jpg; choose a name that ends so")
 
 
-def write_picture(path: Path, picture: Any) -> None:
-    """Write (H, W, 3) uint8 BGR as the name's suffix says. Raises InputError when it cannot be written."""
+def encoded(path: Path, picture: Any) -> bytes:
+    """(H, W, 3) uint8 BGR as a file that the name's suffix names. Raises InputError when it cannot be."""
     import cv2
 
     try:
@@ -189,17 +170,24 @@ def write_picture(path: Path, picture: Any) -> None:
         height, width = picture.shape[:2]
         advice = "write fewer pictures" if path.suffix.lower() == ".png" else "choose a name ending in .png"
         raise InputError(f"{path}: a picture of {width}x{height} pixels cannot be written so; {advice}")
-    write_together({path: content.tobytes()})
+    return bytes(content.tobytes())
 
 
 def check_targets(
-    paths: Sequence[str | os.PathLike[str]], *, remedy: str = "choose another output folder"
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    inputs: Sequence[str | os.PathLike[str]] = (),
+    remedy: str = "choose another output folder",
 ) -> None:
     """Raise InputError where a file cannot be written, before the work whose result it is to hold is done.
 
-    Nothing is created; a disk that is full is noticed only when the file is written.
+    Nothing is created; a disk that is full is noticed only when the file is written. Nor may a result replace
+    one of `inputs`, what it is made from.
     """
+    read = {os.path.realpath(path) for path in inputs if os.path.isfile(path)}
     for path in map(Path, paths):
+        if os.path.realpath(path) in read:
+            raise InputError(f"{path}: is read here and would be overwritten by the results; {remedy}")
         try:
             if path.is_dir():
                 raise InputError(f"{path}: is a folder where a file is to go; choose another output")

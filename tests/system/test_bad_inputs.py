@@ -59,7 +59,7 @@ BAD_PHOTOS = {
     "one pixel": (_one_pixel, "1x1"),
     "cut off": (_cut_off, "damaged or cut off"),
     "folder": (lambda path: path.mkdir(), "is a folder"),
-    "missing": (lambda path: None, "no such file"),
+    "missing": (lambda path: None, "No such file"),
 }
 
 

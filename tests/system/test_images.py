@@ -146,7 +146,7 @@ def test_damaged_bytes_never_crash(tmp_path, colours, suffix):
 
 
 def test_no_file_a_folder_and_a_pipe(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="No such file"):
         read_image(tmp_path / "absent.png")
     with pytest.raises(InputError, match="is a folder"):
         read_image(tmp_path)

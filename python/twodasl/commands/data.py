@@ -44,11 +44,10 @@ def register(subparsers: Any) -> None:
 
 def run_synthetic(args: argparse.Namespace) -> int:
     """Draw the faces, write the sheet and, where asked for, the samples."""
-    import cv2
 
     from ..data.synthetic import SyntheticFaces
     from ..errors import InputError
-    from ..files import atomic_path, check_sheet_name
+    from ..files import check_sheet_name, encoded, write_together
     from ..morphable import load_model
     from ..render import contact_sheet
 
@@ -60,9 +59,7 @@ def run_synthetic(args: argparse.Namespace) -> int:
     faces = SyntheticFaces(load_model(args.model), args.count, args.seed)
     samples = faces.batch(range(args.count))
     sheet = contact_sheet([_tile(sample, not args.plain) for sample in samples], min(9, args.count))
-    with atomic_path(args.output) as temporary:
-        if not cv2.imwrite(str(temporary), sheet):
-            raise InputError(f"{args.output}: the picture cannot be encoded; choose a name ending in .png")
+    write_together({args.output: encoded(args.output, sheet)})
     print(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
     if args.folder is not None:
         _write(args.folder, samples)
@@ -88,16 +85,13 @@ def _tile(sample: dict[str, Any], marked: bool) -> Any:
 
 
 def _write(folder: Path, samples: list[dict[str, Any]]) -> None:
-    import cv2
     import numpy as np
 
-    from ..errors import InputError
-    from ..files import atomic_path
+    from ..files import atomic_path, encoded, write_together
 
     for index, sample in enumerate(samples):
-        with atomic_path(folder / f"{index:06d}.png") as temporary:
-            if not cv2.imwrite(str(temporary), sample["image"].numpy()):
-                raise InputError(f"{folder}: the pictures cannot be written; choose another folder")
+        file = folder / f"{index:06d}.png"
+        write_together({file: encoded(file, sample["image"].numpy())})
     for key in ("parameters", "landmarks", "visible"):
         with atomic_path(folder / f"{key}.npy") as temporary:
             np.save(temporary, np.stack([sample[key].numpy() for sample in samples]))

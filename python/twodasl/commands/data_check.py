@@ -46,14 +46,13 @@ def register(actions: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open the data set, print what is there and what is wrong, write the sheet."""
-    import cv2
-
     from ..data.report import MostlyBroken
     from ..data.sources import open_photos
     from ..errors import InputError
-    from ..files import atomic_path, check_sheet_name
+    from ..files import check_sheet_name, check_targets, encoded
     from ..morphable import load_model
     from ..photo_sheet import photo_sheet
+    from .evaluate_outputs import publish
 
     check_sheet_name(args.output)
     if args.count < 1:
@@ -62,36 +61,27 @@ def run(args: argparse.Namespace) -> int:
         # A sheet there would be one of the photos the next time, and a new file makes the kept list outdated.
         if file is not None and file.resolve().is_relative_to(args.root.resolve()):
             raise InputError(f"{file}: lies inside the data set; choose another folder")
+    check_targets([file for file in (args.output, args.left_out) if file is not None])
     model = None if args.model is None else load_model(args.model)
     try:
         photos = open_photos(
             args.kind, args.root, model=model, basis=args.basis, cache=args.cache, rebuild=args.rebuild
         )
     except MostlyBroken as error:
-        print("\n".join(error.report.lines()))
-        _write_left_out(args.left_out, error.report)
+        contents = _left_out(args.left_out, error.report)
+        publish("\n".join(error.report.lines()), contents)
         raise
     facts = summary(photos)
-    print("\n".join([*photos.report.lines(), *facts]))
-    _write_left_out(args.left_out, photos.report)
     lost = photos.report.lost
     title = f"{args.kind}: {len(photos):,} photos" + (f", {lost:,} more left out" if lost else "")
     sheet = photo_sheet(photos, title, facts, args.count, YAW_WORDS.get(args.kind, ""))
-    with atomic_path(args.output) as temporary:
-        if not cv2.imwrite(str(temporary), sheet):
-            raise InputError(f"{args.output}: the picture cannot be encoded; choose a name ending in .png")
-    print(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
+    contents = _left_out(args.left_out, photos.report) | {args.output: encoded(args.output, sheet)}
+    publish("\n".join([*photos.report.lines(), *facts]), contents)
     return 0
 
 
-def _write_left_out(file: Path | None, report: Any) -> None:
-    from ..files import atomic_path
-
-    if file is None:
-        return
-    with atomic_path(file) as temporary:
-        temporary.write_text(report.table(), encoding="utf-8")
-    print(f"wrote {file}")
+def _left_out(file: Path | None, report: Any) -> dict[Path, str | bytes]:
+    return {} if file is None else {file: report.table()}
 
 
 def summary(photos: Any) -> list[str]:

@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     """Compare, print the tables and write the files asked for."""
     from ..evaluation import comparison as comparing
     from ..evaluation.error_curve import error_curves
+    from ..files import check_targets
     from .evaluate_outputs import png, publish
 
     names = _names(options)
@@ -62,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
                 while file in contents:  # one data set, measured in two ways
                     file = file.with_stem(file.stem + "-2")
                 contents[file] = png(error_curves(rows, title, "NME in percent"))
+    check_targets(list(contents), inputs=options.reports)
     publish("\n\n".join(comparing.format_comparison(table) for table in tables), contents)
     return 0
 

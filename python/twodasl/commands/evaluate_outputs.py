@@ -49,7 +49,10 @@ def check_outputs(options: argparse.Namespace, images: int) -> None:
     from ..files import check_targets
 
     targets = [] if options.output is None else [options.output / name for name in FILES]
-    check_targets([*targets, *(path for path in (options.json, options.csv) if path is not None)])
+    targets += [path for path in (options.json, options.csv) if path is not None]
+    written = ("output", "json", "csv")
+    read = [path for name, path in vars(options).items() if isinstance(path, Path) and name not in written]
+    check_targets(targets, inputs=read)
     if options.drop_worst >= images:
         raise InputError(f"--drop-worst: expected less than the {images} images, got {options.drop_worst}")
 
@@ -93,11 +96,11 @@ def finish(
 
 
 def publish(text: str, contents: Mapping[Path, str | bytes]) -> None:
-    """Print the text, write the files, all or none, and name them."""
+    """Write the files, all or none, then print the text and name them."""
     from ..files import write_together
 
-    print(text)
     write_together(contents)
+    print(text)
     if contents:
         print("")
     for path in contents:

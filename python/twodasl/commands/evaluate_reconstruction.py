@@ -82,8 +82,13 @@ def run(options: argparse.Namespace) -> int:
     """Measure, print the report and write the files asked for."""
     from ..evaluation.mesh_misuse import mesh_warnings
     from ..evaluation.mesh_pairs import find_pairs, measure_pairs
-    from ..evaluation.reconstruction_report import ReconstructionReport, format_reconstruction
+    from ..evaluation.reconstruction_report import (
+        ReconstructionReport,
+        format_reconstruction,
+        reconstruction_text,
+    )
     from ..evaluation.yaw_files import read_yaw
+    from .evaluate_outputs import png, publish
 
     if options.scale and options.protocol != "nearest":
         raise InputError(f"--scale: has a meaning only with --protocol nearest, not {options.protocol}")
@@ -111,11 +116,13 @@ def run(options: argparse.Namespace) -> int:
         options.protocol, settings, measured, _of(measured, yaw), found.without_truth, warnings
     )
     pictures = {} if options.output is None else _pictures(options, measured)
-    if options.output is not None:  # before anything is printed: a terminal may not show every name
-        _write(options.output, report, pictures)
-    print(format_reconstruction(report))
+    contents: dict[Path, str | bytes] = {}
     if options.output is not None:
-        _name_files(options.output, pictures)
+        contents[options.output / "reconstruction.json"] = reconstruction_text(report)
+        contents |= {options.output / name: png(picture) for name, picture in pictures.items()}
+    publish(format_reconstruction(report), contents)
+    if contents and "error-heat-map.png" not in pictures:
+        print("No heat-map: the true meshes have no triangles; give --triangles FILE.")
     return 0
 
 
@@ -195,24 +202,3 @@ def _check_triangles(path: Path, found: Pairs) -> None:
             continue  # named as skipped later
         read_triangles(path, count)
         return
-
-
-def _write(folder: Path, report: Any, pictures: dict[str, Any]) -> None:
-    import cv2
-
-    from ..evaluation.reconstruction_report import write_reconstruction_json
-    from ..files import atomic_path
-
-    write_reconstruction_json(folder / "reconstruction.json", report)
-    for name, picture in pictures.items():
-        with atomic_path(folder / name) as temporary:
-            if not cv2.imwrite(str(temporary), picture):
-                raise InputError(f"{folder / name}: cannot be written as a PNG")
-
-
-def _name_files(folder: Path, pictures: dict[str, Any]) -> None:
-    print("")
-    for name in ("reconstruction.json", *pictures):
-        print(f"wrote {folder / name}")
-    if "error-heat-map.png" not in pictures:
-        print("No heat-map: the true meshes have no triangles; give --triangles FILE.")

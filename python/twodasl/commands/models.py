@@ -44,10 +44,8 @@ def register(subparsers: Any) -> None:
 
 def run_show(args: argparse.Namespace) -> int:
     """Print what the model is made of and write its sheet."""
-    import cv2
 
-    from ..errors import InputError
-    from ..files import atomic_path, check_sheet_name
+    from ..files import check_sheet_name, encoded, write_together
     from ..model_sheet import model_sheet
     from ..morphable import load_model
 
@@ -55,9 +53,7 @@ def run_show(args: argparse.Namespace) -> int:
     model = load_model(args.model)
     _describe(model)
     sheet = model_sheet(model, seed=args.seed)
-    with atomic_path(args.output) as temporary:
-        if not cv2.imwrite(str(temporary), sheet):
-            raise InputError(f"{args.output}: the picture cannot be encoded; choose a name ending in .png")
+    write_together({args.output: encoded(args.output, sheet)})
     print(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
     return 0
 

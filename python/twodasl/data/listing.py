@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from ..arrays import read_npz
 from ..errors import InputError, reading
-from ..files import atomic_path
+from ..files import atomic_path, check_targets
 from ..images import read_image
 from ..landmarks import eighteen_from_21, eighteen_from_68
 from .crops import SIZE, Crop, crop_from_landmarks, crop_from_sparse_landmarks
@@ -42,6 +42,8 @@ MIN_FACE, MAX_FACE = 16, 3
 # Photos that are read between two turns of the progress bar.
 _CHUNK = 256
 _THREADS = 4
+
+CACHE_REMEDY = "the list of photos is kept there; set TWODASL_CACHE to a folder that can be written"
 
 Floats = NDArray[np.float64]
 
@@ -117,9 +119,8 @@ def read_listing(
     file = folder / f"{kind}-{digest[:20]}.npz"
     if not rebuild and (found := _load(file, place)) is not None:
         return found
-    with atomic_path(file.with_suffix(".probe")):
-        pass  # a folder that cannot be written is an error before the work, not after it
-    file.with_suffix(".probe").unlink(missing_ok=True)  # another process may be as far
+    # A folder that cannot be written is an error before the work, not after it.
+    check_targets([file], remedy=CACHE_REMEDY)
     photos = scan(root)
     if folder.resolve() in {place / path.relative_to(root) for path in photos.watched}:
         # Each list that is written there would make itself outdated.
@@ -272,7 +273,7 @@ def _save(file: Path, root: Path, listing: Listing, stamps: list[tuple[str, int,
     head = {"version": VERSION, "root": str(root), "upright": listing.upright, "stamps": stamps}
     # Names end with a zero byte, which no path contains; text arrays would pad them all to the longest.
     names = b"".join(name.encode("utf-8", "surrogateescape") + b"\0" for name in listing.names)
-    with atomic_path(file) as temporary, open(temporary, "wb") as stream:
+    with atomic_path(file, remedy=CACHE_REMEDY) as temporary, open(temporary, "wb") as stream:
         np.savez(
             stream,
             head=np.frombuffer(json.dumps(head).encode(), np.uint8),

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,9 +41,9 @@ class Comparison:
 
 def read_report(path: str | os.PathLike[str]) -> Report:
     """Read what `write_json` wrote. Raises InputError naming the file when it is something else."""
-    file = Path(path)
+    file = regular_file(path, "a report as JSON")
     try:
-        if regular_file(file).stat().st_size > _LARGEST:
+        if file.stat().st_size > _LARGEST:
             raise InputError(f"{file}: is larger than {_LARGEST >> 20} MiB; expected a report as JSON")
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -6,12 +6,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import atomic_path
+from ..files import write_together
 from .mesh_pairs import Measured
 from .nme import BIN_NAMES, NmeSummary, summarize, yaw_bins
 from .report import AVERAGING, format_table
@@ -171,7 +172,9 @@ def reconstruction_json(report: ReconstructionReport) -> dict[str, Any]:
 
 def write_reconstruction_json(path: str | os.PathLike[str], report: ReconstructionReport) -> None:
     """Write `reconstruction_json`. Raises InputError when the folder cannot be written."""
-    with atomic_path(path) as temporary:
-        text = json.dumps(reconstruction_json(report), indent=2, allow_nan=False, ensure_ascii=False)
-        # What is no text in a file's name becomes an escape, which JSON reads as the same.
-        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+    write_together({Path(path): reconstruction_text(report)})
+
+
+def reconstruction_text(report: ReconstructionReport) -> str:
+    """`reconstruction_json` as text."""
+    return json.dumps(reconstruction_json(report), indent=2, allow_nan=False, ensure_ascii=False) + "\n"

@@ -6,9 +6,10 @@ import csv
 import io
 import json
 import os
+from pathlib import Path
 from typing import Any
 
-from ..files import atomic_path
+from ..files import write_together
 from .nme import BIN_NAMES, yaw_bins
 from .report import Report
 
@@ -84,11 +85,9 @@ def images_csv(report: Report) -> str:
 
 def write_json(path: str | os.PathLike[str], report: Report) -> None:
     """Write `report_json`. Raises InputError when the folder cannot be written."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json_text(report), encoding="utf-8")
+    write_together({Path(path): json_text(report)})
 
 
 def write_csv(path: str | os.PathLike[str], report: Report) -> None:
     """Write `images_csv`. Raises InputError when the folder cannot be written."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(images_csv(report), encoding="utf-8", newline="")
+    write_together({Path(path): images_csv(report)})

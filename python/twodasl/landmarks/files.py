@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..arrays import read_array
 from ..errors import InputError
+from ..files import regular_file
 
 SUFFIXES = (".pts", ".npy", ".csv", ".txt")
 """File names that `read_landmarks` understands."""
@@ -46,6 +47,7 @@ def read_landmarks(
         raise InputError(
             f"{file}: expected a landmark file named {', '.join(SUFFIXES)}, got {suffix or 'no suffix'}"
         )
+    regular_file(file, "a landmark file")
     points = _read_npy(file, counts) if suffix == ".npy" else _read_text(file, suffix, counts)
     missing = np.isnan(points).any(axis=1) & (gaps and not np.isnan(points).any(axis=1).all())
     bad = np.flatnonzero(~np.isfinite(points).all(axis=1) & ~missing)
