@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .data.crops import Crop, crop_from_landmarks
-from .errors import InputError
+from .errors import InputError, install_extra
 from .images import check_image
 
 # The cascade's square box -> the crop that landmarks would give: how far the centre moves down and how much
@@ -80,8 +80,8 @@ def find_faces(image: NDArray[np.uint8], detector: str = "auto") -> list[Face]:
         raise InputError(f"detector: expected auto, {' or '.join(_DETECTORS)}, got {detector!r}")
     if name not in detectors():
         raise InputError(
-            "detector: mediapipe with its face mesh is not installed; pip install 'twodasl[detect]'"
-            " (Python 3.12 or older)"
+            "detector: mediapipe with its face mesh is not installed;"
+            f" {install_extra('detect')} (Python 3.12 or older)"
         )
     found = _DETECTORS[name](image)
     return sorted(found, key=lambda face: face.crop.x1 - face.crop.x0, reverse=True)

@@ -1,4 +1,4 @@
-"""The one exception that a user's mistake raises, and the guard that turns a reader's others into it."""
+"""The one exception that a user's mistake raises, the guard that turns a reader's others into it, and advice."""
 
 from __future__ import annotations
 
@@ -33,3 +33,8 @@ def reading(path: str | os.PathLike[str], what: str) -> Iterator[None]:
         words = " ".join(str(error).split())
         reason = f"{type(error).__name__}: {words[:100]}" if words else type(error).__name__
         raise InputError(f"{path}: is damaged, expected {what} ({reason}); copy it again") from error
+
+
+def install_extra(extra: str) -> str:
+    """How to install what only some need. The package comes from its source folder, from no index."""
+    return f"pip install '.[{extra}]' in the source folder of twodasl"

@@ -32,7 +32,7 @@ def test_it_counts_names_and_draws(tmp_path, photo68, capsys):
     assert lines[3] == "|yaw| in degrees: {} to 30, {} to 60, {} above".format(*counts)
     assert lines[4] == "parameters: none (the data set has landmarks only)"
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
-    assert lines[5] == f"wrote {tmp_path / 'sheet.png'} ({sheet.shape[1]} x {sheet.shape[0]})"
+    assert lines[5] == f"wrote {tmp_path / 'sheet.png'}"
     # Header, two rows of pictures with captions, histogram.
     assert sheet.shape[0] > 2 * 262 + 260
     assert (np.abs(sheet.astype(int) - VISIBLE).max(axis=2) < 12).sum() > 9 * 19 * 10

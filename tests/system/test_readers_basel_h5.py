@@ -19,7 +19,7 @@ def test_without_h5py_the_extra_is_named(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "reading HDF5 needs h5py; install it with pip install 'twodasl[h5]'" in done.stderr
+    assert "reading HDF5 needs h5py; pip install '.[h5]' in the source folder" in done.stderr
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from twodasl import results
 from twodasl.cli import main
+from twodasl.errors import InputError
 from twodasl.reconstruct import FaceReconstructor
 
 FULL_PANEL = results.PANEL

@@ -52,7 +52,6 @@ def run(args: argparse.Namespace) -> int:
     from ..files import check_sheet_name, check_targets, encoded
     from ..morphable import load_model
     from ..photo_sheet import photo_sheet
-    from .evaluate_outputs import publish
 
     check_sheet_name(args.output)
     if args.count < 1:
@@ -68,16 +67,23 @@ def run(args: argparse.Namespace) -> int:
             args.kind, args.root, model=model, basis=args.basis, cache=args.cache, rebuild=args.rebuild
         )
     except MostlyBroken as error:
-        contents = _left_out(args.left_out, error.report)
-        publish("\n".join(error.report.lines()), contents)
+        _publish(_left_out(args.left_out, error.report), error.report.lines())
         raise
     facts = summary(photos)
     lost = photos.report.lost
     title = f"{args.kind}: {len(photos):,} photos" + (f", {lost:,} more left out" if lost else "")
     sheet = photo_sheet(photos, title, facts, args.count, YAW_WORDS.get(args.kind, ""))
     contents = _left_out(args.left_out, photos.report) | {args.output: encoded(args.output, sheet)}
-    publish("\n".join([*photos.report.lines(), *facts]), contents)
+    _publish(contents, [*photos.report.lines(), *facts])
     return 0
+
+
+def _publish(contents: dict[Path, str | bytes], lines: list[str]) -> None:
+    """Write the files, then print the lines and the files' names."""
+    from ..files import write_together
+
+    write_together(contents)
+    print("\n".join([*lines, *(f"wrote {path}" for path in contents)]))
 
 
 def _left_out(file: Path | None, report: Any) -> dict[Path, str | bytes]:

@@ -82,6 +82,12 @@ def _opencv(problems: list[str]) -> None:
             continue
     _line("opencv", ", ".join(f"{name} {found}" for name, found in installed.items()) or "missing")
     remedy = f"pip install 'opencv-python>={_dotted(OLDEST_OPENCV)}'"
+    if len(installed) > 1:  # each has written its files over the others'
+        names = " ".join(installed)
+        problems.append(
+            f"{len(installed)} packages of OpenCV are installed, which overwrite each other's files;"
+            f" pip uninstall -y {names}, then {remedy}"
+        )
     try:
         import cv2
     except ImportError as error:
@@ -109,7 +115,9 @@ def _operators(problems: list[str]) -> None:
     corners = torch.tensor([[[-1.0, -1.0, 0.0], [9.0, -1.0, 0.0], [-1.0, 9.0, 0.0]]])
     index, _, _ = twodasl_ext.rasterize(corners, torch.tensor([[0, 1, 2]]), 4)
     if int(index[0, 1, 1]) != 0:
-        problems.append("the compiled operators give wrong results; pip install --force-reinstall twodasl")
+        problems.append(
+            "the compiled operators give wrong results; pip install --force-reinstall . in the source folder"
+        )
 
 
 def _detectors() -> None:

@@ -22,7 +22,10 @@ def report(problems: list[str]) -> list[tuple[str, str]]:
     built, loaded = _load.native.build_info(), "cuda" in _load.DEVICES
     lines = [("torch's CUDA", torch.version.cuda or "none: torch is built for the CPU")]
     if not built["cuda"]:
-        state = "not built (no nvcc when twodasl was installed)"
+        # A build that does not record what was asked for had no nvcc, or was not to look for one.
+        reasons = {"OFF": "TWODASL_CUDA=OFF when twodasl was installed"}
+        reasons["AUTO"] = "no nvcc when twodasl was installed"
+        state = f"not built ({reasons.get(built.get('cuda_request', 'AUTO'), reasons['AUTO'])})"
     elif loaded:
         state = f"loaded, kernels for {_dotted(built['cuda_architectures'])}"
     else:

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from ..arrays import read_npz
 from ..errors import InputError, reading
-from ..files import atomic_path, check_targets
+from ..files import atomic_path
 from ..images import read_image
 from ..landmarks import eighteen_from_21, eighteen_from_68
 from .crops import SIZE, Crop, crop_from_landmarks, crop_from_sparse_landmarks
@@ -119,8 +119,9 @@ def read_listing(
     file = folder / f"{kind}-{digest[:20]}.npz"
     if not rebuild and (found := _load(file, place)) is not None:
         return found
-    # A folder that cannot be written is an error before the work, not after it.
-    check_targets([file], remedy=CACHE_REMEDY)
+    with atomic_path(file.with_suffix(".probe"), remedy=CACHE_REMEDY):
+        pass  # a folder that cannot be written is an error before the work, not after it
+    file.with_suffix(".probe").unlink(missing_ok=True)  # another process may be as far
     photos = scan(root)
     if folder.resolve() in {place / path.relative_to(root) for path in photos.watched}:
         # Each list that is written there would make itself outdated.

@@ -13,7 +13,7 @@ from torch import nn
 import twodasl_ext
 
 from ..data.crops import flip_y
-from ..errors import InputError
+from ..errors import InputError, install_extra
 from ..morphable import MorphableModel, split_parameters
 from ..projection import crop_landmarks
 from ..render import contact_sheet, draw_landmarks, overlay
@@ -45,9 +45,7 @@ class Board:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise InputError(
-                "tensorboard: the package is not installed; pip install 'twodasl[log]'"
-            ) from error
+            raise InputError(f"tensorboard: the package is not installed; {install_extra('log')}") from error
         self.model, self.networks, self.faces = model, networks, faces
         self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 

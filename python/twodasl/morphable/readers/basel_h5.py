@@ -9,7 +9,7 @@ Its own landmarks are named points without a jaw line, not the 68: put the verte
 `MODEL.landmarks68.txt` or `Landmarks68_MODEL.anl` (a number a line, counted from 0).
 
 What becomes of it: the mean is that of shape and expression together; modes of one standard deviation;
-triangles outward. `noiseVariance` and the metadata are not read. Needs h5py: `pip install 'twodasl[h5]'`.
+triangles outward. `noiseVariance` and the metadata are not read. Needs h5py: `pip install '.[h5]'`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, install_extra
 from ..model import MorphableModel
 from .assemble import (
     Floats,
@@ -42,9 +42,7 @@ def read_basel_h5(path: Path) -> MorphableModel:
     try:
         import h5py
     except ImportError as error:
-        raise InputError(
-            f"{path}: reading HDF5 needs h5py; install it with pip install 'twodasl[h5]'"
-        ) from error
+        raise InputError(f"{path}: reading HDF5 needs h5py; {install_extra('h5')}") from error
     try:
         with h5py.File(path, "r") as file:
             arrays = {
