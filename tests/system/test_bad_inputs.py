@@ -259,3 +259,31 @@ def test_a_bad_photo_in_a_batch_does_not_stop_the_rest(run, tmp_path, photo_path
     assert lines[1].startswith(f"twodasl: error: {marks / 'fourth.csv'}: ")
     assert lines[2].startswith("twodasl: error: 2 of 4 photos could not be reconstructed")
     assert written == [f"{name}.{s}" for name in ("first", "third") for s in ("json", "obj", "ply", "png")]
+
+
+def test_a_landmark_without_its_decimal_point(run, tmp_path, photo_path, photo68):
+    points = photo68.copy()
+    points[3, 0] = 1e6
+    np.savetxt(tmp_path / "points.csv", points, delimiter=",")
+    _refused(run(photo_path, "--landmarks", tmp_path / "points.csv"), "1e+06", "point 3", "decimal point")
+
+
+def test_a_checkpoint_called_as_its_result(run, tmp_path, photo_path, ball_checkpoint):
+    (tmp_path / "results").mkdir()
+    checkpoint = tmp_path / "results" / f"{photo_path.stem}.json"
+    shutil.copy(ball_checkpoint, checkpoint)
+    code, errors, written = run(photo_path, *BOX, checkpoint=checkpoint)
+    assert (code, written) == (2, [checkpoint.name])
+    assert "would be overwritten" in errors
+    assert checkpoint.read_bytes() == ball_checkpoint.read_bytes()
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e5, 1e30])
+def test_a_diverged_network_is_one_sentence(run, tmp_path, photo_path, ball_checkpoint, scale):
+    contents = torch.load(ball_checkpoint, weights_only=True)
+    contents["whitening"]["mean"][:12] = scale * torch.eye(3, 4).flatten()
+    contents["whitening"]["std"][:12] = 1e-12
+    torch.save(contents, tmp_path / "diverged.pt")
+    _refused(
+        run(photo_path, *BOX, checkpoint=tmp_path / "diverged.pt"), photo_path, "diverged.pt", "is no face"
+    )
