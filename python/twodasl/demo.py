@@ -18,6 +18,7 @@ from .data.crops import SIZE, network_input
 from .data.synthetic import SyntheticFaces
 from .evaluation import Report, format_report, normalized_mean_error, write_json
 from .landmarks import read_landmarks
+from .locks import own_folder
 from .morphable import MorphableModel, Whitening
 from .networks import build_regressor
 from .projection import crop_landmarks
@@ -53,10 +54,13 @@ def demo(
         the NME of the untrained and of the trained network on the held-out faces.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or another process writes there.
     """
-    folder = Path(output)
-    config = preset("demo") if config is None else config
+    with own_folder(Path(output)):
+        return _demo(Path(output), preset("demo") if config is None else config, held_out, say)
+
+
+def _demo(folder: Path, config: TrainingConfig, held_out: int, say: Callable[[str], None]) -> Report:
     checkpoint = folder / "checkpoint.pt"
     say(f"Training the network {config.network.regressor!r} on {config.data.faces:,} synthetic faces.")
     started = time.monotonic()

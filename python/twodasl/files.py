@@ -101,6 +101,20 @@ def _explained(
 
 
 @contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Name `target` in an OSError of the block that is about it, or names no file, as a full disk's does."""
+    try:
+        yield
+    except BrokenPipeError:  # the reader of what is printed has gone
+        raise
+    except OSError as error:
+        if error.filename is not None and Path(error.filename) != target:
+            raise
+        with _explained([target], "choose another output folder"):
+            raise
+
+
+@contextmanager
 def _temporary(target: Path) -> Iterator[Path]:
     """A file beside `target`, locked as long as this process lives, and gone afterwards."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -171,6 +185,11 @@ def encoded(path: Path, picture: Any) -> bytes:
         advice = "write fewer pictures" if path.suffix.lower() == ".png" else "choose a name ending in .png"
         raise InputError(f"{path}: a picture of {width}x{height} pixels cannot be written so; {advice}")
     return bytes(content.tobytes())
+
+
+def write_picture(path: Path, picture: Any) -> None:
+    """Write (H, W, 3) uint8 BGR in the format of the name's ending, or nothing. Raises InputError."""
+    write_together({path: encoded(path, picture)})
 
 
 def check_targets(

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 import twodasl_ext
 
 from .data.crops import SIZE, Crop, flip_y, network_input
+from .devices import usable_device
 from .errors import InputError
 from .landmarks import eighteen_from_68
 from .morphable import MorphableModel, decompose_pose, load_model, split_parameters
@@ -84,7 +85,7 @@ class FaceReconstructor:
         device: torch.device | str = "cpu",
     ) -> None:
         self.checkpoint = checkpoint
-        self.device = _device(device)
+        self.device = usable_device(device)
         regressor, whitening, self.info = load_regressor(checkpoint)
         self.model = _matching_model(checkpoint, self.info, model)
         self.regressor = regressor.to(self.device).eval()
@@ -201,7 +202,9 @@ class FaceReconstructor:
     def _regress(self, faces: list[FaceInput]) -> torch.Tensor:
         """(B, 12+K) parameters of faces as they are cropped and marked now."""
         crops = np.stack([face.crop.image(face.image) for face in faces])
-        marks = torch.full((len(faces), 18, 2), torch.nan)  # a NaN point is left out of the map
+        marks = torch.full(
+            (len(faces), 18, 2), torch.nan, dtype=torch.float32
+        )  # a NaN point is left out of the map
         for index, face in enumerate(faces):
             if face.landmarks is not None and self.sees_landmarks:
                 points = face.crop.to_crop(face.landmarks)
@@ -237,15 +240,6 @@ def _refinements(face: FaceInput, asked: int | None) -> int:
     if asked is not None:
         return asked
     return BLIND_REFINEMENTS if face.landmarks is None else 0
-
-
-def _device(device: torch.device | str) -> torch.device:
-    try:
-        chosen = torch.device(device)
-        torch.zeros(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device: {device} is not available with torch {torch.__version__}") from error
-    return chosen
 
 
 def _matching_model(

@@ -10,6 +10,8 @@ from . import data_check
 from .models import MODEL_HELP
 
 _ENLARGED = 2
+# On one sheet, 2 GB of pixels.
+_MOST = 10_000
 
 
 def register(subparsers: Any) -> None:
@@ -47,22 +49,24 @@ def run_synthetic(args: argparse.Namespace) -> int:
 
     from ..data.synthetic import SyntheticFaces
     from ..errors import InputError
-    from ..files import check_sheet_name, encoded, write_together
+    from ..files import check_sheet_name, write_picture
+    from ..locks import own_folder
     from ..morphable import load_model
     from ..render import contact_sheet
 
     check_sheet_name(args.output)
-    if args.count < 1:
-        raise InputError(f"--count: expected at least 1 face, got {args.count}")
-    if args.seed < 0:
-        raise InputError(f"--seed: expected a whole number of at least 0, got {args.seed}")
+    if not 1 <= args.count <= _MOST:
+        raise InputError(f"--count: expected 1 to {_MOST:,} faces, got {args.count}")
+    if not 0 <= args.seed < 2**63:
+        raise InputError(f"--seed: expected a whole number from 0 to 2^63 - 1, got {args.seed}")
     faces = SyntheticFaces(load_model(args.model), args.count, args.seed)
     samples = faces.batch(range(args.count))
     sheet = contact_sheet([_tile(sample, not args.plain) for sample in samples], min(9, args.count))
-    write_together({args.output: encoded(args.output, sheet)})
+    write_picture(args.output, sheet)
     print(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
     if args.folder is not None:
-        _write(args.folder, samples)
+        with own_folder(args.folder):
+            _write(args.folder, samples)
         print(f"wrote {args.count} faces to {args.folder}")
     return 0
 
@@ -87,11 +91,10 @@ def _tile(sample: dict[str, Any], marked: bool) -> Any:
 def _write(folder: Path, samples: list[dict[str, Any]]) -> None:
     import numpy as np
 
-    from ..files import atomic_path, encoded, write_together
+    from ..files import atomic_path, write_picture
 
     for index, sample in enumerate(samples):
-        file = folder / f"{index:06d}.png"
-        write_together({file: encoded(file, sample["image"].numpy())})
+        write_picture(folder / f"{index:06d}.png", sample["image"].numpy())
     for key in ("parameters", "landmarks", "visible"):
         with atomic_path(folder / f"{key}.npy") as temporary:
             np.save(temporary, np.stack([sample[key].numpy() for sample in samples]))

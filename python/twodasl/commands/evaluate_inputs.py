@@ -80,11 +80,12 @@ def refuse_options_of_the_other_source(options: argparse.Namespace) -> None:
 
 def together(options: argparse.Namespace, measure: Callable[[argparse.Namespace], int]) -> int:
     """Run a command's `measure`; under torchrun each process shows the network its part of the images."""
+    from ..devices import usable_device
     from ..training.distributed import ToldElsewhere, device_here, joined
 
-    cuda = options.checkpoint is not None and str(options.device).startswith("cuda")
+    options.device = device_here(options.device)
+    cuda = options.checkpoint is not None and usable_device(options.device, "--device").type == "cuda"
     with joined(cuda):
-        options.device = device_here(options.device)
         try:
             return measure(options)
         except ToldElsewhere:

@@ -45,7 +45,7 @@ def register(subparsers: Any) -> None:
 def run_show(args: argparse.Namespace) -> int:
     """Print what the model is made of and write its sheet."""
 
-    from ..files import check_sheet_name, encoded, write_together
+    from ..files import check_sheet_name, write_picture
     from ..model_sheet import model_sheet
     from ..morphable import load_model
 
@@ -53,7 +53,7 @@ def run_show(args: argparse.Namespace) -> int:
     model = load_model(args.model)
     _describe(model)
     sheet = model_sheet(model, seed=args.seed)
-    write_together({args.output: encoded(args.output, sheet)})
+    write_picture(args.output, sheet)
     print(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
     return 0
 

@@ -87,12 +87,15 @@ def run(args: argparse.Namespace) -> int:
     """Reconstruct every photo; 2 when any of them failed."""
     _check_arguments(args)
     with lasting_imports():  # after the arguments are known to fit: torch takes seconds to import
+        from ..devices import usable_device
         from ..reconstruct import FaceReconstructor
         from ..training.distributed import Ranks, device_here
 
     ranks = Ranks.of_environment()
     photos = args.photos[ranks.rank :: ranks.count]
-    reconstructor = FaceReconstructor(args.checkpoint, args.model, device_here(args.device))
+    reconstructor = FaceReconstructor(
+        args.checkpoint, args.model, usable_device(device_here(args.device), "--device")
+    )
     failures = 0
     for photo in _with_progress(photos):
         try:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 
 if TYPE_CHECKING:
+    import torch
+
     from ..training import TrainingConfig
 
 DESCRIPTION = """\
@@ -76,7 +78,8 @@ def register(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train as the options say."""
-    from ..training.distributed import ToldElsewhere, joined, restarted
+    from ..devices import usable_device
+    from ..training.distributed import ToldElsewhere, device_here, joined, restarted
     from ..training.presets import STAGE_2, to_toml
 
     # A process that torchrun starts again goes on where the last checkpoint was made.
@@ -93,15 +96,15 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(
             f"network.start: {STAGE_2} goes on from a first stage; give --set network.start=DIR/checkpoint.pt"
         )
-    device = _device(options.device)
-    with joined(device.startswith("cuda")) as ranks:
+    device = usable_device(device_here(options.device), "--device")
+    with joined(device.type == "cuda") as ranks:
         try:
             return _train(config, options, device, ranks.leads)
         except ToldElsewhere:
             return 2
 
 
-def _train(config: TrainingConfig, options: argparse.Namespace, device: str, talks: bool) -> int:
+def _train(config: TrainingConfig, options: argparse.Namespace, device: torch.device, talks: bool) -> int:
     from ..training import train
 
     result = train(
@@ -144,14 +147,3 @@ def _configuration(options: argparse.Namespace) -> TrainingConfig:
     if options.model is not None:
         config = config.updated({"data": {"model": options.model}}, where="--model")
     return config.with_settings(options.set)
-
-
-def _device(name: str) -> str:
-    import torch
-
-    from ..training.distributed import device_here
-
-    name = device_here(name)
-    if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
-        raise InputError(f"--device: expected cpu, or cuda where there is a GPU, got {name!r}")
-    return name

@@ -26,6 +26,7 @@ directory, which is at its end, and by the checksum of every entry; parts that a
 
 from __future__ import annotations
 
+import io
 import os
 from typing import Any
 
@@ -47,9 +48,15 @@ NOUN, ADVICE = "twodasl checkpoint", "give one written by `twodasl train`"
 
 
 def save_checkpoint(path: str | os.PathLike[str], contents: dict[str, Any]) -> None:
-    """Write `contents` (see the module's list; format and version are added), atomically."""
+    """Write `contents` (see the module's list; format and version are added), atomically.
+
+    Raises InputError when the file cannot be written.
+    """
+    # In memory first: what torch says when it cannot write a file is no OSError, and names neither.
+    archive = io.BytesIO()
+    torch.save({"format": FORMAT, "version": VERSION, **contents}, archive)
     with atomic_path(path) as temporary:
-        torch.save({"format": FORMAT, "version": VERSION, **contents}, temporary)
+        temporary.write_bytes(archive.getbuffer())
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import ExitStack, closing
 
 from torch import Tensor
 
@@ -60,12 +61,16 @@ class Feed:
         if photos is not None:
             self._sets.append((photos, orders[1]))
 
-    def steps(self, start: int, stop: int) -> Iterator[Faces]:
-        """What steps start, ..., stop - 1 see."""
+    def steps(self, start: int, stop: int) -> Generator[Faces, None, None]:
+        """What steps start, ..., stop - 1 see. Close the iterator: worker processes end then."""
         workers = self.config.data.workers
-        streams = [batches(faces, order, start, stop, workers) for faces, order in self._sets]
-        for step, parts in zip(range(start, stop), zip(*streams, strict=True), strict=True):
-            yield self._prepared(list(parts), step, self.ranks)
+        with ExitStack() as opened:
+            streams = [
+                opened.enter_context(closing(batches(faces, order, start, stop, workers)))
+                for faces, order in self._sets
+            ]
+            for step, parts in zip(range(start, stop), zip(*streams, strict=True), strict=True):
+                yield self._prepared(list(parts), step, self.ranks)
 
     def first(self, faces: int | None = None, photos: int | None = None) -> Faces:
         """The data sets' first faces, so many of each kind, to try or to show something.

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..devices import usable_device
 from ..errors import InputError
+from ..locks import own_folder
 from ..morphable import MorphableModel, Whitening, load_model
+from ..workers import refuse_import
 from .checkpoint import save_checkpoint
 from .config import TrainingConfig
 from .datasets import configured_faces, configured_photos
@@ -26,6 +29,7 @@ from .objective import Faces, critic_term, regressor_terms, term_weights
 from .pace import fitted, refitted
 from .signals import StopSignals
 from .state import CHECKPOINT, Run, begin, contents, restore, resumed_config, saved_run, share
+from .streams import WORKERS
 from .streams import Faces as FaceSet
 from .watch import Stopwatch, name_batch
 
@@ -101,8 +105,39 @@ def train(
             more, an output folder that is in use, or a loss that is no longer finite (a file in `output`
             then names that step's faces).
     """
-    started = time.monotonic()
+    refuse_import(WORKERS)
     folder = None if output is None else Path(output)
+    data = (model, faces, photos)
+    with ExitStack() as held:
+        if folder is not None:
+            Ranks.here().from_leader(lambda: held.enter_context(own_folder(folder)))
+        return _train(
+            config,
+            folder,
+            resume,
+            data,
+            usable_device(device),
+            callback,
+            progress,
+            pictures_every,
+            stop_on_signals,
+        )
+
+
+def _train(
+    config: TrainingConfig,
+    folder: Path | None,
+    resume: bool,
+    data: tuple[MorphableModel | None, FaceSet | None, FaceSet | None],
+    device: torch.device,
+    callback: Callable[[Progress], None] | None,
+    progress: bool,
+    pictures_every: int,
+    stop_on_signals: bool,
+) -> TrainingResult:
+    """`train` in a folder that is its own."""
+    started = time.monotonic()
+    model, faces, photos = data
     ranks = Ranks.here()
     progress = progress and ranks.leads
     saved = ranks.from_leader(lambda: saved_run(folder, resume))
@@ -114,7 +149,6 @@ def train(
     faces = configured_faces(config, model, progress) if faces is None else faces
     photos = configured_photos(config, model, progress) if photos is None else photos
     faces, photos = shares(config, faces, photos)
-    device = torch.device(device)
     run = begin(config, name, model, faces, photos, device)
     if saved is not None and folder is not None:
         restore(run, saved, folder / CHECKPOINT)
@@ -135,7 +169,7 @@ def train(
     stopped_by = ""
     written = folder if ranks.leads else None
     journal = Journal(run, written, feed, progress, pictures_every)
-    with journal, StopSignals(stop_on_signals) as stop:
+    with journal, closing(batches), StopSignals(stop_on_signals) as stop:
         watch = journal.stopwatch
         while run.step < config.steps and not stopped_by:
             with watch.waiting():

@@ -166,7 +166,7 @@ def contents(run: Run) -> dict[str, Any]:
 
 
 def saved_run(folder: Path | None, resume: bool) -> dict[str, Any] | None:
-    """The checkpoint to go on from, if there is one and it is wanted."""
+    """The checkpoint to go on from, if there is one and it is wanted; the folder is this run's alone."""
     if folder is None:
         if resume:
             raise InputError("resume: expected the output folder of the run to go on with, got none")
@@ -178,9 +178,6 @@ def saved_run(folder: Path | None, resume: bool) -> dict[str, Any] | None:
         return None
     if not resume:
         raise InputError(f"{path}: a run is there already; go on with --resume, or choose another folder")
-    # What a killed process was about to write.
-    for leftover in folder.glob(f".{path.stem}*{path.suffix}"):
-        leftover.unlink(missing_ok=True)
     return load_checkpoint(path)
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..workers import Batch, made_ahead
 from .distributed import Ranks
 
 Sample = dict[str, Any]
-Batch = dict[str, Tensor]
+
+WORKERS = "data.workers"
+"""The setting that is to blame where worker processes fail."""
 
 # Faces that a worker renders before it hands them over.
 _CHUNK = 64
@@ -103,12 +104,12 @@ class Pool(Dataset):
         divided = len(chunks) >= ranks.count > 1
         if divided:
             chunks = chunks[ranks.rank :: ranks.count]
-        loader = _read_ahead(_Chunks(faces), chunks, workers)
+        made = made_ahead(_Chunks(faces), chunks, workers, WORKERS)
         self.faces, self.columns = faces, Batch()
         count = sum(min(_CHUNK, len(faces) - start) for start in chunks)
         bar = tqdm(total=count, desc=label, unit="face", disable=None if progress else True)
-        with bar:
-            for start, chunk in zip(chunks, loader, strict=True):
+        with bar, closing(made):
+            for start, chunk in zip(chunks, made, strict=True):
                 if not self.columns:
                     self.columns = {k: v.new_zeros(len(faces), *v.shape[1:]) for k, v in chunk.items()}
                 size = len(chunk["image"])
@@ -168,11 +169,16 @@ class Order:
         return int(self._permutation[place])
 
 
-def batches(faces: Faces, order: Order, start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
-    """The stacked batches of steps start, ..., stop - 1; `workers` processes, if any, make them ahead."""
+def batches(
+    faces: Faces, order: Order, start: int, stop: int, workers: int = 0
+) -> Generator[Batch, None, None]:
+    """The stacked batches of steps start, ..., stop - 1; `workers` processes, if any, make them ahead.
+
+    Close the iterator: its workers end then. Raises InputError as `workers.made_ahead`.
+    """
     if isinstance(faces, Pool):
         return (faces.gather(order.indices(step)) for step in range(start, stop))
-    return _read_ahead(_Steps(faces, order), range(start, stop), workers)
+    return made_ahead(_Steps(faces, order), range(start, stop), workers, WORKERS)
 
 
 def read(faces: Faces, indices: Sequence[int]) -> list[Sample]:
@@ -192,54 +198,17 @@ def stack(samples: Sequence[Sample]) -> Batch:
     return {key: torch.stack([torch.as_tensor(s[key]) for s in samples]) for key in samples[0]}
 
 
-class _Chunks(Dataset):
+class _Chunks:
     def __init__(self, faces: Faces) -> None:
         self.faces = faces
 
-    def __getitem__(self, start: int) -> Batch | InputError:
-        return _stacked(self.faces, range(start, min(start + _CHUNK, len(self.faces))))
+    def __call__(self, start: int) -> Batch:
+        return stack(read(self.faces, range(start, min(start + _CHUNK, len(self.faces)))))
 
 
-class _Steps(Dataset):
+class _Steps:
     def __init__(self, faces: Faces, order: Order) -> None:
         self.faces, self.order = faces, order
 
-    def __getitem__(self, step: int) -> Batch | InputError:
-        return _stacked(self.faces, self.order.indices(step))
-
-
-def _stacked(faces: Faces, indices: Sequence[int]) -> Batch | InputError:
-    """The batch, or what is wrong with a photo: raised in a worker, it would come with a traceback."""
-    try:
-        return stack(read(faces, indices))
-    except InputError as error:
-        return error
-
-
-def _read_ahead(dataset: Dataset, keys: range, workers: int) -> Iterator[Batch]:
-    """The dataset's batches in order. Raises InputError where one of them could not be read."""
-    for batch in _loader(dataset, keys, workers):
-        if isinstance(batch, InputError):
-            raise batch
-        yield batch
-
-
-def _loader(dataset: Dataset, keys: range, workers: int) -> DataLoader:
-    return DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=keys,
-        num_workers=workers,
-        # Spawned, not forked: OpenCV's and torch's threads do not survive a fork, and calls then hang.
-        multiprocessing_context="spawn" if workers else None,
-        worker_init_fn=_one_thread,
-        # Its own generator: a loader draws a seed when it starts, which must not move torch's global state.
-        generator=torch.Generator().manual_seed(0),
-    )
-
-
-def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(1)
-    # Ctrl-C and schedulers address the whole group: the training process decides when its workers end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    def __call__(self, step: int) -> Batch:
+        return stack(read(self.faces, self.order.indices(step)))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..files import atomic_path
+from ..files import atomic_path, writing
 
 METRICS = "metrics.jsonl"
 """The numbers' file in the output folder."""
@@ -122,7 +122,7 @@ class Metrics:
 
     def append(self, entry: dict[str, float]) -> None:
         """Write an entry's line, whole, at the end."""
-        with open(self.path, "a", encoding="utf-8") as file:
+        with writing(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
 
@@ -136,10 +136,10 @@ def name_batch(folder: Path, step: int, names: list[str]) -> Path:
 
 def _lines_by_step(path: Path) -> dict[int, str]:
     lines: dict[int, str] = {}
-    if path.exists():
+    if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 lines[int(json.loads(line)["step"])] = line
-            except (ValueError, KeyError, TypeError):
+            except Exception:  # whatever is wrong with it, it is no entry of ours
                 continue
     return lines

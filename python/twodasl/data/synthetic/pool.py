@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import closing
 
-import cv2
 import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from ...workers import made_ahead, refuse_import
 from .dataset import Sample, SyntheticFaces
 
 # Samples a task: long enough to hide the transfer, short enough to share out evenly.
 _CHUNK = 48
-
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-_worker_faces: SyntheticFaces | None = None
 
 
 def generate_pool(
@@ -38,16 +31,18 @@ def generate_pool(
         images (n, 120, 120, 3) uint8, parameters (n, 12+K) float32, landmarks (n, 68, 3) float32,
         visible (n, 68) bool, yaw (n,) float32: what the samples hold, all in one dictionary.
     """
+    refuse_import("workers")
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if workers < 0:
         raise ValueError(f"workers: expected at least 0, got {workers}")
     count = len(faces)
     chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
-    workers = min(workers, len(chunks))
+    made = made_ahead(_Draw(faces), chunks, workers if workers > 1 else 0, "workers")
     pool: dict[str, torch.Tensor] = {}
-    with tqdm(total=count, desc="synthetic faces", unit="face", disable=not progress) as bar:
-        for chunk, stacked in _drawn(faces, chunks, workers):
+    bar = tqdm(total=count, desc="synthetic faces", unit="face", disable=not progress)
+    with bar, closing(made):
+        for chunk, stacked in zip(chunks, made, strict=True):
             if not pool:
                 pool = {key: value.new_empty((count, *value.shape[1:])) for key, value in stacked.items()}
             for key, value in stacked.items():
@@ -91,10 +86,10 @@ def stack_samples(faces: SyntheticFaces, indices: range) -> dict[str, torch.Tens
         size = 12 + len(faces.model.coefficient_std)
         return {
             "images": torch.empty((0, 120, 120, 3), dtype=torch.uint8),
-            "parameters": torch.empty((0, size)),
-            "landmarks": torch.empty((0, 68, 3)),
+            "parameters": torch.empty((0, size), dtype=torch.float32),
+            "landmarks": torch.empty((0, 68, 3), dtype=torch.float32),
             "visible": torch.empty((0, 68), dtype=torch.bool),
-            "yaw": torch.empty(0),
+            "yaw": torch.empty(0, dtype=torch.float32),
         }
     pool = {
         name: torch.stack([sample[key] for sample in samples])
@@ -109,42 +104,11 @@ def stack_samples(faces: SyntheticFaces, indices: range) -> dict[str, torch.Tens
     return pool
 
 
-def _drawn(
-    faces: SyntheticFaces, chunks: list[range], workers: int
-) -> Iterator[tuple[range, dict[str, torch.Tensor]]]:
-    if workers <= 1:
-        for chunk in chunks:
-            yield chunk, stack_samples(faces, chunk)
-        return
-    context = multiprocessing.get_context("spawn")
-    with _single_threaded_children(), context.Pool(workers, _start_worker, (faces,)) as processes:
-        for chunk, arrays in processes.imap_unordered(_draw_chunk, chunks):
-            yield chunk, {key: torch.from_numpy(array) for key, array in arrays.items()}
+class _Draw:
+    """The samples of some indices, in whichever process."""
 
+    def __init__(self, faces: SyntheticFaces) -> None:
+        self.faces = faces
 
-def _start_worker(faces: SyntheticFaces) -> None:
-    global _worker_faces
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    _worker_faces = faces
-
-
-def _draw_chunk(chunk: range) -> tuple[range, dict[str, Any]]:
-    assert _worker_faces is not None
-    # As arrays: tensors would travel through files in shared memory, of which some machines allow few.
-    return chunk, {key: value.numpy() for key, value in stack_samples(_worker_faces, chunk).items()}
-
-
-@contextmanager
-def _single_threaded_children() -> Iterator[None]:
-    """Workers share the cores among them: their libraries must not start threads of their own."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    def __call__(self, indices: range) -> dict[str, torch.Tensor]:
+        return stack_samples(self.faces, indices)
