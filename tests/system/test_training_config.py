@@ -1,9 +1,12 @@
 """Configurations: round trips, overrides, and errors that name the key."""
 
+import os
+
 import pytest
 from twodasl.errors import InputError
 from twodasl.training.config import StageConfig, TrainingConfig
 from twodasl.training.presets import PRESETS, preset, read_toml, to_toml
+from twodasl.training.records import _flat
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -61,11 +64,11 @@ def test_settings():
         ("=3", "expected key=value"),
         ("network.regressor=vgg", "network.regressor: expected resnet50 or small, got 'vgg'"),
         ("network.encoder_widths=1,2", "network.encoder_widths: expected six widths"),
-        ("loss.cycle=-1", "loss.cycle: expected a number from 0, got -1.0"),
-        ("loss.cycle=nan", "loss.cycle: expected a number from 0, got nan"),
-        ("stage1.learning_rate=inf", "stage1.learning_rate: expected a positive number"),
+        ("loss.cycle=-1", "loss.cycle: expected a number from 0 to 1,000,000,000, got -1.0"),
+        ("loss.cycle=nan", "loss.cycle: expected a number from 0 to 1,000,000,000, got nan"),
+        ("stage1.learning_rate=inf", "stage1.learning_rate: expected a number from 1e-15 to 1,000, got inf"),
         ("landmarks.map_dropout=1.5", "landmarks.map_dropout: expected a number from 0 to 1"),
-        ("batch=1", "batch: expected at least 2"),
+        ("batch=1", "batch: expected a number from 2 to 65,536, got 1"),
     ],
 )
 def test_bad_settings_name_the_key(setting, message):
@@ -73,6 +76,75 @@ def test_bad_settings_name_the_key(setting, message):
         TrainingConfig().with_settings([setting])
     assert message in str(error.value)
     assert str(error.value).startswith(f"--set {setting}: ")
+
+
+NUMBERS = [key for key, value in _flat(TrainingConfig().to_dict()).items() if type(value) in (int, float)]
+ABSURD = [-1, 10**12 * 10**12, 10**400, -(10**400), 10**5000, float("inf"), float("-inf"), float("nan")]
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+def test_no_number_is_absurd(key):
+    """One sentence, which is short, for a number that would crash or fill the memory somewhere else."""
+    for absurd in ABSURD:
+        value: object = absurd
+        for name in reversed(key.split(".")):
+            value = {name: value}
+        with pytest.raises(InputError) as error:
+            TrainingConfig().updated(value)
+        assert key.rpartition(".")[2] in str(error.value)
+        assert len(str(error.value)) < 300
+    assert len(NUMBERS) > 40
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (f"seed={2**64}", "seed: expected a number from 0 to 9,223,372,036,854,775,807"),
+        ("data.faces=1000000000000", "data.faces: expected a number from 2 to 10,000,000"),
+        (f"batch={'9' * 5000}", "expected a whole number"),
+        (f"stage1.learning_rate=1{'0' * 400}", "got inf"),
+        ("loss.cycle=1e400", "got inf"),
+        ("network.encoder_widths=1,1,1,1,1,100000", "six widths from 1 to 4096"),
+    ],
+)
+def test_absurd_settings(setting, message):
+    with pytest.raises(InputError, match=r"^--set") as error:
+        TrainingConfig().with_settings([setting])
+    assert message in str(error.value)
+    assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed = 1\0",
+        'data.model = "a\\u0000b"',
+        f"seed = {'9' * 5000}",
+        f"seed = {2**64}",
+        "seed = 1e400",
+        "loss.cycle = nan",
+        "seed = 1979-05-27",
+        f"seed = {'[' * 3000}{']' * 3000}",
+        f"{'a.' * 3000}b = 1",
+        f"network.encoder_widths = [{'1,' * 100_000}]",
+        f"# {'x' * 2**20}",
+        f"data.model = '{'x' * 5000}'",
+        "data = 3",
+        "seed = [",
+    ],
+)
+def test_a_file_of_nonsense_is_refused_in_a_sentence(tmp_path, text):
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"c\.toml") as error:
+        TrainingConfig().updated(read_toml(path), where=str(path))
+    assert len(str(error.value)) < 600
+
+
+def test_a_pipe_is_no_configuration(tmp_path):
+    os.mkfifo(tmp_path / "c.toml")
+    with pytest.raises(InputError, match="is a pipe"):
+        read_toml(tmp_path / "c.toml")
 
 
 @pytest.mark.parametrize(

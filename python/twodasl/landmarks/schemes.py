@@ -74,7 +74,9 @@ _TWO = ("eye_left_centre", "eye_right_centre", "mouth_left", "mouth_right")
 
 
 def _weights(names: tuple[str, ...]) -> torch.Tensor:
-    return torch.tensor([4.0 if name in _FOUR else 2.0 if name in _TWO else 1.0 for name in names])
+    return torch.tensor(
+        [4.0 if name in _FOUR else 2.0 if name in _TWO else 1.0 for name in names], dtype=torch.float32
+    )
 
 
 EIGHTEEN_WEIGHTS: torch.Tensor = _weights(EIGHTEEN_NAMES)

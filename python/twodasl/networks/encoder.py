@@ -25,7 +25,7 @@ class Encoder(nn.Module):
         layers: list[nn.Module] = []
         for inputs, outputs in zip((channels, *widths[:-1]), widths, strict=True):
             layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.Sequential(*layers).float()  # whatever torch's default is
         self.channels = channels
         self.latent = widths[-1]
 

@@ -25,4 +25,4 @@ def build_regressor(name: str, outputs: int) -> nn.Module:
         raise ValueError(f"name: expected one of {', '.join(sorted(REGRESSORS))}, got {name!r}")
     if outputs < 13:
         raise ValueError(f"outputs: expected 12 pose numbers and at least one coefficient, got {outputs}")
-    return REGRESSORS[name](outputs)
+    return REGRESSORS[name](outputs).float()  # whatever torch's default is

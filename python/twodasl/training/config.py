@@ -12,29 +12,32 @@ from dataclasses import dataclass, field
 from ..data.kinds import split_source
 from ..errors import InputError
 from ..networks import REGRESSORS
-from .records import Record
+from .records import Record, shown
 
 
 def _expect(condition: bool, key: str, expected: str, got: object) -> None:
     if not condition:
-        raise InputError(f"configuration: {key}: expected {expected}, got {got!r}")
+        raise InputError(f"configuration: {key}: expected {expected}, got {shown(got)}")
 
 
-def _expect_positive(record: Record, *keys: str) -> None:
+def _expect_within(record: Record, least: float, most: float, *keys: str) -> None:
+    """Numbers beyond any use crash, fill the memory, or take for ever somewhere else."""
     for key in keys:
         value = getattr(record, key)
-        _expect(math.isfinite(value) and value > 0, key, "a positive number", value)
-
-
-def _expect_not_negative(record: Record, *keys: str) -> None:
-    for key in keys:
-        value = getattr(record, key)
-        _expect(math.isfinite(value) and value >= 0, key, "a number from 0", value)
+        _expect(least <= value <= most, key, f"a number from {least:,} to {most:,}", value)
 
 
 def _expect_share(record: Record, *keys: str) -> None:
-    for key in keys:
-        _expect(0 <= getattr(record, key) <= 1, key, "a number from 0 to 1", getattr(record, key))
+    _expect_within(record, 0, 1, *keys)
+
+
+# Steps or faces more than any run has; seconds of thirty years; crop pixels.
+_MOST_STEPS, _MOST_FACES, _MOST_SECONDS, _MOST_PIXELS = 10**9, 10**7, 10**9, 120
+_MOST_BATCH, _MOST_WORKERS, _MOST_CHANNELS = 2**16, 1024, 4096
+# What torch, NumPy and TOML all take.
+_MOST_SEED = 2**63 - 1
+# Of a term of the loss, a rate, a spread: finite in float32 also when multiplied.
+_MOST_WEIGHT, _MOST_RATE, _LEAST_RATE, _MOST_SPREAD = 10**9, 10**3, 1e-15, 10
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,9 @@ class DataConfig(Record):
     """Share of the 2D-only faces that is used; 0: none."""
 
     def __post_init__(self) -> None:
-        _expect(self.faces >= 2, "faces", "at least 2", self.faces)
-        _expect_not_negative(self, "photos", "workers")
+        _expect_within(self, 2, _MOST_FACES, "faces")
+        _expect_within(self, 0, _MOST_FACES, "photos")
+        _expect_within(self, 0, _MOST_WORKERS, "workers")
         _expect_share(self, "face_share", "photo_share")
         _expect(self.face_share > 0, "face_share", "a number above 0", self.face_share)
         for key in ("photo_source", "face_source"):
@@ -106,7 +110,8 @@ class LandmarkConfig(Record):
     the image alone, and `FaceReconstructor` then never shows it a map."""
 
     def __post_init__(self) -> None:
-        _expect_not_negative(self, "shift", "affine", "jitter", "profile", "tail")
+        _expect_within(self, 0, _MOST_PIXELS, "shift", "jitter")
+        _expect_within(self, 0, _MOST_SPREAD, "affine", "profile", "tail")
         _expect_share(self, "point_dropout", "hide_occluded", "map_dropout")
 
 
@@ -128,7 +133,9 @@ class AugmentConfig(Record):
     suits photos, of which there are only so many."""
 
     def __post_init__(self) -> None:
-        _expect_not_negative(self, "rotation", "scale", "shift", "gain")
+        _expect_within(self, 0, 360, "rotation")
+        _expect_within(self, 0, _MOST_PIXELS, "shift")
+        _expect_within(self, 0, _MOST_SPREAD, "scale", "gain")
         _expect_share(self, "flip")
 
 
@@ -148,10 +155,11 @@ class NetworkConfig(Record):
 
     def __post_init__(self) -> None:
         _expect(self.regressor in REGRESSORS, "regressor", " or ".join(sorted(REGRESSORS)), self.regressor)
-        positive = all(width > 0 for width in self.encoder_widths)
-        _expect(
-            len(self.encoder_widths) == 6 and positive, "encoder_widths", "six widths", self.encoder_widths
+        fit = len(self.encoder_widths) == 6 and all(
+            0 < width <= _MOST_CHANNELS for width in self.encoder_widths
         )
+        expected = f"six widths from 1 to {_MOST_CHANNELS}"
+        _expect(fit, "encoder_widths", expected, self.encoder_widths)
         known = ("float32", "bfloat16", "float16", "auto")
         _expect(self.precision in known, "precision", " or ".join(known), self.precision)
 
@@ -187,8 +195,8 @@ class LossConfig(Record):
     """The regressor's side of Lsc: `saturating` (the paper) or `non-saturating`."""
 
     def __post_init__(self) -> None:
-        _expect_not_negative(self, "landmarks_2d", "landmarks_3d", "cycle", "self_critic")
-        _expect_positive(self, "second_pass_every")
+        _expect_within(self, 0, _MOST_WEIGHT, "landmarks_2d", "landmarks_3d", "cycle", "self_critic")
+        _expect_within(self, 1, _MOST_STEPS, "second_pass_every")
         _expect(self.points in (18, 21), "points", "18 or 21", self.points)
         _expect(self.space in ("2d", "3d"), "space", "2d or 3d", self.space)
         _expect(self.normalize in ("sum", "max"), "normalize", "sum or max", self.normalize)
@@ -213,10 +221,10 @@ class OptimizerConfig(Record):
 
     def __post_init__(self) -> None:
         _expect(self.name in ("adam", "sgd"), "name", "adam or sgd", self.name)
-        _expect_not_negative(self, "weight_decay", "clip")
+        _expect_within(self, 0, _MOST_WEIGHT, "weight_decay", "clip")
         for key in ("momentum", "ema"):
             _expect(0 <= getattr(self, key) < 1, key, "a number from 0 to below 1", getattr(self, key))
-        _expect_positive(self, "critic_learning_rate")
+        _expect_within(self, _LEAST_RATE, _MOST_RATE, "critic_learning_rate")
 
 
 @dataclass(frozen=True)
@@ -236,8 +244,9 @@ class StageConfig(Record):
     """Weight of the vertex distance cost."""
 
     def __post_init__(self) -> None:
-        _expect_not_negative(self, "steps", "warmup", "parameters", "vertices")
-        _expect_positive(self, "learning_rate", "final_learning_rate")
+        _expect_within(self, 0, _MOST_STEPS, "steps", "warmup")
+        _expect_within(self, 0, _MOST_WEIGHT, "parameters", "vertices")
+        _expect_within(self, _LEAST_RATE, _MOST_RATE, "learning_rate", "final_learning_rate")
         _expect(
             self.schedule in ("cosine", "exponential"), "schedule", "cosine or exponential", self.schedule
         )
@@ -284,10 +293,12 @@ class TrainingConfig(Record):
     )
 
     def __post_init__(self) -> None:
-        _expect(self.seed >= 0, "seed", "a number from 0", self.seed)
-        _expect(self.batch >= 2, "batch", "at least 2 (batch normalisation)", self.batch)
-        _expect_not_negative(self, "photo_batch", "keep_every", "time_limit")
-        _expect_positive(self, "checkpoint_every")
+        _expect_within(self, 0, _MOST_SEED, "seed")
+        _expect_within(self, 2, _MOST_BATCH, "batch")  # batch normalization needs two
+        _expect_within(self, 0, _MOST_BATCH, "photo_batch")
+        _expect_within(self, 0, _MOST_STEPS, "keep_every")
+        _expect_within(self, 0, _MOST_SECONDS, "time_limit")
+        _expect_within(self, 1, _MOST_STEPS, "checkpoint_every")
         _expect(self.steps > 0, "stage1.steps", "at least one step in one of the stages", self.steps)
 
     @property

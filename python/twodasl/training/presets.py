@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import regular_file
 from .config import (
     AugmentConfig,
     DataConfig,
@@ -25,6 +25,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+# Ours have two thousand.
+_LARGEST_TOML = 2**20
 
 STAGE_2 = "paper-stage2"
 """The preset that needs `network.start`."""
@@ -138,13 +141,17 @@ def preset(name: str, ablations: Sequence[str] = ()) -> TrainingConfig:
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The tables of a TOML file, for `TrainingConfig.updated`. Raises InputError when it is not one."""
+    file = regular_file(path)
+    if file.stat().st_size > _LARGEST_TOML:
+        raise InputError(f"{path}: expected a TOML configuration of at most {_LARGEST_TOML:,} bytes")
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{path}: cannot be read ({reason}); give a TOML configuration") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: expected a TOML configuration, but {error}") from error
+    except Exception as error:  # not TOML alone: numbers of thousands of digits, tables in tables in tables
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path}: expected a TOML configuration, but {reason}") from error
 
 
 def to_toml(config: TrainingConfig) -> str:

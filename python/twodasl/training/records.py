@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
@@ -9,6 +10,11 @@ from typing import Any, TypeVar, get_type_hints
 from ..errors import InputError
 
 R = TypeVar("R", bound="Record")
+
+# Characters of a text, numbers of a list; the longest path that systems know.
+_LONGEST = 4096
+# Characters of a value in a message.
+_SHOWN = 80
 
 
 class Record:
@@ -78,7 +84,9 @@ def _build(cls: type[R], values: Any, where: str, prefix: str, base: R | None) -
         chosen = {name: getattr(base, name) for name in known}
     for key, value in values.items():
         if key not in known:
-            raise InputError(f"{where}: unknown key {prefix}{key}; known here: {', '.join(known)}")
+            raise InputError(
+                f"{where}: unknown key {prefix}{str(key)[:_SHOWN]}; known here: {', '.join(known)}"
+            )
         kind = types[key]
         if is_dataclass(kind):
             inner = None if base is None else getattr(base, key)
@@ -97,16 +105,28 @@ def _checked(kind: Any, value: Any, where: str) -> Any:
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if kind is str and isinstance(value, str):
+        try:
+            return float(value)
+        except OverflowError:  # of an integer
+            return math.inf if value > 0 else -math.inf
+    if kind is str and isinstance(value, str) and len(value) <= _LONGEST and "\0" not in value:
         return value
-    if kind == tuple[int, ...] and isinstance(value, list | tuple):
+    if kind == tuple[int, ...] and isinstance(value, list | tuple) and len(value) <= _LONGEST:
         return tuple(_checked(int, item, where) for item in value)
-    raise InputError(f"{where}: expected {_kind_name(kind)}, got {value!r}")
+    raise InputError(f"{where}: expected {_kind_name(kind)}, got {shown(value)}")
+
+
+def shown(value: object) -> str:
+    """A value in a message; a long one is cut off, of a number with thousands of digits it says so."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a very long {type(value).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text):,} characters)"
 
 
 def _kind_name(kind: Any) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text without NUL"}
     return names.get(kind, "a list of whole numbers")
 
 
@@ -134,4 +154,5 @@ def _from_text(kind: Any, text: str, setting: str) -> Any:
             return [int(item) for item in text.strip("[]()").split(",")]
         return kind(text)
     except (KeyError, ValueError):
-        raise InputError(f"--set {setting}: expected {_kind_name(kind)}, got {text!r}") from None
+        where = f"--set {setting if len(setting) <= _SHOWN else setting[:_SHOWN] + '...'}"
+        raise InputError(f"{where}: expected {_kind_name(kind)}, got {shown(text)}") from None

@@ -84,7 +84,7 @@ class Complexions:
         if self.std is not None:
             spread = [1.15 * truncated_normal(rng, len(self.std), 2.5) for rng in streams]
             drawn = (np.stack(spread) * self.std).astype(np.float32)
-        identity = torch.eye(3, 4).expand(len(streams), 3, 4)
+        identity = torch.eye(3, 4, dtype=torch.float32).expand(len(streams), 3, 4)
         colours = twodasl_ext.vertices(self.basis, torch.from_numpy(drawn), identity).numpy()
         return [planar(one) for one in colours]
 
