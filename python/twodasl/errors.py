@@ -1,4 +1,4 @@
-"""The one exception that a user's mistake raises, the guard that turns a reader's others into it, and advice."""
+"""The one exception of a user's mistake, the guard that turns a reader's others into it, and advice."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import twodasl_ext
 
 from ..data.crops import flip_y
 from ..errors import InputError, install_extra
+from ..files import writing
 from ..morphable import MorphableModel, split_parameters
 from ..projection import crop_landmarks
 from ..render import contact_sheet, draw_landmarks, overlay
@@ -47,7 +48,9 @@ class Board:
         except ImportError as error:
             raise InputError(f"tensorboard: the package is not installed; {install_extra('log')}") from error
         self.model, self.networks, self.faces = model, networks, faces
-        self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+        self._folder = folder
+        with writing(folder):
+            self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
     def scalars(self, entry: dict[str, float]) -> None:
         """The numbers of a log entry, named as there."""
@@ -55,17 +58,20 @@ class Board:
         for name, value in entry.items():
             if name != "step":
                 group = "speed" if name in _SPEED else "rate" if name == "learning_rate" else "loss"
-                self._writer.add_scalar(f"{group}/{name}", value, step)
+                with writing(self._folder):
+                    self._writer.add_scalar(f"{group}/{name}", value, step)
 
     def pictures(self, regressor: nn.Module, step: int) -> None:
         """What the regressor makes of the faces: landmarks drawn in the crops, meshes over them."""
         landmarks, meshes = face_pictures(regressor, self.networks, self.model, self.faces)
         for name, picture in (("faces/landmarks", landmarks), ("faces/mesh", meshes)):
-            self._writer.add_image(name, picture[..., ::-1].copy(), step, dataformats="HWC")
+            with writing(self._folder):
+                self._writer.add_image(name, picture[..., ::-1].copy(), step, dataformats="HWC")
 
     def close(self) -> None:
         """Write what is left."""
-        self._writer.close()
+        with writing(self._folder):
+            self._writer.close()
 
 
 @torch.no_grad()
