@@ -67,7 +67,7 @@ def layers(batch: int) -> dict[str, Callable[[], Any]]:
         "  eager PyTorch ": lambda: eager(*leaves),
         "landmarks, forward + backward": differentiate(lambda c, p: te.landmarks(basis, c, p), grad),
         "  backward operator": lambda: operators.vertices_backward.default(
-            grad, *packed[:2], coefficients, pose, True, True
+            grad, *packed[:2], coefficients, pose, None, True, True
         ),
         "  autograd around c + c": lambda: torch.autograd.grad(
             leaves[0] + leaves[0], leaves[0], coefficients

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from . import _load
 from ._devices import check_place
-from ._dispatch import plain, transformed
+from ._dispatch import has_values, plain
 
 _FLOATS = (torch.float32, torch.float64)
 _HALVES = (torch.float16, torch.bfloat16)
@@ -129,10 +129,10 @@ def check_indices(indices: Tensor, vertices: int, name: str) -> Tensor:
         raise TypeError(f"{name}: expected integer vertex indices, got {indices.dtype}")
     if indices.dim() != 1:
         raise ValueError(f"{name}: expected (L,), got {shape_text(indices)}")
-    indices = indices.to(torch.int64)
-    # The values are not known while a graph is traced or a transform runs; indexing then checks them itself.
-    known = not torch.compiler.is_compiling() and not transformed() and indices.device.type != "meta"
-    if known and indices.numel():
+    if indices.dtype != torch.int64:
+        indices = indices.to(torch.int64)
+    # Where the values are not known, indexing checks them itself.
+    if has_values() and indices.device.type != "meta" and indices.numel():
         low, high = (int(v) for v in indices.aminmax())
         if low < 0 or high >= vertices:
             wrong = low if low < 0 else high

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
+from torch import Tensor
 
 from . import _load
 
@@ -32,6 +34,15 @@ def check_place(device: torch.device, name: str) -> None:
     reason = problem(device)
     if reason is not None:
         raise ValueError(f"{name}: {reason}")
+
+
+def check_move(move: Callable[[Tensor], Tensor], tensor: Tensor, name: str) -> None:
+    """ValueError where `move`, as `nn.Module.to` makes it, cannot be done or ends where no operators are."""
+    try:
+        device = move(tensor[:0]).device
+    except (AssertionError, RuntimeError) as error:  # torch without CUDA, or without a driver
+        raise ValueError(f"{name}: it cannot be moved there: {str(error).strip()}") from error
+    check_place(device, name)
 
 
 def without_cuda() -> str:

@@ -27,6 +27,8 @@ try:
         _len_torch_dispatch_stack,
         _len_torch_function_stack,
     )
+    from torch.overrides import _get_current_function_mode_stack
+    from torch.utils._device import DeviceContext
 
     forward_ad._current_level  # noqa: B018
     _CAN_SEE = True
@@ -34,6 +36,10 @@ except (ImportError, AttributeError):  # another torch: what cannot be seen is l
     _CAN_SEE = False
 
 
+_NO_SCRIPT = (
+    "torch.jit.script and torch.jit.trace are not supported; use torch.compile or torch.export, or "
+    "twodasl_ext.reference, which has the same operators in plain PyTorch"
+)
 _calls_to_keep_whole: list[Callable[..., Any]] = []
 
 
@@ -72,6 +78,24 @@ def plain() -> bool:
         and not _len_torch_dispatch_stack()
         and not _len_torch_function_stack()
     )
+
+
+def has_values() -> bool:
+    """Whether numbers can be looked at: no graph is traced, and no transform and no mode has its own tensors."""
+    if torch.compiler.is_compiling() or not _CAN_SEE or transformed() or _len_torch_dispatch_stack():
+        return False
+    # A mode that only says where new tensors go (torch.set_default_device) is no tracer.
+    return all(isinstance(mode, DeviceContext) for mode in _get_current_function_mode_stack())
+
+
+def traced() -> bool:
+    """Whether the call may run later, or again, on tensors whose state nobody knows now."""
+    return torch.compiler.is_compiling() or not (plain() or transformed())
+
+
+def refuse_script(name: str) -> None:
+    """RuntimeError that says what works instead of TorchScript."""
+    raise RuntimeError(f"twodasl_ext.{name}: {_NO_SCRIPT}")
 
 
 def refuse_vmap(name: str, batch: str, *values: Any) -> None:

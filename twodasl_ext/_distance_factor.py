@@ -65,9 +65,10 @@ def pack_factor(factor: Tensor) -> Tensor:
         return torch.stack((upper, upper.T))
 
 
-def lasting(tensor: Tensor) -> bool:
-    """Whether a later call can use it: not one of a program that is exported, or of a mode without values."""
-    return type(tensor) is Tensor and not torch.compiler.is_exporting()
+def factor_and_layout(mean: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
+    """The factor of equal weights in the mean's dtype, and the same in the kernels' layout."""
+    factor = moment_factor(mean, modes, None, mean.dtype)
+    return factor, pack_factor(factor)
 
 
 def check_factor(factor: object, modes_count: int, dtype: torch.dtype, device: torch.device) -> Tensor:

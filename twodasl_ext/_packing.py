@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
+from ._kept import constant
 
 BLOCK = 16
 
@@ -39,16 +40,18 @@ def in_large_pages(packed: Tensor) -> Tensor:
     return torch.ops.twodasl.huge_copy(packed)
 
 
-def unpack_modes(packed: Tensor, count: int) -> Tensor:
-    """(blocks, K, 3, 16) -> (K, N, 3)."""
-    blocks, modes_count = packed.shape[:2]
-    return packed.permute(1, 0, 3, 2).reshape(modes_count, blocks * BLOCK, 3)[:, :count].contiguous()
+def huge_modes(modes: Tensor) -> Tensor:
+    """`pack_modes` for many passes over the result: constants in large pages, which have no derivative."""
+    packed = pack_modes(modes)
+    return packed if torch.compiler.is_compiling() or not constant(modes) else in_large_pages(packed)
 
 
-def gather_modes(packed: Tensor, indices: Tensor) -> Tensor:
-    """The modes of some vertices only: (blocks, K, 3, 16), (L,) -> (K, L, 3)."""
-    rows = packed[torch.div(indices, BLOCK, rounding_mode="floor"), :, :, indices % BLOCK]
-    return rows.transpose(0, 1)
+def pack_rows(mean: Tensor, modes: Tensor, indices: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Mean and modes of some vertices (L,), packed, and their number."""
+    indices = indices.to(torch.int64)
+    # So few vertices gain nothing from half precision; their values are those of `vertices`.
+    rows = modes[:, indices].to(mean.dtype)
+    return pack_mean(mean[indices]), pack_modes(rows), indices.shape[0]
 
 
 @torch.library.register_fake("twodasl::huge_copy")

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_parameters
 from ._dispatch import differentiable, gradient
-from ._distance_factor import check_factor, check_triangle, lasting, pack_factor
+from ._distance_factor import check_factor, check_triangle, pack_factor
+from ._kept import Memo
 from ._vmap import fold, register
 from .basis import MorphableBasis
 from .vertices import vertices
@@ -47,7 +47,8 @@ def vertex_distance_cost(
     batch. NaN in a face's input shows in that face's output.
 
     A basis that is being trained has no constant factor: then both shapes are synthesised, and gradients
-    reach the basis too; `factor` is an error there.
+    reach the basis too; `factor` is an error there. So they are for frozen parameters, which an average of
+    weights may change in every step, unless `factor` is given.
 
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came.
@@ -55,31 +56,26 @@ def vertex_distance_cost(
     Source: Zhu et al., 3DDFA (arXiv 1804.01005), the Vertex Distance Cost; 2DASL fine-tunes with it.
     """
     predicted, target = check_parameters(predicted, target, basis.mode_count, basis.dtype, basis.device)
-    if basis.trained:
-        if factor is not None:
-            raise ValueError("factor: expected None for a basis that is being trained, whose moments change")
+    if basis.trained and factor is not None:
+        raise ValueError("factor: expected None for a basis that is being trained, whose moments change")
+    if factor is None and basis.changing:
         return _synthesised(basis, predicted, target, ignore_depth)
     packed = basis.packed_distance_factor() if factor is None else _pack_given(basis, factor)
     return _measure(packed, predicted, target, bool(ignore_depth))[0]
 
 
-_packed_given: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
-"""Factors that callers made -> (version, layout of the kernels), for as long as they live."""
+def _pack_checked(factor: Tensor) -> Tensor:
+    check_triangle(factor)
+    return pack_factor(factor)
+
+
+_packed_given = Memo(_pack_checked)
+"""The layout of the kernels of factors that callers made."""
 
 
 def _pack_given(basis: MorphableBasis, factor: Tensor) -> Tensor:
     factor = check_factor(factor, basis.mode_count, basis.dtype, basis.device)
-    if torch.compiler.is_compiling():
-        return pack_factor(factor)
-    version = None if factor.is_inference() else factor._version
-    known = _packed_given.get(factor)
-    if known is not None and version is not None and known[0] == version:
-        return known[1]
-    check_triangle(factor)
-    packed = pack_factor(factor)
-    if lasting(packed):
-        _packed_given[factor] = (version, packed)
-    return packed
+    return pack_factor(factor) if torch.compiler.is_compiling() else _packed_given(factor)
 
 
 def _synthesised(basis: MorphableBasis, predicted: Tensor, target: Tensor, ignore_depth: bool) -> Tensor:

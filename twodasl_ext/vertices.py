@@ -9,13 +9,13 @@ from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_coefficients_and_pose, check_out
-from ._dispatch import differentiable, gradient, transformed
+from ._dispatch import differentiable, gradient, traced, transformed
+from ._posed import keep, recall
 from ._vmap import fold, loop, register
+from ._whole import synthesise_whole
 from .basis import MorphableBasis
 
 _ops = torch.ops.twodasl
-# Without it a kept result lives as long as its graph does.
-_keeps_graph = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
 
 
 def vertices(
@@ -43,16 +43,21 @@ def vertices(
 
     Source: Tu et al., 2DASL (arXiv 1903.09359), the face model and its scaled orthographic projection.
     """
-    mean, modes = basis.packed()
+    whole = traced() and not basis.changing
+    mean, modes = basis.plain() if whole else basis.packed()
     coefficients, pose = check_coefficients_and_pose(
-        coefficients, pose, modes.shape[1], mean.dtype, mean.device
+        coefficients, pose, basis.mode_count, mean.dtype, mean.device
     )
+    if whole and out is None:
+        return synthesise_whole(mean, modes, coefficients, pose)
     if out is None:
         return synthesise(mean, modes, basis.vertex_count, coefficients, pose)
-    return _fill(out, mean, modes, basis.vertex_count, coefficients, pose)
+    return _fill(out, whole, mean, modes, basis.vertex_count, coefficients, pose)
 
 
-def _fill(out: Tensor, mean: Tensor, modes: Tensor, count: int, coefficients: Tensor, pose: Tensor) -> Tensor:
+def _fill(
+    out: Tensor, whole: bool, mean: Tensor, modes: Tensor, count: int, coefficients: Tensor, pose: Tensor
+) -> Tensor:
     inputs = (mean, modes, coefficients, pose)
     check_out(out, (coefficients.shape[0], count, 3), inputs)
     if transformed():
@@ -62,6 +67,8 @@ def _fill(out: Tensor, mean: Tensor, modes: Tensor, count: int, coefficients: Te
             "twodasl_ext.vertices: out= has no gradient, but one of the arguments requires one; "
             "call it under torch.no_grad(), or without out="
         )
+    if whole:
+        return out.copy_(synthesise_whole(mean, modes, coefficients.detach(), pose.detach()))
     _ops.vertices_out.default(mean.detach(), modes.detach(), count, coefficients.detach(), pose.detach(), out)
     if not torch.compiler.is_compiling():
         torch.autograd.graph.increment_version(out)
@@ -115,33 +122,14 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     needs = ctx.needs_input_grad
     if not (needs[3] or needs[4]):  # a basis's own gradients do not need the basis
         mean = modes = None
-    # The gradient of the pose reads the shape off the result, which is quicker than synthesising it again. A
-    # saved tensor must not change, but writing into a result is common (a flipped axis): the result is kept
-    # beside the saved tensors, and who writes into it gets the slower way instead of an error.
-    ctx.posed = None
-    saved_output = None
-    if needs[4] and transformed():
-        saved_output = output
-    elif needs[4]:
-        ctx.posed, ctx.posed_version = output.detach(), output._version
+    saved_output = keep(ctx, output, needs[4])
     ctx.save_for_backward(mean, modes, coefficients, pose, saved_output)
-
-
-def _recall(ctx: Any) -> Tensor | None:
-    """The forward's result if nobody wrote into it; released when the saved tensors are."""
-    posed = ctx.posed
-    if posed is None or posed._version != ctx.posed_version:
-        return None
-    if _keeps_graph is not None and not _keeps_graph():
-        ctx.posed = None
-    return posed
 
 
 def _backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
     need_mean, need_modes, _, need_coefficients, need_pose = ctx.needs_input_grad
     mean, modes, coefficients, pose, posed = ctx.saved_tensors
-    if posed is None:
-        posed = _recall(ctx)
+    posed = recall(ctx, posed)
     grad_mean = grad_modes = grad_coefficients = grad_pose = None
     if grad is not None and (need_coefficients or need_pose):
         grad_coefficients, grad_pose = _differentiate(

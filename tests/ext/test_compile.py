@@ -11,6 +11,7 @@ from torch.func import grad, jacrev, jvp, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import twodasl_ext as te
+from twodasl_ext import _whole
 
 from .cases import CASES, make
 
@@ -54,9 +55,12 @@ def test_the_operators_compile_into_one_graph():
 
 
 @pytest.mark.parametrize("built", [False, True])
-def test_the_distance_factor_is_built_once(built):
+def test_the_distance_factor_is_built_once(built, monkeypatch):
     inputs = make(CASES[6]).to(torch.float32)
     basis = inputs.basis()
+    built_for = []
+    build = _whole._factors._make
+    monkeypatch.setattr(_whole._factors, "_make", lambda *tensors: built_for.append(tensors) or build(*tensors))
 
     def run(predicted):
         return te.vertex_distance_cost(basis, predicted, inputs.target)
@@ -67,13 +71,11 @@ def test_the_distance_factor_is_built_once(built):
     graphs = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(run, fullgraph=True, backend=graphs)
     results = [compiled(inputs.predicted) for _ in range(3)]
-    # A graph that builds and keeps it, and one that reads what is there.
-    assert graphs.frame_count == (1 if built else 2)
-    assert basis.state_dict()["distance_factor"] is not None
+    assert graphs.frame_count == 1
+    assert len(built_for) == 1
     for result in results:
         torch.testing.assert_close(result, run(inputs.predicted))
-    state = {k: v for k, v in basis.state_dict().items() if k != "distance_factor"}
-    basis.load_state_dict({**state, "modes": 2 * state["modes"]})
+    basis.load_state_dict({**basis.state_dict(), "modes": 2 * inputs.modes})
     after = compiled(inputs.predicted)
     fresh = te.MorphableBasis(inputs.mean, 2 * inputs.modes)
     torch.testing.assert_close(after, te.vertex_distance_cost(fresh, inputs.predicted, inputs.target))
@@ -149,7 +151,7 @@ def test_a_dynamic_batch_is_compiled_once(backend):
         torch.testing.assert_close(result, expected, rtol=2e-5, atol=1e-3)
     assert counter.frame_count == 1
     called = [str(node.target) for node in counter.graphs[0].graph.nodes if node.op == "call_function"]
-    assert called.count("twodasl.vertices.default") == 2
+    assert called.count("twodasl.basis_vertices.default") == called.count("twodasl.vertices.default") == 1
     assert not [name for name in called if "functorch" in name or "vertices_forward" in name]
 
 
@@ -249,7 +251,6 @@ class Everything(torch.nn.Module):
 def test_a_model_with_every_operator_exports(strict, tmp_path):
     inputs = make(CASES[6]).to(torch.float32)
     model = Everything(inputs.basis(), torch.arange(201).reshape(-1, 3))
-    model.basis.distance_factor()
     batch = torch.export.Dim("batch", min=2, max=64)
     arguments = (inputs.coefficients, inputs.pose)
     program = torch.export.export(model, arguments, dynamic_shapes=({0: batch}, {0: batch}), strict=strict)
@@ -270,4 +271,4 @@ def test_what_make_fx_traces():
     for pre_dispatch in (False, True):
         graph = make_fx(lambda c, p: te.vertices(basis, c, p), pre_dispatch=pre_dispatch)(c, inputs.pose)
         called = [str(node.target) for node in graph.graph.nodes if node.op == "call_function"]
-        assert called == ["twodasl.vertices.default"]
+        assert called == ["twodasl.basis_vertices.default"]

@@ -215,7 +215,7 @@ def test_a_module_that_trains_its_basis(inputs, transform):
     state = {name: value.detach() for name, value in model.named_parameters()}
     run = lambda state, c, p: functional_call(model, state, (c, p))  # noqa: E731
     expected_run = lambda state, c, p: reference.vertices(  # noqa: E731
-        state["basis.mean"], state["basis._trained_modes"], c, p
+        state["basis.mean"], state["basis.modes"], c, p
     )[:, inputs.landmarks]
     c, p = inputs.coefficients, inputs.pose
     results = []
@@ -250,7 +250,7 @@ def test_tangents_of_everything(inputs):
     def run(mean, modes, c, p):
         basis = te.MorphableBasis(torch.nn.Parameter(inputs.mean), torch.nn.Parameter(inputs.modes))
         basis = basis.double()
-        state = {"basis.mean": mean, "basis._trained_modes": modes}
+        state = {"basis.mean": mean, "basis.modes": modes}
 
         class Posed(torch.nn.Module):
             def __init__(self):

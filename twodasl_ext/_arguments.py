@@ -1,0 +1,71 @@
+"""What callers may write for a tensor or a number: NumPy's arrays and scalars, lists, tensors of one number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def as_tensor(value: object, name: str) -> Tensor:
+    """A tensor of a tensor, NumPy array or list of numbers."""
+    if isinstance(value, Tensor):
+        return value
+    if not isinstance(value, (np.ndarray, list, tuple)):
+        raise TypeError(
+            f"{name}: expected a torch.Tensor, numpy array or list of numbers, got {type(value).__name__}"
+        )
+    try:
+        if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
+            return torch.stack([torch.as_tensor(v) for v in value])
+        array = np.asarray(value)
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
+        return torch.from_numpy(np.array(array, order="C"))
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise TypeError(f"{name}: expected numbers, got {type(value).__name__}: {error}") from error
+
+
+def as_indices(value: object, name: str, device: torch.device | None = None) -> Tensor:
+    """The same for whole numbers; an empty list has none that would say so. A list goes to `device`."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, (range, Sequence)) and not isinstance(value, (str, bytes)) and not len(value):
+        return torch.zeros(0, dtype=torch.int64, device=device)
+    tensor = as_tensor(list(value) if isinstance(value, range) else value, name)
+    return tensor if device is None else tensor.to(device)
+
+
+def _number(value: Any) -> Any:
+    """The Python number of a NumPy scalar or a tensor or array of shape (); anything else as it is."""
+    if isinstance(value, (np.generic, np.ndarray, Tensor)) and value.ndim == 0:
+        return value.item()
+    return value
+
+
+def is_true(value: Any, name: str) -> bool:
+    """A flag. TypeError for anything but True, False, 0 and 1: a word is no answer."""
+    plain = _number(value)
+    if not isinstance(plain, (bool, int)) or plain not in (0, 1):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return bool(plain)
+
+
+def whole_number(value: Any, name: str, expected: str) -> int:
+    """An integer, of Python or NumPy. TypeError for anything else, True and 3.0 among it."""
+    plain = _number(value)
+    if isinstance(plain, bool) or not isinstance(plain, Integral):
+        raise TypeError(f"{name}: expected {expected}, got {value!r}")
+    return int(plain)
+
+
+def real_number(value: Any, name: str, expected: str) -> float:
+    """A number, of Python or NumPy. TypeError for anything else."""
+    plain = _number(value)
+    if isinstance(plain, bool) or not isinstance(plain, Real):
+        raise TypeError(f"{name}: expected {expected}, got {value!r}")
+    return float(plain)

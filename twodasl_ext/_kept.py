@@ -1,0 +1,116 @@
+"""What is made once from tensors that may change: packed layouts, the distance factor.
+
+A kept value says which tensors it was made of and in which state: the object, its version (which every
+in-place operation counts up) and its address (which assigning to `.data` changes). It is made again when any of
+that is different. Writes that torch itself does not count, through `tensor.data` or `tensor.numpy()`, cannot
+be seen; `torch.autograd.graph.increment_version(tensor)` tells.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from ._dispatch import transformed, without_transforms
+
+
+class Kept:
+    """A value made of up to three constant tensors, with the state that they were in."""
+
+    def __init__(
+        self, value: Any, first: Tensor, second: Tensor | None = None, third: Tensor | None = None
+    ) -> None:
+        self.value, self.first, self.second, self.third = value, first, second, third
+        self.version1, self.address1 = first._version, first.data_ptr()
+        self.version2, self.address2 = (0, 0) if second is None else (second._version, second.data_ptr())
+        self.version3, self.address3 = (0, 0) if third is None else (third._version, third.data_ptr())
+        # Holds the memory, so that no other tensor's can come to the same address.
+        self.held = [t.untyped_storage() for t in (first, second, third) if t is not None]
+
+    def fits(self, first: Tensor, second: Tensor | None = None, third: Tensor | None = None) -> bool:
+        """Whether these are the very tensors, unchanged and still constants. Unrolled: it is in every call."""
+        return (
+            first is self.first
+            and first._version == self.version1
+            and first.data_ptr() == self.address1
+            and not first.requires_grad
+            and second is self.second
+            and (
+                second is None
+                or (
+                    second._version == self.version2
+                    and second.data_ptr() == self.address2
+                    and not second.requires_grad
+                )
+            )
+            and third is self.third
+            and (third is None or (third._version == self.version3 and third.data_ptr() == self.address3))
+        )
+
+
+class Memo:
+    """`make(*tensors)` for whoever has nothing but the tensors, remembered for as long as the first one lives."""
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+        self._known: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+
+    def __call__(self, *tensors: Tensor) -> Any:
+        first, rest = tensors[0], tensors[1:]
+        known = self._known.get(first)
+        if known is not None and known[1] == _state(tensors) and all(map(operator.is_, known[2], rest)):
+            return known[0]
+        value = self._make(*tensors)
+        if constant(*tensors) and lasting(value):
+            # The storages hold the memory; a reference to the first tensor would keep itself alive for ever.
+            held = [t.untyped_storage() for t in tensors]
+            self._known[first] = (value, _state(tensors), rest, held)
+        return value
+
+
+def _state(tensors: tuple[Tensor, ...]) -> list[tuple[int, int]] | None:
+    """Version and address of each; None where versions are not counted."""
+    if any(t.is_inference() for t in tensors):
+        return None
+    return [(t._version, t.data_ptr()) for t in tensors]
+
+
+def constant(*tensors: Tensor) -> bool:
+    """Whether a change of any of these can be seen later: not of parameters, which are there to be changed.
+
+    Averages of weights are often written through `.data`, which nothing sees; those are parameters.
+    """
+    if transformed() and any(map(_is_transformed, tensors)):
+        return False
+    return all(type(t) is Tensor and not t.requires_grad and not t.is_inference() for t in tensors)
+
+
+def _is_transformed(tensor: Tensor) -> bool:
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        return True
+    return forward_ad._current_level >= 0 and forward_ad.unpack_dual(tensor).tangent is not None
+
+
+def lasting(value: Any) -> bool:
+    """Whether a later call can use it: no value of a trace or a mode, nor of a CUDA graph's private memory."""
+    tensors = value if isinstance(value, tuple) else (value,)
+    if torch.compiler.is_compiling() or any(type(t) is not Tensor for t in tensors if isinstance(t, Tensor)):
+        return False
+    return not any(capturing(t) for t in tensors if isinstance(t, Tensor))
+
+
+def capturing(tensor: Tensor) -> bool:
+    """Whether work on the tensor's device goes into a CUDA graph now, and has no values."""
+    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+def make_constant(make: Callable[..., Any], *tensors: Tensor) -> Any:
+    """`make` of constant tensors, as an ordinary value, whatever transform or mode of autograd is active."""
+    with torch.inference_mode(False), torch.no_grad():
+        return without_transforms(make, *tensors)

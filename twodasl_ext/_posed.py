@@ -1,0 +1,40 @@
+"""The result of `vertices`, kept for its backward pass, which reads the shapes off it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._dispatch import transformed
+
+# Without it a kept result lives as long as its graph does.
+_keeps_graph = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
+
+
+def keep(ctx: Any, output: Tensor, needed: bool) -> Tensor | None:
+    """Keeps the result for a gradient of the pose; returns what is to be among the saved tensors.
+
+    Reading is quicker than synthesising again. A saved tensor must not change, but writing into a result is
+    common (a flipped axis): the result is kept beside the saved tensors, and who writes into it gets the slower
+    way instead of an error.
+    """
+    ctx.posed = None
+    if needed and transformed():
+        return output
+    if needed:
+        ctx.posed, ctx.posed_version = output.detach(), output._version
+    return None
+
+
+def recall(ctx: Any, saved: Tensor | None) -> Tensor | None:
+    """The forward's result if nobody wrote into it; released when the saved tensors are."""
+    if saved is not None:
+        return saved
+    posed: Tensor | None = ctx.posed
+    if posed is None or posed._version != ctx.posed_version:
+        return None
+    if _keeps_graph is not None and not _keeps_graph():
+        ctx.posed = None
+    return posed

@@ -1,0 +1,142 @@
+"""Operators on a basis's own tensors, for graphs: what was made of the tensors is looked up when they run.
+
+A graph that held the packed modes would go on with them after the basis has changed. These take the plain mean
+and modes; as long as those stay as they are, the packed ones are made once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _load  # noqa: F401  (registers the operators)
+from ._dispatch import differentiable, gradient
+from ._distance_factor import factor_and_layout, feature_count
+from ._kept import Memo, make_constant
+from ._packing import BLOCK, block_count, huge_modes, pack_mean
+from ._posed import keep, recall
+from ._vmap import fold, loop, register
+
+_ops = torch.ops.twodasl
+_FORWARD = "(Tensor mean, Tensor modes, Tensor coefficients, Tensor pose) -> Tensor"
+_BACKWARD = (
+    "(Tensor grad, Tensor mean, Tensor modes, Tensor coefficients, Tensor pose, Tensor? posed, "
+    "bool need_coefficients, bool need_pose) -> (Tensor, Tensor)"
+)
+_mean = Memo(lambda mean: make_constant(pack_mean, mean))
+_modes = Memo(lambda modes: make_constant(huge_modes, modes))
+_factors = Memo(lambda modes, mean: make_constant(factor_and_layout, mean, modes))
+
+
+def _forward(mean: Tensor, modes: Tensor, coefficients: Tensor, pose: Tensor) -> Tensor:
+    return _ops.vertices_forward.default(_mean(mean), _modes(modes), mean.shape[0], coefficients, pose)
+
+
+def _backward(grad: Tensor, mean: Tensor, modes: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    return _ops.vertices_backward.default(grad, _mean(mean), _modes(modes), *rest)
+
+
+def _factor(mean: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
+    # Copies: a graph may write over what an operator gave it.
+    factor, packed = _factors(modes, mean)
+    return factor.clone(), packed.clone()
+
+
+for _name, _schema, _kernel in (
+    ("basis_vertices", _FORWARD, _forward),
+    ("basis_vertices_forward", _FORWARD, _forward),
+    ("basis_vertices_backward", _BACKWARD, _backward),
+    ("basis_factor", "(Tensor mean, Tensor modes) -> (Tensor, Tensor)", _factor),
+):
+    torch.library.define(f"twodasl::{_name}", _schema)
+    torch.library.impl(f"twodasl::{_name}", "default", _kernel)
+
+
+@torch.library.register_fake("twodasl::basis_vertices")
+@torch.library.register_fake("twodasl::basis_vertices_forward")
+def _fake(mean: Tensor, modes: Tensor, coefficients: Tensor, pose: Tensor) -> Tensor:
+    return mean.new_empty((coefficients.shape[0], mean.shape[0], 3))
+
+
+@torch.library.register_fake("twodasl::basis_vertices_backward")
+def _fake_backward(
+    grad: Tensor,
+    mean: Tensor,
+    modes: Tensor,
+    coefficients: Tensor,
+    pose: Tensor,
+    posed: Tensor | None,
+    need_coefficients: bool,
+    need_pose: bool,
+) -> tuple[Tensor, Tensor]:
+    batch, modes_count = coefficients.shape
+    return (
+        mean.new_empty((batch if need_coefficients else 0, modes_count)),
+        mean.new_empty((batch if need_pose else 0, 3, 4)),
+    )
+
+
+@torch.library.register_fake("twodasl::basis_factor")
+def _fake_factor(mean: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
+    features = feature_count(modes.shape[0])
+    width = block_count(features) * BLOCK
+    rows = min(mean.shape[0], features)
+    return mean.new_empty((rows, features)), mean.new_empty((2, width, width))
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    mean, modes, coefficients, pose = inputs
+    ctx.save_for_backward(mean, modes, coefficients, pose, keep(ctx, output, ctx.needs_input_grad[3]))
+
+
+def _differentiate(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
+    need_coefficients, need_pose = ctx.needs_input_grad[2:]
+    mean, modes, coefficients, pose, posed = ctx.saved_tensors
+    if grad is None or not (need_coefficients or need_pose):
+        return None, None, None, None
+    posed = recall(ctx, posed)
+    grad_coefficients, grad_pose = _gradient(
+        grad, mean, modes, coefficients, pose, posed, need_coefficients, need_pose
+    )
+    return None, None, grad_coefficients if need_coefficients else None, grad_pose if need_pose else None
+
+
+def _tangent(inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Tensor:
+    mean, modes, coefficients, pose = inputs
+    _, _, d_coefficients, d_pose = tangents
+    terms = []
+    if d_pose is not None:
+        terms.append(synthesise_whole(mean, modes, coefficients, d_pose))
+    if d_coefficients is not None:
+        turn = torch.nn.functional.pad(pose[:, :, :3], (0, 1))  # M | 0
+        terms.append(synthesise_whole(torch.zeros_like(mean), modes, d_coefficients, turn))
+    return sum(terms[1:], terms[0])
+
+
+_rule, _backward_rule = fold(faces=(2, 3)), fold(faces=(0, 3, 4, 5))
+_gradient = gradient(
+    "basis_vertices_backward",
+    of="vertices",
+    remedy="use twodasl_ext.reference.vertices where one is needed",
+    kernel=_ops.basis_vertices_backward.default,
+    vmap=_backward_rule,
+)
+synthesise_whole: Callable[..., Tensor] = differentiable(
+    "basis_vertices",
+    operator=_ops.basis_vertices.default,
+    kernel=_ops.basis_vertices_forward.default,
+    setup_context=_setup_context,
+    backward=_differentiate,
+    vmap=_rule,
+    tangent=_tangent,
+)
+"""(mean (N, 3), modes (K, N, 3), coefficients, pose) -> (B, N, 3); mean and modes are constants."""
+
+torch.library.register_autograd("twodasl::basis_vertices", _differentiate, setup_context=_setup_context)
+register("twodasl::basis_vertices", _ops.basis_vertices.default, _rule)
+register("twodasl::basis_vertices_forward", _ops.basis_vertices_forward.default, _rule)
+register("twodasl::basis_vertices_backward", _ops.basis_vertices_backward.default, _backward_rule)
+register("twodasl::basis_factor", _ops.basis_factor.default, loop)
