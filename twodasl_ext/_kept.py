@@ -20,38 +20,32 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from ._dispatch import transformed, without_transforms
 
 
-class Kept:
+def keep(value: Any, *tensors: Tensor) -> tuple[Any, ...]:
     """A value made of up to three constant tensors, with the state that they were in."""
+    states = [(t, t._version, t.data_ptr()) for t in tensors] + [(None, 0, 0)] * (3 - len(tensors))
+    # The storages hold the memory, so that no other tensor's can come to the same address.
+    held = [t.untyped_storage() for t in tensors]
+    return (value, *states[0], *states[1], *states[2], held)
 
-    def __init__(
-        self, value: Any, first: Tensor, second: Tensor | None = None, third: Tensor | None = None
-    ) -> None:
-        self.value, self.first, self.second, self.third = value, first, second, third
-        self.version1, self.address1 = first._version, first.data_ptr()
-        self.version2, self.address2 = (0, 0) if second is None else (second._version, second.data_ptr())
-        self.version3, self.address3 = (0, 0) if third is None else (third._version, third.data_ptr())
-        # Holds the memory, so that no other tensor's can come to the same address.
-        self.held = [t.untyped_storage() for t in (first, second, third) if t is not None]
 
-    def fits(self, first: Tensor, second: Tensor | None = None, third: Tensor | None = None) -> bool:
-        """Whether these are the very tensors, unchanged and still constants. Unrolled: it is in every call."""
-        return (
-            first is self.first
-            and first._version == self.version1
-            and first.data_ptr() == self.address1
-            and not first.requires_grad
-            and second is self.second
-            and (
-                second is None
-                or (
-                    second._version == self.version2
-                    and second.data_ptr() == self.address2
-                    and not second.requires_grad
-                )
-            )
-            and third is self.third
-            and (third is None or (third._version == self.version3 and third.data_ptr() == self.address3))
+def fits(kept: Any, first: Tensor, second: Tensor | None = None, third: Tensor | None = None) -> bool:
+    """Whether these are the very tensors, unchanged and still constants. Unrolled: it is in every call."""
+    if kept is None:
+        return False
+    _, a, version_a, address_a, b, version_b, address_b, c, version_c, address_c, _ = kept
+    return (
+        first is a
+        and second is b
+        and third is c
+        and first._version == version_a
+        and first.data_ptr() == address_a
+        and not first.requires_grad
+        and (
+            b is None
+            or (b._version == version_b and b.data_ptr() == address_b and not b.requires_grad)
         )
+        and (c is None or (c._version == version_c and c.data_ptr() == address_c))
+    )
 
 
 class Memo:

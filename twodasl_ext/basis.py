@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_dynamo_compiling
 
 from ._arguments import as_indices, as_tensor
 from ._checks import check_device, check_indices, shape_text
 from ._devices import check_move, check_place
 from ._dispatch import refuse_script, traced
 from ._distance_factor import check_weights, factor_and_layout, moment_factor
-from ._kept import Kept, capturing, constant, lasting, make_constant
+from ._kept import capturing, constant, fits, keep, lasting, make_constant
 from ._packing import huge_modes, pack_mean, pack_rows
 
 _STORAGES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
@@ -52,6 +53,7 @@ class MorphableBasis(nn.Module):
     mean: Tensor
     modes: Tensor
     landmarks: Tensor | None
+    _kept_rows: Any
 
     def __init__(
         self,
@@ -146,7 +148,11 @@ class MorphableBasis(nn.Module):
 
     def packed_landmarks(self) -> tuple[Tensor, Tensor, int]:
         """The same of the landmark vertices alone, and their number."""
-        indices = self._read("landmarks")
+        buffers = self._buffers
+        indices, kept = buffers["landmarks"], self._kept_rows
+        # A few landmarks take no longer than a dozen lines of Python: the shortest way for the usual case.
+        if not is_dynamo_compiling() and fits(kept, buffers.get("mean"), buffers.get("modes"), indices):
+            return kept[0]
         if indices is None:
             raise ValueError("basis: has no landmarks; make it with landmarks=, or pass indices")
         return self._made("_kept_rows", pack_rows, self._read("mean"), self._read("modes"), indices)
@@ -204,14 +210,14 @@ class MorphableBasis(nn.Module):
             self._check()
             return make(*tensors)
         kept = self.__dict__[place]
-        if kept is not None and kept.fits(*tensors):
-            return kept.value
+        if fits(kept, *tensors):
+            return kept[0]
         self._check()
         if not constant(*tensors):
             return make(*tensors)
         value = make_constant(make, *tensors)
         if lasting(value):
-            self.__dict__[place] = Kept(value, *tensors)
+            self.__dict__[place] = keep(value, *tensors)
         return value
 
     def _check(self) -> None:
