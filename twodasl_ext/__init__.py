@@ -3,6 +3,7 @@
 They take any mean (N, 3), modes (K, N, 3) and list of landmark vertices; see docs/operators.md.
 """
 
+from ._dispatch import not_scriptable as _not_scriptable
 from ._load import native as _native
 from .basis import MorphableBasis
 from .chamfer import chamfer_distance, one_sided_distance
@@ -15,6 +16,11 @@ from .neighbors import PointIndex, nearest_neighbors
 from .rasterize import rasterize
 from .rotation import nearest_rotation
 from .vertices import vertices
+
+_not_scriptable(
+    chamfer_distance, importance_weights, iterative_closest_point, landmarks, nearest_neighbors, nearest_rotation,
+    one_sided_distance, rasterize, release_memory, vertex_distance_cost, vertices,
+)  # fmt: skip
 
 build_info = _native.build_info
 cpu_capability = _native.cpu_capability

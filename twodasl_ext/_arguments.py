@@ -40,6 +40,11 @@ def as_indices(value: object, name: str, device: torch.device | None = None) -> 
     return tensor if device is None else tensor.to(device)
 
 
+INTEGERS = (
+    torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64
+)  # fmt: skip
+
+
 def _number(value: Any) -> Any:
     """The Python number of a NumPy scalar or a tensor or array of shape (); anything else as it is."""
     if isinstance(value, (np.generic, np.ndarray, Tensor)) and value.ndim == 0:
@@ -49,6 +54,8 @@ def _number(value: Any) -> Any:
 
 def is_true(value: Any, name: str) -> bool:
     """A flag. TypeError for anything but True, False, 0 and 1: a word is no answer."""
+    if value is True or value is False:
+        return value
     plain = _number(value)
     if not isinstance(plain, (bool, int)) or plain not in (0, 1):
         raise TypeError(f"{name}: expected True or False, got {value!r}")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from . import _load
+from ._arguments import INTEGERS
 from ._devices import check_place
 from ._dispatch import has_values, plain
 
@@ -24,6 +25,8 @@ def check_tensor(value: object, name: str) -> Tensor:
     """TypeError unless `value` is a strided tensor."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
+    if value.is_nested:
+        raise TypeError(f"{name}: expected a dense tensor, got a nested one; pad it, and give lengths")
     if value.layout != torch.strided:
         raise TypeError(f"{name}: expected a dense tensor, got layout {value.layout}")
     return value
@@ -125,7 +128,7 @@ def check_float(tensor: Tensor, name: str) -> None:
 
 def check_indices(indices: Tensor, vertices: int, name: str) -> Tensor:
     """(L,) vertex indices as int64. ValueError outside [0, vertices), TypeError unless integers."""
-    if indices.dtype not in (torch.int64, torch.int32, torch.int16, torch.uint8):
+    if check_tensor(indices, name).dtype not in INTEGERS:
         raise TypeError(f"{name}: expected integer vertex indices, got {indices.dtype}")
     if indices.dim() != 1:
         raise ValueError(f"{name}: expected (L,), got {shape_text(indices)}")

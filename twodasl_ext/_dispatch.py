@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from torch.autograd import Function, forward_ad
 try:
     from torch._C import (
         _are_functorch_transforms_active,
+        _is_tracing,
         _len_torch_dispatch_stack,
         _len_torch_function_stack,
     )
@@ -37,8 +39,8 @@ except (ImportError, AttributeError):  # another torch: what cannot be seen is l
 
 
 _NO_SCRIPT = (
-    "torch.jit.script and torch.jit.trace are not supported; use torch.compile or torch.export, or "
-    "twodasl_ext.reference, which has the same operators in plain PyTorch"
+    "torch.jit.script, torch.jit.trace and export to ONNX are not supported; use torch.compile or torch.export, "
+    "or twodasl_ext.reference, which has the same operators in plain PyTorch"
 )
 _calls_to_keep_whole: list[Callable[..., Any]] = []
 
@@ -77,6 +79,7 @@ def plain() -> bool:
         and forward_ad._current_level < 0
         and not _len_torch_dispatch_stack()
         and not _len_torch_function_stack()
+        and not _is_tracing()
     )
 
 
@@ -96,6 +99,19 @@ def traced() -> bool:
 def refuse_script(name: str) -> None:
     """RuntimeError that says what works instead of TorchScript."""
     raise RuntimeError(f"twodasl_ext.{name}: {_NO_SCRIPT}")
+
+
+def refuse_trace(name: str) -> None:
+    """The same while torch.jit.trace or an exporter to ONNX runs, which would keep some numbers for good."""
+    if not torch.compiler.is_dynamo_compiling() and (torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()):
+        refuse_script(name)
+
+
+def not_scriptable(*functions: Callable[..., Any]) -> None:
+    """Lets torch.jit.script say so of these, which it would otherwise try to compile."""
+    for function in functions:
+        refusal = partial(refuse_script, function.__name__)
+        function.__prepare_scriptable__ = refusal  # type: ignore[attr-defined]
 
 
 def refuse_vmap(name: str, batch: str, *values: Any) -> None:
@@ -132,14 +148,15 @@ def without_transforms(run: Callable[..., Any], *values: Any) -> Any:
         return run(*(innermost(value) for value in values))
 
 
-def constants(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors without their gradients; the very same ones where none has any."""
+def constants(name: str, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors without their gradients, for `twodasl_ext.<name>`; the very same ones where none has any."""
     if plain():
         for tensor in tensors:
             if tensor.requires_grad:
                 break
         else:
             return tensors
+    refuse_trace(name)
     return tuple(tensor.detach() for tensor in tensors)
 
 
@@ -247,6 +264,7 @@ def differentiable(
             if differentiate and enabled:
                 return lean.apply(*inputs)
             return kernel(*inputs)
+        refuse_trace(name.removeprefix("basis_"))
         if transformed() or (operator is None and not torch.compiler.is_compiling()):
             return apply_full(*inputs)
         return (operator or kernel)(*inputs)

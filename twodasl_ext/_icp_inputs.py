@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ._arguments import INTEGERS, as_indices, real_number
 from ._checks import check_device, check_float, check_indices, check_tensor, shape_text
 from ._values import seen
 
@@ -94,11 +96,11 @@ def check_lengths(lengths: Any, name: str, cloud: Tensor, of: str, unbatched: bo
     batch, count = cloud.shape[:2]
     if lengths is None:
         return torch.full((batch,), count, dtype=torch.int64, device=cloud.device)
-    lengths = check_tensor(lengths, name)
+    lengths = check_tensor(as_indices(lengths, name, cloud.device), name)
     if unbatched:
         raise ValueError(f"{name}: expected None for a single cloud (N, 3), got {shape_text(lengths)}")
-    if lengths.dtype not in (torch.int64, torch.int32):
-        raise TypeError(f"{name}: expected int64 or int32, got {lengths.dtype}")
+    if lengths.dtype not in INTEGERS:
+        raise TypeError(f"{name}: expected integers, got {lengths.dtype}")
     if lengths.shape != (batch,):
         raise ValueError(
             f"{name}: expected ({batch},) for {of} {shape_text(cloud)}, got {shape_text(lengths)}"
@@ -125,7 +127,7 @@ def check_finite(cloud: Tensor, counts: Tensor, name: str, unbatched: bool) -> N
 
 
 def _check_triangles(triangles: Any, target: Tensor) -> Tensor:
-    triangles = check_tensor(triangles, "triangles")
+    triangles = check_tensor(as_indices(triangles, "triangles", target.device), "triangles")
     if triangles.dim() != 2 or triangles.shape[1] != 3:
         raise ValueError(f"triangles: expected (T, 3), got {shape_text(triangles)}")
     look_at = triangles if seen(triangles) else triangles[:0]
@@ -170,11 +172,10 @@ def _unit(normals: Tensor) -> Tensor:
 
 def check_number(value: Any, name: str, low: float, high: float, expected: str) -> float:
     """A number in [low, high)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name}: expected {expected}, got {value!r}")
-    if not low <= value < high:
+    number = real_number(value, name, expected)
+    if not low <= number < high:
         raise ValueError(f"{name}: expected {expected}, got {value!r}")
-    return float(value)
+    return number
 
 
 def parts_of_start(initialize: Any) -> Any:
@@ -215,7 +216,7 @@ def check_start(initialize: Any, clouds: Clouds) -> Tensor | str:
             )
         if seen(tensor) and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{title}: expected finite numbers, got NaN or infinity")
-        parts.append(tensor.to(torch.float64).reshape(batch, -1))
+        parts.append(tensor.to(torch.float64).reshape(batch, math.prod(shape)))
     rotation = parts[0].reshape(batch, 3, 3)
     departure = (rotation @ rotation.mT - torch.eye(3, dtype=torch.float64, device=rotation.device)).abs()
     handedness = (torch.linalg.cross(rotation[:, 0], rotation[:, 1]) * rotation[:, 2]).sum(dim=1)

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ._arguments import INTEGERS, as_indices
 from ._checks import check_device, check_float, check_tensor, shape_text
-from ._dispatch import guarded, plain
+from ._dispatch import guarded, plain, refuse_script, refuse_trace
 from ._packing import BLOCK, block_count
 from ._vmap import fold, register
 
@@ -87,6 +88,11 @@ class PointIndex(nn.Module):
         self._build()
         return self
 
+    def __prepare_scriptable__(self) -> PointIndex:
+        """torch.jit.script asks for what it should compile."""
+        refuse_script("PointIndex")
+        return self
+
     def extra_repr(self) -> str:
         """Shape and dtype."""
         return f"points={shape_text(self.points)}, dtype={self.points.dtype}"
@@ -111,9 +117,9 @@ def lengths_of(
     """(B,) int64 or None. The kernels look at the values."""
     if value is None:
         return None
-    tensor = check_tensor(value, name)
-    if tensor.dtype not in (torch.int64, torch.int32):
-        raise TypeError(f"{name}: expected int64 or int32, got {tensor.dtype}")
+    tensor = check_tensor(as_indices(value, name, device), name)
+    if tensor.dtype not in INTEGERS:
+        raise TypeError(f"{name}: expected integers, got {tensor.dtype}")
     if single:
         raise ValueError(f"{name}: expected None for a single cloud (N, 3), got {shape_text(tensor)}")
     if tuple(tensor.shape) != (batch,):
@@ -125,6 +131,7 @@ def lengths_of(
 
 def build(points: Tensor, lengths: Tensor | None, tight: bool = False) -> Tree:
     """The tree of (B, P, 3) points. A tight one takes longer to build and is searched faster."""
+    refuse_trace("nearest_neighbors")
     points = points.detach()
     try:
         tree: Tree = _run(points, lengths, tight)

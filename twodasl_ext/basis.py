@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.compiler import is_dynamo_compiling
 
 from ._arguments import as_indices, as_tensor
-from ._checks import check_device, check_indices, shape_text
+from ._checks import check_device, check_indices, check_tensor, shape_text
 from ._devices import check_move, check_place
 from ._dispatch import refuse_script, traced
 from ._distance_factor import check_weights, factor_and_layout, moment_factor
@@ -22,6 +22,17 @@ _STORAGES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _HALVES = (torch.bfloat16, torch.float16)
 _PLACES = ("_kept_mean", "_kept_modes", "_kept_rows", "_kept_factors")
 """Where a basis keeps what was made of its tensors."""
+
+
+class _Looked:
+    """An object that a compiler has to look at again in every call.
+
+    torch 2.10 and 2.11 skip all guards of a module while none of its dictionaries has changed, and so would not
+    see that a tensor requires a gradient now; the call would silently return none. What is no tensor, module
+    or constant ends the skipping.
+    """
+
+    at = True
 
 
 class MorphableBasis(nn.Module):
@@ -79,6 +90,7 @@ class MorphableBasis(nn.Module):
                 indices = check_indices(as_indices(landmarks, "landmarks"), len(mean), "landmarks")
                 indices = indices.to(mean.device, copy=True)
         self.register_buffer("landmarks", indices)
+        self._looked = _Looked()
         self._forget()
 
     def _keep(self, name: str, tensor: Tensor, dtype: torch.dtype) -> None:
@@ -222,6 +234,7 @@ class MorphableBasis(nn.Module):
 
     def _check(self) -> None:
         """ValueError or TypeError unless mean, modes and landmarks, as they are now, make a basis."""
+        assert self._looked.at
         mean, modes, indices = self._read("mean"), self._read("modes"), self._read("landmarks")
         _check_shapes(as_tensor(mean, "mean"), as_tensor(modes, "modes"))
         if mean.dtype not in (torch.float32, torch.float64):
@@ -294,6 +307,10 @@ class MorphableBasis(nn.Module):
 
 
 def _check_shapes(mean: Tensor, modes: Tensor) -> None:
+    for tensor, name in ((mean, "mean"), (modes, "modes")):
+        check_tensor(tensor, name)
+        if not tensor.is_floating_point():
+            raise TypeError(f"{name}: expected a floating-point tensor, got {tensor.dtype}")
     if mean.dim() != 2 or mean.shape[1] != 3 or mean.shape[0] == 0:
         raise ValueError(f"mean: expected (N, 3) with at least one vertex, got {shape_text(mean)}")
     if modes.dim() != 3 or modes.shape[1:] != mean.shape:
@@ -301,8 +318,5 @@ def _check_shapes(mean: Tensor, modes: Tensor) -> None:
         raise ValueError(
             f"modes: expected (K, {count}, 3) for a mean of {count} vertices, got {shape_text(modes)}"
         )
-    for tensor, name in ((mean, "mean"), (modes, "modes")):
-        if not tensor.is_floating_point():
-            raise TypeError(f"{name}: expected a floating-point tensor, got {tensor.dtype}")
     if modes.device != mean.device:
         raise ValueError(f"modes: expected device {mean.device} like mean, got {modes.device}")

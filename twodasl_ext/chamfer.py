@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ._arguments import is_true
 from ._checks import check_tensor, shape_text
 from ._icp_inputs import check_lengths
 from .neighbors import nearest_neighbors
@@ -36,6 +37,7 @@ def chamfer_distance(
     Raises:
         ValueError, TypeError: as `nearest_neighbors`.
     """
+    squared = is_true(squared, "squared")
     a_lengths, b_lengths = _check(a, "a", a_lengths), _check(b, "b", b_lengths)
     return _one_sided(a, b, a_lengths, b_lengths, squared) + _one_sided(b, a, b_lengths, a_lengths, squared)
 
@@ -53,6 +55,7 @@ def one_sided_distance(
     The target's points that nothing of the source is near count nothing: for a part of a face against the
     whole. Arguments, result, gradients and errors as for `chamfer_distance`.
     """
+    squared = is_true(squared, "squared")
     source_lengths = _check(source, "source", source_lengths)
     target_lengths = _check(target, "target", target_lengths)
     return _one_sided(source, target, source_lengths, target_lengths, squared)

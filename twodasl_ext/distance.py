@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
+from ._arguments import is_true
 from ._checks import check_parameters
 from ._dispatch import differentiable, gradient
 from ._distance_factor import check_factor, check_triangle, pack_factor
@@ -55,13 +56,14 @@ def vertex_distance_cost(
 
     Source: Zhu et al., 3DDFA (arXiv 1804.01005), the Vertex Distance Cost; 2DASL fine-tunes with it.
     """
+    ignore_depth = is_true(ignore_depth, "ignore_depth")
     predicted, target = check_parameters(predicted, target, basis.mode_count, basis.dtype, basis.device)
     if basis.trained and factor is not None:
         raise ValueError("factor: expected None for a basis that is being trained, whose moments change")
     if factor is None and basis.changing:
         return _synthesised(basis, predicted, target, ignore_depth)
     packed = basis.packed_distance_factor() if factor is None else _pack_given(basis, factor)
-    return _measure(packed, predicted, target, bool(ignore_depth))[0]
+    return _measure(packed, predicted, target, ignore_depth)[0]
 
 
 def _pack_checked(factor: Tensor) -> Tensor:

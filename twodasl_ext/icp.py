@@ -11,8 +11,9 @@ from torch import Tensor
 
 from . import _icp_device as device_loop
 from . import _icp_steps as steps
+from ._arguments import is_true, whole_number
 from ._checks import check_float, check_tensor, shape_text
-from ._dispatch import refuse_vmap, without_transforms
+from ._dispatch import refuse_trace, refuse_vmap, without_transforms
 from ._icp_inputs import Clouds, check_clouds, check_number, check_start, parts_of_start
 from ._values import seen
 
@@ -76,9 +77,9 @@ def iterative_closest_point(
     recenter: bool = False,
     initialize: Any = "centroids",
     normals: Tensor | None = None,
-    triangles: Tensor | None = None,
-    source_lengths: Tensor | None = None,
-    target_lengths: Tensor | None = None,
+    triangles: Any = None,
+    source_lengths: Any = None,
+    target_lengths: Any = None,
 ) -> ICPResult:
     """The motion of `source` onto `target`: pair each point with the nearest, move, and again.
 
@@ -157,6 +158,7 @@ def _register(
     tolerance: Any, mse_tolerance: Any, recenter: Any, initialize: Any, normals: Any, triangles: Any,
     source_lengths: Any, target_lengths: Any,
 ) -> ICPResult:  # fmt: skip
+    refuse_trace("iterative_closest_point")
     if method not in ("point", "plane"):
         raise ValueError(f"method: expected 'point' or 'plane', got {method!r}")
     given = (source, target, normals, triangles, source_lengths, target_lengths)
@@ -164,15 +166,15 @@ def _register(
     refuse_vmap("iterative_closest_point", "clouds (B, N, 3) and (B, P, 3)", *given, start)
     clouds = check_clouds(source, target, source_lengths, target_lengths, normals, triangles, method)
     rules = steps.Rules(
-        scale=bool(scale),
-        recenter=bool(recenter),
+        scale=is_true(scale, "scale"),
+        recenter=is_true(recenter, "recenter"),
         trim=check_number(trim, "trim", 0, 1, "a fraction in [0, 1)"),
         max_squared=_square_of_limit(max_distance),
         max_iterations=_count(max_iterations),
         tolerance=_optional(tolerance, "tolerance"),
         mse_tolerance=_optional(mse_tolerance, "mse_tolerance"),
     )
-    if recenter and (method == "plane" or trim or max_distance is not None):
+    if rules.recenter and (method == "plane" or rules.trim or max_distance is not None):
         raise ValueError("recenter: expected False with method='plane', trim or max_distance")
     _check_trim(rules.trim, clouds)
     start = check_start(start, clouds)
@@ -244,8 +246,7 @@ def _optional(value: float | None, name: str) -> float | None:
 
 
 def _count(value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"max_iterations: expected an integer >= 0, got {value!r}")
-    if value < 0:
-        raise ValueError(f"max_iterations: expected an integer >= 0, got {value}")
-    return value
+    count = whole_number(value, "max_iterations", "an integer >= 0")
+    if count < 0:
+        raise ValueError(f"max_iterations: expected an integer >= 0, got {count}")
+    return count

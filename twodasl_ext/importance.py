@@ -48,7 +48,7 @@ def importance_weights(
         raise ValueError(f"normalize: expected 'sum' or 'max', got {normalize!r}")
     mean, modes, count = basis.packed_landmarks()
     predicted, target = check_parameters(predicted, target, modes.shape[1], mean.dtype, mean.device)
-    mean, modes, predicted, target = constants(mean, modes, predicted, target)
+    mean, modes, predicted, target = constants("importance_weights", mean, modes, predicted, target)
     return _run(mean, modes, count, predicted, target, space == "2d", normalize == "max")
 
 

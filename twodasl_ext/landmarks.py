@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 from torch import Tensor
 
-from ._checks import check_coefficients_and_pose, check_indices, check_tensor
+from ._arguments import as_indices
+from ._checks import check_coefficients_and_pose, check_indices
 from .basis import MorphableBasis
 from .vertices import synthesise
 
 
 def landmarks(
-    basis: MorphableBasis, coefficients: Tensor, pose: Tensor, indices: Tensor | None = None
+    basis: MorphableBasis, coefficients: Tensor, pose: Tensor, indices: Tensor | np.ndarray | Sequence[int] | None = None
 ) -> Tensor:
     """Posed landmark vertices, `vertices(...)[:, indices]` at the cost of those vertices.
 
@@ -18,7 +22,7 @@ def landmarks(
         basis: N vertices, K modes, L landmarks.
         coefficients: (B, K) of the basis's dtype (half precision is promoted).
         pose: (B, 3, 4), rows of `M | t`.
-        indices: (L,) integer vertex indices; None takes the basis's own landmarks, whose rows are packed
+        indices: (L,) integer vertex indices, a tensor, array or list; None takes the basis's own landmarks, whose rows are packed
             already.
 
     Returns:
@@ -30,7 +34,7 @@ def landmarks(
     if indices is None:
         mean, modes, count = basis.packed_landmarks()
     else:
-        rows = check_indices(check_tensor(indices, "indices"), basis.vertex_count, "indices").to(basis.device)
+        rows = check_indices(as_indices(indices, "indices"), basis.vertex_count, "indices").to(basis.device)
         mean, modes = basis.packed_rows(rows)
         count = rows.shape[0]
     coefficients, pose = check_coefficients_and_pose(

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
-from ._checks import shape_text
+from ._arguments import INTEGERS, as_indices
+from ._checks import check_tensor, shape_text
 from ._dispatch import differentiable, gradient, plain
 from ._neighbor_index import PointIndex, build, cloud, explain_points, lengths_of
 from ._vmap import fold, register
@@ -103,15 +104,15 @@ def _check_hint(
 ) -> Tensor | None:
     if hint is None:
         return None
-    if not isinstance(hint, Tensor):
-        raise TypeError(f"hint: expected a torch.Tensor, got {type(hint).__name__}")
-    if hint.dtype != torch.int64:
-        raise TypeError(f"hint: expected int64 indices, got {hint.dtype}")
+    hint = check_tensor(as_indices(hint, "hint", device), "hint")
+    if hint.dtype not in INTEGERS:
+        raise TypeError(f"hint: expected integer indices, got {hint.dtype}")
     if tuple(hint.shape) != ((queries,) if single else (batch, queries)):
         expected = f"({queries},)" if single else f"({batch}, {queries})"
         raise ValueError(f"hint: expected {expected}, an index for every query, got {shape_text(hint)}")
     if hint.device != device:
         raise ValueError(f"hint: expected device {device} like query, got {hint.device}")
+    hint = hint.to(torch.int64)
     return hint[None] if single else hint
 
 

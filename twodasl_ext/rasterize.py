@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
+from ._arguments import INTEGERS, as_indices, whole_number
 from ._checks import check_device, check_float, check_tensor, shape_text
-from ._dispatch import guarded, plain
+from ._dispatch import guarded, plain, refuse_trace
 from ._vmap import fold, register
 
 _operator = torch.ops.twodasl.rasterize.default
@@ -15,7 +20,7 @@ _run = guarded(_operator)
 
 
 def rasterize(
-    vertices: Tensor, triangles: Tensor, size: int | tuple[int, int]
+    vertices: Tensor, triangles: Tensor | np.ndarray | Sequence[Any], size: int | Sequence[int]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draws triangles into a z-buffer; the nearest (largest z) wins.
 
@@ -40,8 +45,9 @@ def rasterize(
         ValueError, TypeError: naming the argument, what was expected and what came; on the CPU also for
         vertices that are not finite and for triangles that refer to vertices that do not exist.
     """
+    refuse_trace("rasterize")
     vertices = check_tensor(vertices, "vertices")
-    triangles = check_tensor(triangles, "triangles")
+    triangles = check_tensor(as_indices(triangles, "triangles", vertices.device), "triangles")
     height, width = _check_size(size)
     if vertices.dim() != 3 or vertices.shape[2] != 3:
         raise ValueError(f"vertices: expected (B, N, 3), got {shape_text(vertices)}")
@@ -49,8 +55,8 @@ def rasterize(
         raise ValueError(f"triangles: expected (T, 3), got {shape_text(triangles)}")
     check_float(vertices, "vertices")
     check_device(vertices, "vertices")
-    if triangles.dtype not in (torch.int64, torch.int32):
-        raise TypeError(f"triangles: expected int64 or int32 vertex indices, got {triangles.dtype}")
+    if triangles.dtype not in INTEGERS:
+        raise TypeError(f"triangles: expected integer vertex indices, got {triangles.dtype}")
     if triangles.device != vertices.device:
         raise ValueError(
             f"triangles: expected device {vertices.device} like vertices, got {triangles.device}"
@@ -66,11 +72,17 @@ def rasterize(
         raise
 
 
-def _check_size(size: int | tuple[int, int]) -> tuple[int, int]:
-    numbers = (size, size) if isinstance(size, int) else size
-    if not (isinstance(numbers, (tuple, list)) and [type(n) for n in numbers] == [int, int]):
-        raise TypeError(f"size: expected a number or (height, width), got {size!r}")
-    height, width = numbers
+def _check_size(size: Any) -> tuple[int, int]:
+    expected = "a number or (height, width)"
+    if isinstance(size, (np.ndarray, Tensor)):
+        size = size.tolist()
+    numbers = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(numbers) != 2:
+        raise TypeError(f"size: expected {expected}, got {size!r}")
+    try:
+        height, width = (whole_number(number, "size", expected) for number in numbers)
+    except TypeError:
+        raise TypeError(f"size: expected {expected}, got {size!r}") from None
     if height < 1 or width < 1:
         raise ValueError(f"size: expected at least 1 x 1 pixels, got {height} x {width}")
     return height, width

@@ -41,7 +41,7 @@ def nearest_rotation(matrices: Tensor) -> Tensor:
         raise ValueError(f"matrices: expected (B, 3, 3) or (3, 3), got {shape_text(matrices)}")
     check_float(matrices, "matrices")
     check_device(matrices, "matrices")
-    (matrices,) = constants(matrices)
+    (matrices,) = constants("nearest_rotation", matrices)
     if matrices.dim() == 2:
         return _operator(matrices[None])[0]
     return _operator(matrices)

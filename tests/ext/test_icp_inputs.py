@@ -123,7 +123,7 @@ def spoiled():
          {"initialize": (torch.eye(3).expand(2, 3, 3), torch.zeros(2, 3), torch.zeros(2))}),
         (ValueError, r"^source_lengths: expected lengths in \[1, 30\], got 31$", {"source_lengths": torch.tensor([31, 2])}),
         (ValueError, r"^target_lengths: expected lengths in \[1, 30\], got 0$", {"target_lengths": torch.tensor([30, 0])}),
-        (TypeError, r"^source_lengths: expected int64 or int32, got torch.float32$", {"source_lengths": torch.ones(2)}),
+        (TypeError, r"^source_lengths: expected integers, got torch.float32$", {"source_lengths": torch.ones(2)}),
     ],
 )  # fmt: skip
 def test_messages(error, message, options):
