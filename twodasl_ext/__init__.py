@@ -3,8 +3,12 @@
 They take any mean (N, 3), modes (K, N, 3) and list of landmark vertices; see docs/operators.md.
 """
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from ._dispatch import not_scriptable as _not_scriptable
 from ._load import native as _native
+from ._load import version as _version
 from .basis import MorphableBasis
 from .chamfer import chamfer_distance, one_sided_distance
 from .distance import vertex_distance_cost
@@ -22,6 +26,20 @@ _not_scriptable(
     one_sided_distance, rasterize, release_memory, vertex_distance_cost, vertices,
 )  # fmt: skip
 
+if _TYPE_CHECKING:
+    from . import reference as reference
+
+    __version__: str
+
+
+def __getattr__(name: str) -> object:
+    if name == "reference":  # at its first use
+        return _import_module(".reference", __name__)
+    if name == "__version__":
+        return _version()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 build_info = _native.build_info
 cpu_capability = _native.cpu_capability
 
@@ -29,6 +47,7 @@ __all__ = [
     "ICPResult",
     "MorphableBasis",
     "PointIndex",
+    "__version__",
     "build_info",
     "chamfer_distance",
     "cpu_capability",

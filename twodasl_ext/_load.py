@@ -27,6 +27,14 @@ _NATIVE_MODULE = "_native" + importlib.machinery.EXTENSION_SUFFIXES[0]
 _REMEDY = "run `pip install .` in the source folder (add --force-reinstall if it is installed already)"
 
 
+def version() -> str:
+    """Of the installed distribution, as `twodasl.__version__` has it."""
+    try:
+        return importlib.metadata.version("twodasl")
+    except importlib.metadata.PackageNotFoundError:
+        return "0+not.installed"
+
+
 def _installed_folder() -> Path | None:
     """The folder of the installed twodasl_ext, if the distribution is installed and holds the libraries."""
     try:
