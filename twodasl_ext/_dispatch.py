@@ -103,7 +103,9 @@ def refuse_script(name: str) -> None:
 
 def refuse_trace(name: str) -> None:
     """The same while torch.jit.trace or an exporter to ONNX runs, which would keep some numbers for good."""
-    if not torch.compiler.is_dynamo_compiling() and (torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()):
+    if not torch.compiler.is_dynamo_compiling() and (
+        torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
+    ):
         refuse_script(name)
 
 

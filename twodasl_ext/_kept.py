@@ -40,10 +40,7 @@ def fits(kept: Any, first: Tensor, second: Tensor | None = None, third: Tensor |
         and first._version == version_a
         and first.data_ptr() == address_a
         and not first.requires_grad
-        and (
-            b is None
-            or (b._version == version_b and b.data_ptr() == address_b and not b.requires_grad)
-        )
+        and (b is None or (b._version == version_b and b.data_ptr() == address_b and not b.requires_grad))
         and (c is None or (c._version == version_c and c.data_ptr() == address_c))
     )
 

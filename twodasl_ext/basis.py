@@ -24,15 +24,15 @@ _PLACES = ("_kept_mean", "_kept_modes", "_kept_rows", "_kept_factors")
 """Where a basis keeps what was made of its tensors."""
 
 
-class _Looked:
-    """An object that a compiler has to look at again in every call.
+class _Watched:
+    """The tensors that gradients may be asked of, where a compiler looks at them in every call.
 
-    torch 2.10 and 2.11 skip all guards of a module while none of its dictionaries has changed, and so would not
-    see that a tensor requires a gradient now; the call would silently return none. What is no tensor, module
-    or constant ends the skipping.
+    torch 2.10 and 2.11 skip the guards of a module's own tensors while its dictionaries are unchanged: a graph
+    would not see that one requires a gradient now, and silently return none.
     """
 
-    at = True
+    mean: Tensor
+    modes: Tensor
 
 
 class MorphableBasis(nn.Module):
@@ -90,7 +90,8 @@ class MorphableBasis(nn.Module):
                 indices = check_indices(as_indices(landmarks, "landmarks"), len(mean), "landmarks")
                 indices = indices.to(mean.device, copy=True)
         self.register_buffer("landmarks", indices)
-        self._looked = _Looked()
+        self._watched = _Watched()
+        self._watch()
         self._forget()
 
     def _keep(self, name: str, tensor: Tensor, dtype: torch.dtype) -> None:
@@ -106,6 +107,8 @@ class MorphableBasis(nn.Module):
     # Buffers are read out of their dictionary: nn.Module's search costs a microsecond, six times in a call.
 
     def _read(self, name: str) -> Any:
+        if is_dynamo_compiling():  # guards stand where a tensor was met first
+            _ = self._watched.mean.requires_grad, self._watched.modes.requires_grad
         buffers = self._buffers  # a mean or modes may be a parameter instead
         return buffers[name] if name in buffers else getattr(self, name)
 
@@ -234,8 +237,9 @@ class MorphableBasis(nn.Module):
 
     def _check(self) -> None:
         """ValueError or TypeError unless mean, modes and landmarks, as they are now, make a basis."""
-        assert self._looked.at
         mean, modes, indices = self._read("mean"), self._read("modes"), self._read("landmarks")
+        if not torch.compiler.is_compiling():
+            self._watch()
         _check_shapes(as_tensor(mean, "mean"), as_tensor(modes, "modes"))
         if mean.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"mean: expected float32 or float64, got {mean.dtype}")
@@ -245,6 +249,9 @@ class MorphableBasis(nn.Module):
             check_device(indices, "landmarks", mean.device)
             if torch.compiler.is_compiling() or not capturing(indices):
                 check_indices(indices, len(mean), "landmarks")
+
+    def _watch(self) -> None:
+        self._watched.mean, self._watched.modes = self._read("mean"), self._read("modes")
 
     def _forget(self) -> None:
         self.__dict__.update(dict.fromkeys(_PLACES))
@@ -267,7 +274,9 @@ class MorphableBasis(nn.Module):
             return tensor.to(moved.device, tensor.dtype if self.changing else torch.float32)
 
         with torch.inference_mode(False):  # tensors whose changes can be seen
-            return super()._apply(gently, recurse)  # type: ignore[no-any-return]
+            super()._apply(gently, recurse)
+        self._watch()
+        return self
 
     def _load_from_state_dict(
         self,
@@ -299,6 +308,7 @@ class MorphableBasis(nn.Module):
             super()._load_from_state_dict(
                 state, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
             )
+            self._watch()
 
     def __prepare_scriptable__(self) -> MorphableBasis:
         """torch.jit.script asks for what it should compile."""

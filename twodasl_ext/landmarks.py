@@ -14,7 +14,10 @@ from .vertices import synthesise
 
 
 def landmarks(
-    basis: MorphableBasis, coefficients: Tensor, pose: Tensor, indices: Tensor | np.ndarray | Sequence[int] | None = None
+    basis: MorphableBasis,
+    coefficients: Tensor,
+    pose: Tensor,
+    indices: Tensor | np.ndarray | Sequence[int] | None = None,
 ) -> Tensor:
     """Posed landmark vertices, `vertices(...)[:, indices]` at the cost of those vertices.
 

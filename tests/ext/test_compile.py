@@ -60,7 +60,9 @@ def test_the_distance_factor_is_built_once(built, monkeypatch):
     basis = inputs.basis()
     built_for = []
     build = _whole._factors._make
-    monkeypatch.setattr(_whole._factors, "_make", lambda *tensors: built_for.append(tensors) or build(*tensors))
+    monkeypatch.setattr(
+        _whole._factors, "_make", lambda *tensors: built_for.append(tensors) or build(*tensors)
+    )
 
     def run(predicted):
         return te.vertex_distance_cost(basis, predicted, inputs.target)

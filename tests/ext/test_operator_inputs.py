@@ -75,7 +75,11 @@ def test_basis():
         ),
         (ValueError, r"^modes: expected \(K, 10, 3\)", (mean, torch.zeros(4, 11, 3))),
         (TypeError, "^mean: expected a floating-point tensor, got torch.int64", (mean.long(), modes)),
-        (TypeError, "^modes: expected a torch.Tensor, numpy array or list of numbers, got NoneType", (mean, None)),
+        (
+            TypeError,
+            "^modes: expected a torch.Tensor, numpy array or list of numbers, got NoneType",
+            (mean, None),
+        ),
         (
             ValueError,
             r"^landmarks: expected vertex indices in \[0, 10\), got 10",
