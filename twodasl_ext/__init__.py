@@ -22,8 +22,8 @@ from .rotation import nearest_rotation
 from .vertices import vertices
 
 _not_scriptable(
-    chamfer_distance, importance_weights, iterative_closest_point, landmarks, nearest_neighbors, nearest_rotation,
-    one_sided_distance, rasterize, release_memory, vertex_distance_cost, vertices,
+    chamfer_distance, importance_weights, iterative_closest_point, landmarks, nearest_neighbors,
+    nearest_rotation, one_sided_distance, rasterize, release_memory, vertex_distance_cost, vertices,
 )  # fmt: skip
 
 if _TYPE_CHECKING:

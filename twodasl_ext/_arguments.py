@@ -1,4 +1,4 @@
-"""What callers may write for a tensor or a number: NumPy's arrays and scalars, lists, tensors of one number."""
+"""What callers may write for a tensor or a number: NumPy's arrays and scalars, lists, 0-d tensors."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ except (ImportError, AttributeError):  # another torch: what cannot be seen is l
 
 
 _NO_SCRIPT = (
-    "torch.jit.script, torch.jit.trace and export to ONNX are not supported; use torch.compile or torch.export, "
-    "or twodasl_ext.reference, which has the same operators in plain PyTorch"
+    "torch.jit.script, torch.jit.trace and export to ONNX are not supported; use torch.compile or "
+    "torch.export, or twodasl_ext.reference, which has the same operators in plain PyTorch"
 )
 _calls_to_keep_whole: list[Callable[..., Any]] = []
 
@@ -84,7 +84,7 @@ def plain() -> bool:
 
 
 def has_values() -> bool:
-    """Whether numbers can be looked at: no graph is traced, and no transform and no mode has its own tensors."""
+    """Whether numbers can be looked at: no graph is traced, no transform or mode has its own tensors."""
     if torch.compiler.is_compiling() or not _CAN_SEE or transformed() or _len_torch_dispatch_stack():
         return False
     # A mode that only says where new tensors go (torch.set_default_device) is no tracer.
@@ -151,7 +151,7 @@ def without_transforms(run: Callable[..., Any], *values: Any) -> Any:
 
 
 def constants(name: str, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors without their gradients, for `twodasl_ext.<name>`; the very same ones where none has any."""
+    """The tensors without gradients, for `twodasl_ext.<name>`; the very same ones where none has any."""
     if plain():
         for tensor in tensors:
             if tensor.requires_grad:

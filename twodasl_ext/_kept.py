@@ -1,9 +1,9 @@
 """What is made once from tensors that may change: packed layouts, the distance factor.
 
-A kept value says which tensors it was made of and in which state: the object, its version (which every
-in-place operation counts up) and its address (which assigning to `.data` changes). It is made again when any of
-that is different. Writes that torch itself does not count, through `tensor.data` or `tensor.numpy()`, cannot
-be seen; `torch.autograd.graph.increment_version(tensor)` tells.
+A kept value says which tensors it was made of and in which state: the object, its version (which every in-
+place operation counts up) and its address (which assigning to `.data` changes). It is made again when any
+of that is different. Writes that torch itself does not count, through `tensor.data` or `tensor.numpy()`,
+cannot be seen; `torch.autograd.graph.increment_version(tensor)` tells.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def keep(value: Any, *tensors: Tensor) -> tuple[Any, ...]:
     return (value, *states[0], *states[1], *states[2], held)
 
 
-def fits(kept: Any, first: Tensor, second: Tensor | None = None, third: Tensor | None = None) -> bool:
+def fits(kept: Any, first: Any, second: Tensor | None = None, third: Tensor | None = None) -> bool:
     """Whether these are the very tensors, unchanged and still constants. Unrolled: it is in every call."""
     if kept is None:
         return False
@@ -46,7 +46,7 @@ def fits(kept: Any, first: Tensor, second: Tensor | None = None, third: Tensor |
 
 
 class Memo:
-    """`make(*tensors)` for whoever has nothing but the tensors, remembered for as long as the first one lives."""
+    """`make(*tensors)` for who has nothing but the tensors, remembered as long as the first one lives."""
 
     def __init__(self, make: Callable[..., Any]) -> None:
         self._make = make
@@ -89,7 +89,7 @@ def _is_transformed(tensor: Tensor) -> bool:
 
 
 def lasting(value: Any) -> bool:
-    """Whether a later call can use it: no value of a trace or a mode, nor of a CUDA graph's private memory."""
+    """Whether a later call can use it: no value of a trace or a mode, nor of a CUDA graph's own memory."""
     tensors = value if isinstance(value, tuple) else (value,)
     if torch.compiler.is_compiling() or any(type(t) is not Tensor for t in tensors if isinstance(t, Tensor)):
         return False

@@ -17,8 +17,8 @@ def keep(ctx: Any, output: Tensor, needed: bool) -> Tensor | None:
     """Keeps the result for a gradient of the pose; returns what is to be among the saved tensors.
 
     Reading is quicker than synthesising again. A saved tensor must not change, but writing into a result is
-    common (a flipped axis): the result is kept beside the saved tensors, and who writes into it gets the slower
-    way instead of an error.
+    common (a flipped axis): the result is kept beside the saved tensors, and who writes into it gets the
+    slower way instead of an error.
     """
     ctx.posed = None
     if needed and transformed():

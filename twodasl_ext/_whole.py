@@ -1,7 +1,7 @@
 """Operators on a basis's own tensors, for graphs: what was made of the tensors is looked up when they run.
 
-A graph that held the packed modes would go on with them after the basis has changed. These take the plain mean
-and modes; as long as those stay as they are, the packed ones are made once.
+A graph that held the packed modes would go on with them after the basis has changed. These take the plain
+mean and modes; as long as those stay as they are, the packed ones are made once.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ _PLACES = ("_kept_mean", "_kept_modes", "_kept_rows", "_kept_factors")
 class _Watched:
     """The tensors that gradients may be asked of, where a compiler looks at them in every call.
 
-    torch 2.10 and 2.11 skip the guards of a module's own tensors while its dictionaries are unchanged: a graph
-    would not see that one requires a gradient now, and silently return none.
+    torch 2.10 and 2.11 skip the guards of a module's own tensors while its dictionaries are unchanged: a
+    graph would not see that one requires a gradient now, and silently return none.
     """
 
     mean: Tensor
@@ -270,7 +270,7 @@ class MorphableBasis(nn.Module):
             moved = fn(tensor)
             if moved.dtype not in _HALVES or (tensor is modes and type(tensor) is Tensor):
                 return moved
-            # half() and bfloat16() reach every floating tensor; only modes that are not trained may be narrow.
+            # half() and bfloat16() reach every floating tensor; only modes that are constant may be narrow.
             return tensor.to(moved.device, tensor.dtype if self.changing else torch.float32)
 
         with torch.inference_mode(False):  # tensors whose changes can be seen
