@@ -90,7 +90,8 @@ def _explained(
     except OSError as error:
         names = {str(own): target for own, target in zip(temporaries or (), targets, strict=False)}
         meant = names.get(str(error.filename))
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+        # numpy's own error of a write that was cut short has no number.
+        full = error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
         # Inside a caller's block an error may be of another file, which it then names.
         if temporaries is not None and meant is None and not (error.filename is None and full):
             raise
@@ -208,18 +209,16 @@ def check_targets(
         if os.path.realpath(path) in read:
             raise InputError(f"{path}: is read here and would be overwritten by the results; {remedy}")
         try:
-            if path.is_dir():
-                raise InputError(f"{path}: is a folder where a file is to go; choose another output")
-            if path.exists() and not path.is_file():
-                raise InputError(f"{path}: is not a regular file and is not replaced; choose another output")
-            os.lstat(path.absolute())  # for a name that is too long
-        except FileNotFoundError:
-            pass
-        except NotADirectoryError:
-            pass  # named below
-        except (OSError, ValueError) as error:
+            mode = path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            mode = stat.S_IFREG  # a new file; what is wrong with its folder is named below
+        except (OSError, ValueError) as error:  # a name that is too long, or has a zero byte
             reason = error.strerror if isinstance(error, OSError) else error
             raise InputError(f"{path}: cannot be written ({reason}); {remedy}") from error
+        if stat.S_ISDIR(mode):
+            raise InputError(f"{path}: is a folder where a file is to go; choose another output")
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{path}: is not a regular file and is not replaced; choose another output")
         parent = next(folder for folder in path.absolute().parents if folder.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
             reason = "Permission denied" if parent.is_dir() else "Not a directory"
@@ -233,6 +232,7 @@ def write_together(contents: Mapping[Path, str | bytes]) -> None:
     it. Raises InputError when a file cannot be written.
     """
     with atomic_paths(list(contents)) as temporaries:
-        for temporary, content in zip(temporaries, contents.values(), strict=True):
+        for temporary, (path, content) in zip(temporaries, contents.items(), strict=True):
             data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
-            temporary.write_bytes(data)
+            with writing(path):
+                temporary.write_bytes(data)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .data.crops import Crop
 from .export import write_obj, write_ply
-from .files import atomic_paths, check_targets
+from .files import atomic_paths, check_targets, writing
 from .morphable.pose import matrix_from_angles
 from .render import Image, caption, contact_sheet, draw_landmarks, overlay, render_mesh, stack_sheets
 
@@ -67,10 +67,14 @@ def write_results(
     points = face.upright(image.shape[0])
     encoded = cv2.imencode(".png", sheet)[1].tobytes()
     with atomic_paths(targets) as (obj, ply, numbers, drawing):
-        write_obj(obj, points, face.triangles, colors)
-        write_ply(ply, points, face.triangles, colors)
-        numbers.write_text(text + "\n", encoding="utf-8")
-        drawing.write_bytes(encoded)
+        with writing(targets[0]):
+            write_obj(obj, points, face.triangles, colors)
+        with writing(targets[1]):
+            write_ply(ply, points, face.triangles, colors)
+        with writing(targets[2]):
+            numbers.write_text(text + "\n", encoding="utf-8")
+        with writing(targets[3]):
+            drawing.write_bytes(encoded)
     return targets
 
 

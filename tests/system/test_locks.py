@@ -45,7 +45,7 @@ def test_a_run_beside_a_live_one_is_refused(ball_model, tmp_path, holder, resume
 def test_a_killed_process_has_nothing_any_more(ball_model, tmp_path, holder):
     """The next run goes on, and what the killed one left is gone; what is somebody else's stays."""
     folder = tmp_path / "run"
-    for name in (".checkpoint.abcd1234.pt", ".checkpoint-0000002.abcd1234.pt", ".metrics.abcd1234.jsonl"):
+    for name in (".twodasl-abcd1234.pt", ".twodasl-x_y01234.jsonl"):
         (folder / name).write_bytes(b"half")
     (folder / ".checkpoint.mine.pt").write_bytes(b"kept")
     holder.send_signal(signal.SIGKILL)

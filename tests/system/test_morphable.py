@@ -269,7 +269,7 @@ def test_pipes_and_names_that_no_system_has_are_refused(tmp_path):
     for path in (tmp_path / "pipe.npz", "/dev/zero", "a\0b", "x" * 5000):
         with pytest.raises(InputError):
             load_model(path)
-        with pytest.raises(InputError, match="cannot be read"):
+        with pytest.raises(InputError, match=r"cannot be read|not a regular file"):
             read_array(path)
 
 

@@ -188,5 +188,5 @@ def test_the_default_cache(monkeypatch, tmp_path):
 def test_a_photo_that_vanished_after_the_list_was_made(photos):
     found = again(photos)
     (photos / "a.jpg").unlink()
-    with pytest.raises(InputError, match=r"a.jpg: no such file; .*list it again"):
+    with pytest.raises(InputError, match=r"a.jpg: cannot be read .No such file.*list it again"):
         found[0]

@@ -232,7 +232,7 @@ def test_broken_rows_of_a_table(tmp_path, photo68, cache):
         "its line in the table is cut off",
         "its line in the table holds words where numbers belong",
         "its name leads out of the folder",
-        "no such file",
+        "cannot be read (No such file or directory); expected a JPEG, PNG, WebP, TIFF or BMP photo",
     }
 
 

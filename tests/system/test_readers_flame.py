@@ -202,6 +202,6 @@ def test_an_archive_that_grows_beyond_memory_is_refused(path, arrays, refuses):
     at = content.rfind(b"PK\x01\x02")  # the last entry of the directory claims four gigabytes
     content[at + 24 : at + 28] = b"\xfe\xff\xff\xff"
     archive.write_bytes(content)
-    refuses(archive, "at most 2 GiB together")
+    refuses(archive, "arrays of at most 64 MiB in a file of its size")
     archive.write_bytes(content[: len(content) // 2])
     refuses(archive, r"is no \.npz")

@@ -59,7 +59,7 @@ def test_a_detector_that_is_not_there(photo, monkeypatch):
     with pytest.raises(InputError, match="detector: expected auto, mediapipe or cascade"):
         detect.find_faces(photo, "haar")
     monkeypatch.setattr(detect, "_has_face_mesh", lambda: False)
-    with pytest.raises(InputError, match=r"pip install 'twodasl\[detect\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[detect\]' in the source folder"):
         detect.find_faces(photo, "mediapipe")
     assert detect.find_faces(photo, "auto")[0].detector == "cascade"
 

@@ -211,7 +211,7 @@ def test_the_board(ball_model, tmp_path):
 
 def test_without_tensorboard_the_extra_is_named(ball_model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(InputError, match=r"tensorboard: .* pip install 'twodasl\[log\]'"):
+    with pytest.raises(InputError, match=r"tensorboard: .* pip install '\.\[log\]' in the source folder"):
         tiny_run(ball_model, tiny_config(), output=tmp_path, pictures_every=3)
 
 

@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -274,6 +275,9 @@ def _save(file: Path, root: Path, listing: Listing, stamps: list[tuple[str, int,
     head = {"version": VERSION, "root": str(root), "upright": listing.upright, "stamps": stamps}
     # Names end with a zero byte, which no path contains; text arrays would pad them all to the longest.
     names = b"".join(name.encode("utf-8", "surrogateescape") + b"\0" for name in listing.names)
+    if file.exists() and not file.is_file():  # a pipe, say; a folder stays, and is named
+        with suppress(OSError):
+            file.unlink()
     with atomic_path(file, remedy=CACHE_REMEDY) as temporary, open(temporary, "wb") as stream:
         np.savez(
             stream,

@@ -37,7 +37,7 @@ _MOST_BATCH, _MOST_WORKERS, _MOST_CHANNELS = 2**16, 1024, 4096
 # What torch, NumPy and TOML all take.
 _MOST_SEED = 2**63 - 1
 # Of a term of the loss, a rate, a spread: finite in float32 also when multiplied.
-_MOST_WEIGHT, _MOST_RATE, _LEAST_RATE, _MOST_SPREAD = 10**9, 10**3, 1e-15, 10
+_MOST_WEIGHT, _MOST_RATE, _LEAST_RATE, _MOST_SPREAD = 10**9, 10**3, 1e-30, 10
 
 
 @dataclass(frozen=True)
