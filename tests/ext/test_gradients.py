@@ -146,7 +146,7 @@ def test_a_basis_can_be_trained():
         torch.nn.Parameter(torch.zeros_like(inputs.modes)),
         inputs.landmarks,
     )
-    assert {name for name, _ in start.named_parameters()} == {"mean", "_trained_modes"}
+    assert {name for name, _ in start.named_parameters()} == {"mean", "modes"}
     optimizer = torch.optim.Adam(start.parameters(), lr=1.0)
     losses = []
     for _ in range(30):
