@@ -11,28 +11,16 @@ from torch import Tensor, nn
 from torch.compiler import is_dynamo_compiling
 
 from ._arguments import as_indices, as_tensor
-from ._checks import check_device, check_indices, check_tensor, shape_text
+from ._basis_parts import HALVES, STORAGES, Watched, check_parts, check_shapes, wrong_entries
+from ._checks import check_indices
 from ._devices import check_move, check_place
 from ._dispatch import refuse_script, traced
 from ._distance_factor import check_weights, factor_and_layout, moment_factor
-from ._kept import capturing, constant, fits, keep, lasting, make_constant
+from ._kept import constant, fits, keep, lasting, make_constant
 from ._packing import huge_modes, pack_mean, pack_rows
 
-_STORAGES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
-_HALVES = (torch.bfloat16, torch.float16)
 _PLACES = ("_kept_mean", "_kept_modes", "_kept_rows", "_kept_factors")
 """Where a basis keeps what was made of its tensors."""
-
-
-class _Watched:
-    """The tensors that gradients may be asked of, where a compiler looks at them in every call.
-
-    torch 2.10 and 2.11 skip the guards of a module's own tensors while its dictionaries are unchanged: a
-    graph would not see that one requires a gradient now, and silently return none.
-    """
-
-    mean: Tensor
-    modes: Tensor
 
 
 class MorphableBasis(nn.Module):
@@ -76,10 +64,10 @@ class MorphableBasis(nn.Module):
     ) -> None:
         super().__init__()
         mean, modes = as_tensor(mean, "mean"), as_tensor(modes, "modes")
-        _check_shapes(mean, modes)
-        if storage not in _STORAGES:
-            raise TypeError(f"storage: expected one of {', '.join(map(str, _STORAGES))}, got {storage}")
-        if modes.requires_grad and storage in _HALVES:
+        check_shapes(mean, modes)
+        if storage not in STORAGES:
+            raise TypeError(f"storage: expected one of {', '.join(map(str, STORAGES))}, got {storage}")
+        if modes.requires_grad and storage in HALVES:
             raise TypeError(f"storage: expected float32 or float64 for modes that are trained, got {storage}")
         check_place(mean.device, "basis")
         indices = None
@@ -90,7 +78,7 @@ class MorphableBasis(nn.Module):
                 indices = check_indices(as_indices(landmarks, "landmarks"), len(mean), "landmarks")
                 indices = indices.to(mean.device, copy=True)
         self.register_buffer("landmarks", indices)
-        self._watched = _Watched()
+        self._watched = Watched()
         self._watch()
         self._forget()
 
@@ -240,15 +228,7 @@ class MorphableBasis(nn.Module):
         mean, modes, indices = self._read("mean"), self._read("modes"), self._read("landmarks")
         if not torch.compiler.is_compiling():
             self._watch()
-        _check_shapes(as_tensor(mean, "mean"), as_tensor(modes, "modes"))
-        if mean.dtype not in (torch.float32, torch.float64):
-            raise TypeError(f"mean: expected float32 or float64, got {mean.dtype}")
-        if modes.dtype != mean.dtype and (modes.dtype not in _HALVES or mean.dtype != torch.float32):
-            raise TypeError(f"modes: expected {mean.dtype} like the mean, got {modes.dtype}")
-        if indices is not None:
-            check_device(indices, "landmarks", mean.device)
-            if torch.compiler.is_compiling() or not capturing(indices):
-                check_indices(indices, len(mean), "landmarks")
+        check_parts(mean, modes, indices)
 
     def _watch(self) -> None:
         self._watched.mean, self._watched.modes = self._read("mean"), self._read("modes")
@@ -268,7 +248,7 @@ class MorphableBasis(nn.Module):
 
         def gently(tensor: Tensor) -> Tensor:
             moved = fn(tensor)
-            if moved.dtype not in _HALVES or (tensor is modes and type(tensor) is Tensor):
+            if moved.dtype not in HALVES or (tensor is modes and type(tensor) is Tensor):
                 return moved
             # half() and bfloat16() reach every floating tensor; only modes that are constant may be narrow.
             return tensor.to(moved.device, tensor.dtype if self.changing else torch.float32)
@@ -290,19 +270,8 @@ class MorphableBasis(nn.Module):
     ) -> None:
         # All or nothing, and with the entry that earlier versions saved left out.
         state = {k: v for k, v in state_dict.items() if k != prefix + "distance_factor"}
-        wrong = []
-        for name in ("mean", "modes", "landmarks"):
-            here, given = self._read(name), state.get(prefix + name)
-            if here is None or not isinstance(given, Tensor):
-                continue
-            if given.shape != here.shape:
-                expected, got = shape_text(here), shape_text(given)
-                wrong.append(f"{prefix}{name}: expected {expected}, got {got}")
-            elif name == "landmarks":
-                try:
-                    check_indices(given, self.vertex_count, prefix + name)
-                except (TypeError, ValueError) as error:
-                    wrong.append(str(error))
+        here = {name: self._read(name) for name in ("mean", "modes", "landmarks")}
+        wrong = wrong_entries(here, state, prefix)
         error_msgs.extend(wrong)
         if not wrong:
             super()._load_from_state_dict(
@@ -314,19 +283,3 @@ class MorphableBasis(nn.Module):
         """torch.jit.script asks for what it should compile."""
         refuse_script("MorphableBasis")
         return self
-
-
-def _check_shapes(mean: Tensor, modes: Tensor) -> None:
-    for tensor, name in ((mean, "mean"), (modes, "modes")):
-        check_tensor(tensor, name)
-        if not tensor.is_floating_point():
-            raise TypeError(f"{name}: expected a floating-point tensor, got {tensor.dtype}")
-    if mean.dim() != 2 or mean.shape[1] != 3 or mean.shape[0] == 0:
-        raise ValueError(f"mean: expected (N, 3) with at least one vertex, got {shape_text(mean)}")
-    if modes.dim() != 3 or modes.shape[1:] != mean.shape:
-        count = mean.shape[0]
-        raise ValueError(
-            f"modes: expected (K, {count}, 3) for a mean of {count} vertices, got {shape_text(modes)}"
-        )
-    if modes.device != mean.device:
-        raise ValueError(f"modes: expected device {mean.device} like mean, got {modes.device}")
