@@ -205,7 +205,7 @@ def differentiable(
         tangent: (inputs, tangents) -> the output's tangent, with None for an input that has none. Without it
             forward mode is an error that says so.
     """
-    kernel = guarded(kernel)
+    kernel, operator = guarded(kernel), operator and guarded(operator)
     refusal = f"twodasl_ext.{name}: forward-mode differentiation is not implemented; use reverse mode"
 
     def lean_forward(ctx: Any, *inputs: Any) -> Any:

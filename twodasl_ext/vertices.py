@@ -9,13 +9,14 @@ from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_coefficients_and_pose, check_out
-from ._dispatch import differentiable, gradient, traced, transformed
+from ._dispatch import differentiable, gradient, guarded, traced, transformed
 from ._posed import keep, recall
 from ._vmap import fold, loop, register
 from ._whole import synthesise_whole
 from .basis import MorphableBasis
 
 _ops = torch.ops.twodasl
+_write = guarded(_ops.vertices_out.default)
 
 
 def vertices(
@@ -69,7 +70,7 @@ def _fill(
         )
     if whole:
         return out.copy_(synthesise_whole(mean, modes, coefficients.detach(), pose.detach()))
-    _ops.vertices_out.default(mean.detach(), modes.detach(), count, coefficients.detach(), pose.detach(), out)
+    _write(mean.detach(), modes.detach(), count, coefficients.detach(), pose.detach(), out)
     if not torch.compiler.is_compiling():
         torch.autograd.graph.increment_version(out)
     return out

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from twodasl_ext._dispatch import guarded
+from twodasl_ext._dispatch import differentiable, guarded
 
 PROGRAM = """
 import resource, torch, twodasl_ext as te
@@ -54,3 +55,16 @@ def test_a_full_gpu_is_torchs_own_class():
     with pytest.raises(RuntimeError, match="something else") as caught:
         guarded(other)(3)
     assert type(caught.value) is RuntimeError
+
+
+@pytest.mark.parametrize(
+    "context", [contextlib.nullcontext, lambda: torch.device("cpu")], ids=["plain", "mode"]
+)
+@pytest.mark.parametrize("needing", [False, True])
+def test_a_full_gpu_is_the_same_in_every_dress(context, needing):
+    def full(value: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("twodasl: CUDA out of memory: allocating 12 elements of 4 bytes failed: Tried to")
+
+    call = differentiable("example", kernel=full, operator=full, setup_context=full, backward=full, vmap=full)
+    with context(), pytest.raises(torch.OutOfMemoryError, match="allocating 12 elements"):
+        call(torch.zeros(3, requires_grad=needing))
