@@ -87,6 +87,8 @@ def _explained(
     """Failures of writing, which name a temporary file or none, as InputError that names the file meant."""
     try:
         yield
+    except BrokenPipeError:  # the reader of what is printed has gone
+        raise
     except OSError as error:
         names = {str(own): target for own, target in zip(temporaries or (), targets, strict=False)}
         meant = names.get(str(error.filename))
@@ -106,8 +108,6 @@ def writing(target: Path) -> Iterator[None]:
     """Name `target` in an OSError of the block that is about it, or names no file, as a full disk's does."""
     try:
         yield
-    except BrokenPipeError:  # the reader of what is printed has gone
-        raise
     except OSError as error:
         if error.filename is not None and Path(error.filename) != target:
             raise

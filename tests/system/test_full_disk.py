@@ -62,9 +62,7 @@ def test_every_kind_of_file_is_named(tmp_path, full):
 
 
 def test_a_picture_says_what_it_cannot_be(tmp_path):
-    with pytest.raises(
-        InputError, match=r"70000x2 pixels cannot be written so; choose a name ending in \.png"
-    ):
+    with pytest.raises(InputError, match=r"70000x2 pixels cannot be written so; .* \.png"):
         write_picture(tmp_path / "wide.jpg", np.zeros((2, 70000, 3), np.uint8))
     write_picture(tmp_path / "wide.png", np.zeros((2, 7000, 3), np.uint8))
     assert cv2.imread(str(tmp_path / "wide.png")).shape == (2, 7000, 3)

@@ -162,7 +162,7 @@ def test_a_given_model_is_taken_and_a_wrong_one_refused(ball_checkpoint, ball_mo
 
 
 def test_a_device_that_is_not_there(ball_checkpoint):
-    with pytest.raises(InputError, match="device: expected cpu.*got 'nonsense'"):
+    with pytest.raises(InputError, match=r"device: expected cpu.*got 'nonsense'"):
         FaceReconstructor(ball_checkpoint, device="nonsense")
 
 

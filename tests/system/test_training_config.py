@@ -66,7 +66,7 @@ def test_settings():
         ("network.encoder_widths=1,2", "network.encoder_widths: expected six widths"),
         ("loss.cycle=-1", "loss.cycle: expected a number from 0 to 1,000,000,000, got -1.0"),
         ("loss.cycle=nan", "loss.cycle: expected a number from 0 to 1,000,000,000, got nan"),
-        ("stage1.learning_rate=inf", "stage1.learning_rate: expected a number from 1e-15 to 1,000, got inf"),
+        ("stage1.learning_rate=inf", "stage1.learning_rate: expected a number from 1e-30 to 1,000, got inf"),
         ("landmarks.map_dropout=1.5", "landmarks.map_dropout: expected a number from 0 to 1"),
         ("batch=1", "batch: expected a number from 2 to 65,536, got 1"),
     ],

@@ -67,7 +67,7 @@ def test_averaged_weights_are_what_is_kept_and_resume_bit_for_bit(ball_model, tm
     saved, parts = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "parts"))
     assert_same_state(saved, parts)
     regressor, _, _ = load_regressor(tmp_path / "whole" / "checkpoint.pt")
-    assert_same_state(dict(regressor.state_dict()), dict(saved["average"]))
+    assert_same_state(regressor.state_dict(), saved["average"])
     assert_same_state(whole.regressor.state_dict(), saved["average"])
     assert not torch.equal(saved["average"]["output.weight"], saved["regressor"]["output.weight"])
     # Averaging watches: the weights are those of a run without.
