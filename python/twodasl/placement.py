@@ -19,6 +19,9 @@ MIN_BOX = 16.0
 MAX_BOX = 20.0
 """Largest side of a crop box, and of the square about the image that holds all landmarks, in the image's."""
 
+MOST_REFINEMENTS = 100
+"""Passes after the first: they settle in a few, and each takes as long as the first."""
+
 
 @dataclass(frozen=True)
 class FaceInput:

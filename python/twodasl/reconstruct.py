@@ -17,7 +17,7 @@ from .devices import usable_device
 from .errors import InputError
 from .landmarks import eighteen_from_68
 from .morphable import MorphableModel, decompose_pose, load_model, split_parameters
-from .placement import FaceInput, face_input, moved_to
+from .placement import MOST_REFINEMENTS, FaceInput, face_input, moved_to
 from .projection import crop_landmarks
 from .texture import vertex_colors
 from .training.checkpoint import check_model, load_regressor
@@ -142,8 +142,8 @@ class FaceReconstructor:
                 f"landmarks, boxes: expected one entry for each of {len(images)} images,"
                 f" got {len(points)} and {len(corners)}"
             )
-        if refinements is not None and refinements < 0:
-            raise InputError(f"refinements: expected a number from 0, got {refinements}")
+        if refinements is not None and not 0 <= refinements <= MOST_REFINEMENTS:
+            raise InputError(f"refinements: expected 0 to {MOST_REFINEMENTS}, got {refinements}")
         faces = [face_input(*given) for given in zip(images, points, corners, strict=True)]
         results = []
         for start in range(0, len(faces), batch_size):

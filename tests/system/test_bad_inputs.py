@@ -204,6 +204,7 @@ def test_model_that_is_none(run, tmp_path, photo_path):
 
 def test_refinements_and_device(run, photo_path):
     _refused(run(photo_path, *BOX, "--refinements", "-1"), "--refinements")
+    _refused(run(photo_path, *BOX, "--refinements", "9" * 30), "--refinements: expected 0 to 100")
     _refused(run(photo_path, *BOX, "--device", "abacus"), "abacus")
 
 

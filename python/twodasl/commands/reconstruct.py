@@ -116,9 +116,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_arguments(args: argparse.Namespace) -> None:
     """What can be known to be wrong before anything is loaded."""
+    from ..placement import MOST_REFINEMENTS
+
     photos: list[Path] = args.photos
-    if args.refinements is not None and args.refinements < 0:
-        raise InputError(f"--refinements: expected a number from 0, got {args.refinements}")
+    if args.refinements is not None and not 0 <= args.refinements <= MOST_REFINEMENTS:
+        raise InputError(f"--refinements: expected 0 to {MOST_REFINEMENTS}, got {args.refinements}")
     if args.box is not None and len(photos) > 1:
         raise InputError(f"--box: describes one photo, but {len(photos)} are given; use --landmarks FOLDER")
     marks: Path | None = args.landmarks
