@@ -48,6 +48,7 @@ def test_convert_keeps_the_model(tmp_path, capsys):
     [
         ["show", "nowhere.npz", "-o", "sheet.png"],
         ["show", "procedural", "-o", "sheet.tiff"],
+        ["show", "procedural", "--seed", "-1"],
         ["convert", "nowhere", "x.npz"],
         ["convert", "procedural", "x.obj"],
     ],
@@ -59,3 +60,11 @@ def test_mistakes_are_one_line(arguments, tmp_path, monkeypatch, capsys):
     assert error.startswith("twodasl: error: ")
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_convert_replaces_no_model_by_a_part_of_it(tmp_path, ball_path, capsys):
+    path = tmp_path / "ball.npz"
+    path.write_bytes(ball_path.read_bytes())
+    assert main(["models", "convert", str(path), str(path), "--shape-modes", "0"]) == 2
+    assert "ball.npz: is read here and would be overwritten" in capsys.readouterr().err
+    assert path.read_bytes() == ball_path.read_bytes()

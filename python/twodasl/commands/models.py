@@ -45,11 +45,14 @@ def register(subparsers: Any) -> None:
 def run_show(args: argparse.Namespace) -> int:
     """Print what the model is made of and write its sheet."""
 
+    from ..errors import InputError
     from ..files import check_sheet_name, write_picture
     from ..model_sheet import model_sheet
     from ..morphable import load_model
 
     check_sheet_name(args.output)
+    if args.seed < 0:
+        raise InputError(f"--seed: expected a whole number from 0, got {args.seed}")
     model = load_model(args.model)
     _describe(model)
     sheet = model_sheet(model, seed=args.seed)
@@ -61,8 +64,10 @@ def run_show(args: argparse.Namespace) -> int:
 def run_convert(args: argparse.Namespace) -> int:
     """Write the model as a `.npz`, with fewer modes if asked."""
     from ..errors import InputError
+    from ..files import check_targets
     from ..morphable import load_model
 
+    check_targets([args.output], inputs=[args.model], remedy="choose another output")
     model = load_model(args.model)
     kept = []
     for kind, there in zip(("shape", "expression"), model.counts[1:], strict=True):
