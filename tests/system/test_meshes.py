@@ -285,6 +285,7 @@ def test_broken_files_get_a_sentence(tmp_path, name, content, message):
         (np.zeros((4, 2)), "expected vertices"),
         (np.zeros((0, 3)), "expected vertices"),
         (np.full((4, 3), np.inf), "expected finite vertices"),
+        (np.full((4, 3), 1e32), "expected coordinates within 1e.09, got 1e.32"),
         (np.zeros((4, 3), complex), "real numbers"),
         (np.array([[None] * 3]), "no objects"),
     ],

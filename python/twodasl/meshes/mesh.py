@@ -13,6 +13,9 @@ from ..errors import InputError
 MAX_VERTICES = 20_000_000
 """More vertices, or triangles, than this are a damaged file and not a face."""
 
+# A head in nanometres is nearer. Beyond it one damaged file would be the mean of a whole set's errors.
+_FARTHEST = 1e9
+
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
@@ -34,6 +37,8 @@ def checked_mesh(path: Path, vertices: NDArray, triangles: NDArray | None) -> Me
     if not np.isfinite(points).all():
         row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
         raise InputError(f"{path}: expected finite vertices, got NaN or infinity in vertex {row}")
+    if (farthest := np.abs(points).max()) > _FARTHEST:
+        raise InputError(f"{path}: expected coordinates within {_FARTHEST:g}, got {farthest:g}; write it anew")
     if triangles is None or len(triangles) == 0:
         return Mesh(points, None)
     return Mesh(points, checked_triangles(path, triangles, len(points)))
