@@ -212,6 +212,7 @@ def test_points_alone_need_triangles_for_the_heat_map(capsys, folders):
         (("--yaw", "{root}/far.npy"), "expected degrees, got 1000.0"),
         (("--yaw", "{root}/words.csv"), "expected lines 'name,yaw', got 'one,two'"),
         (("--yaw", "{root}/few.csv"), "got none for 'face1'"),
+        (("--yaw", "{root}/twice.csv"), "expected one yaw a face, got 1.0 and 2.0 for 'face0'"),
         (("--yaw", "{root}/yaw.txt"), "a .npy or .csv file"),
         (("--triangles", "{root}/short.npy"), "expected triangles"),
         (("--output", "{root}/few.csv"), "few.csv is a file"),
@@ -225,6 +226,7 @@ def test_mistakes_are_one_line_and_exit_code_2(capsys, folders, options, message
     np.save(folders / "far.npy", np.full(5, 1000.0))
     (folders / "words.csv").write_text("one,two\n")
     (folders / "few.csv").write_text("face0,1\n")
+    (folders / "twice.csv").write_text("face0,1\nface0.obj,2\n")
     (folders / "empty").mkdir()
     (folders / "others").mkdir()
     np.save(folders / "others" / "another.npy", bump(3)[0])

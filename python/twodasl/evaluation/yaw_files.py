@@ -67,11 +67,14 @@ def _read_csv(file: Path) -> dict[str, float]:
     table: dict[str, float] = {}
     for row in rows:
         try:
-            (table[_stem(row[name])],) = reals([row[yaw].encode("utf-8", "surrogateescape")])
+            (degrees,) = reals([row[yaw].encode("utf-8", "surrogateescape")])
             if len(row) != width:
                 raise ValueError("a comma in a number, or a column without a head")
+            face = _stem(row[name])
         except (IndexError, ValueError) as error:
             raise InputError(f"{file}: expected lines 'name,yaw', got {','.join(row)[:60]!r}") from error
+        if table.setdefault(face, degrees) != degrees:
+            raise InputError(f"{file}: expected one yaw a face, got {table[face]} and {degrees} for {face!r}")
     return table
 
 
