@@ -85,6 +85,12 @@ def test_nothing_is_written_into_the_data_set(tmp_path, photo68, capsys, option)
     assert "new.png: lies inside the data set; choose another folder" in capsys.readouterr().err
 
 
+def test_links_that_lead_in_circles_are_named(tmp_path, capsys):
+    (tmp_path / "loop").symlink_to("loop")
+    assert check("photos", tmp_path / "loop") == 2
+    assert "loop: no such folder" in capsys.readouterr().err
+
+
 def test_300w_lp_with_its_model(tmp_path, ball_model, ball_path, capsys):
     write_w300lp(tmp_path / "lp", ball_model)
     write_basis(tmp_path / "basis", ball_model)

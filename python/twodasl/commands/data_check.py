@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--count: expected at least 1 picture, got {args.count}")
     for file in (args.output, args.left_out):
         # A sheet there would be one of the photos the next time, and a new file makes the kept list outdated.
-        if file is not None and file.resolve().is_relative_to(args.root.resolve()):
+        if file is not None and Path(os.path.realpath(file)).is_relative_to(os.path.realpath(args.root)):
             raise InputError(f"{file}: lies inside the data set; choose another folder")
     check_targets([file for file in (args.output, args.left_out) if file is not None])
     model = None if args.model is None else load_model(args.model)
