@@ -260,6 +260,10 @@ def test_a_broken_basis_is_named(made_up, tmp_path, name, content, message):
     with pytest.raises(InputError, match=message) as caught:
         read_sparse_basis(tmp_path)
     assert name in str(caught.value)
+    (tmp_path / name).unlink()
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        read_sparse_basis(tmp_path)
+    assert str(caught.value).count(name) == 1
 
 
 def test_sparse_landmarks_are_the_complete_models(made_up):

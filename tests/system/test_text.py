@@ -118,6 +118,13 @@ def test_numbers_of_any_size_in_a_report(tmp_path, number, place):
         read_report(tmp_path / "report.json")
 
 
+def test_a_report_beyond_any_size_says_so(tmp_path):
+    with open(tmp_path / "report.json", "wb") as stream:
+        stream.truncate((256 << 20) + 1)
+    with pytest.raises(InputError, match=r"report\.json: is larger than 256 MiB"):
+        read_report(tmp_path / "report.json")
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
 @pytest.mark.parametrize("suffix", ["npz", "pkl", "mat", "h5", "bin"])
 def test_a_pipe_is_no_model(tmp_path, suffix):

@@ -42,10 +42,10 @@ class Comparison:
 def read_report(path: str | os.PathLike[str]) -> Report:
     """Read what `write_json` wrote. Raises InputError naming the file when it is something else."""
     file = regular_file(path, "a report as JSON")
+    if file.stat().st_size > _LARGEST:
+        raise InputError(f"{file}: is larger than {_LARGEST >> 20} MiB; expected a report as JSON")
     try:
-        if file.stat().st_size > _LARGEST:
-            raise InputError(f"{file}: is larger than {_LARGEST >> 20} MiB; expected a report as JSON")
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(
             f"{file}: cannot be read ({error.strerror or error}); expected a report as JSON"

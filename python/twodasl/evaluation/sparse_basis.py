@@ -99,8 +99,9 @@ def read_whitening(path: str | os.PathLike[str]) -> Whitening:
 
 
 def _numbers(file: Path) -> NDArray[np.float64]:
+    regular_file(file)
     try:
-        numbers = np.loadtxt(regular_file(file), dtype=np.float64, ndmin=1)
+        numbers = np.loadtxt(file, dtype=np.float64, ndmin=1)
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:
