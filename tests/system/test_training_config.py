@@ -1,10 +1,12 @@
 """Configurations: round trips, overrides, and errors that name the key."""
 
+import json
 import os
 
+import numpy as np
 import pytest
 from twodasl.errors import InputError
-from twodasl.training.config import StageConfig, TrainingConfig
+from twodasl.training.config import LossConfig, NetworkConfig, OptimizerConfig, StageConfig, TrainingConfig
 from twodasl.training.presets import PRESETS, preset, read_toml, to_toml
 from twodasl.training.records import _flat
 
@@ -206,3 +208,30 @@ def test_learning_rates():
     assert exponential.learning_rate_at(50) == pytest.approx(0.1)
     ratio = exponential.learning_rate_at(51) / exponential.learning_rate_at(50)
     assert ratio == pytest.approx(exponential.learning_rate_at(2) / exponential.learning_rate_at(1))
+
+
+def test_settings_are_checked_and_made_plain_wherever_they_come_from():
+    config = TrainingConfig(
+        batch=np.int64(32),
+        network=NetworkConfig(encoder_widths=np.full(6, 16)),
+        loss=LossConfig(importance=np.bool_(True)),
+        optimizer=OptimizerConfig(clip=np.float32(0.5)),
+    )
+    assert type(config.batch) is int and config.network.encoder_widths == (16,) * 6
+    assert config.loss.importance is True and type(config.optimizer.clip) is float
+    assert TrainingConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("record", "key", "value"),
+    [
+        (TrainingConfig, "batch", "32"),
+        (TrainingConfig, "batch", np.float32(32.5)),
+        (TrainingConfig, "data", {}),
+        (LossConfig, "importance", "no"),
+        (NetworkConfig, "encoder_widths", 16),
+    ],
+)
+def test_a_setting_of_another_type_is_named(record, key, value):
+    with pytest.raises(InputError, match=f"^configuration: {key}: expected .*, got "):
+        record(**{key: value})

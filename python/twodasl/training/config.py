@@ -71,6 +71,7 @@ class DataConfig(Record):
     """Share of the 2D-only faces that is used; 0: none."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _expect_within(self, 2, _MOST_FACES, "faces")
         _expect_within(self, 0, _MOST_FACES, "photos")
         _expect_within(self, 0, _MOST_WORKERS, "workers")
@@ -110,6 +111,7 @@ class LandmarkConfig(Record):
     the image alone, and `FaceReconstructor` then never shows it a map."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _expect_within(self, 0, _MOST_PIXELS, "shift", "jitter")
         _expect_within(self, 0, _MOST_SPREAD, "affine", "profile", "tail")
         _expect_share(self, "point_dropout", "hide_occluded", "map_dropout")
@@ -133,6 +135,7 @@ class AugmentConfig(Record):
     suits photos, of which there are only so many."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _expect_within(self, 0, 360, "rotation")
         _expect_within(self, 0, _MOST_PIXELS, "shift")
         _expect_within(self, 0, _MOST_SPREAD, "scale", "gain")
@@ -154,6 +157,7 @@ class NetworkConfig(Record):
     begins. `float16`, for GPUs without bfloat16, comes with a loss scale that adapts."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _expect(self.regressor in REGRESSORS, "regressor", " or ".join(sorted(REGRESSORS)), self.regressor)
         fit = len(self.encoder_widths) == 6 and all(
             0 < width <= _MOST_CHANNELS for width in self.encoder_widths
@@ -195,6 +199,7 @@ class LossConfig(Record):
     """The regressor's side of Lsc: `saturating` (the paper) or `non-saturating`."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _expect_within(self, 0, _MOST_WEIGHT, "landmarks_2d", "landmarks_3d", "cycle", "self_critic")
         _expect_within(self, 1, _MOST_STEPS, "second_pass_every")
         _expect(self.points in (18, 21), "points", "18 or 21", self.points)
@@ -220,6 +225,7 @@ class OptimizerConfig(Record):
     evaluated; 0.999 averages over about a thousand steps. 0: no average."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _expect(self.name in ("adam", "sgd"), "name", "adam or sgd", self.name)
         _expect_within(self, 0, _MOST_WEIGHT, "weight_decay", "clip")
         for key in ("momentum", "ema"):
@@ -244,6 +250,7 @@ class StageConfig(Record):
     """Weight of the vertex distance cost."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _expect_within(self, 0, _MOST_STEPS, "steps", "warmup")
         _expect_within(self, 0, _MOST_WEIGHT, "parameters", "vertices")
         _expect_within(self, _LEAST_RATE, _MOST_RATE, "learning_rate", "final_learning_rate")
@@ -293,6 +300,7 @@ class TrainingConfig(Record):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _expect_within(self, 0, _MOST_SEED, "seed")
         _expect_within(self, 2, _MOST_BATCH, "batch")  # batch normalization needs two
         _expect_within(self, 0, _MOST_BATCH, "photo_batch")

@@ -18,7 +18,15 @@ _SHOWN = 80
 
 
 class Record:
-    """Base of the configuration's dataclasses: bool, int, float, str, tuples of int, and other records."""
+    """Base of the configuration's dataclasses: bool, int, float, str, tuples of int, and other records.
+
+    NumPy's numbers, arrays and tensors become Python's: a checkpoint holds no others.
+    """
+
+    def __post_init__(self) -> None:
+        for key, kind in get_type_hints(type(self)).items():
+            value = _checked(kind, getattr(self, key), f"configuration: {key}")
+            object.__setattr__(self, key, value)  # frozen
 
     def to_dict(self) -> dict[str, Any]:
         """Nested dictionaries of numbers, text and lists: what a checkpoint or a TOML file can hold."""
@@ -92,7 +100,7 @@ def _build(cls: type[R], values: Any, where: str, prefix: str, base: R | None) -
             inner = None if base is None else getattr(base, key)
             chosen[key] = _build(kind, value, where, f"{prefix}{key}.", inner)  # type: ignore[arg-type]
         else:
-            chosen[key] = _checked(kind, value, f"{where}: {prefix}{key}")
+            chosen[key] = value
     try:
         return cls(**chosen)
     except InputError as error:
@@ -100,10 +108,14 @@ def _build(cls: type[R], values: Any, where: str, prefix: str, base: R | None) -
 
 
 def _checked(kind: Any, value: Any, where: str) -> Any:
+    if is_dataclass(kind) and isinstance(value, kind):  # type: ignore[arg-type]
+        return value
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     if kind is bool and isinstance(value, bool):
         return value
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
-        return value
+        return int(value)
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         try:
             return float(value)
@@ -127,7 +139,7 @@ def shown(value: object) -> str:
 
 def _kind_name(kind: Any) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text without NUL"}
-    return names.get(kind, "a list of whole numbers")
+    return f"a {kind.__name__}" if is_dataclass(kind) else names.get(kind, "a list of whole numbers")
 
 
 def _field_type(cls: type, path: Sequence[str], setting: str) -> Any:
