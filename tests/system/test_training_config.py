@@ -217,8 +217,9 @@ def test_settings_are_checked_and_made_plain_wherever_they_come_from():
         loss=LossConfig(importance=np.bool_(True)),
         optimizer=OptimizerConfig(clip=np.float32(0.5)),
     )
-    assert type(config.batch) is int and config.network.encoder_widths == (16,) * 6
-    assert config.loss.importance is True and type(config.optimizer.clip) is float
+    assert [type(config.batch), type(config.optimizer.clip)] == [int, float]
+    assert config.network.encoder_widths == (16,) * 6
+    assert config.loss.importance is True
     assert TrainingConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 

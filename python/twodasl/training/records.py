@@ -139,7 +139,11 @@ def shown(value: object) -> str:
 
 def _kind_name(kind: Any) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text without NUL"}
-    return f"a {kind.__name__}" if is_dataclass(kind) else names.get(kind, "a list of whole numbers")
+    return (
+        f"a {kind.__name__}"
+        if isinstance(kind, type) and issubclass(kind, Record)
+        else names.get(kind, "a list of whole numbers")
+    )
 
 
 def _field_type(cls: type, path: Sequence[str], setting: str) -> Any:
