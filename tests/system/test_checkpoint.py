@@ -6,6 +6,7 @@ import pickle
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from twodasl.errors import InputError
@@ -57,6 +58,14 @@ def test_round_trip(ball_model, saved):
     assert info["model_counts"] == list(ball_model.counts)
     assert info["step"] == 12
     check_model(saved, info, ball_model)
+
+
+def test_numpys_numbers_and_text_are_saved_as_pythons(ball_model, tmp_path):
+    entry = {"step": np.int64(3), np.str_("total"): np.float32(0.5)}
+    path = tmp_path / "run.pt"
+    save_checkpoint(path, contents(ball_model, model_name=np.str_("ball"), history=[entry]))
+    loaded = load_checkpoint(path)
+    assert (type(loaded["model_name"]), loaded["history"]) == (str, [{"step": 3, "total": 0.5}])
 
 
 def test_weights_only_can_read_it(saved):

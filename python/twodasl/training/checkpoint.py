@@ -30,6 +30,7 @@ import io
 import os
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -54,9 +55,18 @@ def save_checkpoint(path: str | os.PathLike[str], contents: dict[str, Any]) -> N
     """
     # In memory first: what torch says when it cannot write a file is no OSError, and names neither.
     archive = io.BytesIO()
-    torch.save({"format": FORMAT, "version": VERSION, **contents}, archive)
+    torch.save(_pythons({"format": FORMAT, "version": VERSION, **contents}), archive)
     with atomic_path(path) as temporary:
         temporary.write_bytes(archive.getbuffer())
+
+
+def _pythons(value: Any) -> Any:
+    """The same with Python's numbers and text for NumPy's, of which a pickle holds more than plain data."""
+    if type(value) is dict:
+        return {_pythons(key): _pythons(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_pythons, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
