@@ -37,9 +37,10 @@ def square_crop(box: Sequence[float], width: int, height: int, name: str = "box"
 
     Raises InputError, beginning with `name`, for NaN, an empty or tiny box, or one outside the image.
     """
-    corners = [float(corner) for corner in box]
-    if len(corners) != 4:
-        raise InputError(f"{name}: expected four numbers x0 y0 x1 y1, got {len(corners)}")
+    given = _numbers(box, name, "four numbers x0 y0 x1 y1")
+    if given.shape != (4,):
+        raise InputError(f"{name}: expected four numbers x0 y0 x1 y1, got an array of shape {given.shape}")
+    corners = given.tolist()
     shown = " ".join(f"{corner:g}" for corner in corners)
     if not all(math.isfinite(corner) for corner in corners):
         raise InputError(f"{name}: expected four finite numbers x0 y0 x1 y1, got {shown}")
@@ -57,14 +58,20 @@ def square_crop(box: Sequence[float], width: int, height: int, name: str = "box"
     return Crop(x - side / 2, y - side / 2, x + side / 2, y + side / 2, SIZE)
 
 
+def _numbers(values: ArrayLike, name: str, expected: str) -> NDArray[np.float64]:
+    try:
+        if np.iscomplexobj(values):
+            raise TypeError
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{name}: expected {expected}") from error
+
+
 def check_landmarks(
     points: ArrayLike, width: int, height: int, name: str = "landmarks"
 ) -> NDArray[np.float64]:
     """Landmarks as (68, 2) float64; else InputError beginning with `name`: shape, NaN, outside the image."""
-    try:
-        marks = np.asarray(points, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: expected (68, 2) numbers in image pixels") from error
+    marks = _numbers(points, name, "(68, 2) numbers in image pixels")
     if marks.shape != (68, 2):
         raise InputError(f"{name}: expected (68, 2) image pixels, got an array of shape {marks.shape}")
     wrong = int((~np.isfinite(marks)).any(axis=1).sum())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,8 +144,11 @@ class FaceReconstructor:
                 f"landmarks, boxes: expected one entry for each of {len(images)} images,"
                 f" got {len(points)} and {len(corners)}"
             )
-        if refinements is not None and not 0 <= refinements <= MOST_REFINEMENTS:
-            raise InputError(f"refinements: expected 0 to {MOST_REFINEMENTS}, got {refinements}")
+        if refinements is not None:
+            refinements = _count(refinements, "refinements", 0)
+            if refinements > MOST_REFINEMENTS:
+                raise InputError(f"refinements: expected 0 to {MOST_REFINEMENTS}, got {refinements}")
+        batch_size = _count(batch_size, "batch_size", 1)
         faces = [face_input(*given) for given in zip(images, points, corners, strict=True)]
         results = []
         for start in range(0, len(faces), batch_size):
@@ -234,6 +239,16 @@ class FaceReconstructor:
                 f" distance {float(reach[first]):.3g} in widths of the crop, sine {float(sine[first]):.2g}"
                 " between the rows of its camera); its training has diverged, take an earlier checkpoint"
             )
+
+
+def _count(value: Any, name: str, least: int) -> int:
+    try:
+        count = operator.index(value)
+    except (TypeError, ValueError):
+        count = least - 1
+    if count < least:
+        raise InputError(f"{name}: expected a whole number from {least}, got {value!r}")
+    return count
 
 
 def _refinements(face: FaceInput, asked: int | None) -> int:

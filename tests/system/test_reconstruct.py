@@ -190,6 +190,10 @@ BAD = {
     "nan box": (None, (np.nan, 0, 100, 100), "box: expected four finite"),
     "infinite box": (None, (0, 0, np.inf, 100), "box: expected four finite"),
     "three numbers": (None, (0, 0, 100), "box: expected four numbers"),
+    "one number": (None, 5, "box: expected four numbers"),
+    "words": (None, ["a", "b", "c", "d"], "box: expected four numbers"),
+    "numbers beyond any": (None, (0, 0, 10**400, 1), "box: expected four numbers"),
+    "complex numbers": (np.zeros((68, 2), complex), None, "landmarks: expected "),
     "outside": (None, (512, 0, 700, 188), "box: lies outside the 512x512 image"),
     "left of it": (None, (-200, 0, 0, 200), "box: lies outside the 512x512 image"),
     "tiny": (None, (100, 100, 104, 104), "box: expected a side of at least"),
@@ -215,3 +219,17 @@ def test_images_that_do_not_fit(steady, photo68):
 
 def test_the_flip_is_its_own_inverse():
     assert flip_y(flip_y(np.array([17.25]))) == 17.25
+
+
+@pytest.mark.parametrize("name", ["refinements", "batch_size"])
+@pytest.mark.parametrize("value", [-1, 1.5, "x"])
+def test_counts_that_are_none_are_refused(steady, photo, name, value):
+    with pytest.raises(InputError, match=f"^{name}: expected a whole number from "):
+        steady.batch([photo], boxes=[BOX], **{name: value})
+
+
+def test_numpys_numbers_and_lists_count(steady, photo, photo68):
+    face = steady(photo, box=BOX, refinements=1)
+    again = steady.batch([photo], boxes=np.array([BOX]), refinements=np.int64(1), batch_size=np.int64(1))[0]
+    assert np.array_equal(face.vertices, again.vertices)
+    assert np.array_equal(steady(photo, photo68.tolist()).vertices, steady(photo, photo68).vertices)
