@@ -38,7 +38,9 @@ def checked_mesh(path: Path, vertices: NDArray, triangles: NDArray | None) -> Me
         row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
         raise InputError(f"{path}: expected finite vertices, got NaN or infinity in vertex {row}")
     if (farthest := np.abs(points).max()) > _FARTHEST:
-        raise InputError(f"{path}: expected coordinates within {_FARTHEST:g}, got {farthest:g}; write it anew")
+        raise InputError(
+            f"{path}: expected coordinates within {_FARTHEST:g}, got {farthest:g}; write it anew"
+        )
     if triangles is None or len(triangles) == 0:
         return Mesh(points, None)
     return Mesh(points, checked_triangles(path, triangles, len(points)))
