@@ -2,11 +2,14 @@
 
 import csv
 import json
+from argparse import Namespace
 
 import cv2
 import numpy as np
 import pytest
 from twodasl.cli import main
+from twodasl.commands.evaluate_outputs import check_outputs
+from twodasl.errors import InputError
 from twodasl.evaluation import Report, format_report, report_json, summarize, write_json
 from twodasl.evaluation.comparison import compare, curves, read_report
 from twodasl.evaluation.error_curve import error_curves
@@ -115,6 +118,14 @@ def test_nothing_is_measured_when_it_cannot_be_written(capsys, folder, target):
     assert code == 2
     assert "is a folder where a file is to go" in errors
     assert [file.name for file in (folder / "taken").iterdir()] == ["report.json"]
+
+
+def test_no_result_replaces_a_file_that_a_choice_names(tmp_path):
+    truth = tmp_path / "truth.npy"
+    truth.write_bytes(b"kept")
+    options = Namespace(output=None, json=truth, csv=None, drop_worst=0, ground_truth=str(truth))
+    with pytest.raises(InputError, match=r"truth\.npy: is read here and would be overwritten"):
+        check_outputs(options, 3)
 
 
 def test_files_are_written_all_or_none(tmp_path):

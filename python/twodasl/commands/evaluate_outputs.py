@@ -51,7 +51,8 @@ def check_outputs(options: argparse.Namespace, images: int) -> None:
     targets = [] if options.output is None else [options.output / name for name in FILES]
     targets += [path for path in (options.json, options.csv) if path is not None]
     written = ("output", "json", "csv")
-    read = [path for name, path in vars(options).items() if isinstance(path, Path) and name not in written]
+    given = {name: value for name, value in vars(options).items() if name not in written}
+    read = [value for value in given.values() if isinstance(value, Path | str)]  # a choice or a file
     check_targets(targets, inputs=read)
     if options.drop_worst >= images:
         raise InputError(f"--drop-worst: expected less than the {images} images, got {options.drop_worst}")
