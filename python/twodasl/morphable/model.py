@@ -192,10 +192,10 @@ class MorphableModel:
 
     def truncated(self, shape_modes: int, expression_modes: int) -> MorphableModel:
         """The model with its first so many modes of either kind; components come with the largest first."""
-        shapes, count = len(self.shape_modes), len(self.coefficient_std)
-        kept = np.r_[:shape_modes, shapes : shapes + expression_modes]
-        if min(shape_modes, expression_modes) < 0 or shape_modes > shapes or kept.max(initial=-1) >= count:
+        _, shapes, expressions = self.counts
+        if not (0 <= shape_modes <= shapes and 0 <= expression_modes <= expressions):
             raise ValueError(f"truncated: expected at most {self.counts[1:]} modes, got other numbers")
+        kept = np.r_[:shape_modes, shapes : shapes + expression_modes]
         names = self.mode_names
         return replace(
             self,
