@@ -312,3 +312,9 @@ def test_basis_hands_the_operators_everything():
     pose = torch.eye(3, 4).expand(2, 3, 4).contiguous()
     points = twodasl_ext.vertices(model.basis(), coefficients, pose)
     np.testing.assert_allclose(points[1].numpy(), model.shape(coefficients[1].numpy()), atol=1e-4)
+
+
+@pytest.mark.parametrize("counts", [(10**9, 0), (0, 10**9), (-1, 0)])
+def test_more_modes_than_there_are_are_refused_at_once(ball_model, counts):
+    with pytest.raises(ValueError, match="^truncated: expected at most "):
+        ball_model.truncated(*counts)
