@@ -316,5 +316,5 @@ def test_basis_hands_the_operators_everything():
 
 @pytest.mark.parametrize("counts", [(10**9, 0), (0, 10**9), (-1, 0)])
 def test_more_modes_than_there_are_are_refused_at_once(ball_model, counts):
-    with pytest.raises(ValueError, match="^truncated: expected at most "):
+    with pytest.raises(ValueError, match=r"^truncated: expected at most "):
         ball_model.truncated(*counts)
