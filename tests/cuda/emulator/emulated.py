@@ -43,6 +43,7 @@ OF_THE_CPU_ALONE = {
     "test_interruption": "a call on CUDA does not wait for its kernels",
     "test_memory": "reused memory is the CPU's",
     "test_peak_memory": "reused memory is the CPU's",
+    "test_a_batch_that_is_too_large": "is about the CPU's memory",
     "closest_point.py::test_the_number_of_threads": "threads are the CPU's",
     "test_iterative_closest_point.py::test_a_known_motion": _LONG,
     "test_iterative_closest_point.py::test_similarity": _LONG,
