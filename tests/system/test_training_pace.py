@@ -29,8 +29,8 @@ def slow_step(run, seconds):
 @pytest.mark.parametrize(
     ("seconds", "chosen"),
     [
-        ({"float32": 0.12, "bfloat16": 0.0}, "bfloat16"),
-        ({"float32": 0.0, "bfloat16": 0.12}, "float32"),
+        ({"float32": 0.6, "bfloat16": 0.0}, "bfloat16"),
+        ({"float32": 0.0, "bfloat16": 0.6}, "float32"),
     ],
 )
 def test_auto_precision_takes_the_faster_and_leaves_no_trace(ball_model, seconds, chosen):
