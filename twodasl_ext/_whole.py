@@ -61,24 +61,6 @@ def _fake(mean: Tensor, modes: Tensor, coefficients: Tensor, pose: Tensor) -> Te
     return mean.new_empty((coefficients.shape[0], mean.shape[0], 3))
 
 
-@torch.library.register_fake("twodasl::basis_vertices_backward")
-def _fake_backward(
-    grad: Tensor,
-    mean: Tensor,
-    modes: Tensor,
-    coefficients: Tensor,
-    pose: Tensor,
-    posed: Tensor | None,
-    need_coefficients: bool,
-    need_pose: bool,
-) -> tuple[Tensor, Tensor]:
-    batch, modes_count = coefficients.shape
-    return (
-        mean.new_empty((batch if need_coefficients else 0, modes_count)),
-        mean.new_empty((batch if need_pose else 0, 3, 4)),
-    )
-
-
 @torch.library.register_fake("twodasl::basis_factor")
 def _fake_factor(mean: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
     features = feature_count(modes.shape[0])

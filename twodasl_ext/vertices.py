@@ -89,6 +89,7 @@ def _fake_out(
     return None
 
 
+@torch.library.register_fake("twodasl::basis_vertices_backward")
 @torch.library.register_fake("twodasl::vertices_backward")
 def _fake_backward(
     grad: Tensor,
