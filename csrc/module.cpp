@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "build_info.h"
-#include "cpu/isa.h"
+#include "cpu/dispatch/isa.h"
 
 namespace py = pybind11;
 

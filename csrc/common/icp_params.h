@@ -1,4 +1,4 @@
-// What the kernels of iterative_closest_point are given; see cpu/icp.h.
+// What the kernels of iterative_closest_point are given; see cpu/kernels/icp.h.
 #pragma once
 
 #include <cstdint>

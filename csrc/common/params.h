@@ -58,7 +58,7 @@ struct GradView {
 //
 // The gradient of M needs the shape before the pose. Synthesising it again costs as much as the forward pass;
 // it can as well be taken from the forward's result, (V - t) = M shape, where M is far from singular. Faces
-// for which that holds come first: rows [0, recovered) sum g (V - t)^T, the rest g shape^T. See cpu/recover.h.
+// for which that holds come first: rows [0, recovered) sum g (V - t)^T, the rest g shape^T. See cpu/kernels/recover.h.
 template <class T, class S>
 struct VerticesBackwardParams {
   BasisView<T, S> basis;
@@ -100,7 +100,7 @@ struct ImportanceWeightsParams {
   bool by_maximum;     // divide by the maximum plus 1e-6, otherwise by the sum
 };
 
-// Nearest (largest z) triangle at every pixel; see cpu/rasterize.h for the rules.
+// Nearest (largest z) triangle at every pixel; see cpu/kernels/rasterize.h for the rules.
 template <class T>
 struct RasterizeParams {
   const T* vertices;         // (B, N, 3): column, row, depth
@@ -158,7 +158,7 @@ TWODASL_HOST_DEVICE inline Task task_of(const Partition& cut, int64_t batch, int
 TWODASL_HOST_DEVICE inline int64_t distance_features(int64_t modes) { return 3 * (modes + 1) + 1; }
 TWODASL_HOST_DEVICE inline int64_t distance_width(int64_t modes) { return block_count(distance_features(modes)) * kBlock; }
 
-// cost[b] = sum_r || R a_r ||^2; see cpu/distance_body.h.
+// cost[b] = sum_r || R a_r ||^2; see cpu/kernels/distance-inl.h.
 template <class T>
 struct VertexDistanceParams {
   const T* factor;     // (2, width, width): R, then R^T

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kWarps = kDistanceThreads / kWarp;
 
-// Feature i of row r of the pose, see cpu/distance_body.h. The fma is spelled out: the compiler has two ways to
+// Feature i of row r of the pose, see cpu/kernels/distance-inl.h. The fma is spelled out: the compiler has two ways to
 // contract the sum, and the tiles must agree.
 template <class T>
 __device__ __forceinline__ T distance_feature(const T* predicted, const T* target, int64_t modes_count,

@@ -1,4 +1,4 @@
-// vertex_distance_cost on a GPU: the formulas are in cpu/distance_body.h.
+// vertex_distance_cost on a GPU: the formulas are in cpu/kernels/distance-inl.h.
 #pragma once
 
 #include "../common/params.h"

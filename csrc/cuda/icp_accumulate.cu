@@ -1,4 +1,4 @@
-// What the pairs of an iteration say about the pose: sums over parts of them; see icp.h and cpu/icp.h for the rules.
+// What the pairs of an iteration say about the pose: sums over parts of them; see icp.h and cpu/kernels/icp.h for the rules.
 #include <limits>
 
 #include "icp_passes.h"

@@ -1,6 +1,6 @@
 // nearest_neighbors on a GPU: the tree of common/params.h, the nearest point of every query, and their gradients.
 //
-// The answer is the CPU's, bit for bit (see cpu/neighbors.h): the least (distance, index), where the squared distance
+// The answer is the CPU's, bit for bit (see cpu/neighbors/neighbors.h): the least (distance, index), where the squared distance
 // of q and p is ((dx dx + dy dy) + dz dz) of d = q - p with every operation rounded once. So it depends neither on the
 // order of the points inside the tree, which is free, nor on hints, on the order of the queries, or on the rest of a
 // batch. A tree built here is one that the CPU can search, and the reverse.

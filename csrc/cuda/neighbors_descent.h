@@ -19,7 +19,7 @@ constexpr int kParts = kWarp / kQueries;  // lanes of a query
 constexpr int kOwn = kRow / kParts;       // children or points of a lane
 static_assert(kOwn == 4, "loads are of four numbers");
 
-// See cpu/neighbors.h.
+// See cpu/neighbors/neighbors.h.
 template <class T>
 struct Shrink;
 template <>

@@ -1,4 +1,4 @@
-// rasterize on a GPU: the rules are those of cpu/rasterize.h, to the bit. Values are not looked at before the launch:
+// rasterize on a GPU: the rules are those of cpu/kernels/rasterize.h, to the bit. Values are not looked at before the launch:
 // an image with a vertex that is not finite gets index -1 and NaN everywhere, as do all images where a triangle refers
 // to a vertex that does not exist.
 #pragma once

@@ -3,8 +3,8 @@
 #include <tuple>
 
 #include "../common/rotation.h"
-#include "../cpu/icp.h"
-#include "../cpu/kernels.h"
+#include "../cpu/kernels/icp.h"
+#include "../cpu/dispatch/kernels.h"
 #include "neighbors.h"
 
 namespace twodasl::ops {

@@ -1,7 +1,7 @@
 // importance_weights on the CPU: checks, allocation, parameters, launch.
 #include <vector>
 
-#include "../cpu/kernels.h"
+#include "../cpu/dispatch/kernels.h"
 #include "parameters.h"
 
 namespace twodasl::ops {

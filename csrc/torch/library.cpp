@@ -38,7 +38,7 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
   m.def(
       "vertex_distance_cost_backward(Tensor grad, Tensor factor, Tensor residual, Tensor? predicted, Tensor? target, "
       "bool ignore_depth) -> (Tensor, Tensor)");
-  // Steps of iterative_closest_point, see cpu/icp.h: a pose is 13 numbers [R row by row | t | s], a frame 4, float64.
+  // Steps of iterative_closest_point, see cpu/kernels/icp.h: a pose is 13 numbers [R row by row | t | s], a frame 4, float64.
   m.def("nearest_rotation(Tensor matrices) -> Tensor");
   m.def("icp_frame(Tensor points, Tensor counts) -> Tensor");
   // The same cloud, in an order in which neighbours follow one another.

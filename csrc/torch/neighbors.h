@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "../cpu/neighbors.h"
+#include "../cpu/neighbors/neighbors.h"
 #include "tasks.h"
 #include "tree.h"
 

@@ -1,5 +1,5 @@
 // rasterize on the CPU: checks, allocation, parameters, launch.
-#include "../cpu/rasterize.h"
+#include "../cpu/kernels/rasterize.h"
 
 #include "tasks.h"
 

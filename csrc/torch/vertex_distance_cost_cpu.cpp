@@ -1,5 +1,5 @@
 // vertex_distance_cost on the CPU: checks, allocation, parameters, launch.
-#include "../cpu/kernels.h"
+#include "../cpu/dispatch/kernels.h"
 #include "parameters.h"
 
 namespace twodasl::ops {

@@ -1,7 +1,7 @@
 // vertices on the CPU: checks, allocation, parameters, launch.
-#include "../cpu/kernels.h"
-#include "../cpu/recover.h"
-#include "../cpu/reduce.h"
+#include "../cpu/dispatch/kernels.h"
+#include "../cpu/kernels/recover.h"
+#include "../cpu/kernels/reduce.h"
 #include "allocate.h"
 #include "basis.h"
 

@@ -2,7 +2,7 @@
 //   grad c_k = sum_n q[n] . modes_k[n],  q[n] = M^T g[n];   grad M = sum_n g[n] p[n]^T;   grad t = sum_n g[n].
 #pragma once
 
-#include "../../csrc/cpu/kernels.h"
+#include "../../csrc/cpu/dispatch/kernels.h"
 #include "checked.h"
 #include "gradients.h"
 

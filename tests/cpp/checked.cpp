@@ -1,6 +1,6 @@
 #include "checked.h"
 
-#include "../../csrc/cpu/reduce.h"
+#include "../../csrc/cpu/kernels/reduce.h"
 #include "../../csrc/common/rotation.h"
 
 namespace twodasl::test::checked {

@@ -1,7 +1,7 @@
 // What is tested and lives in headers, compiled as the kernels are: with the sanitizers, which the tests do without.
 #pragma once
 
-#include "../../csrc/cpu/recover.h"
+#include "../../csrc/cpu/kernels/recover.h"
 
 namespace twodasl::test::checked {
 

@@ -1,7 +1,7 @@
 // Two clouds with poses and pairs, for the steps of iterative_closest_point.
 #pragma once
 
-#include "../../csrc/cpu/icp.h"
+#include "../../csrc/cpu/kernels/icp.h"
 #include "arrays.h"
 #include "oracle.h"
 

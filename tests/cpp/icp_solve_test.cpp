@@ -1,7 +1,7 @@
 // From the sums over the pairs to the next pose: known motions, and sums that determine little or nothing.
 #include "icp.h"
 
-#include "../../csrc/cpu/kernels.h"
+#include "../../csrc/cpu/dispatch/kernels.h"
 
 namespace twodasl::test {
 

@@ -1,8 +1,8 @@
 // One test for every compiled instruction-set level; those that this processor does not run are skipped, visibly.
 #pragma once
 
-#include "../../csrc/cpu/isa.h"
-#include "../../csrc/cpu/kernels.h"
+#include "../../csrc/cpu/dispatch/isa.h"
+#include "../../csrc/cpu/dispatch/kernels.h"
 #include "arrays.h"
 
 namespace twodasl::test {

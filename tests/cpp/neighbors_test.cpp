@@ -1,5 +1,5 @@
 // The nearest neighbour of every level against a plain loop, bit for bit; the tree's own promises.
-#include "../../csrc/cpu/neighbors.h"
+#include "../../csrc/cpu/neighbors/neighbors.h"
 
 #include "arrays.h"
 #include "levels.h"

@@ -1,5 +1,5 @@
 // What rasterize asks of its inputs before a kernel runs: indices inside, numbers finite.
-#include "../../csrc/cpu/rasterize.h"
+#include "../../csrc/cpu/kernels/rasterize.h"
 #include "arrays.h"
 
 namespace twodasl::test {

@@ -1,5 +1,5 @@
-// rasterize: the nearest triangle at every pixel, by the rules that cpu/rasterize.h states.
-#include "../../csrc/cpu/rasterize.h"
+// rasterize: the nearest triangle at every pixel, by the rules that cpu/kernels/rasterize.h states.
+#include "../../csrc/cpu/kernels/rasterize.h"
 #include "oracle.h"
 
 namespace twodasl::test {

@@ -1,5 +1,5 @@
 // Which faces' shapes are taken from the forward's result, in which order, and the sums' last step for rows of both
-// kinds; see cpu/recover.h and cpu/reduce.h.
+// kinds; see cpu/kernels/recover.h and cpu/kernels/reduce.h.
 #include "checked.h"
 #include "poses.h"
 

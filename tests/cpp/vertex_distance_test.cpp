@@ -1,5 +1,5 @@
 // vertex_distance_cost: cost = sum_r || R a_r ||^2 over the rows of the pose, a_r the features' differences, and its
-// gradients; see cpu/distance_body.h.
+// gradients; see cpu/kernels/distance-inl.h.
 #include "distance.h"
 #include "levels.h"
 

@@ -1,5 +1,5 @@
 // vertices, backward, with shapes taken from the forward's result: grad M = (sum_n g[n] (V[n] - t)^T) M^-T where M is
-// far from singular; see cpu/recover.h.
+// far from singular; see cpu/kernels/recover.h.
 #include "backward.h"
 #include "levels.h"
 #include "poses.h"

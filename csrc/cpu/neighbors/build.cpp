@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "../common/curve.h"
+#include "../../common/curve.h"
 #include "neighbors.h"
 
 namespace twodasl::cpu {

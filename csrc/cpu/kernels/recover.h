@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <vector>
 
-#include "../common/params.h"
-#include "../common/recover.h"
+#include "../../common/params.h"
+#include "../../common/recover.h"
 
 namespace twodasl::cpu {
 

@@ -1,6 +1,6 @@
 #define TWODASL_LEVEL avx512
-#include "simd_avx512.h"
-#include "level_body.h"
+#include "../simd/avx512.h"
+#include "level-inl.h"
 
 namespace twodasl::cpu {
 

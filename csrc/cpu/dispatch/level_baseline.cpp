@@ -1,6 +1,6 @@
 #define TWODASL_LEVEL baseline
-#include "simd_vector.h"
-#include "level_body.h"
+#include "../simd/vector.h"
+#include "level-inl.h"
 
 namespace twodasl::cpu {
 

@@ -8,7 +8,7 @@
 // Triangles of either orientation are drawn. The largest z wins; of equal ones the lower triangle index.
 #pragma once
 
-#include "../common/params.h"
+#include "../../common/params.h"
 
 namespace twodasl::cpu {
 

@@ -2,7 +2,7 @@
 //   grad mean[n] = sum_b q_b[n]               grad modes_k[n] = sum_b c_bk q_b[n]
 #pragma once
 
-#include "gradient_body.h"
+#include "gradient-inl.h"
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 

@@ -1,10 +1,10 @@
-#define TWODASL_LEVEL baseline_exact
-#include "simd_vector.h"
-#include "neighbors_body.h"
+#define TWODASL_LEVEL avx2_exact
+#include "../simd/avx2.h"
+#include "search-inl.h"
 
 namespace twodasl::cpu {
 
-const NeighborLevel& neighbors_baseline() {
+const NeighborLevel& neighbors_avx2() {
   static constexpr NeighborLevel level = TWODASL_LEVEL::make_neighbor_level();
   return level;
 }

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../common/icp_solve.h"
+#include "../../common/icp_solve.h"
 #include "icp.h"
 
 namespace twodasl::cpu {

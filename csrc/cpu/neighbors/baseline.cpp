@@ -1,10 +1,10 @@
-#define TWODASL_LEVEL avx2_exact
-#include "simd_avx2.h"
-#include "neighbors_body.h"
+#define TWODASL_LEVEL baseline_exact
+#include "../simd/vector.h"
+#include "search-inl.h"
 
 namespace twodasl::cpu {
 
-const NeighborLevel& neighbors_avx2() {
+const NeighborLevel& neighbors_baseline() {
   static constexpr NeighborLevel level = TWODASL_LEVEL::make_neighbor_level();
   return level;
 }

@@ -3,7 +3,7 @@
 // A part of the basis is small enough to stay in the second-level cache while all faces pass over it.
 #pragma once
 
-#include "gradient_body.h"
+#include "gradient-inl.h"
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 

@@ -1,6 +1,6 @@
 #define TWODASL_LEVEL avx2
-#include "simd_avx2.h"
-#include "level_body.h"
+#include "../simd/avx2.h"
+#include "level-inl.h"
 
 namespace twodasl::cpu {
 

@@ -1,4 +1,4 @@
-#include "isa.h"
+#include "../dispatch/isa.h"
 #include "neighbors.h"
 
 namespace twodasl::cpu {

@@ -8,7 +8,7 @@
 // of point-to-point, as the plain one does.
 #pragma once
 
-#include "../common/icp_params.h"
+#include "../../common/icp_params.h"
 
 namespace twodasl::cpu {
 

@@ -1,8 +1,8 @@
 // The table of kernels of one instruction-set level, and the choice between the levels that were compiled.
 #pragma once
 
-#include "../common/icp_params.h"
-#include "../common/params.h"
+#include "../../common/icp_params.h"
+#include "../../common/params.h"
 
 namespace twodasl::cpu {
 

@@ -4,12 +4,12 @@
 #pragma once
 
 #include "kernels.h"
-#include "vertices_body.h"
-#include "vertices_backward_body.h"
-#include "basis_backward_body.h"
-#include "importance_weights_body.h"
-#include "distance_body.h"
-#include "icp_body.h"
+#include "../kernels/vertices-inl.h"
+#include "../kernels/vertices_backward-inl.h"
+#include "../kernels/basis_backward-inl.h"
+#include "../kernels/importance_weights-inl.h"
+#include "../kernels/distance-inl.h"
+#include "../kernels/icp-inl.h"
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 

@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-#include "../common/params.h"
+#include "../../common/params.h"
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 

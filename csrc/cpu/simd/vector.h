@@ -5,7 +5,7 @@
 #include <emmintrin.h>
 #endif
 
-#include "../common/params.h"
+#include "../../common/params.h"
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 

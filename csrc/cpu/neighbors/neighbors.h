@@ -8,7 +8,7 @@
 // a power of two; the distance then is infinite.
 #pragma once
 
-#include "../common/params.h"
+#include "../../common/params.h"
 
 namespace twodasl::cpu {
 

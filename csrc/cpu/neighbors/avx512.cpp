@@ -1,6 +1,6 @@
 #define TWODASL_LEVEL avx512_exact
-#include "simd_avx512.h"
-#include "neighbors_body.h"
+#include "../simd/avx512.h"
+#include "search-inl.h"
 
 namespace twodasl::cpu {
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "../common/triangle.h"
+#include "../../common/triangle.h"
 
 namespace twodasl::cpu {
 
