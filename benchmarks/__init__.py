@@ -1,1 +1,1 @@
-"""Benchmarks: `pytest benchmarks` prints tables, `python -m benchmarks.report` writes results and charts."""
+"""Benchmarks: `pytest benchmarks` prints tables, `python -m benchmarks.operators.report` writes a report."""

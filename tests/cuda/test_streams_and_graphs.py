@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import twodasl_ext as te
-from benchmarks import gpu_step as steps
+from benchmarks.gpu import step as steps
 
 from ..ext.cases import make
 from . import operators

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .machine import heading
+from ..machine import heading
 
 BAR = 0.03
 """The losses are cheap when they take less than this share of the ResNet-50's forward and backward pass."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .charts import STYLE, End, name_ends, save, time_axis
-from .registration_page import LABELS
+from ..operators.charts import STYLE, End, name_ends, save, time_axis
+from .page import LABELS
 
 # Okabe and Ito's palette, as the other charts; what is ours in one colour, told apart by its dashes.
 _LINES: dict[str, tuple[str, str, Any]] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .measure import MILLISECONDS, interleaved
+from ..measure import MILLISECONDS, interleaved
 from .workloads import Workload
 
 _MEGABYTE = 2**20

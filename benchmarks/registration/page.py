@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .machine import heading
+from ..machine import heading
 
 LABELS = {
     "fused": "ours",

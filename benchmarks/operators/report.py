@@ -1,4 +1,4 @@
-"""python -m benchmarks.report: measures every workload; writes JSON, a Markdown table and charts.
+"""python -m benchmarks.operators.report: measures every workload; writes JSON, a Markdown table and charts.
 
 Each result is checked against the reference in double precision before anything is timed. Implementations are
 timed in turn; the machine's own limits are looked at again after every row; see docs/performance.md.
@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
+from ..machine import RESULTS, load, machine
 from . import charts, workloads
 from .implementations import EAGER, FUSED, KINDS, supported
 from .limits import Limits
-from .machine import RESULTS, load, machine
 from .rows import complete, measure
 from .tables import markdown
 
@@ -57,7 +57,9 @@ def _line(row: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parses the arguments, measures, writes."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.operators.report", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--seconds", type=float, default=1.0, help="time for each workload (default 1)")
     parser.add_argument("--threads", type=int, help="torch's threads (default: torch's own choice)")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")

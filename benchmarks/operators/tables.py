@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..machine import heading
 from .implementations import COMPILED, CONTIGUOUS, EAGER, FUSED, USUAL
-from .machine import heading
 
 _NOTES = """\
 Milliseconds of one call, medians of interleaved blocks of calls, the minimum in brackets. *eager* and

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..measure import Timing, interleaved
 from .implementations import (
     COMPILED,
     CONTIGUOUS,
@@ -16,7 +17,6 @@ from .implementations import (
     implementations,
 )
 from .limits import Limits
-from .measure import Timing, interleaved
 from .workloads import Workload
 
 # Formulations so much slower than the best of their kind in the screening are not timed further.

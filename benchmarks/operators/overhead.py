@@ -1,4 +1,4 @@
-"""What lies above the kernels of a few landmarks: `python -m benchmarks.overhead`.
+"""What lies above the kernels of a few landmarks: `python -m benchmarks.operators.overhead`.
 
 A batch of landmarks takes about as long to compute as a dozen Python function calls, so each layer is timed
 by itself: reading the basis, checks, the choice of a path, the dispatcher, autograd. Calls of all layers are

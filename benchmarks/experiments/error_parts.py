@@ -1,4 +1,4 @@
-"""python -m benchmarks.error_parts ROOT CHECKPOINT: how much of a network's error is pose, how much shape.
+"""python -m benchmarks.experiments.error_parts ROOT CHECKPOINT: a network's error in pose and in shape.
 
 Moves the predicted landmarks of every image of AFLW2000-3D's development folder as near to the true ones as
 ever more motions allow (a shift and a scale in the image, then a turn in it, then any turn) and prints the
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from twodasl.data.aflw2000 import read_aflw2000
+from twodasl.datasets.benchmarks.aflw2000 import read_aflw2000
 from twodasl.evaluation import format_table, normalized_mean_error, summarize
 from twodasl.evaluation.network import network_landmarks
 from twodasl.evaluation.rigid import best_motion
-from twodasl.reconstruct import FaceReconstructor
+from twodasl.reconstruction.reconstructor import FaceReconstructor
 
 Array = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ def each(move: Callable[[Array, Array], Array], points: Array, targets: Array) -
 def main() -> None:
     """Evaluates with detected landmarks as input and prints the table."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.error_parts", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.experiments.error_parts", description=__doc__.splitlines()[0]
     )
     parser.add_argument("root", type=Path, help="AFLW2000-3D's development folder: pts68.npy has depths")
     parser.add_argument("checkpoint", type=Path)

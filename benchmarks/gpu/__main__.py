@@ -19,9 +19,9 @@ import torch
 
 import twodasl_ext as te
 
-from .gpu_cases import TINY, Row, Sizes, check, rows
-from .gpu_table import markdown
-from .gpu_time import Stopwatch, limits
+from .cases import TINY, Row, Sizes, check, rows
+from .table import markdown
+from .time import Stopwatch, limits
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -19,11 +19,12 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from . import bench_icp, registration_charts, search_memory
-from .machine import RESULTS, load, machine
-from .measure import MILLISECONDS, Timing, interleaved
+from ..machine import RESULTS, load, machine
+from ..measure import MILLISECONDS, Timing, interleaved
+from . import bench_icp, search_memory
+from . import charts as registration_charts
 from .neighbor_peers import NAMES, PEERS, Expected, missing
-from .registration_page import markdown
+from .page import markdown
 from .surfaces import PAPER, aligned_pair, unaligned_pair
 
 COUNTS = (1_000, 3_162, 10_000, 31_623, PAPER, 100_000, 316_228, 1_000_000)

@@ -1,4 +1,4 @@
-"""python -m benchmarks.landmark_floor ROOT: how near a face model's 68 points can come to an annotation.
+"""python -m benchmarks.experiments.landmark_floor ROOT: the least error that a face model can reach.
 
 Fits pose and coefficients of a face model to the true 3D landmarks of every image of AFLW2000-3D, with a
 ridge penalty that keeps the face plausible, and prints the error that is left: what the places of the model's
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
-from twodasl.data.aflw2000 import read_aflw2000
+from twodasl.datasets.benchmarks.aflw2000 import read_aflw2000
 from twodasl.evaluation import format_table, normalized_mean_error, summarize
 from twodasl.evaluation.rigid import best_motion
 from twodasl.morphable import MorphableModel, load_model
@@ -49,7 +49,7 @@ def floors(model: MorphableModel, indices: NDArray[np.int64], truth: Array, pena
 def main() -> None:
     """Prints a table for both sets of vertices."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.landmark_floor", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.experiments.landmark_floor", description=__doc__.splitlines()[0]
     )
     parser.add_argument("root", type=Path, help="AFLW2000-3D's development folder: pts68.npy has depths")
     parser.add_argument("-m", "--model", default="procedural")

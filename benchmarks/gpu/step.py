@@ -7,9 +7,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from .gpu_time import captured
-from .step_data import Replay, Step, make_step
-from .training_step import all_losses, at_its_best, by_definition, operators
+from ..training.step import all_losses, at_its_best, by_definition, operators
+from ..training.step_data import Replay, Step, make_step
+from .time import captured
 
 __all__ = ["at_its_best", "by_definition", "captured", "losses_of", "make_step_on", "operators"]
 

@@ -1,6 +1,6 @@
 """How far a process's peak memory rises while neighbours are found, in a process of its own.
 
-`python -m benchmarks.search_memory "scipy: cKDTree" 1000000` prints the bytes.
+`python -m benchmarks.registration.search_memory "scipy: cKDTree" 1000000` prints the bytes.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def measurable() -> bool:
 
 def growth(name: str, count: int) -> int:
     """Bytes of `count` queries in `count` points: structure and result, the clouds themselves not."""
-    command = [sys.executable, "-m", "benchmarks.search_memory", name, str(count)]
-    root = Path(__file__).resolve().parents[1]
+    command = [sys.executable, "-m", "benchmarks.registration.search_memory", name, str(count)]
+    root = Path(__file__).resolve().parents[2]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=root)
     if done.returncode != 0:
         raise RuntimeError(f"{name}, {count} points: {done.stderr[-2000:]}")

@@ -1,4 +1,4 @@
-"""python -m benchmarks.face_sheet ROOT CHECKPOINT OUT.png: the best, median and worst faces, without photos.
+"""python -m benchmarks.experiments.face_sheet ROOT CHECKPOINT OUT.png: best, median and worst faces, drawn.
 
 Evaluates a network on AFLW2000-3D's development images with detected landmarks and draws, for each of the
 faces, the predicted surface and over it the predicted landmarks beside the true ones. The photographs, which
@@ -13,14 +13,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from twodasl.charts import Canvas
-from twodasl.data.aflw2000 import Aflw2000, read_aflw2000
-from twodasl.data.crops import Crop
+from twodasl.datasets.benchmarks.aflw2000 import Aflw2000, read_aflw2000
 from twodasl.evaluation import normalized_mean_error
 from twodasl.evaluation.network import network_landmarks
+from twodasl.geometry.crops import Crop
 from twodasl.landmarks import CONNECTIONS_68
-from twodasl.reconstruct import FaceReconstructor, Reconstruction
-from twodasl.render import Image, contact_sheet, render_mesh, stack_sheets
+from twodasl.pictures.charts import Canvas
+from twodasl.pictures.render import Image, contact_sheet, render_mesh, stack_sheets
+from twodasl.reconstruction.reconstructor import FaceReconstructor, Reconstruction
 
 TILE = 250
 TRUTH, PREDICTED = (80, 215, 70), (50, 90, 255)  # BGR
@@ -83,7 +83,7 @@ def sheet(
 def main() -> None:
     """Evaluates and writes the picture."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.face_sheet", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.experiments.face_sheet", description=__doc__.splitlines()[0]
     )
     parser.add_argument("root", type=Path)
     parser.add_argument("checkpoint", type=Path)

@@ -1,4 +1,4 @@
-"""python -m benchmarks.ablation DATA OUT: base, cyc, sc and cyc+sc, the same budget for each, several seeds.
+"""python -m benchmarks.experiments.ablation DATA OUT: base, cyc, sc and cyc+sc, equal budgets, several seeds.
 
 Trains the small network for 1,500 steps in each of the four ways of the paper's ablation, evaluates each on
 AFLW2000-3D's development images with detected landmarks as input and with an empty landmark map, and prints
@@ -95,7 +95,7 @@ def _row(report: Path) -> list[float]:
 def main() -> None:
     """Makes the runs that are missing and prints the table."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.ablation", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.experiments.ablation", description=__doc__.splitlines()[0]
     )
     parser.add_argument("data", type=Path, help="the folder of aflw_wild and aflw2000_dev")
     parser.add_argument("out", type=Path, help="a folder for runs, logs and reports")

@@ -15,12 +15,19 @@ from torch import Tensor
 
 import twodasl_ext as te
 
-from .eager_costs import COMPILED_COSTS, COMPILED_WEIGHTS, DISTANCE_COSTS, IMPORTANCE_WEIGHTS
-from .eager_rasterize import rasterize
-from .eager_vertices import COMPILED_VERTICES, Formulation, Function, by_component, folded, interleaved
-from .inputs import Inputs, make_inputs, make_scene
-from .surfaces import pair
-from .workloads import BATCHES, BOTH, FORWARD, Workload
+from ..operators.eager_costs import COMPILED_COSTS, COMPILED_WEIGHTS, DISTANCE_COSTS, IMPORTANCE_WEIGHTS
+from ..operators.eager_rasterize import rasterize
+from ..operators.eager_vertices import (
+    COMPILED_VERTICES,
+    Formulation,
+    Function,
+    by_component,
+    folded,
+    interleaved,
+)
+from ..operators.inputs import Inputs, make_inputs, make_scene
+from ..operators.workloads import BATCHES, BOTH, FORWARD, Workload
+from ..registration.surfaces import pair
 
 Tensors = tuple[Tensor, ...]
 Run = Callable[[], Tensors]
@@ -188,7 +195,7 @@ def _rasterize(workload: Workload, device: torch.device) -> Row:
 
 def _losses(batch: int, device: torch.device) -> Row:
     # Here alone is the system needed, which asks for more packages than the operators do.
-    from .gpu_step import at_its_best, by_definition, losses_of, make_step_on, operators
+    from .step import at_its_best, by_definition, losses_of, make_step_on, operators
 
     step = make_step_on(device, batch)
     basis = step.networks.basis

@@ -1,4 +1,4 @@
-"""python -m benchmarks.training_step: what the losses cost beside the ResNet-50 that they train.
+"""python -m benchmarks.training.step: what the losses cost beside the ResNet-50 that they train.
 
 The losses run as in training: `twodasl.training.objective.regressor_terms` with all terms of both stages and
 the second pass, forward and backward; only the networks are replaced by tensors that stand for their outputs.
@@ -20,18 +20,19 @@ from unittest import mock
 
 import torch
 from torch import Tensor, nn
-from twodasl import losses, projection
+from twodasl.geometry import projection
 from twodasl.landmarks import landmark_map
 from twodasl.networks import Critic, Encoder, build_regressor
+from twodasl.training import losses
 from twodasl.training.config import LossConfig, StageConfig
 from twodasl.training.objective import regressor_terms, term_weights
 
 from twodasl_ext import MorphableBasis, reference
 
-from .eager_costs import factor, mode_moments
-from .eager_vertices import by_component
-from .machine import RESULTS, load, machine
-from .measure import MILLISECONDS, interleaved
+from ..machine import RESULTS, load, machine
+from ..measure import MILLISECONDS, interleaved
+from ..operators.eager_costs import factor, mode_moments
+from ..operators.eager_vertices import by_component
 from .step_data import Replay, Step, make_step
 from .step_table import markdown
 
@@ -202,7 +203,7 @@ def shares(parts: dict[str, dict[str, float]]) -> dict[str, float]:
 def main() -> None:
     """Parses the arguments, measures, writes."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.training_step", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.training.step", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--repeats", type=int, default=5, help="passes of the ResNet-50 (default 5)")
     parser.add_argument("--seconds", type=float, default=0.5, help="for the losses beside each (default 0.5)")

@@ -1,4 +1,4 @@
-"""python -m benchmarks.detector_error ROOT: the error of detected landmarks, and of simulated ones.
+"""python -m benchmarks.experiments.detector_error ROOT: the errors of detected and of simulated landmarks.
 
 The 18 points of the landmark map, in crop pixels, on AFLW2000-3D's development folder: the detected ones
 against both ground truths, and what training would show the network in their place. See docs/experiments.md.
@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from twodasl.data.aflw2000 import Aflw2000, read_aflw2000
-from twodasl.data.crops import SIZE
+from twodasl.datasets.benchmarks.aflw2000 import Aflw2000, read_aflw2000
 from twodasl.evaluation.nme import BIN_NAMES, yaw_bins
+from twodasl.geometry.crops import SIZE
 from twodasl.landmarks import eighteen_from_68
 from twodasl.training import preset
 from twodasl.training.augment import detect
@@ -52,7 +52,7 @@ def describe(error: Array) -> str:
 def main() -> None:
     """Prints a table for each yaw bin."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.detector_error", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.experiments.detector_error", description=__doc__.splitlines()[0]
     )
     parser.add_argument("root", type=Path, help="AFLW2000-3D's development folder, with detected landmarks")
     root = parser.parse_args().root

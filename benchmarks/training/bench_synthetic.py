@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from twodasl.data.crops import flip_y
-from twodasl.data.synthetic import SyntheticFaces, SyntheticOptions, generate_pool
+from twodasl.geometry.crops import flip_y
 from twodasl.morphable import load_model, split_parameters
+from twodasl.synthetic import SyntheticFaces, SyntheticOptions, generate_pool
 
 from twodasl_ext import reference
 

@@ -1,0 +1,1 @@
+"""What was tried and measured for docs/experiments.md; not benchmarks."""

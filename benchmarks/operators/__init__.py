@@ -1,0 +1,1 @@
+"""Every operator beside eager and compiled PyTorch."""

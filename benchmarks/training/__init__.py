@@ -1,0 +1,1 @@
+"""A training step, and the data that it reads."""
