@@ -14,7 +14,7 @@ from .errors import InputError
 
 if TYPE_CHECKING:
     from .morphable import MorphableModel, load_model
-    from .reconstruct import FaceReconstructor, Reconstruction
+    from .reconstruction.reconstructor import FaceReconstructor, Reconstruction
 
 __all__ = [
     "FaceReconstructor",
@@ -26,8 +26,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FaceReconstructor": ".reconstruct",
-    "Reconstruction": ".reconstruct",
+    "FaceReconstructor": ".reconstruction.reconstructor",
+    "Reconstruction": ".reconstruction.reconstructor",
     "MorphableModel": ".morphable",
     "load_model": ".morphable",
 }

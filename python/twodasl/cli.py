@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
 
+from .commands.terminal import safe_streams
 from .errors import InputError
-from .terminal import safe_streams
 
 COMMANDS = {
     "demo": "train a small network on embedded synthetic faces and reconstruct a photograph",

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import torch
 from scipy.io import savemat
-from twodasl.data.crops import flip_y
+from twodasl.geometry.crops import flip_y
+from twodasl.geometry.pose import pose_matrix
 from twodasl.landmarks import eighteen_from_68, twenty_one_from_68
-from twodasl.morphable.pose import pose_matrix
 
 HEIGHT, WIDTH = 240, 200
 SCALES = np.array([0.5, 2.0, 7.0])

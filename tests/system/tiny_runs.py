@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from twodasl.data.crops import SIZE, flip_y
+from twodasl.geometry.crops import SIZE, flip_y
 from twodasl.morphable import split_parameters
 from twodasl.training import LossConfig, StageConfig, TrainingConfig, train
 from twodasl.training.streams import LandmarksOnly

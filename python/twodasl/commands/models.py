@@ -46,9 +46,9 @@ def run_show(args: argparse.Namespace) -> int:
     """Print what the model is made of and write its sheet."""
 
     from ..errors import InputError
-    from ..files import check_sheet_name, write_picture
-    from ..model_sheet import model_sheet
+    from ..io.files import check_sheet_name, write_picture
     from ..morphable import load_model
+    from ..pictures.model_sheet import model_sheet
 
     check_sheet_name(args.output)
     if args.seed < 0:
@@ -64,7 +64,7 @@ def run_show(args: argparse.Namespace) -> int:
 def run_convert(args: argparse.Namespace) -> int:
     """Write the model as a `.npz`, with fewer modes if asked."""
     from ..errors import InputError
-    from ..files import check_targets
+    from ..io.files import check_targets
     from ..morphable import load_model
 
     check_targets([args.output], inputs=[args.model], remedy="choose another output")

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..startup import lasting_imports
-from ..terminal import visible
+from .startup import lasting_imports
+from .terminal import visible
 
 if TYPE_CHECKING:
-    from ..reconstruct import FaceReconstructor
+    from ..reconstruction.reconstructor import FaceReconstructor
 
 LANDMARK_SUFFIXES = (".pts", ".npy", ".csv", ".txt")
 RESULT_SUFFIXES = (".obj", ".ply", ".json", ".png")
@@ -88,8 +88,8 @@ def run(args: argparse.Namespace) -> int:
     _check_arguments(args)
     with lasting_imports():  # after the arguments are known to fit: torch takes seconds to import
         from ..devices import usable_device
-        from ..reconstruct import FaceReconstructor
-        from ..training.distributed import Ranks, device_here
+        from ..distributed import Ranks, device_here
+        from ..reconstruction.reconstructor import FaceReconstructor
 
     ranks = Ranks.of_environment()
     photos = args.photos[ranks.rank :: ranks.count]
@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_arguments(args: argparse.Namespace) -> None:
     """What can be known to be wrong before anything is loaded."""
-    from ..placement import MOST_REFINEMENTS
+    from ..reconstruction.placement import MOST_REFINEMENTS
 
     photos: list[Path] = args.photos
     if args.refinements is not None and not 0 <= args.refinements <= MOST_REFINEMENTS:
@@ -160,11 +160,11 @@ def _check_outputs(photos: list[Path], folder: Path, others: list[Path]) -> None
 
 def _one(photo: Path, reconstructor: FaceReconstructor, args: argparse.Namespace) -> str:
     """Reconstruct one photo and write its files; what to tell the user."""
-    from ..files import check_targets
-    from ..images import read_image
+    from ..io.files import check_targets
+    from ..io.images import read_image
     from ..landmarks import read_landmarks
-    from ..placement import check_landmarks, square_crop
-    from ..results import SUFFIXES, describe_pose, write_results
+    from ..reconstruction.placement import check_landmarks, square_crop
+    from ..reconstruction.results import SUFFIXES, describe_pose, write_results
 
     # Before the work: a photo's name may be too long for its results' names.
     check_targets([args.output / f"{photo.stem}{suffix}" for suffix in SUFFIXES])
@@ -213,7 +213,7 @@ def _landmark_file(photo: Path, given: Path) -> Path:
 
 def _detect(photo: Path, image: Any, detector: str) -> tuple[Any, tuple[float, ...] | None, str]:
     """Landmarks or else a box from a detector, and what it is called."""
-    from ..detect import find_faces
+    from ..reconstruction.detect import find_faces
 
     faces = find_faces(image, detector)
     if not faces:

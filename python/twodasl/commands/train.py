@@ -79,7 +79,7 @@ def register(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train as the options say."""
     from ..devices import usable_device
-    from ..training.distributed import ToldElsewhere, device_here, joined, restarted
+    from ..distributed import ToldElsewhere, device_here, joined, restarted
     from ..training.presets import STAGE_2, to_toml
 
     # A process that torchrun starts again goes on where the last checkpoint was made.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..files import regular_file
+from ..io.files import regular_file
 from .nme import BIN_NAMES, NmeSummary
 from .report import Report, format_table
 from .report_files import report_json

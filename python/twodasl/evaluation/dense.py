@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 import twodasl_ext
 
-from ..data.aflw2000 import Aflw2000
-from ..data.basel import EXPRESSIONS, SHAPES, RawBasis
-from ..data.crops import flip_y
-from ..data.mat_files import read_variables
-from ..data.w300lp import raw_parameters
+from ..datasets.basel import EXPRESSIONS, SHAPES, RawBasis
+from ..datasets.benchmarks.aflw2000 import Aflw2000
+from ..datasets.mat_files import read_variables
+from ..datasets.photos.w300lp import raw_parameters
 from ..errors import InputError
+from ..geometry.crops import flip_y
+from ..geometry.parameters import POSE_SIZE
 from ..morphable import MorphableModel, split_parameters
-from ..morphable.parameters import POSE_SIZE
 from .nme import normalized_mean_error
 
 SPACES = ("2d", "3d")

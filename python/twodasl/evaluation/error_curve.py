@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..charts import COLORS, FAINT, INK, RGB, Canvas, nice_ticks
-from ..render import Image
+from ..pictures.charts import COLORS, FAINT, INK, RGB, Canvas, nice_ticks
+from ..pictures.render import Image
 
 _WIDTH, _HEIGHT = 760, 520
 _LEFT, _RIGHT, _TOP, _BOTTOM = 82, 30, 84, 70

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Faces(Protocol):
-    """n images with faces: `twodasl.data.aflw2000.Aflw2000` or `twodasl.data.sparse_sets.SparseSet`.
+    """n images with faces: `Aflw2000` or `SparseSet` of `twodasl.datasets.benchmarks`.
 
     names: of the images. rows: (n,) each image's row in the whole folder of `total` images.
     """

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..charts import Canvas, color_bar, nice_ticks, ramp
-from ..render import Image, camera_view, render_mesh
+from ..pictures.charts import Canvas, color_bar, nice_ticks, ramp
+from ..pictures.render import Image, camera_view, render_mesh
 from .reconstruction import ReconstructionError
 
 TURNED = 40.0

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..distributed import Ranks
 from ..errors import InputError
-from ..training.distributed import Ranks
 
 if TYPE_CHECKING:
-    from ..reconstruct import FaceReconstructor, Reconstruction
+    from ..reconstruction.reconstructor import FaceReconstructor, Reconstruction
     from .faces import Faces
 
 
@@ -37,7 +37,7 @@ def network_landmarks(
     None takes the face model's 68 `landmarks`. visit: called with each image's row and its whole
     reconstruction, which is not kept. A progress bar goes to a terminal's stderr.
 
-    Several processes that have met (`twodasl.training.distributed.joined`) take turns batch by batch, and
+    Several processes that have met (`twodasl.distributed.joined`) take turns batch by batch, and
     each returns the whole; `visit` sees the process's own images only, see `from_all`.
 
     Raises InputError naming the images when one cannot be read, or its landmarks or box do not fit it.

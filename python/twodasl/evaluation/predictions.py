@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import read_array, read_point_array
+from ..datasets.sparse_basis import SparseBasis, is_sparse_basis
 from ..errors import InputError
-from ..morphable.parameters import POSE_SIZE, Whitening
+from ..geometry.parameters import POSE_SIZE, Whitening
+from ..io.arrays import read_array, read_point_array
 from .faces import Faces
-from .sparse_basis import SparseBasis, is_sparse_basis
 
 BASIS_FOLDER = "bfm_landmarks"
 """Where the basis of published predictions is looked for: a folder of this name in the root or beside it."""

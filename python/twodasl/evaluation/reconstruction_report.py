@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import write_together
+from ..io.files import write_together
 from .mesh_pairs import Measured
 from .nme import BIN_NAMES, NmeSummary, summarize, yaw_bins
 from .report import AVERAGING, format_table

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..files import write_together
+from ..io.files import write_together
 from .nme import BIN_NAMES, yaw_bins
 from .report import Report
 

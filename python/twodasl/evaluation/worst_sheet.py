@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..charts import INK, RGB, Canvas
-from ..data.crops import Crop
-from ..data.report import printable
+from ..datasets.report import printable
 from ..errors import InputError
+from ..geometry.crops import Crop
 from ..landmarks import CONNECTIONS_68
-from ..render import Image, contact_sheet, stack_sheets
+from ..pictures.charts import INK, RGB, Canvas
+from ..pictures.render import Image, contact_sheet, stack_sheets
 
 TRUTH, PREDICTED = (70, 215, 80), (255, 90, 50)  # RGB
 GUIDE = (255, 225, 90)

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import read_array
 from ..errors import InputError
-from ..files import regular_file
-from ..text import reals
+from ..io.arrays import read_array
+from ..io.files import regular_file
+from ..io.text import reals
 
 _LIMIT = 360.0
 

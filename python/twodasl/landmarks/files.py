@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import read_array
 from ..errors import InputError
-from ..files import regular_file
+from ..io.arrays import read_array
+from ..io.files import regular_file
 
 SUFFIXES = (".pts", ".npy", ".csv", ".txt")
 """File names that `read_landmarks` understands."""

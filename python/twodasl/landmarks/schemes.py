@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..device_constants import constant
+from ..geometry.constants import constant
 
 Points = TypeVar("Points", torch.Tensor, NDArray[Any])
 

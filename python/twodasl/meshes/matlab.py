@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import matlab
 from ..errors import InputError
+from ..io import matlab
 from .mesh import MAX_VERTICES, Mesh, checked_mesh
 
 VERTEX_NAMES = ("vertices", "vertex", "Vertex", "Vertices", "pt3d", "points", "V")

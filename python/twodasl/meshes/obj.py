@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..text import plain_text, reals, whole
+from ..io.text import plain_text, reals, whole
 from .mesh import Mesh, checked_mesh, fan
 
 _COMMENT = re.compile(rb"#[^\n]*")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..text import reals, whole
+from ..io.text import reals, whole
 from .mesh import Mesh, checked_mesh, fan, strip
 from .ply_header import Element, read_header
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
-from ..text import plain_text, whole
+from ..io.text import plain_text, whole
 from .mesh import MAX_VERTICES
 
 KINDS = {

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import read_array
 from ..errors import InputError, reading
-from ..files import regular_file
+from ..io.arrays import read_array
+from ..io.files import regular_file
 from .matlab import read_mat, read_mat_triangles
 from .mesh import MAX_VERTICES, Mesh, checked_mesh, checked_triangles
 from .obj import read_obj

@@ -1,9 +1,9 @@
 """Morphable face models: the container, its pose and parameters, and where models come from."""
 
+from ..geometry.parameters import Whitening, join_parameters, split_parameters
+from ..geometry.pose import decompose_pose, matrix_from_angles, pose_matrix
 from .load import load_model
 from .model import MorphableModel
-from .parameters import Whitening, join_parameters, split_parameters
-from .pose import decompose_pose, matrix_from_angles, pose_matrix
 from .procedural import procedural_model
 
 __all__ = [

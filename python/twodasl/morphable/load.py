@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ..errors import InputError, reading
-from ..files import regular_file
+from ..io.files import regular_file
 from .model import MorphableModel
 from .procedural import procedural_model
 from .readers.recognise import read_file, read_folder

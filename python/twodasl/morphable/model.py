@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from . import npz
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ class MorphableModel:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one compressed `.npz`, atomically. Raises InputError when it cannot be written."""
-        npz.write_arrays(path, self)
+        npz.write_fields(path, {each.name: getattr(self, each.name) for each in fields(self)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> MorphableModel:
@@ -216,7 +217,11 @@ class MorphableModel:
         Raises:
             InputError: not such a file, or one with a missing field or a wrong shape; both are named.
         """
-        return npz.read_model(path, cls)
+        read = npz.read_fields(path)
+        try:
+            return cls(**read)
+        except (ValueError, OverflowError) as error:
+            raise InputError(f"{path}: {error}") from error
 
 
 def _contiguous(key: str, array: NDArray, dtype: type) -> NDArray:

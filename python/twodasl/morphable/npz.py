@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..arrays import read_npz
 from ..errors import InputError
-from ..files import atomic_path
-
-if TYPE_CHECKING:
-    from .model import MorphableModel
+from ..io.arrays import read_npz
+from ..io.files import atomic_path
 
 FORMAT = "twodasl-morphable-model"
 VERSION = 1
@@ -24,25 +22,33 @@ NAMES = ("mode_names", "albedo_names")
 NAMED = ("named_landmarks_keys", "named_landmarks_indices")
 
 
-def write_arrays(path: str | os.PathLike[str], model: MorphableModel) -> None:
-    """Write `model` to `path`, which must end in .npz; atomic."""
+def write_fields(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
+    """Write the fields of a `MorphableModel` to `path`, which must end in .npz; atomic."""
     target = Path(path)
     if target.suffix != ".npz":
         raise InputError(f"{target}: a face model is written as .npz; choose a name that ends so")
-    arrays: dict[str, Any] = {"format": FORMAT, "version": VERSION, "name": model.name, "units": model.units}
-    arrays |= {key: getattr(model, key) for key in GEOMETRY}
-    arrays |= {key: getattr(model, key) for key in ALBEDO if getattr(model, key) is not None}
-    arrays |= {key: np.array(getattr(model, key), np.str_) for key in NAMES if getattr(model, key)}
-    if model.basel_landmarks is not None:
-        arrays[OTHER_POINTS] = model.basel_landmarks
-    arrays[NAMED[0]] = np.array(list(model.named_landmarks), np.str_)
-    arrays[NAMED[1]] = np.array(list(model.named_landmarks.values()), np.int64)
+    arrays: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": fields["name"],
+        "units": fields["units"],
+    }
+    arrays |= {key: fields[key] for key in GEOMETRY}
+    arrays |= {key: fields[key] for key in ALBEDO if fields[key] is not None}
+    arrays |= {key: np.array(fields[key], np.str_) for key in NAMES if fields[key]}
+    if fields[OTHER_POINTS] is not None:
+        arrays[OTHER_POINTS] = fields[OTHER_POINTS]
+    arrays[NAMED[0]] = np.array(list(fields["named_landmarks"]), np.str_)
+    arrays[NAMED[1]] = np.array(list(fields["named_landmarks"].values()), np.int64)
     with atomic_path(target) as temporary, open(temporary, "wb") as stream:
         np.savez_compressed(stream, **arrays)
 
 
-def read_model(path: str | os.PathLike[str], kind: type[MorphableModel]) -> MorphableModel:
-    """Read a model; every way in which the file can be wrong is an InputError that names it and the field."""
+def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `write_fields` wrote.
+
+    Raises InputError, naming file and field, where a field is missing or not of its kind.
+    """
     names = ("format", "version", "name", "units", *GEOMETRY, OTHER_POINTS, *ALBEDO, *NAMES, *NAMED)
     arrays = read_npz(path, names, kinds="fiubU")
     if _text(path, arrays, "format") != FORMAT:
@@ -51,7 +57,8 @@ def read_model(path: str | os.PathLike[str], kind: type[MorphableModel]) -> Morp
     if version.shape != () or version.dtype.kind not in "iu" or int(version) != VERSION:
         got = f"{version.dtype} of shape {version.shape}" if version.shape else version
         raise InputError(f"{path}: version: expected {VERSION}, got {got}; use a newer twodasl")
-    fields: dict[str, Any] = {key: _field(path, arrays, key) for key in GEOMETRY}
+    fields: dict[str, Any] = {"name": _text(path, arrays, "name"), "units": _text(path, arrays, "units")}
+    fields |= {key: _field(path, arrays, key) for key in GEOMETRY}
     fields |= {key: arrays.get(key) for key in ALBEDO}
     fields[OTHER_POINTS] = arrays.get(OTHER_POINTS)
     fields |= {key: _words(path, arrays, key) if key in arrays else None for key in NAMES}
@@ -60,10 +67,7 @@ def read_model(path: str | os.PathLike[str], kind: type[MorphableModel]) -> Morp
     if indices.shape != (len(keys),) or indices.dtype.kind not in "iu":
         raise InputError(f"{path}: {NAMED[1]}: expected {len(keys)} indices, got {indices.shape}")
     fields["named_landmarks"] = dict(zip(keys, map(int, indices), strict=True))
-    try:
-        return kind(name=_text(path, arrays, "name"), units=_text(path, arrays, "units"), **fields)
-    except (ValueError, OverflowError) as error:
-        raise InputError(f"{path}: {error}") from error
+    return fields
 
 
 def _field(path: object, arrays: dict[str, np.ndarray], key: str) -> np.ndarray:

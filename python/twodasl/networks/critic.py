@@ -12,8 +12,8 @@ class Critic(nn.Module):
     The paper ends the critic with a softmax, but a softmax over one neuron is the constant 1 and has no
     gradient. The working reading, used here, is a sigmoid: the output is the probability that the
     coefficients are ground truth for the image behind z. `forward` returns the *logit*, because
-    `log sigmoid` and `log (1 - sigmoid)` are only stable when taken from it (`twodasl.losses` does so);
-    `probability` applies the sigmoid.
+    `log sigmoid` and `log (1 - sigmoid)` are only stable when taken from it (`twodasl.training.losses`
+    does so); `probability` applies the sigmoid.
 
     Args:
         latent: size of z.

@@ -18,7 +18,7 @@ def build_regressor(name: str, outputs: int) -> nn.Module:
         outputs: how many numbers it regresses, 12 + K.
 
     Returns:
-        A module that maps (B, 4, 120, 120) float32, as `twodasl.data.crops.network_input` makes it, to
+        A module that maps (B, 4, 120, 120) float32, as `twodasl.networks.inputs.network_input` makes it, to
         (B, outputs) float32 *whitened* parameters.
     """
     if name not in REGRESSORS:

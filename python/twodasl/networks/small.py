@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Side of the crop: twodasl.data.crops.SIZE, which this package, that knows no data, does not import.
+# Side of the crop: twodasl.geometry.crops.SIZE, which this package, that knows no data, does not import.
 CROP = 120
 
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.crops import SIZE, flip_y
+from ..geometry.crops import SIZE, flip_y
 from ..landmarks import (
     EIGHTEEN_NAMES,
     TWENTY_ONE_NAMES,

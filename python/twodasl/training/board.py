@@ -12,12 +12,12 @@ from torch import nn
 
 import twodasl_ext
 
-from ..data.crops import flip_y
 from ..errors import InputError, install_extra
-from ..files import writing
+from ..geometry.crops import flip_y
+from ..geometry.projection import crop_landmarks
+from ..io.files import writing
 from ..morphable import MorphableModel, split_parameters
-from ..projection import crop_landmarks
-from ..render import contact_sheet, draw_landmarks, overlay
+from ..pictures.render import contact_sheet, draw_landmarks, overlay
 from .objective import Faces, Networks
 
 FOLDER = "tensorboard"

@@ -35,13 +35,13 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from ..files import atomic_path
+from ..io.files import atomic_path
+from ..io.torch_files import read_saved
 from ..morphable import MorphableModel, Whitening
 from ..morphable.sketch import same_geometry, sketch
 from ..networks import build_regressor
 from .config import TrainingConfig
 from .layout import check_layout
-from .torch_files import read_saved
 
 FORMAT, VERSION = "twodasl-checkpoint", 1
 # For messages.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from ..data.kinds import split_source
+from ..datasets.photos.kinds import split_source
 from ..errors import InputError
 from ..networks import REGRESSORS
 from .records import Record, shown
@@ -56,13 +56,13 @@ class DataConfig(Record):
     """Processes that render: for the pool, or ahead of the loop. 0: in the process that trains."""
     photo_source: str = ""
     """Real photos instead of synthetic ones for the 2D-only faces, all that the data set has: `KIND:FOLDER`,
-    as in `aflw:/data/aflw`, see `twodasl.data.sources`. `photos` does not count then."""
+    as in `aflw:/data/aflw`, see `twodasl.datasets.photos.sources`. `photos` does not count then."""
     face_source: str = ""
     """A data set with parameters (300W-LP) instead of synthetic 3D-annotated faces: `KIND:FOLDER`. `faces`
     does not count then."""
     basis: str = ""
-    """With 300W-LP: the folder of 3DDFA's basis, which must be the face model's, see `twodasl.data.basel`.
-    Empty: `face_source`'s own folder or that of `model`, where it is there."""
+    """With 300W-LP: the folder of 3DDFA's basis, which must be the face model's, see
+    `twodasl.datasets.basel`. Empty: `face_source`'s own folder or that of `model`, where it is there."""
     cache: str = ""
     """The folder that keeps the lists of photos; empty: the user's cache."""
     face_share: float = 1.0

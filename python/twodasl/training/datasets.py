@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from ..data.annotated import AnnotatedPhotos
-from ..data.basel import is_raw_basis
-from ..data.crops import SIZE
-from ..data.sources import open_source
-from ..data.synthetic import SyntheticFaces
+from ..datasets.basel import is_raw_basis
+from ..datasets.photos.annotated import AnnotatedPhotos
+from ..datasets.photos.sources import open_source
 from ..errors import InputError
+from ..geometry.crops import SIZE
 from ..morphable import MorphableModel
+from ..synthetic import SyntheticFaces
 from .config import TrainingConfig
 from .streams import Faces, LandmarksOnly
 

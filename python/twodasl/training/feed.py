@@ -7,9 +7,9 @@ from contextlib import ExitStack, closing
 
 from torch import Tensor
 
+from ..distributed import Ranks, processes_here
 from .config import TrainingConfig
 from .datasets import check_memory
-from .distributed import Ranks, processes_here
 from .objective import Faces, prepare
 from .streams import Batch, Order, Pool, Subset, batches, name_of, read, stack
 from .streams import Faces as FaceSet

@@ -15,14 +15,14 @@ import torch
 from torch import nn
 
 from ..devices import usable_device
+from ..distributed import Ranks, ToldElsewhere
 from ..errors import InputError
-from ..locks import own_folder
+from ..io.locks import own_folder
 from ..morphable import MorphableModel, Whitening, load_model
 from ..workers import refuse_import
 from .checkpoint import save_checkpoint
 from .config import TrainingConfig
 from .datasets import configured_faces, configured_photos
-from .distributed import Ranks, ToldElsewhere
 from .feed import Feed, shares
 from .journal import LOG_EVERY, Journal
 from .objective import Faces, critic_term, regressor_terms, term_weights

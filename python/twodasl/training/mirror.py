@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.crops import SIZE
+from ..geometry.crops import SIZE
 from ..landmarks import FLIPS, flip_landmarks
 from ..morphable import MorphableModel
 from .streams import Batch

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from twodasl_ext import MorphableBasis
 
-from .. import losses
-from ..data.crops import network_input
+from ..distributed import Ranks
+from ..geometry.projection import crop_landmarks
 from ..landmarks import eighteen_from_21, eighteen_from_68, landmark_map, twenty_one_from_68
 from ..morphable import Whitening
 from ..networks import Critic, Encoder
-from ..projection import crop_landmarks
+from ..networks.inputs import network_input
+from . import losses
 from .augment import PartOfGenerator, Random, augment, detect, observed_eighteen, observed_twenty_one
 from .config import LossConfig, StageConfig, TrainingConfig
-from .distributed import Ranks
 from .streams import Batch
 
 _HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import InputError
-from ..files import regular_file
+from ..io.files import regular_file
 from .config import (
     AugmentConfig,
     DataConfig,

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from ..io.torch_files import read_saved
 from ..morphable import MorphableModel
 from ..networks import ResNet50, authors_state_dict, imagenet_state_dict
 from .checkpoint import FORMAT, check_model, checked
 from .config import NetworkConfig
 from .objective import Networks
-from .torch_files import read_saved
 
 
 def start(networks: Networks, config: NetworkConfig, model: MorphableModel) -> None:

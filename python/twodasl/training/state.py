@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..distributed import Ranks, shared_statistics
 from ..errors import InputError
 from ..morphable import MorphableModel, Whitening
 from ..morphable.sketch import sketch
 from ..networks import Critic, Encoder, build_regressor
 from .checkpoint import check_model, load_checkpoint
 from .config import TrainingConfig
-from .distributed import Ranks, shared_statistics
 from .ema import WeightAverage
 from .mirror import mirror_map
 from .objective import Networks

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from ..distributed import Ranks
 from ..workers import Batch, made_ahead
-from .distributed import Ranks
 
 Sample = dict[str, Any]
 
@@ -25,7 +25,7 @@ _CHUNK = 64
 
 
 class Faces(Protocol):
-    """A map-style dataset of faces: what `twodasl.data.synthetic.SyntheticFaces` gives for an index.
+    """A map-style dataset of faces: what `twodasl.synthetic.SyntheticFaces` gives for an index.
 
     A sample has image (120, 120, 3) uint8 BGR, landmarks (68, 2 or 3) crop pixels and visible (68,) bool (or
     AFLW's 21 points, or the 18), and may have parameters (12+K,) float32 and yaw (radians). A dataset may

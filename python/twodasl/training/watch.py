@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..files import atomic_path, writing
+from ..io.files import atomic_path, writing
 
 METRICS = "metrics.jsonl"
 """The numbers' file in the output folder."""

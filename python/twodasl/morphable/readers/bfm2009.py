@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
-from ...matlab import read_mat
+from ...io.matlab import read_mat
 from ..model import MorphableModel
 from .assemble import (
     BYTE,

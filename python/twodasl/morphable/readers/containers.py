@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import arrays
-from ...arrays import LARGEST, parse_npy
-from ...data.pickles import parse_pickle
 from ...errors import InputError
-from ...files import regular_file
-from ...text import plain_text, reals
+from ...io import arrays
+from ...io.arrays import LARGEST, parse_npy
+from ...io.files import regular_file
+from ...io.pickles import parse_pickle
+from ...io.text import plain_text, reals
 
 Array = NDArray[Any]
 

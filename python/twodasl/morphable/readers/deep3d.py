@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import InputError
-from ...matlab import read_mat
+from ...io.matlab import read_mat
 from ..model import MorphableModel
 from .assemble import BYTE, assemble, columns, points, triangle_rows, vertex_indices
 

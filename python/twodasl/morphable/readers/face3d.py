@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...matlab import read_mat
+from ...io.matlab import read_mat
 from ..model import MorphableModel
 from .assemble import BYTE, Floats, assemble, columns, points, spreads, triangle_rows, vertex_indices
 from .tddfa import MICROMETRE

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.pickles import read_model_pickle
 from ...errors import InputError
+from ...io.pickles import read_model_pickle
 from ..model import MorphableModel
 from .assemble import (
     Indices,

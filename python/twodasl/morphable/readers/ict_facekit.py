@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ...errors import InputError, reading
-from ...files import regular_file
+from ...io.files import regular_file
+from ...io.text import reals, whole
 from ...meshes.obj import obj_lines
-from ...text import reals, whole
 from ..model import FARTHEST, MorphableModel
 from .assemble import measured_unit
 

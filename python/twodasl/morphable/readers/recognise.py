@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...arrays import npz_names
-from ...data.pickles import read_model_pickle
 from ...errors import InputError
-from ...files import regular_file
-from ...matlab import mat_names
+from ...io.arrays import npz_names
+from ...io.files import regular_file
+from ...io.matlab import mat_names
+from ...io.pickles import read_model_pickle
 from ..model import MorphableModel
 from . import bfm2009, deep3d, eos, face3d, flame, ict_facekit, tddfa, tddfa_v2
 from .basel_h5 import read_basel_h5

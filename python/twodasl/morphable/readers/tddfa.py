@@ -18,7 +18,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import InputError
-from ...matlab import read_mat
+from ...io.matlab import read_mat
 from ..model import MorphableModel
 from .assemble import BYTE, Floats, assemble, columns, interleaved_landmarks, points, triangle_rows
 from .containers import read_npy

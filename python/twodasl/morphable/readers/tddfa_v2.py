@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ...data.pickles import read_model_pickle
 from ...errors import InputError
+from ...io.pickles import read_model_pickle
 from ..model import MorphableModel
 from .assemble import assemble, columns, interleaved_landmarks, points, triangle_rows
 from .tddfa import MICROMETRE

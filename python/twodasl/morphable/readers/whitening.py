@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.pickles import read_array_pickle
 from ...errors import InputError
+from ...io.pickles import read_array_pickle
 from .assemble import spreads
 
 # File name and key: 3DDFA's and 3DDFA_V2's.

@@ -1,0 +1,100 @@
+"""`twodasl data`: look at a data set of photos, or at synthetic faces, or write some to a folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..models import MODEL_HELP
+from . import check
+
+_ENLARGED = 2
+# On one sheet, 2 GB of pixels.
+_MOST = 10_000
+
+
+def register(subparsers: Any) -> None:
+    """Describe `data check` and `data synthetic`."""
+    parser = subparsers.add_parser("data", help="look at data sets and synthetic faces")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    check.register(actions)
+    synthetic = actions.add_parser(
+        "synthetic",
+        help="draw synthetic faces",
+        description="Draw random faces of a face model: a contact sheet with their landmarks (hidden ones "
+        "red), and optionally the samples themselves.",
+    )
+    synthetic.add_argument("--model", default="procedural", help=f"{MODEL_HELP}; default: %(default)s")
+    synthetic.add_argument("-n", "--count", type=int, default=36, help="how many faces; default: %(default)s")
+    synthetic.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    synthetic.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("synthetic-faces.png"),
+        help="the sheet; default: %(default)s",
+    )
+    synthetic.add_argument("--plain", action="store_true", help="do not draw the landmarks")
+    synthetic.add_argument(
+        "--folder",
+        type=Path,
+        help="also write every face as a .png, and parameters, landmarks, visibility as .npy",
+    )
+    synthetic.set_defaults(run=run_synthetic)
+
+
+def run_synthetic(args: argparse.Namespace) -> int:
+    """Draw the faces, write the sheet and, where asked for, the samples."""
+
+    from ...errors import InputError
+    from ...io.files import check_sheet_name, write_picture
+    from ...io.locks import own_folder
+    from ...morphable import load_model
+    from ...pictures.render import contact_sheet
+    from ...synthetic import SyntheticFaces
+
+    check_sheet_name(args.output)
+    if not 1 <= args.count <= _MOST:
+        raise InputError(f"--count: expected 1 to {_MOST:,} faces, got {args.count}")
+    if not 0 <= args.seed < 2**63:
+        raise InputError(f"--seed: expected a whole number from 0 to 2^63 - 1, got {args.seed}")
+    faces = SyntheticFaces(load_model(args.model), args.count, args.seed)
+    samples = faces.batch(range(args.count))
+    sheet = contact_sheet([_tile(sample, not args.plain) for sample in samples], min(9, args.count))
+    write_picture(args.output, sheet)
+    print(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
+    if args.folder is not None:
+        with own_folder(args.folder):
+            _write(args.folder, samples)
+        print(f"wrote {args.count} faces to {args.folder}")
+    return 0
+
+
+def _tile(sample: dict[str, Any], marked: bool) -> Any:
+    import cv2
+    import numpy as np
+
+    from ...pictures.render import draw_landmarks
+
+    image = sample["image"].numpy()
+    tile = cv2.resize(image, None, fx=_ENLARGED, fy=_ENLARGED, interpolation=cv2.INTER_CUBIC)
+    if not marked:
+        return tile
+    points = (sample["landmarks"][:, :2].numpy() + 0.5) * _ENLARGED - 0.5
+    tile = draw_landmarks(tile, points)
+    for x, y in np.rint(points[~sample["visible"].numpy()] * 16).astype(int):
+        cv2.circle(tile, (int(x), int(y)), 28, (40, 40, 255), -1, cv2.LINE_AA, 4)
+    return tile
+
+
+def _write(folder: Path, samples: list[dict[str, Any]]) -> None:
+    import numpy as np
+
+    from ...io.files import atomic_path, write_picture
+
+    for index, sample in enumerate(samples):
+        write_picture(folder / f"{index:06d}.png", sample["image"].numpy())
+    for key in ("parameters", "landmarks", "visible"):
+        with atomic_path(folder / f"{key}.npy") as temporary:
+            np.save(temporary, np.stack([sample[key].numpy() for sample in samples]))

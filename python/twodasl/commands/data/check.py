@@ -1,0 +1,119 @@
+"""`twodasl data check`: what a data set of photos holds, what is wrong with it, and how it looks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from ...datasets.photos.kinds import KINDS, YAW_WORDS
+
+DESCRIPTION = """\
+List the photos of a data set (once; the list is kept and used by training), say how many can be used and why
+others cannot, and draw a contact sheet of crops with their landmarks.
+
+kinds:
+"""
+
+
+def register(actions: Any) -> None:
+    """Describe the command's arguments."""
+    parser = actions.add_parser(
+        "check",
+        help="check a data set of photos",
+        description=DESCRIPTION + "\n".join(f"  {kind:<10} {words}" for kind, words in KINDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("kind", metavar="KIND", help="what the folder holds, see above")
+    parser.add_argument("root", metavar="ROOT", type=Path, help="the folder")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("photos.png"),
+        help="the contact sheet; default: %(default)s",
+    )
+    parser.add_argument("-n", "--count", type=int, default=48, help="pictures on it; default: %(default)s")
+    parser.add_argument(
+        "--left-out", metavar="FILE", type=Path, help="write the name of every photo left out, a tab, and why"
+    )
+    parser.add_argument("--rebuild", action="store_true", help="list the photos anew")
+    parser.add_argument("--cache", type=Path, help="folder that keeps the list; default: the user's cache")
+    parser.add_argument("--model", help="for 300W-LP: the face model whose parameters are wanted")
+    parser.add_argument("--basis", type=Path, help="for 300W-LP: the folder of 3DDFA's basis")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Open the data set, print what is there and what is wrong, write the sheet."""
+    from ...datasets.photos.sources import open_photos
+    from ...datasets.report import MostlyBroken
+    from ...errors import InputError
+    from ...io.files import check_sheet_name, check_targets, encoded
+    from ...morphable import load_model
+    from ...pictures.photo_sheet import photo_sheet
+
+    check_sheet_name(args.output)
+    if args.count < 1:
+        raise InputError(f"--count: expected at least 1 picture, got {args.count}")
+    for file in (args.output, args.left_out):
+        # A sheet there would be one of the photos the next time, and a new file makes the kept list outdated.
+        if file is not None and Path(os.path.realpath(file)).is_relative_to(os.path.realpath(args.root)):
+            raise InputError(f"{file}: lies inside the data set; choose another folder")
+    check_targets([file for file in (args.output, args.left_out) if file is not None])
+    model = None if args.model is None else load_model(args.model)
+    try:
+        photos = open_photos(
+            args.kind, args.root, model=model, basis=args.basis, cache=args.cache, rebuild=args.rebuild
+        )
+    except MostlyBroken as error:
+        _publish(_left_out(args.left_out, error.report), error.report.lines())
+        raise
+    facts = summary(photos)
+    lost = photos.report.lost
+    title = f"{args.kind}: {len(photos):,} photos" + (f", {lost:,} more left out" if lost else "")
+    sheet = photo_sheet(photos, title, facts, args.count, YAW_WORDS.get(args.kind, ""))
+    contents = _left_out(args.left_out, photos.report) | {args.output: encoded(args.output, sheet)}
+    _publish(contents, [*photos.report.lines(), *facts])
+    return 0
+
+
+def _publish(contents: dict[Path, str | bytes], lines: list[str]) -> None:
+    """Write the files, then print the lines and the files' names."""
+    from ...io.files import write_together
+
+    write_together(contents)
+    print("\n".join([*lines, *(f"wrote {path}" for path in contents)]))
+
+
+def _left_out(file: Path | None, report: Any) -> dict[Path, str | bytes]:
+    return {} if file is None else {file: report.table()}
+
+
+def summary(photos: Any) -> list[str]:
+    """Sentences about landmarks, yaw and parameters."""
+    import numpy as np
+
+    listing, rows = photos.listing, photos.rows
+    points = listing.points.shape[1]
+    lines = []
+    if points:
+        seen = listing.visible[rows]
+        lines.append(
+            f"landmarks: {points} points, {100 * seen.mean():.1f} % visible; per photo {seen.sum(1).min()} to"
+            f" {seen.sum(1).max()}, median {np.median(seen.sum(1)):g}"
+        )
+    else:
+        lines.append("landmarks: 68 points, those of the parameters")
+    yaw = photos.yaw_degrees
+    if np.isfinite(yaw).any():
+        size = np.abs(yaw[np.isfinite(yaw)])
+        counts = [(size <= 30).sum(), ((size > 30) & (size <= 60)).sum(), (size > 60).sum()]
+        words = (f"{count:,} {name}" for count, name in zip(counts, ("to 30", "to 60", "above"), strict=True))
+        lines.append(f"|yaw| in degrees: {', '.join(words)}")
+    else:
+        lines.append("yaw: not known")
+    why = photos.without_parameters
+    lines.append(f"parameters: none ({why})" if why else "parameters: of the face model, for every photo")
+    return lines

@@ -1,1 +1,0 @@
-"""Where faces come from: crops, data sets, synthetic faces. One dataset format a file."""

@@ -1,0 +1,74 @@
+"""Data sets of photos by name: `KIND:FOLDER` in a configuration, KIND and FOLDER on the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ...errors import InputError
+from ...morphable import MorphableModel
+from ..basel import is_raw_basis, read_raw_basis
+from . import aflw, aflw_lfpa, umdfaces, w300lp
+from . import folder as photo_folder
+from .annotated import AnnotatedPhotos
+from .kinds import KINDS, split_source
+from .listing import Scan, read_listing
+
+_SCANS: dict[str, Callable[[Path], Scan]] = {
+    "300w-lp": w300lp.scan,
+    "aflw": aflw.scan,
+    "aflw-lfpa": aflw_lfpa.scan,
+    "umdfaces": umdfaces.scan,
+    "photos": photo_folder.scan,
+}
+
+
+def open_photos(
+    kind: str,
+    root: str | os.PathLike[str],
+    *,
+    model: MorphableModel | None = None,
+    basis: str | os.PathLike[str] | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    rebuild: bool = False,
+    progress: bool = True,
+) -> AnnotatedPhotos:
+    """A data set of photos.
+
+    Args:
+        kind: one of `KINDS`.
+        root: its folder.
+        model: the face model whose parameters 300W-LP's samples shall have.
+        basis: the folder of 3DDFA's basis, to which those parameters belong, see `read_raw_basis`; None: the
+            data set's own folder, where the basis is there.
+        cache: the folder for the list of photos, see `listing.py`.
+        rebuild: make that list anew.
+        progress: show a progress bar while it is made (on a terminal).
+
+    Raises:
+        InputError: an unknown kind, a folder that is missing or of another kind, or one of which more than
+            half cannot be used.
+    """
+    if kind not in KINDS:
+        raise InputError(f"{kind!r}: unknown kind of data set; known are {', '.join(KINDS)}")
+    folder = Path(root)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected {KINDS[kind]}")
+    listing = read_listing(kind, folder, _SCANS[kind], cache=cache, rebuild=rebuild, progress=progress)
+    place = Path(basis) if basis else folder
+    raw = read_raw_basis(place) if basis or is_raw_basis(place) else None
+    return AnnotatedPhotos(folder, listing, raw, model)
+
+
+def open_source(
+    source: str,
+    *,
+    model: MorphableModel | None = None,
+    basis: str = "",
+    cache: str = "",
+    progress: bool = True,
+) -> AnnotatedPhotos:
+    """As `open_photos`, of one text `KIND:FOLDER`; "" for what is not given."""
+    kind, root = split_source(source)
+    return open_photos(kind, root, model=model, basis=basis or None, cache=cache or None, progress=progress)

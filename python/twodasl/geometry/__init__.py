@@ -1,0 +1,1 @@
+"""Crops, poses, parameter vectors and projection."""

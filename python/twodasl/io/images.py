@@ -1,0 +1,208 @@
+"""Reading photographs that strangers made.
+
+A photo may come as gray, with a palette, transparent, with 16 bits a channel, in CMYK, turned on its side
+with a note in its EXIF data, cut off in the middle, or as a few bytes that claim a gigapixel. What leaves
+this module is always (H, W, 3) uint8 BGR, upright, or one InputError that names the file.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .files import regular_file
+from .photo_bytes import orientation, without_notes
+
+MIN_SIDE = 32
+"""Shorter side, in pixels, below which no face can be made out."""
+
+MAX_PIXELS = 150_000_000
+"""Pixels above which a file is refused before its pixels are decoded."""
+
+MAX_BYTES = 2 << 30
+"""Bytes above which a file is refused before it is read."""
+
+# Photographs and what scanners make. Not every format that Pillow knows: some start other programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
+
+_READABLE = "a JPEG, PNG, WebP, TIFF or BMP photo"
+
+
+def read_image(path: str | os.PathLike[str], *, upright: bool = True) -> NDArray[np.uint8]:
+    """The photo in a file.
+
+    Args:
+        path: a regular file in one of `FORMATS`.
+        upright: turn it as its EXIF data say; False: the pixels as they are stored, which is what the
+            landmarks of published data sets refer to.
+
+    Returns:
+        (H, W, 3) uint8 BGR; both sides at least `MIN_SIDE`. Transparent
+        parts are laid over white, of an animation the first frame is taken. Of pixels with more than 8 bits
+        (integers of 16 and 32 bits, floating-point numbers) the 8 bits from the highest one in use are kept:
+        white is the smallest power of two above the photo's largest value, so that 12-bit values in a
+        16-bit file are as bright as they should be.
+
+    Raises:
+        InputError: no such file, a folder, an empty file, not an image, cut off, smaller than `MIN_SIDE` or
+            larger than `MAX_PIXELS`. Whatever a decoder raises becomes one.
+    """
+    path = regular_file(path, _READABLE)
+    size = path.stat().st_size
+    if size == 0:
+        raise InputError(f"{path}: is empty (0 bytes)")
+    if size > MAX_BYTES:
+        raise InputError(f"{path}: is larger than {MAX_BYTES >> 30} GiB; expected {_READABLE}")
+    try:
+        stored = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    try:
+        image, turn = _decoded(path, stored)
+        return _turned(image, turn) if upright else image
+    except InputError:
+        raise
+    except Exception as error:  # decoders report damage in more ways than anybody could list
+        if isinstance(error, MemoryError):
+            raise InputError(f"{path}: needs more memory than there is; scale the photo down") from error
+        raise InputError(f"{path}: the image is damaged or cut off ({_reason(error)})") from error
+
+
+def _decoded(path: Path, stored: bytes) -> tuple[NDArray[np.uint8], int]:
+    """The pixels as they are stored, BGR, and the EXIF orientation, 1 to 8."""
+    from PIL import Image
+
+    Image.init()
+    known = [name for name in FORMATS if name in Image.OPEN]  # older versions of Pillow lack AVIF
+    data, turn = without_notes(stored)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large images and odd metadata; sizes are checked here
+        try:
+            with Image.open(io.BytesIO(data), formats=known) as image:
+                _check_size(path, *image.size)
+                if turn == 1:
+                    turn = orientation(*(_bytes(image.info.get(key)) for key in ("exif", "xmp")))
+                rawmode = _rawmode(image)
+                image.load()
+                if ";16" in rawmode and image.mode in ("RGB", "RGBA", "LA"):
+                    image = _brightened(image, data, rawmode)
+                return _bgr(image), turn
+        except Image.DecompressionBombError as error:
+            raise InputError(f"{path}: more than {MAX_PIXELS:,} pixels; scale the photo down") from error
+        except Image.UnidentifiedImageError as error:
+            raise InputError(f"{path}: is not an image that can be read; expected {_READABLE}") from error
+
+
+def check_image(image: NDArray[np.uint8], name: str = "image") -> None:
+    """Raise InputError unless `image` is (H, W, 3) uint8 with both sides at least `MIN_SIDE`."""
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        found = f"{image.shape} {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"{name}: expected (H, W, 3) uint8 BGR, got {found}")
+    _check_size(name, image.shape[1], image.shape[0])
+
+
+def _check_size(name: object, width: int, height: int) -> None:
+    if min(width, height) < MIN_SIDE:
+        raise InputError(
+            f"{name}: is {width}x{height} pixels; a face needs a photo of at least {MIN_SIDE}x{MIN_SIDE}"
+        )
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{name}: is {width}x{height} pixels, more than {MAX_PIXELS:,} in all; scale the photo down"
+        )
+
+
+def _bgr(image: Any) -> NDArray[np.uint8]:
+    from PIL import Image, ImageCms
+
+    clear = image.info.get("transparency")
+    if image.mode == "F" or image.mode.startswith("I"):  # which `convert` would clip instead of scale
+        wide = np.asarray(image)
+        if image.mode == "I" and getattr(image, "tag_v2", {}).get(339) == (1,):
+            wide = wide.view(np.uint32)  # a TIFF of unsigned numbers
+        gray = _eight_bits(wide)
+        if isinstance(clear, int):
+            gray[wide == clear] = 255
+        return np.repeat(gray[:, :, None], 3, axis=2)
+    if image.mode == "LAB":
+        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        image = ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB")
+    elif image.mode != "RGBA" and ("A" in image.getbands() or clear is not None):
+        image = image.convert("RGBA")
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+
+
+def _eight_bits(wide: NDArray[Any]) -> NDArray[np.uint8]:
+    """Values of any kind as 8 bits: the power of two above the largest becomes 256; at least 256 of integers.
+
+    What is negative or no number is black.
+    """
+    if wide.dtype.kind == "f":
+        known = np.where(np.isfinite(wide), wide, 0).clip(0).astype(np.float64)
+        fraction, exponent = np.frexp(known.max())
+        # 1.0 is white, not the first step above it.
+        white = 2.0 ** (exponent - (fraction == 0.5))
+        return (known * (255 / white)).round().astype(np.uint8)
+    whole = np.maximum(wide.astype(np.int64), 0)
+    return np.asarray(whole >> max(0, int(whole.max()).bit_length() - 8), np.uint8)
+
+
+def _rawmode(image: Any) -> str:
+    """How the decoder was told to read samples, such as `RGB;16B`; empty where Pillow does not say."""
+    arguments = image.tile[0][3] if getattr(image, "tile", None) else ""
+    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return first if isinstance(first, str) else ""
+
+
+def _brightened(image: Any, data: bytes, rawmode: str) -> Any:
+    """A picture of 16-bit samples, of which Pillow keeps the upper 8 bits, with the 8 that are in use.
+
+    The lower ones are what Pillow reads where it takes the samples for those of the other byte order.
+    """
+    from PIL import Image
+
+    upper = np.asarray(image).astype(np.uint16) << 8
+    colors = 3 if image.mode.startswith("RGB") else 1
+    if upper[..., :colors].max() >= 1 << 15:
+        return image
+    if colors == 3:  # of gray with transparency Pillow reads no lower bytes
+        kind, _, order = rawmode.partition(";16")
+        little = order == "L" or (order == "N" and sys.byteorder == "little")
+        with Image.open(io.BytesIO(data)) as again:
+            again.tile = [_with_rawmode(tile, f"{kind};16{'B' if little else 'L'}") for tile in again.tile]
+            again.load()
+            upper |= np.asarray(again)
+    parts = [_eight_bits(samples) for samples in (upper[..., :colors], upper[..., colors:]) if samples.size]
+    return Image.fromarray(np.concatenate(parts, axis=2))
+
+
+def _with_rawmode(tile: Any, rawmode: str) -> Any:
+    codec, extents, offset, arguments = tile
+    changed = (rawmode, *arguments[1:]) if isinstance(arguments, tuple) else rawmode
+    return type(tile)(codec, extents, offset, changed)
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""
+
+
+def _turned(image: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
+    """The picture upright: EXIF's orientations are its turns, each also mirrored."""
+    mirrored, quarters = ((0, 0), (1, 0), (0, 2), (1, 2), (1, 1), (0, 3), (1, 3), (0, 1))[turn - 1]
+    turned = np.rot90(image[:, ::-1] if mirrored else image, quarters)
+    return np.ascontiguousarray(turned)
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if 0 < len(text) <= 100 else type(error).__name__

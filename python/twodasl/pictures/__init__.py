@@ -1,0 +1,1 @@
+"""Drawing: rendered meshes, charts and contact sheets."""

@@ -1,0 +1,272 @@
+"""Pictures for people: shaded meshes, landmarks drawn on a photo, sheets of captioned tiles.
+
+Everything here is numpy, uint8 BGR; meshes arrive in image space (x = column, y = row, larger z = nearer) and
+are drawn by `twodasl_ext.rasterize`. Shading is done in linear light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from ..geometry.pose import matrix_from_angles
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+CLAY = (0.80, 0.77, 0.74)  # RGB of a mesh without colours
+GAMMA = 2.2
+BACK_FACE = 0.35  # how much light the inside of a surface receives: the neck's and the mouth's
+# Lights as (direction toward the light: x right, y up, z toward the viewer; strength), and what is left in
+# the dark.
+LIGHTS = {
+    "headlight": ([((0.0, 0.0, 1.0), 0.92)], 0.08),
+    "flat": ([], 1.0),  # the colours as they are: a photo's have their light in them
+    "studio": ([((-0.55, 0.55, 0.75), 0.85), ((0.8, 0.1, 0.45), 0.22), ((0.1, -0.9, 0.35), 0.06)], 0.10),
+}
+_LINEAR = (np.arange(256, dtype=np.float32) / 255) ** GAMMA
+SHININESS, SPECULAR = 18.0, 0.045
+
+
+def vertex_normals(vertices: ArrayLike, triangles: ArrayLike) -> Floats:
+    """Smooth unit normals (N, 3) of vertices (N, 3), the area-weighted mean over their triangles (T, 3).
+
+    Counter-clockwise triangles give outward normals in a right-handed frame (y up). A vertex of no triangle
+    gets (0, 0, 0).
+    """
+    points, faces = np.asarray(vertices, np.float32), np.asarray(triangles)
+    a, b, c = (points[faces[:, corner]] for corner in range(3))
+    area = np.cross(b - a, c - a)
+    normals = np.empty_like(points)
+    for axis in range(3):
+        weights = np.repeat(area[:, axis], 3)
+        normals[:, axis] = np.bincount(faces.ravel(), weights, minlength=len(points))
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+
+def render_layer(
+    vertices: ArrayLike,
+    triangles: ArrayLike,
+    size: int | tuple[int, int],
+    light: str = "headlight",
+    colors: ArrayLike | None = None,
+    samples: int = 2,
+) -> tuple[Floats, Floats]:
+    """Draw a mesh and say which pixels it covers.
+
+    Args:
+        vertices: (N, 3) image space.
+        triangles: (T, 3), counter-clockwise seen from outside in model space (y up).
+        size: edge length, or (height, width).
+        light: "headlight" (from the viewer), "studio" (key, fill and a little from below) or "flat" (none).
+        colors: (N, 3) sRGB in [0, 1], or None for clay.
+        samples: a pixel is the mean of samples x samples points.
+
+    Returns:
+        premultiplied linear BGR (H, W, 3) and coverage (H, W) in [0, 1], float32.
+    """
+    import twodasl_ext  # here: landmarks can be drawn without the compiled operators
+
+    if light not in LIGHTS:
+        raise ValueError(f"light: expected one of {', '.join(LIGHTS)}, got {light!r}")
+    points, faces = np.asarray(vertices, np.float32), np.asarray(triangles, np.int64)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError(f"vertices: expected (N, 3), got {points.shape}")
+    height, width = (size, size) if isinstance(size, int) else size
+    fine = points * [samples, samples, 1] + [(samples - 1) / 2, (samples - 1) / 2, 0]
+    index, weights, _ = twodasl_ext.rasterize(
+        torch.from_numpy(fine.astype(np.float32))[None],
+        torch.from_numpy(faces),
+        (height * samples, width * samples),
+    )
+    triangle = index[0].numpy().ravel()
+    hit = np.flatnonzero(triangle >= 0)
+    # Numbers of one kind lie together, (3, P): sums over an axis of three are many times slower.
+    corners = np.ascontiguousarray(faces[triangle[hit]].T)
+    shares = np.ascontiguousarray(weights[0].numpy().reshape(-1, 3)[hit].T)
+    normals = vertex_normals(points * [1, -1, 1], faces)  # y up again, where triangles turn the right way
+    normal = _interpolated(normals, corners, shares)
+    normal /= np.maximum(np.sqrt((normal * normal).sum(0)), 1e-12)
+    if colors is None:
+        base = np.array(CLAY, np.float32)[:, None] ** GAMMA
+    else:
+        base = _interpolated(_colors(colors, points) ** GAMMA, corners, shares)
+    fine = np.zeros((4, height * samples * width * samples), np.float32)
+    for plane, values in zip(fine, (*_shade(base, normal, light)[::-1], 1), strict=True):
+        plane[hit] = values
+    grid = fine.reshape(4, height, samples, width, samples)
+    pixels = np.zeros((4, height, width), np.float32)
+    for row in range(samples):
+        for column in range(samples):
+            pixels += grid[:, :, row, :, column]
+    pixels /= samples**2
+    return np.ascontiguousarray(np.moveaxis(pixels[:3], 0, 2)), pixels[3]
+
+
+def _interpolated(values: Floats, corners: NDArray[np.int64], shares: Floats) -> Floats:
+    """Values (N, 3) of vertices at P points, (3, P); corners and shares, (3, P), of the triangles there."""
+    planes = np.ascontiguousarray(values.T)
+    parts = list(zip(corners, shares, strict=True))
+    return np.stack([sum(plane[corner] * share for corner, share in parts) for plane in planes])
+
+
+def render_mesh(
+    vertices: ArrayLike,
+    triangles: ArrayLike,
+    size: int | tuple[int, int],
+    light: str = "headlight",
+    colors: ArrayLike | None = None,
+    background: Sequence[int] | Image = (255, 255, 255),
+    opacity: float = 1.0,
+    samples: int = 2,
+) -> Image:
+    """Draw a mesh over a plain colour (BGR) or a picture (H, W, 3) uint8 BGR; arguments as `render_layer`.
+
+    `opacity` 1 hides what is behind, 0 draws nothing. Returns (H, W, 3) uint8 BGR.
+    """
+    layer, coverage = render_layer(vertices, triangles, size, light, colors, samples)
+    behind = np.asarray(background, np.uint8)
+    if behind.ndim != 1 and behind.shape != layer.shape:
+        raise ValueError(f"background: expected {layer.shape}, got {behind.shape}")
+    linear = _LINEAR[behind]
+    mixed = linear * (1 - opacity * coverage[..., None]) + opacity * layer
+    return np.rint(np.clip(mixed, 0, 1) ** (1 / GAMMA) * 255).astype(np.uint8, order="C")
+
+
+def overlay(
+    image: Image,
+    vertices: ArrayLike,
+    triangles: ArrayLike,
+    opacity: float = 0.75,
+    light: str = "headlight",
+    colors: ArrayLike | None = None,
+) -> Image:
+    """The mesh over the photo (H, W, 3) that its vertices (N, 3) were found in."""
+    return render_mesh(vertices, triangles, image.shape[:2], light, colors, image, opacity)
+
+
+def _colors(colors: ArrayLike, points: Floats) -> Floats:
+    rgb = np.asarray(colors, np.float32)
+    if rgb.shape != points.shape:
+        raise ValueError(f"colors: expected {points.shape} RGB in [0, 1], got {rgb.shape}")
+    return np.clip(rgb, 0, 1)
+
+
+def _shade(base: Floats, normal: Floats, light: str) -> Floats:
+    """Linear RGB (3, P) of surface points with unit normals (3, P): ambient, diffuse and a little shine."""
+    sources, ambient = LIGHTS[light]
+    inside = normal[2] < 0
+    normal = np.where(inside, -normal, normal)
+    diffuse = np.full(len(inside), ambient, np.float32)
+    shine = np.zeros(len(inside), np.float32)
+    for direction, strength in sources:
+        toward = np.array(direction, np.float32) / np.linalg.norm(direction)
+        diffuse += strength * np.maximum(toward @ normal, 0)
+        half = np.add(toward, (0, 0, 1))
+        shine += strength * np.maximum(half / np.linalg.norm(half) @ normal, 0) ** SHININESS
+    return ((base * diffuse + SPECULAR * shine) * np.where(inside, BACK_FACE, 1)).astype(np.float32)
+
+
+# The 68 points as strokes: (first, last, closed, BGR).
+STROKES = (
+    (0, 16, False, (255, 190, 90)),
+    (17, 21, False, (120, 230, 120)),
+    (22, 26, False, (120, 230, 120)),
+    (27, 30, False, (80, 220, 250)),
+    (31, 35, False, (80, 220, 250)),
+    (36, 41, True, (250, 140, 250)),
+    (42, 47, True, (250, 140, 250)),
+    (48, 59, True, (90, 110, 255)),
+    (60, 67, True, (90, 110, 255)),
+)
+
+
+def draw_landmarks(image: Image, points: ArrayLike) -> Image:
+    """A copy of the picture with the 68 points drawn and joined, in a size that suits the face.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        points: (68, 2) or (68, 3) image pixels; pixel centres at integers. What lies outside is cut off.
+    """
+    marks = np.asarray(points, np.float64)[:, :2]
+    if marks.shape != (68, 2) or not np.isfinite(marks).all():
+        raise ValueError(f"points: expected (68, 2) or (68, 3) finite pixels, got {np.shape(points)}")
+    drawn = np.ascontiguousarray(image).copy()
+    extent = float(np.ptp(marks, axis=0).max())
+    thickness = max(1, round(extent / 220))
+    radius = max(1.2, extent / 110)
+    bits = 4  # cv2 draws at 1/16 pixel
+    fixed = np.rint(np.clip(marks, -30000, 30000) * 2**bits).astype(np.int32)
+    for shadow in (True, False):
+        for first, last, closed, color in STROKES:
+            line = fixed[first : last + 1].reshape(-1, 1, 2)
+            ink, extra = ((30, 30, 30), 1 + thickness // 2) if shadow and extent > 150 else (color, 0)
+            cv2.polylines(drawn, [line], closed, ink, thickness + extra, cv2.LINE_AA, bits)
+    for first, last, _, color in STROKES:
+        for x, y in fixed[first : last + 1]:
+            center, size = (int(x), int(y)), round(radius * 2**bits)
+            cv2.circle(drawn, center, size, (255, 255, 255), -1, cv2.LINE_AA, bits)
+            cv2.circle(drawn, center, max(size - 2**bits * thickness // 2, 2**bits // 2), color, -1,
+                       cv2.LINE_AA, bits)  # fmt: skip
+    return drawn
+
+
+def camera_view(
+    vertices: ArrayLike, size: int, span: float, center: ArrayLike, yaw: float = 0.0, pitch: float = 0.0
+) -> Floats:
+    """Model-space vertices (N, 3) as a square picture sees them, in image space.
+
+    Args:
+        size: the picture's edge in pixels.
+        span: millimetres across the picture.
+        center: (3,) the model-space point in the middle of the picture, about which the model turns.
+        yaw, pitch: degrees, as AFLW2000 (yaw > 0: the nose to the image's left).
+    """
+    rotation = matrix_from_angles(float(np.radians(pitch)), float(np.radians(yaw)), 0.0).numpy()
+    turned = (np.asarray(vertices, np.float32) - np.asarray(center, np.float32)) @ rotation.T * (size / span)
+    turned[:, 0] += (size - 1) / 2
+    turned[:, 1] = (size - 1) / 2 - turned[:, 1]
+    return turned
+
+
+def caption(tile: Image, text: str, height: int = 22) -> Image:
+    """The tile with a white strip below it that holds the text, shrunk to fit."""
+    strip = np.full((height, tile.shape[1], 3), 255, np.uint8)
+    scale = height / 46
+    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    scale *= min(1.0, (tile.shape[1] - 6) / max(width, 1))
+    (width, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    place = ((tile.shape[1] - width) // 2, (height + tall) // 2)
+    cv2.putText(strip, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (40, 40, 40), 1, cv2.LINE_AA)
+    return np.vstack([tile, strip])
+
+
+def contact_sheet(tiles: Sequence[Image], columns: int, margin: int = 6) -> Image:
+    """Tiles of one size in rows of `columns`, on white, read from left to right."""
+    if not tiles or any(tile.shape != tiles[0].shape for tile in tiles):
+        raise ValueError(f"tiles: expected pictures of one size, got {len(tiles)} of various")
+    height, width, _ = tiles[0].shape
+    rows = -(-len(tiles) // columns)
+    shape = (rows * (height + margin) + margin, columns * (width + margin) + margin, 3)
+    sheet = np.full(shape, 255, np.uint8)
+    for position, tile in enumerate(tiles):
+        row, column = divmod(position, columns)
+        top, left = margin + row * (height + margin), margin + column * (width + margin)
+        sheet[top : top + height, left : left + width] = tile
+    return sheet
+
+
+def stack_sheets(sheets: Sequence[Image]) -> Image:
+    """Sheets one below the other, centred on white."""
+    width = max(sheet.shape[1] for sheet in sheets)
+    padded = []
+    for sheet in sheets:
+        left = (width - sheet.shape[1]) // 2
+        padded.append(
+            np.pad(sheet, ((0, 0), (left, width - sheet.shape[1] - left), (0, 0)), constant_values=255)
+        )
+    return np.vstack(padded)

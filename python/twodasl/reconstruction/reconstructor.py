@@ -1,0 +1,279 @@
+"""From a photo to a 3D face: crop, landmark map, network, coefficients, mesh."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+import twodasl_ext
+
+from ..devices import usable_device
+from ..errors import InputError
+from ..geometry.crops import SIZE, Crop, flip_y
+from ..geometry.projection import crop_landmarks
+from ..landmarks import eighteen_from_68
+from ..morphable import MorphableModel, decompose_pose, load_model, split_parameters
+from ..networks.inputs import network_input
+from ..training.checkpoint import check_model, load_regressor
+from .placement import MOST_REFINEMENTS, FaceInput, face_input, moved_to
+from .texture import vertex_colors
+
+Floats = NDArray[np.float32]
+
+# How large and how small a face may be against its crop, and the sine of the angle between the rows of its
+# camera. What a network says beyond that is finite, but no face: it has diverged.
+_LARGEST, _SMALLEST, _FLATTEST = 10.0, 0.02, 0.05
+
+BLIND_REFINEMENTS = 1
+"""Passes after the first where a photo comes without landmarks."""
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """One face.
+
+    Attributes:
+        crop: the box of the image that the network saw.
+        parameters: (12+K,) float32 `[3x4 pose | coefficients]`, not whitened, in the crop's own space (y up).
+        shape, expression: (Ks,) and (Ke,) float32, the coefficients: the last K parameters.
+        angles: pitch, yaw, roll in degrees, AFLW2000-3D's convention.
+        scale: image pixels per millimetre.
+        translation: (x, row) in image pixels of the model's origin.
+        vertices: (N, 3) float32 image space: x = column, y = row, z in pixels, larger = nearer.
+        landmarks: (68, 3) float32, the same space: the vertices numbered `landmark_indices`, (68,) int64.
+        triangles: (T, 3) int64, counter-clockwise from outside when y points up.
+    """
+
+    crop: Crop
+    parameters: Floats
+    shape: Floats
+    expression: Floats
+    angles: tuple[float, float, float]
+    scale: float
+    translation: tuple[float, float]
+    vertices: Floats
+    landmarks: Floats
+    landmark_indices: NDArray[np.int64]
+    triangles: NDArray[np.int64]
+
+    def upright(self, height: int) -> Floats:
+        """Vertices (N, 3) for mesh files: y points up from the bottom row of an image `height` rows tall."""
+        return self.vertices * np.array([1, -1, 1], np.float32) + np.array([0, height - 1, 0], np.float32)
+
+
+class FaceReconstructor:
+    """A trained network and its face model, ready to reconstruct faces.
+
+    Args:
+        checkpoint: file written by `twodasl train` or `twodasl demo`.
+        model: the face model it was trained for, or its name or path; None takes the name in the checkpoint.
+        device: where to compute, "cpu" or "cuda".
+
+    Raises:
+        InputError: a checkpoint that is not one or is cut off, a model that is not the checkpoint's, or a
+            device that is not there.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | os.PathLike[str],
+        model: MorphableModel | str | os.PathLike[str] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.device = usable_device(device)
+        regressor, whitening, self.info = load_regressor(checkpoint)
+        self.model = _matching_model(checkpoint, self.info, model)
+        self.regressor = regressor.to(self.device).eval()
+        self.whitening = whitening.to(self.device)
+        self.basis = self.model.basis(self.device)
+        # A network that was never shown landmarks must not be shown any.
+        self.sees_landmarks = self.info["config"].get("landmarks", {}).get("map_dropout", 0.0) < 1
+
+    def __call__(
+        self,
+        image: NDArray[np.uint8],
+        landmarks: ArrayLike | None = None,
+        box: Sequence[float] | None = None,
+        *,
+        refinements: int | None = None,
+        recrop: bool = False,
+    ) -> Reconstruction:
+        """Reconstruct one face.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            landmarks: (68, 2) image pixels, pixel centres at integers. They make the landmark map and,
+                without a box, the crop.
+            box: x0 y0 x1 y1, the crop in image pixels; made square about its centre. One of the two is
+                needed.
+            refinements: how often the network's own landmarks are fed back as its landmark map. Default: 0
+                with landmarks, 1 without (the first pass then sees an empty map).
+            recrop: also move the crop to those landmarks; for boxes that are only roughly right.
+
+        Raises:
+            InputError: landmarks or a box that do not fit the image, naming the argument.
+        """
+        return self.batch([image], [landmarks], [box], refinements=refinements, recrop=recrop)[0]
+
+    def batch(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        landmarks: Sequence[ArrayLike | None] | None = None,
+        boxes: Sequence[Sequence[float] | None] | None = None,
+        *,
+        refinements: int | None = None,
+        recrop: bool = False,
+        batch_size: int = 32,
+    ) -> list[Reconstruction]:
+        """Reconstruct many faces, `batch_size` at a time through the network.
+
+        images: one a face (the same array may appear for each of its faces). landmarks, boxes: one entry a
+        face, None where there is none. The rest, and errors, as in `__call__`.
+        """
+        points = landmarks if landmarks is not None else [None] * len(images)
+        corners = boxes if boxes is not None else [None] * len(images)
+        if not len(images) == len(points) == len(corners):
+            raise ValueError(
+                f"landmarks, boxes: expected one entry for each of {len(images)} images,"
+                f" got {len(points)} and {len(corners)}"
+            )
+        if refinements is not None:
+            refinements = _count(refinements, "refinements", 0)
+            if refinements > MOST_REFINEMENTS:
+                raise InputError(f"refinements: expected 0 to {MOST_REFINEMENTS}, got {refinements}")
+        batch_size = _count(batch_size, "batch_size", 1)
+        faces = [face_input(*given) for given in zip(images, points, corners, strict=True)]
+        results = []
+        for start in range(0, len(faces), batch_size):
+            results += self._reconstruct(faces[start : start + batch_size], refinements, recrop)
+        return results
+
+    def colors(self, image: NDArray[np.uint8], face: Reconstruction) -> Floats:
+        """Colours of the mesh, (N, 3) RGB in [0, 1]: the photo's, and a guess where it shows nothing."""
+        albedo = None if self.model.albedo_mean is None else self.model.albedo()
+        return vertex_colors(image, face.vertices, face.triangles, self.model.mean, albedo)
+
+    @torch.inference_mode()
+    def _reconstruct(
+        self, faces: list[FaceInput], refinements: int | None, recrop: bool
+    ) -> list[Reconstruction]:
+        passes = [_refinements(face, refinements) for face in faces]
+        parameters = self._regress(faces)
+        for step in range(max(passes)):
+            marks = crop_landmarks(self.basis, parameters)
+            again = [index for index, count in enumerate(passes) if count > step]
+            for index in again:
+                face = faces[index]
+                own = np.asarray(face.crop.to_image(marks[index, :, :2].cpu().numpy()), np.float64)
+                faces[index] = moved_to(face, own, recrop)
+            parameters[again] = self._regress([faces[index] for index in again])
+        pose, coefficients = split_parameters(parameters, len(self.model.coefficient_std))
+        vertices = twodasl_ext.vertices(self.basis, coefficients, pose)
+        vertices[..., 1] = flip_y(vertices[..., 1])
+        self._check(parameters, vertices)
+        scale, angles, translation = decompose_pose(pose.double())
+        translation[..., 1] = flip_y(translation[..., 1])
+        degrees = torch.rad2deg(angles).cpu().tolist()
+        results = []
+        for index, face in enumerate(faces):
+            step_x, step_y = face.crop.scale
+            origin = face.crop.to_image(translation[index, :2].cpu().numpy())
+            points = face.crop.to_image(vertices[index].double().cpu().numpy()).astype(np.float32)
+            shape_count = len(self.model.shape_modes)
+            results.append(
+                Reconstruction(
+                    crop=face.crop,
+                    parameters=parameters[index].cpu().numpy(),
+                    shape=coefficients[index, :shape_count].cpu().numpy(),
+                    expression=coefficients[index, shape_count:].cpu().numpy(),
+                    angles=tuple(degrees[index]),
+                    scale=float(scale[index]) * (step_x + step_y) / 2,
+                    translation=(float(origin[0]), float(origin[1])),
+                    vertices=points,
+                    landmarks=points[self.model.landmarks],
+                    landmark_indices=self.model.landmarks,
+                    triangles=self.model.triangles,
+                )
+            )
+        return results
+
+    def _regress(self, faces: list[FaceInput]) -> torch.Tensor:
+        """(B, 12+K) parameters of faces as they are cropped and marked now."""
+        crops = np.stack([face.crop.image(face.image) for face in faces])
+        marks = torch.full(
+            (len(faces), 18, 2), torch.nan, dtype=torch.float32
+        )  # a NaN point is left out of the map
+        for index, face in enumerate(faces):
+            if face.landmarks is not None and self.sees_landmarks:
+                points = face.crop.to_crop(face.landmarks)
+                marks[index] = torch.from_numpy(eighteen_from_68(points)).float()
+        batch = network_input(torch.from_numpy(crops).to(self.device), marks.to(self.device))
+        parameters = self.whitening.unwhiten(self.regressor(batch))
+        if not bool(torch.isfinite(parameters).all()):
+            raise InputError(
+                f"{self.checkpoint}: its network gives NaN or infinity; take an earlier checkpoint"
+            )
+        self._check(parameters, crop_landmarks(self.basis, parameters))
+        return parameters
+
+    def _check(self, parameters: torch.Tensor, points: torch.Tensor) -> None:
+        """Raise InputError where points (B, P, 3) in crop pixels, or the camera, are those of no face."""
+        places = points[..., :2].double()
+        reach = (places - SIZE / 2).abs().amax((1, 2)) / SIZE
+        extent = (places.amax(1) - places.amin(1)).amax(1) / SIZE
+        rows = torch.nn.functional.normalize(parameters[:, :12].reshape(-1, 3, 4)[:, :2, :3].double(), dim=-1)
+        sine = torch.linalg.cross(rows[:, 0], rows[:, 1]).norm(dim=-1)
+        # Written so that NaN, of numbers that overflow, does not pass.
+        good = (reach <= _LARGEST) & (extent >= _SMALLEST) & (sine >= _FLATTEST)
+        if not bool(good.all()):
+            first = int((~good).nonzero()[0])
+            raise InputError(
+                f"{self.checkpoint}: its network's answer is no face (size {float(extent[first]):.3g} and"
+                f" distance {float(reach[first]):.3g} in widths of the crop, sine {float(sine[first]):.2g}"
+                " between the rows of its camera); its training has diverged, take an earlier checkpoint"
+            )
+
+
+def _count(value: Any, name: str, least: int) -> int:
+    try:
+        count = operator.index(value)
+    except (TypeError, ValueError):
+        count = least - 1
+    if count < least:
+        raise InputError(f"{name}: expected a whole number from {least}, got {value!r}")
+    return count
+
+
+def _refinements(face: FaceInput, asked: int | None) -> int:
+    if asked is not None:
+        return asked
+    return BLIND_REFINEMENTS if face.landmarks is None else 0
+
+
+def _matching_model(
+    checkpoint: str | os.PathLike[str],
+    info: dict,
+    model: MorphableModel | str | os.PathLike[str] | None,
+) -> MorphableModel:
+    """The face model, once it is known to be the one that the checkpoint was trained for."""
+    # The name under which training loaded it; a path may lead nowhere by now.
+    name = info["config"].get("data", {}).get("model", info["model_name"])
+    try:
+        found = load_model(name if model is None else model)
+    except InputError as error:
+        if model is not None:
+            raise
+        raise InputError(
+            f"{checkpoint}: was trained for the face model {info['model_name']!r} from {name}, which cannot"
+            f" be loaded ({error}); give the model itself (--model)"
+        ) from error
+    check_model(checkpoint, info, found)
+    return found

@@ -1,0 +1,219 @@
+"""What a reconstruction leaves behind: NAME.obj, NAME.ply, NAME.json and NAME.png, all four or none."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..geometry.crops import Crop
+from ..geometry.pose import matrix_from_angles
+from ..io.files import atomic_paths, check_targets, writing
+from ..meshes.write import write_obj, write_ply
+from ..pictures.render import (
+    Image,
+    caption,
+    contact_sheet,
+    draw_landmarks,
+    overlay,
+    render_mesh,
+    stack_sheets,
+)
+
+if TYPE_CHECKING:
+    from .reconstructor import FaceReconstructor, Reconstruction
+
+SUFFIXES = (".obj", ".ply", ".json", ".png")
+
+PANEL = 560
+_WIDEST = 1.7  # sides of the crop that a panel shows at most
+_BORDER = 0.03  # of the panel, around the mesh
+_BACKDROP = (244, 241, 238)
+_TINT = (0.62, 0.80, 0.95)  # RGB of the mesh laid over the photo
+_TURN = 40.0  # degrees by which the last panel turns a roughly frontal face
+_FRONTAL = 25.0  # |yaw| from which it is turned to the front instead
+
+
+def write_results(
+    folder: str | os.PathLike[str],
+    name: str,
+    image: NDArray[np.uint8],
+    reconstructor: FaceReconstructor,
+    face: Reconstruction,
+    source: dict[str, Any] | None = None,
+) -> list[Path]:
+    """Write the mesh, the numbers and the picture of one face.
+
+    Everything is computed and written under temporary names first and then renamed, so that an error on the
+    way leaves none of the four files.
+
+    Args:
+        folder: made if it is not there.
+        name: the files' name without suffix.
+        image: (H, W, 3) uint8 BGR, the photo.
+        reconstructor, face: what gave the reconstruction, and the reconstruction.
+        source: further facts for the JSON file's "source", such as the photo's file name.
+
+    Returns:
+        the four paths, in the order of `SUFFIXES`. Mesh coordinates are image pixels with y pointing up from
+        the photo's bottom row, z toward the viewer.
+
+    Raises:
+        InputError: the folder cannot be written, or a folder stands where a file should go.
+    """
+    targets = [Path(folder) / f"{name}{suffix}" for suffix in SUFFIXES]
+    check_targets(targets)
+    colors = reconstructor.colors(image, face)
+    sheet = picture(image, face, colors, name)
+    text = json.dumps(facts(image, reconstructor, face, source), indent=1, allow_nan=False)
+    points = face.upright(image.shape[0])
+    encoded = cv2.imencode(".png", sheet)[1].tobytes()
+    with atomic_paths(targets) as (obj, ply, numbers, drawing):
+        with writing(targets[0]):
+            write_obj(obj, points, face.triangles, colors)
+        with writing(targets[1]):
+            write_ply(ply, points, face.triangles, colors)
+        with writing(targets[2]):
+            numbers.write_text(text + "\n", encoding="utf-8")
+        with writing(targets[3]):
+            drawing.write_bytes(encoded)
+    return targets
+
+
+def facts(
+    image: NDArray[np.uint8],
+    reconstructor: FaceReconstructor,
+    face: Reconstruction,
+    source: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The numbers of a reconstruction as plain Python values; `docs/reconstruction.md` explains each."""
+    from .. import __version__
+
+    model = reconstructor.model
+    pitch, yaw, roll = (round(angle, 4) + 0.0 for angle in face.angles)
+    height, width = image.shape[:2]
+    std = model.coefficient_std
+    shapes = len(face.shape)
+    return {
+        "format": "twodasl-reconstruction",
+        "version": 1,
+        "source": {**(source or {}), "width": width, "height": height},
+        "crop": _rounded(face.crop.box),
+        "pose": {
+            "pitch_degrees": pitch,
+            "yaw_degrees": yaw,
+            "roll_degrees": roll,
+            "scale_pixels_per_mm": round(face.scale, 6),
+            "translation_pixels": _rounded(face.translation),
+        },
+        "coefficients": {"shape": _floats(face.shape), "expression": _floats(face.expression)},
+        "coefficients_in_std": {
+            "shape": _rounded(face.shape / std[:shapes]),
+            "expression": _rounded(face.expression / std[shapes:]),
+        },
+        "crop_parameters": _floats(face.parameters),
+        "landmarks_2d": [_rounded(point) for point in face.landmarks[:, :2]],
+        "landmarks_3d": [_rounded(point) for point in face.landmarks],
+        "face_model": {
+            "name": model.name,
+            "identity": model.identity,
+            "vertices": len(model.mean),
+            "shape_modes": shapes,
+            "expression_modes": len(face.expression),
+        },
+        "checkpoint": {
+            "file": Path(reconstructor.checkpoint).name,
+            "step": reconstructor.info.get("step"),
+        },
+        "software": {"twodasl": __version__, "torch": str(torch.__version__)},
+    }
+
+
+def describe_pose(face: Reconstruction) -> str:
+    """The pose for people: `yaw +12.3, pitch -4.0, roll +0.0 degrees`."""
+    pitch, yaw, roll = (round(angle, 1) + 0.0 for angle in face.angles)  # adding 0 turns -0 into +0
+    return f"yaw {yaw:+.1f}, pitch {pitch:+.1f}, roll {roll:+.1f} degrees"
+
+
+def picture(
+    image: NDArray[np.uint8], face: Reconstruction, colors: NDArray[np.floating], title: str
+) -> Image:
+    """One picture, uint8 BGR: landmarks, dense alignment, headlight, the colours on the turned mesh."""
+    photo, points = _closeup(image, face)
+    marks = points[face.landmark_indices]
+    turn, description = _turn(face.angles[1])
+    tint = np.broadcast_to(np.array(_TINT, np.float32), points.shape)
+    tiles = [
+        (draw_landmarks(photo, marks), "68 landmarks"),
+        (
+            overlay(photo, points, face.triangles, 0.6, colors=tint),
+            f"dense alignment, {len(points):,} vertices",
+        ),
+        (render_mesh(points, face.triangles, PANEL, background=_BACKDROP), "mesh under a headlight"),
+        (
+            render_mesh(
+                _turned(points, marks, turn), face.triangles, PANEL, "flat", colors, background=_BACKDROP
+            ),
+            description,
+        ),
+    ]
+    sheet = contact_sheet([caption(tile, text, 32) for tile, text in tiles], len(tiles), margin=8)
+    plain = title.encode("ascii", "replace").decode()  # the drawing font has no other letters
+    line = f"{plain}: {describe_pose(face)}"
+    return stack_sheets([caption(np.full((6, sheet.shape[1], 3), 255, np.uint8), line, 38), sheet])
+
+
+def _closeup(image: NDArray[np.uint8], face: Reconstruction) -> tuple[Image, NDArray[np.float32]]:
+    """The photo around the face, PANEL x PANEL, and the vertices in its pixels."""
+    crop = face.crop
+    side = crop.x1 - crop.x0
+    low, high = face.vertices[:, :2].min(axis=0), face.vertices[:, :2].max(axis=0)
+    # As much as the mesh needs, within reason: a network that has learned nothing may put it anywhere.
+    span = float(np.clip((high - low).max() * (1 + 2 * _BORDER), side, _WIDEST * side))
+    center = (low + high) / 2
+    # Shoulders that do not fit are cut off, not the crown; and the crop is always inside.
+    center[1] = min(center[1], low[1] + (0.5 - _BORDER) * span)
+    center = np.clip(
+        center, [crop.x1 - span / 2, crop.y1 - span / 2], [crop.x0 + span / 2, crop.y0 + span / 2]
+    )
+    corner = center - span / 2
+    step = span / PANEL
+    window = Crop(corner[0], corner[1], corner[0] + span, corner[1] + span, PANEL)
+    photo = window.image(image, _BACKDROP, cv2.INTER_CUBIC)
+    points = face.vertices.astype(np.float64)
+    points[:, :2] = (points[:, :2] - corner) / step
+    points[:, 2] /= step
+    return photo, points.astype(np.float32)
+
+
+def _turn(yaw: float) -> tuple[float, str]:
+    """By how many degrees of yaw to turn a face for the last panel, and what to say of it."""
+    if abs(yaw) >= _FRONTAL:
+        return -yaw, "photo's colours, turned to the front"
+    return (_TURN if yaw >= 0 else -_TURN), f"photo's colours, turned by {_TURN:.0f} degrees"
+
+
+def _turned(points: NDArray[np.float32], marks: NDArray[np.float32], yaw: float) -> NDArray[np.float32]:
+    """Image-space points turned by `yaw` degrees, the head (not the shoulders) in the middle of the panel."""
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    rotation = matrix_from_angles(0.0, float(np.radians(yaw)), 0.0).numpy()
+    flip = np.array([1, -1, 1], np.float32)
+    turned = (((points - middle) * flip) @ rotation.T * flip + middle).astype(np.float32)
+    rows = (points[:, 1] >= marks[:, 1].min()) & (points[:, 1] <= marks[:, 1].max())
+    turned[:, 0] += (PANEL - 1) / 2 - (turned[rows, 0].min() + turned[rows, 0].max()) / 2
+    return turned
+
+
+def _floats(values: NDArray[np.floating]) -> list[float]:
+    """All the digits of float32 and no more."""
+    return [float(f"{value:.9g}") for value in np.asarray(values, np.float64).tolist()]
+
+
+def _rounded(values: Any) -> list[float]:
+    return [round(float(value), 4) + 0.0 for value in values]

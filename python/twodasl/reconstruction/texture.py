@@ -1,0 +1,150 @@
+"""Colours for a reconstructed mesh: what the photo shows, and a likely guess for what it does not.
+
+A vertex that the photo shows squarely takes the photo's colour. One that is hidden, turned away or outside
+the
+picture is filled in from three sources: its mirror twin on the other half of the face, its neighbours on the
+mesh, and the face model's own albedo, under the photo's light. The three meet in one linear least-squares
+problem for the ratio between photo and albedo, so that lips stay lips and there is no seam between seen and
+guessed.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix, diags
+from scipy.sparse.linalg import splu
+
+from ..pictures.render import vertex_normals
+
+Floats = NDArray[np.float32]
+
+# Cosine between normal and viewing direction from which the photo begins to count, and from which it alone
+# counts.
+_GRAZING, _SQUARE = 0.15, 0.5
+_DEPTH_RESOLUTION = 320  # pixels along the longer side of the mesh in the visibility test
+_RIM = (
+    0.02  # of that side: so near its outline the mesh may miss the face, and the photo shows the background
+)
+_DEPTH_SLACK = 0.012  # of that side: a vertex this little behind the surface is still on it
+_DARKEST_ALBEDO = 0.08  # below this a ratio says nothing about the light
+_BRIGHTEST = 3.0  # ratios above it are highlights or background
+# Weights of the least-squares problem, relative to one mesh edge's smoothness.
+_SEEN, _TWIN, _OVERALL = 10.0, 0.3, 1e-4
+_TWIN_DISTANCE = 0.02  # of the model's height: how far off a mirror twin may be
+
+
+def visibility(vertices: Floats, triangles: NDArray[np.int64]) -> Floats:
+    """How well the viewer sees each vertex: (N,) float32 from 0 (hidden, turned away) to 1 (squarely).
+
+    vertices: (N, 3) image space (x, row, larger z = nearer); triangles: (T, 3), counter-clockwise from
+    outside with y up.
+    """
+    import twodasl_ext
+
+    low = vertices.min(axis=0)
+    scale = _DEPTH_RESOLUTION / max(float(np.ptp(vertices[:, :2], axis=0).max()), 1e-9)
+    small = ((vertices - low) * scale + [1, 1, 0]).astype(np.float32)
+    width, height = (int(np.ceil(side)) + 2 for side in small[:, :2].max(axis=0))
+    _, _, depth = twodasl_ext.rasterize(
+        torch.from_numpy(small)[None], torch.from_numpy(np.ascontiguousarray(triangles)), (height, width)
+    )
+    # The farthest of the surfaces around a vertex: beside a silhouette the nearest one may be another part.
+    farthest = cv2.erode(depth[0].numpy(), np.ones((2, 2), np.uint8), anchor=(0, 0))
+    column, row = (np.floor(small[:, axis]).astype(int) for axis in (0, 1))
+    shown = small[:, 2] >= farthest[row, column] - _DEPTH_SLACK * _DEPTH_RESOLUTION
+    facing = vertex_normals(vertices * np.array([1, -1, 1], np.float32), triangles)[:, 2]
+    ramp = np.clip((facing - _GRAZING) / (_SQUARE - _GRAZING), 0, 1)
+    covered = np.pad(np.isfinite(depth[0].numpy()).astype(np.uint8), 1)
+    rim = cv2.distanceTransform(covered, cv2.DIST_L2, 3)[1:-1, 1:-1][row, column]
+    ramp *= np.clip(rim / (_RIM * _DEPTH_RESOLUTION) - 0.25, 0, 1)
+    return np.where(shown, ramp * ramp * (3 - 2 * ramp), 0).astype(np.float32)
+
+
+def sample_photo(
+    image: NDArray[np.uint8], vertices: Floats, triangles: NDArray[np.int64]
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """The photo's colour at each vertex, bilinear, (N, 3) RGB in [0, 1]; which vertices lie inside it
+    (N,)."""
+    height, width = image.shape[:2]
+    inside = (vertices[:, 0] >= 0) & (vertices[:, 0] <= width - 1)
+    inside &= (vertices[:, 1] >= 0) & (vertices[:, 1] <= height - 1)
+    # Only the part under the mesh, and not finer than the mesh: else pores and noise alias into its vertices.
+    low = np.clip(np.floor(vertices[:, :2].min(axis=0)).astype(int) - 4, 0, [width - 1, height - 1])
+    high = np.clip(np.ceil(vertices[:, :2].max(axis=0)).astype(int) + 5, low + 1, [width, height])
+    part = image[low[1] : high[1], low[0] : high[0]]
+    edge = vertices[triangles[:, 0], :2] - vertices[triangles[:, 1], :2]
+    spacing = float(np.median(np.linalg.norm(edge, axis=1)))
+    if spacing > 2:
+        part = np.asarray(cv2.GaussianBlur(part, (0, 0), 0.35 * spacing), np.uint8)
+    limit = np.array(part.shape[1::-1]) - 1
+    place = np.clip(vertices[:, :2] - low, 0, limit).astype(np.float32)
+    corner = np.minimum(place.astype(int), np.maximum(limit - 1, 0))
+    across, down = (place - corner).T[:, :, None]
+    (x, y), (right, below) = corner.T, np.minimum(corner + 1, limit).T
+    upper = part[y, x] * (1 - across) + part[y, right] * across
+    lower = part[below, x] * (1 - across) + part[below, right] * across
+    colours = upper * (1 - down) + lower * down
+    return (colours[:, ::-1] / 255.0).astype(np.float32), inside
+
+
+def mirror_twins(mean: Floats) -> NDArray[np.int64]:
+    """For each vertex of a model's mean (N, 3) the index of the one at its mirror image (x -> -x), or -1."""
+    import twodasl_ext
+
+    mirrored, points = (torch.from_numpy(mean * np.array([x, 1, 1], np.float32)) for x in (-1, 1))
+    squared, index = twodasl_ext.nearest_neighbors(mirrored, points)
+    near = squared.numpy() <= (_TWIN_DISTANCE * np.ptp(mean[:, 1])) ** 2
+    return np.where(near, index.numpy(), -1).astype(np.int64)
+
+
+def vertex_colors(
+    image: NDArray[np.uint8],
+    vertices: Floats,
+    triangles: NDArray[np.int64],
+    mean: Floats,
+    albedo: Floats | None = None,
+) -> Floats:
+    """Colours of a mesh that lies on a photo: seen vertices from the photo, the others filled in.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        vertices: (N, 3) image space.
+        triangles: (T, 3), counter-clockwise seen from outside with y up.
+        mean: (N, 3) the model's mean shape, by which mirror twins are found.
+        albedo: (N, 3) RGB in [0, 1], the model's colours; None: one colour all over.
+
+    Returns:
+        (N, 3) float32 RGB in [0, 1].
+    """
+    photo, inside = sample_photo(image, vertices, triangles)
+    seen = visibility(vertices, triangles) * inside
+    base = np.ones_like(photo) if albedo is None else np.maximum(albedo, _DARKEST_ALBEDO)
+    ratio = np.minimum(photo / base, _BRIGHTEST)
+    trusted = seen > 0.5
+    # A photo that shows nothing of the mesh says nothing of the light: the albedo stays as it is.
+    overall = np.median(ratio[trusted], axis=0) if trusted.any() else np.ones(3)
+    twins = mirror_twins(mean)
+    twin = np.maximum(twins, 0)
+    borrowed = np.where(twins >= 0, seen[twin], 0) * (1 - seen)
+    weight = _SEEN * seen + _TWIN * borrowed + _OVERALL
+    target = _SEEN * seen[:, None] * ratio + _TWIN * borrowed[:, None] * ratio[twin] + _OVERALL * overall
+    system = (diags(weight) + _laplacian(triangles, len(vertices))).tocsc()
+    # It is positive definite: no pivoting, and an ordering that keeps the symmetry.
+    factor = splu(system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    smooth = factor.solve(target)
+    guess = np.clip(smooth, 0, _BRIGHTEST) * base
+    mixed = seen[:, None] * photo + (1 - seen[:, None]) * guess
+    return np.clip(mixed, 0, 1).astype(np.float32)
+
+
+def _laplacian(triangles: NDArray[np.int64], count: int) -> coo_matrix:
+    """The mesh's graph Laplacian (N, N): degree on the diagonal, -1 for each edge."""
+    ends = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    low, high = np.divmod(np.unique(ends.min(axis=1) * count + ends.max(axis=1)), count)
+    low, high = low[low != high], high[low != high]
+    first, second = np.concatenate([low, high]), np.concatenate([high, low])
+    adjacency = coo_matrix((np.ones(len(first)), (first, second)), shape=(count, count)).tocsr()
+    return diags(np.asarray(adjacency.sum(axis=1)).ravel()) - adjacency

@@ -1,0 +1,72 @@
+"""What may vary in a synthetic face, and how much."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from ..errors import InputError
+
+_PROBABILITIES = (
+    "profile_share", "hair", "headwear", "torso", "glasses", "occluders", "photo_backgrounds", "grayscale",
+    "black_borders",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SyntheticOptions:
+    """Options of SyntheticFaces. Angles are in degrees here; what the samples hold is in radians.
+
+    Geometry has a random stream of its own: options of the second group change pixels, never parameters.
+    Raises InputError naming the option that does not fit.
+    """
+
+    # Geometry.
+    yaw_limit: float = 90.0
+    """Largest |yaw|."""
+    profile_share: float = 0.55
+    """Share of faces whose yaw is uniform over the whole range; the others are near frontal."""
+    pitch_std: float = 14.0
+    roll_std: float = 14.0
+    coefficient_limit: float = 2.5
+    """Shape and expression coefficients are normal, cut at this many standard deviations."""
+    box_noise: float = 0.035
+    """Error of a detector's box: standard deviation of its edges over its side."""
+
+    # Appearance: probabilities, unless said otherwise.
+    hair: float = 0.85
+    headwear: float = 0.14
+    torso: float = 0.9
+    glasses: float = 0.16
+    occluders: float = 0.22
+    photo_backgrounds: float = 0.35
+    """Share of backgrounds cut from scikit-image's bundled photographs (none shows a person)."""
+    grayscale: float = 0.14
+    black_borders: float = 0.14
+    """Share of crops that reach over the border of their photograph."""
+    degradation: float = 1.0
+    """Strength of blur, noise, compression and resizing; 0 leaves them out."""
+    supersampling: float = 1.0
+    """Samples per pixel along each axis, 1 to 4 in halves. With one, edges are softened by a small filter."""
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise InputError(f"{option.name}: expected a finite number, got {value!r}")
+        for name in _PROBABILITIES:
+            self._check(name, 0.0, 1.0)
+        self._check("yaw_limit", 0.0, 90.0)
+        self._check("pitch_std", 0.0, 45.0)
+        self._check("roll_std", 0.0, 90.0)
+        self._check("coefficient_limit", 0.0, 5.0)
+        self._check("box_noise", 0.0, 0.3)
+        self._check("degradation", 0.0, 2.0)
+        self._check("supersampling", 1, 4)
+        if 2 * self.supersampling != int(2 * self.supersampling):
+            raise InputError(f"supersampling: expected a multiple of one half, got {self.supersampling!r}")
+
+    def _check(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name)
+        if not low <= value <= high:
+            raise InputError(f"{name}: expected {low:g} to {high:g}, got {value:g}")

@@ -1,0 +1,190 @@
+"""`twodasl evaluate aflw2000 --checkpoint`: a network whose output is known, on a made-up data set."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from twodasl.cli import main
+from twodasl.datasets.benchmarks.aflw2000 import read_aflw2000
+from twodasl.datasets.sparse_basis import SparseBasis
+from twodasl.errors import InputError
+from twodasl.evaluation.network import network_landmarks
+from twodasl.morphable import MorphableModel, join_parameters, pose_matrix
+
+from ..constant_network import save_constant_network
+
+COUNT, SHAPES, EXPRESSIONS = 5, 3, 2
+
+
+def made_up_model(seed: int = 0) -> MorphableModel:
+    rng = np.random.default_rng(seed)
+    return MorphableModel(
+        name="made up",
+        mean=(rng.normal(size=(90, 3)) * 40).astype(np.float32),
+        shape_modes=rng.normal(size=(SHAPES, 90, 3)).astype(np.float32),
+        expression_modes=rng.normal(size=(EXPRESSIONS, 90, 3)).astype(np.float32),
+        coefficient_std=np.ones(SHAPES + EXPRESSIONS, np.float32),
+        triangles=np.array([[0, 1, 2]]),
+        landmarks=rng.permutation(90)[:68],
+    )
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory):
+    """A network that finds the same face in every crop, and a data set in which it is there."""
+    folder = tmp_path_factory.mktemp("network")
+    model = made_up_model()
+    model.save(folder / "model.npz")
+    pose = pose_matrix(torch.tensor(0.4), torch.tensor([0.1, 0.3, 0.0]), torch.tensor([60.0, 61.0, 0.0]))
+    parameters = join_parameters(pose, torch.full((SHAPES + EXPRESSIONS,), 0.5))
+    save_constant_network(folder / "network.pt", model, parameters)
+    root = folder / "aflw"
+    (root / "images").mkdir(parents=True)
+    names = [f"image{i:05d}.jpg" for i in range(COUNT)]
+    boxes = np.array(
+        [[10, 20, 190, 200], [0, 0, 120, 120], [5, 5, 65, 65], [30, 10, 90, 70], [20, 20, 140, 140]]
+    )
+    crop = SparseBasis.from_model(model).crop_landmarks(parameters[None].numpy())[0, :, :2]
+    points = crop * ((boxes[:, 2] - boxes[:, 0]) / 120)[:, None, None] + boxes[:, None, :2]
+    rng = np.random.default_rng(1)
+    for name in names:
+        cv2.imwrite(str(root / "images" / name), rng.integers(0, 255, (210, 200, 3), dtype=np.uint8))
+    (root / "names.txt").write_text("\n".join(names))
+    np.save(root / "pts68.npy", points)
+    np.save(root / "yaw_degrees.npy", np.array([0.0, 10, 40, -70, 80]))
+    np.save(root / "roi_box.npy", boxes)
+    np.save(root / "detected68_crop120.npy", np.broadcast_to(crop + 1, (COUNT, 68, 2)))
+    return folder
+
+
+def evaluate(capsys, folder, *options) -> tuple[int, str, str]:
+    code = main(["evaluate", "aflw2000", "--root", str(folder / "aflw"), *map(str, options)])
+    output, errors = capsys.readouterr()
+    return code, output, errors
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--landmarks", "none"),
+        ("--landmarks", "ground-truth", "--batch-size", "2"),
+        ("--landmarks", "{root}/pts68.npy"),
+        ("--refinements", "1"),
+    ],
+)
+def test_a_network_that_is_always_right_has_no_error(capsys, made_up, tmp_path, options):
+    options = [option.format(root=made_up / "aflw") for option in options]
+    file = tmp_path / "report.json"
+    base = ("--checkpoint", made_up / "network.pt", "--model", made_up / "model.npz", "--json", file)
+    code, output, errors = evaluate(capsys, made_up, *base, *options)
+    assert code == 0, errors
+    report = json.loads(file.read_text())
+    assert report["results"]["network"]["counts"] == {"[0, 30]": 2, "(30, 60]": 1, "(60, 90]": 2}
+    # float32 pixels in percent of the face
+    assert report["results"]["network"]["image_mean"] == pytest.approx(0, abs=1e-3)
+    assert report["results"]["detected landmarks"]["image_mean"] > 0.5
+    assert report["settings"]["network"].endswith("network.pt, step 7")
+    assert report["settings"]["face model"] == "made up (90/3/2 vertices/shapes/expressions)"
+    assert "roi_box.npy, made square" in output
+    assert "landmark input" in output
+
+
+def test_crops_around_landmarks_are_other_crops(capsys, made_up, tmp_path):
+    file = tmp_path / "report.json"
+    base = ("--checkpoint", made_up / "network.pt", "--model", made_up / "model.npz", "--json", file)
+    assert evaluate(capsys, made_up, *base, "--crops", "landmarks")[0] == 0
+    report = json.loads(file.read_text())
+    assert report["results"]["network"]["image_mean"] > 1
+    assert report["settings"]["crops"] == "squares around the landmark input"
+
+
+def test_the_annotations_own_vertices_stand_for_the_points_where_they_are_known(capsys, made_up, tmp_path):
+    """Against the original annotation, unless told otherwise; the checkpoint still belongs to the model."""
+    other = replace(made_up_model(), basel_landmarks=np.roll(made_up_model().landmarks, 1))
+    other.save(tmp_path / "other.npz")
+    base = ("--checkpoint", made_up / "network.pt", "--json", tmp_path / "report.json")
+    errors = {}
+    for name, options in {
+        "unknown": ("--model", made_up / "model.npz"),
+        "auto": ("--model", tmp_path / "other.npz"),
+        "ibug": ("--model", tmp_path / "other.npz", "--points", "ibug"),
+        "file": ("--model", tmp_path / "other.npz", "--ground-truth", made_up / "aflw" / "pts68.npy"),
+    }.items():
+        assert evaluate(capsys, made_up, *base, *options)[0] == 0
+        report = json.loads((tmp_path / "report.json").read_text())
+        errors[name] = report["results"]["network"]["image_mean"]
+        assert report["settings"]["points"].startswith("basel" if name == "auto" else "ibug")
+    assert errors["auto"] > 5
+    assert max(errors["unknown"], errors["ibug"], errors["file"]) < 1e-3
+    code, _, message = evaluate(capsys, made_up, *base, "--model", made_up / "model.npz", "--points", "basel")
+    assert code == 2
+    assert "the face model made up does not say which vertices these are" in message
+
+
+def test_images_landmarks_and_boxes_arrive_together(made_up):
+    """Each image meets its own landmarks and box, also in the last, smaller batch."""
+    data = read_aflw2000(made_up / "aflw")
+    seen = []
+
+    class Recorder:
+        def batch(self, images, landmarks, boxes, *, refinements, batch_size):
+            seen.append((images, landmarks, boxes, refinements))
+            return [SimpleNamespace(landmarks=np.full((68, 3), box[0])) for box in boxes]
+
+    found = network_landmarks(Recorder(), data, data.detected, boxes=data.boxes, refinements=3, batch_size=2)
+    assert [len(images) for images, *_ in seen] == [2, 2, 1]
+    np.testing.assert_array_equal(found, np.broadcast_to(data.boxes[:, :1, None], (COUNT, 68, 3)))
+    images = [image for batch, *_ in seen for image in batch]
+    landmarks = [points for _, batch, *_ in seen for points in batch]
+    for i in range(COUNT):
+        np.testing.assert_array_equal(images[i], data.read_image(i))
+        np.testing.assert_array_equal(landmarks[i], data.detected[i])
+    assert all(refinements == 3 for *_, refinements in seen)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--landmarks", "none", "--crops", "landmarks"),
+            "--crops landmarks: expected landmarks to crop around",
+        ),
+        (("--landmarks", "missing.npy"), "missing.npy: cannot be read"),
+        (("--unwhitened",), "--unwhitened: has a meaning only with --predictions"),
+        (("--batch-size", "0"), "expected a whole number from 1"),
+        (("--device", "toaster"), "toaster"),
+    ],
+)
+def test_options_that_do_not_fit(capsys, made_up, options, message):
+    base = ("--checkpoint", made_up / "network.pt", "--model", made_up / "model.npz")
+    code, _, errors = evaluate(capsys, made_up, *base, *options)
+    assert code == 2
+    assert message in errors
+
+
+def test_another_model_a_cut_checkpoint_and_a_missing_image(capsys, made_up, tmp_path):
+    made_up_model(seed=1).save(tmp_path / "other.npz")
+    code, _, errors = evaluate(
+        capsys, made_up, "--checkpoint", made_up / "network.pt", "--model", tmp_path / "other.npz"
+    )
+    assert code == 2
+    assert "was trained for the face model 'made up'" in errors
+    whole = (made_up / "network.pt").read_bytes()
+    (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
+    code, _, errors = evaluate(capsys, made_up, "--checkpoint", tmp_path / "cut.pt")
+    assert code == 2
+    assert "cut.pt" in errors
+    data = read_aflw2000(made_up / "aflw")
+    with pytest.raises(InputError, match=r"image00000\.jpg to image00004\.jpg: .*outside"):
+        network_landmarks(_reconstructor(made_up), data, data.detected, boxes=data.boxes + 5000)
+
+
+def _reconstructor(folder):
+    from twodasl.reconstruction.reconstructor import FaceReconstructor
+
+    return FaceReconstructor(folder / "network.pt", folder / "model.npz")

@@ -1,0 +1,52 @@
+"""Torch's default type is a stranger's choice: everything computes in float32 all the same."""
+
+import numpy as np
+import pytest
+import torch
+from twodasl.reconstruction.reconstructor import FaceReconstructor
+from twodasl.synthetic import FacePool, SyntheticFaces
+
+from ..tiny_runs import assert_same_state, tiny_config, tiny_run
+
+
+@pytest.fixture
+def in_both():
+    """Run something under the usual default and under float64; both results."""
+
+    def run(make):
+        usual = make()
+        torch.set_default_dtype(torch.float64)
+        try:
+            return usual, make()
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+    return run
+
+
+def test_reconstruction(in_both, lively_checkpoint, photo_path, photo68):
+    import cv2
+
+    image = cv2.imread(str(photo_path))
+    usual, other = in_both(lambda: FaceReconstructor(lively_checkpoint)(image, photo68))
+    blind, other_blind = in_both(lambda: FaceReconstructor(lively_checkpoint)(image, box=(150, 0, 350, 200)))
+    for a, b in ((usual, other), (blind, other_blind)):
+        np.testing.assert_array_equal(a.vertices, b.vertices)
+        assert a.vertices.dtype == b.vertices.dtype
+
+
+def test_training(in_both, ball_model, tmp_path):
+    config = tiny_config(augment={"flip": 0.0}, optimizer={"ema": 0.9})
+    _, other = in_both(lambda: tiny_run(ball_model, config, output=tmp_path / str(torch.get_default_dtype())))
+    assert all(value.dtype in (torch.float32, torch.int64) for value in other.regressor.state_dict().values())
+    assert all(np.isfinite(entry["total"]) for entry in other.history)
+
+
+def test_synthetic_faces(in_both, ball_model):
+    usual, other = in_both(lambda: FacePool.generate(SyntheticFaces(ball_model, 4), 0, progress=False).pool)
+    assert_same_state(usual, other)
+    assert {key: value.dtype for key, value in usual.items()} == {
+        key: value.dtype for key, value in other.items()
+    }
+    empty, other = in_both(lambda: FacePool.generate(SyntheticFaces(ball_model, 0), 0, progress=False).pool)
+    assert {key: value.dtype for key, value in empty.items()} == {key: v.dtype for key, v in other.items()}
