@@ -27,7 +27,7 @@ ORDER = (
     "commands",
     "cli",
 )
-# The package's own names are imported when they are asked for; nothing below may ask for more than the version.
+# The package imports its public names on demand; the modules below may ask it for its version alone.
 OUTSIDE = ("__init__", "__main__", "py.typed", "resources")
 
 
