@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, install_extra
 from ..geometry.crops import Crop, crop_from_landmarks
 from ..io.images import check_image
+from ..landmarks.mesh478 import sixty_eight_from_478
 
 # The cascade's square box -> the crop that landmarks would give: how far the centre moves down and how much
 # the side grows, in widths of the box. Medians over faces of AFLW2000-3D with |yaw| < 30 degrees; half of
@@ -35,16 +36,6 @@ _WINDOWS = (12, 3)
 _SAME = 0.4
 _CASCADE_LONG_SIDE = 640  # larger photos are searched in reduced form
 _CASCADE_SMALLEST = 0.07  # smallest face searched for, relative to the longer side
-
-# MediaPipe's mesh has 468 vertices; these lie at the 68 iBUG points, in their order.
-_MESH_TO_68 = (
-    *(127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356),  # contour
-    *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),  # brows
-    *(168, 197, 5, 4, 75, 97, 2, 326, 305),  # nose
-    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),  # eyes
-    *(61, 39, 37, 0, 267, 269, 291, 321, 314, 17, 84, 91),  # outer lips
-    *(78, 82, 13, 312, 308, 317, 14, 87),  # inner lips
-)
 
 
 @dataclass(frozen=True)
@@ -164,7 +155,7 @@ def _mediapipe_faces(image: NDArray[np.uint8]) -> list[Face]:
     for mesh in found:
         # Its coordinates are fractions of the sides; pixel centres lie at integers here.
         points = np.array([(point.x * width - 0.5, point.y * height - 0.5) for point in mesh.landmark])
-        landmarks = points[list(_MESH_TO_68)]
+        landmarks = sixty_eight_from_478(points)
         faces.append(Face(crop_from_landmarks(landmarks), "mediapipe", landmarks))
     return faces
 

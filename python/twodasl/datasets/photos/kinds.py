@@ -9,6 +9,7 @@ KINDS: dict[str, str] = {
     "aflw": "AFLW as in 3DDFA's test data: crops with 21 points",
     "aflw-lfpa": "AFLW-LFPA's training photos with 34 points",
     "umdfaces": "UMDFaces' tables and photos",
+    "mesh478": "faces.csv, images, and the points of two detectors in mesh478.npy and points5.npy",
     "photos": "any photos, each with a .pts, .npy, .csv or .txt of landmarks beside it",
 }
 """What each kind is, in words."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...errors import InputError
 from ...morphable import MorphableModel
 from ..basel import is_raw_basis, read_raw_basis
-from . import aflw, aflw_lfpa, umdfaces, w300lp
+from . import aflw, aflw_lfpa, mesh478, umdfaces, w300lp
 from . import folder as photo_folder
 from .annotated import AnnotatedPhotos
 from .kinds import KINDS, split_source
@@ -20,6 +20,7 @@ _SCANS: dict[str, Callable[[Path], Scan]] = {
     "aflw": aflw.scan,
     "aflw-lfpa": aflw_lfpa.scan,
     "umdfaces": umdfaces.scan,
+    "mesh478": mesh478.scan,
     "photos": photo_folder.scan,
 }
 
