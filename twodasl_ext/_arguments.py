@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -52,21 +53,35 @@ def _number(value: Any) -> Any:
     return value
 
 
+def shown(value: Any) -> str:
+    """A wrong argument for a message: its repr, or its type where that is long or Python refuses it."""
+    try:
+        text = repr(value)
+    except ValueError:  # a number of more than 4,300 digits
+        text = ""
+    return text if 0 < len(text) <= 200 else f"a value of type {type(value).__name__}"
+
+
 def is_true(value: Any, name: str) -> bool:
     """A flag. TypeError for anything but True, False, 0 and 1: a word is no answer."""
     if value is True or value is False:
         return value
     plain = _number(value)
     if not isinstance(plain, (bool, int)) or plain not in (0, 1):
-        raise TypeError(f"{name}: expected True or False, got {value!r}")
+        raise TypeError(f"{name}: expected True or False, got {shown(value)}")
     return bool(plain)
 
 
 def whole_number(value: Any, name: str, expected: str) -> int:
-    """An integer, of Python or NumPy. TypeError for anything else, True and 3.0 among it."""
+    """An integer, of Python or NumPy. TypeError for anything else, True and 3.0 among it.
+
+    ValueError where it does not fit into the operators' 64 bits.
+    """
     plain = _number(value)
     if isinstance(plain, bool) or not isinstance(plain, Integral):
-        raise TypeError(f"{name}: expected {expected}, got {value!r}")
+        raise TypeError(f"{name}: expected {expected}, got {shown(value)}")
+    if int(plain).bit_length() > 63:
+        raise ValueError(f"{name}: expected {expected}, got {shown(value)}")
     return int(plain)
 
 
@@ -74,5 +89,8 @@ def real_number(value: Any, name: str, expected: str) -> float:
     """A number, of Python or NumPy. TypeError for anything else."""
     plain = _number(value)
     if isinstance(plain, bool) or not isinstance(plain, Real):
-        raise TypeError(f"{name}: expected {expected}, got {value!r}")
-    return float(plain)
+        raise TypeError(f"{name}: expected {expected}, got {shown(value)}")
+    try:
+        return float(plain)
+    except OverflowError:  # an integer beyond any float
+        return math.inf if plain > 0 else -math.inf

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._arguments import INTEGERS, as_indices, real_number
+from ._arguments import INTEGERS, as_indices, real_number, shown
 from ._checks import check_device, check_float, check_indices, check_tensor, shape_text
 from ._values import seen
 
@@ -174,7 +174,7 @@ def check_number(value: Any, name: str, low: float, high: float, expected: str) 
     """A number in [low, high)."""
     number = real_number(value, name, expected)
     if not low <= number < high:
-        raise ValueError(f"{name}: expected {expected}, got {value!r}")
+        raise ValueError(f"{name}: expected {expected}, got {shown(value)}")
     return number
 
 
@@ -191,7 +191,7 @@ def check_start(initialize: Any, clouds: Clouds) -> Tensor | str:
         if initialize not in ("centroids", "identity"):
             raise ValueError(
                 "initialize: expected 'centroids', 'identity' or (rotation, translation[, scale]), "
-                f"got {initialize!r}"
+                f"got {shown(initialize)}"
             )
         return initialize
     initialize = parts_of_start(initialize)

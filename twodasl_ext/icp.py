@@ -11,7 +11,7 @@ from torch import Tensor
 
 from . import _icp_device as device_loop
 from . import _icp_steps as steps
-from ._arguments import is_true, whole_number
+from ._arguments import is_true, shown, whole_number
 from ._checks import check_float, check_tensor, shape_text
 from ._dispatch import refuse_trace, refuse_vmap, without_transforms
 from ._icp_inputs import Clouds, check_clouds, check_number, check_start, parts_of_start
@@ -160,7 +160,7 @@ def _register(
 ) -> ICPResult:  # fmt: skip
     refuse_trace("iterative_closest_point")
     if method not in ("point", "plane"):
-        raise ValueError(f"method: expected 'point' or 'plane', got {method!r}")
+        raise ValueError(f"method: expected 'point' or 'plane', got {shown(method)}")
     given = (source, target, normals, triangles, source_lengths, target_lengths)
     start = parts_of_start(initialize)
     refuse_vmap("iterative_closest_point", "clouds (B, N, 3) and (B, P, 3)", *given, start)
@@ -237,7 +237,7 @@ def _square_of_limit(max_distance: float | None) -> float:
         return torch.inf
     limit = check_number(max_distance, "max_distance", 0, torch.inf, "a positive distance or None")
     if limit == 0:
-        raise ValueError(f"max_distance: expected a positive distance or None, got {max_distance!r}")
+        raise ValueError(f"max_distance: expected a positive distance or None, got {shown(max_distance)}")
     return limit * limit
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
+from ._arguments import shown
 from ._checks import check_parameters
 from ._dispatch import constants, guarded
 from ._vmap import fold, register
@@ -43,9 +44,9 @@ def importance_weights(
     (arXiv 1903.09359), the weighted coefficient loss.
     """
     if space not in ("2d", "3d"):
-        raise ValueError(f"space: expected '2d' or '3d', got {space!r}")
+        raise ValueError(f"space: expected '2d' or '3d', got {shown(space)}")
     if normalize not in ("sum", "max"):
-        raise ValueError(f"normalize: expected 'sum' or 'max', got {normalize!r}")
+        raise ValueError(f"normalize: expected 'sum' or 'max', got {shown(normalize)}")
     mean, modes, count = basis.packed_landmarks()
     predicted, target = check_parameters(predicted, target, modes.shape[1], mean.dtype, mean.device)
     mean, modes, predicted, target = constants("importance_weights", mean, modes, predicted, target)

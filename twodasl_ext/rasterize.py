@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from . import _load  # noqa: F401  (registers the operators)
-from ._arguments import INTEGERS, as_indices, whole_number
+from ._arguments import INTEGERS, as_indices, shown, whole_number
 from ._checks import check_device, check_float, check_tensor, shape_text
 from ._dispatch import guarded, plain, refuse_trace
 from ._vmap import fold, register
@@ -78,11 +78,11 @@ def _check_size(size: Any) -> tuple[int, int]:
         size = size.tolist()
     numbers = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
     if len(numbers) != 2:
-        raise TypeError(f"size: expected {expected}, got {size!r}")
+        raise TypeError(f"size: expected {expected}, got {shown(size)}")
     try:
         height, width = (whole_number(number, "size", expected) for number in numbers)
     except TypeError:
-        raise TypeError(f"size: expected {expected}, got {size!r}") from None
+        raise TypeError(f"size: expected {expected}, got {shown(size)}") from None
     if height < 1 or width < 1:
         raise ValueError(f"size: expected at least 1 x 1 pixels, got {height} x {width}")
     return height, width

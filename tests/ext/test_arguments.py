@@ -46,6 +46,22 @@ def test_a_word_is_no_flag():
         te.chamfer_distance(CLOUD, CLOUD, squared="no")
 
 
+def test_numbers_beyond_any_are_named():
+    huge = 10**5000
+    calls = {
+        "scale": lambda: te.iterative_closest_point(CLOUD, CLOUD, scale=huge),
+        "trim": lambda: te.iterative_closest_point(CLOUD, CLOUD, trim=huge),
+        "max_distance": lambda: te.iterative_closest_point(CLOUD, CLOUD, max_distance=-huge),
+        "max_iterations": lambda: te.iterative_closest_point(CLOUD, CLOUD, max_iterations=huge),
+        "tolerance": lambda: te.iterative_closest_point(CLOUD, CLOUD, tolerance=huge),
+        "method": lambda: te.iterative_closest_point(CLOUD, CLOUD, method=huge),
+        "size": lambda: te.rasterize(CLOUD[None].float(), torch.tensor([[0, 1, 2]]), huge),
+    }
+    for name, call in calls.items():
+        with pytest.raises((TypeError, ValueError), match=f"^{name}: expected .* got "):
+            call()
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_nested_and_sparse_tensors_are_named():
     nested = torch.nested.nested_tensor([torch.zeros(3, 3), torch.zeros(4, 3)])

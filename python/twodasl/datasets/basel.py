@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import path_of
 from ..errors import InputError
 from ..io.arrays import read_array
 from ..morphable import MorphableModel
@@ -127,7 +128,7 @@ def read_raw_basis(folder: str | os.PathLike[str]) -> RawBasis:
     """
     from .sparse_basis import is_sparse_basis, read_sparse_basis
 
-    path = Path(folder)
+    path = path_of(folder, "a folder", "folder")
     if is_sparse_basis(path):
         sparse = read_sparse_basis(path)
         if len(sparse.modes) != SHAPES + EXPRESSIONS:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 import twodasl_ext
 
+from ..arguments import path_of
 from ..errors import InputError
 from ..geometry.crops import flip_y
 from ..geometry.parameters import Whitening, split_parameters
@@ -69,7 +70,7 @@ def is_sparse_basis(folder: str | os.PathLike[str]) -> bool:
 
 def read_sparse_basis(folder: str | os.PathLike[str]) -> SparseBasis:
     """Read the three text files. Raises InputError naming the one that is missing or does not fit."""
-    path = Path(folder)
+    path = path_of(folder, "a folder", "folder")
     mean = _numbers(path / _MEAN).reshape(-1)
     shape, expression = _numbers(path / _SHAPE), _numbers(path / _EXPRESSION)
     if mean.shape != (204,):

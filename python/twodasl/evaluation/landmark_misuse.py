@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import flag
 from ..landmarks.schemes import FLIPS
 from .faces import Faces
 
@@ -33,7 +34,7 @@ def landmark_warnings(
     usual = _median(found, truth, normalizer)
     if not usual > _POOR:
         return []
-    tried = _remedies(found, truth, data, crop_pixels)
+    tried = _remedies(found, truth, data, flag(crop_pixels, "crop_pixels"))
     # A face that is moved onto the truth gains by that alone, however it is turned.
     moved = _median(_moved(found, truth), truth, normalizer)
     errors = [_median(points, truth, normalizer) for points, _ in tried]

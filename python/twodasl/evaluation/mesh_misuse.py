@@ -12,6 +12,7 @@ from itertools import permutations, product
 
 import numpy as np
 
+from ..arguments import flag
 from ..errors import InputError
 from ..meshes import read_mesh
 from .mesh_pairs import Measured
@@ -71,7 +72,7 @@ def mesh_warnings(measured: Measured, *, protocol: str = "nearest", scale: bool 
 
     Arguments as `measure_pairs` had them. A file that has changed or gone since then is not looked at.
     """
-    count = len(measured.pairs)
+    scale, count = flag(scale, "scale"), len(measured.pairs)
     rows = sorted({int(row) for row in np.linspace(0, count - 1, min(FACES, count)).round()})
     factors: list[float] = []
     axes: list[_Turned] = []

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..arguments import flag, path_of
 from ..errors import InputError
 from ..meshes import SUFFIXES, read_mesh
 from .reconstruction import ReconstructionError, check_protocol, reconstruction_error
@@ -67,7 +68,8 @@ def find_pairs(predicted: str | os.PathLike[str], truth: str | os.PathLike[str])
     Of several files of a stem in one folder the first of `.ply .obj .npy .mat` counts. Raises InputError when
     a folder is missing or holds no mesh, or no stem is in both.
     """
-    found, true = _meshes(Path(predicted)), _meshes(Path(truth))
+    found = _meshes(path_of(predicted, "a folder", "predicted"))
+    true = _meshes(path_of(truth, "a folder", "truth"))
     names = sorted(found.keys() & true.keys())
     if not names:
         raise InputError(
@@ -89,6 +91,7 @@ def measure_pairs(
     progress: a bar on standard error. Raises InputError when more than `BROKEN_LIMIT` of the ground truths
     could not be measured; a mean over the rest would say nothing about the set.
     """
+    scale, progress = flag(scale, "scale"), flag(progress, "progress")
     pairs: list[Pair] = []
     errors: list[ReconstructionError] = []
     skipped = {name: f"{name}: no prediction of this name" for name in found.without_prediction}

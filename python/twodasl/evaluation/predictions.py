@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import flag
 from ..datasets.sparse_basis import SparseBasis, is_sparse_basis
 from ..errors import InputError
 from ..geometry.parameters import POSE_SIZE, Whitening
@@ -51,7 +52,7 @@ def read_predictions(
 
     Raises InputError naming the file when it does not fit.
     """
-    array = read_array(path)
+    array, crop_pixels = read_array(path), flag(crop_pixels, "crop_pixels")
     if array.ndim == 3:
         count = next((count for count in counts[1:] if count in array.shape[1:]), counts[0])
         points = _rows(path, read_point_array(path, count, depth=True), data)

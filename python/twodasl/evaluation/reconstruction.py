@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arguments import flag
 from ..errors import InputError
 from .rigid import (
     Motion,
@@ -125,7 +126,7 @@ def check_protocol(protocol: str, scale: bool) -> None:
     """Raise ValueError for an unknown protocol, or one with which no size can be fitted."""
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
-    if scale and protocol == "authors-matlab":
+    if flag(scale, "scale") and protocol == "authors-matlab":
         raise ValueError("scale: the protocol 'authors-matlab' has none; use 'nearest'")
 
 

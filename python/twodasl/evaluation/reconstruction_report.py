@@ -6,12 +6,12 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import path_of
 from ..io.files import write_together
 from .mesh_pairs import Measured
 from .nme import BIN_NAMES, NmeSummary, summarize, yaw_bins
@@ -172,7 +172,7 @@ def reconstruction_json(report: ReconstructionReport) -> dict[str, Any]:
 
 def write_reconstruction_json(path: str | os.PathLike[str], report: ReconstructionReport) -> None:
     """Write `reconstruction_json`. Raises InputError when the folder cannot be written."""
-    write_together({Path(path): reconstruction_text(report)})
+    write_together({path_of(path, "a file to write"): reconstruction_text(report)})
 
 
 def reconstruction_text(report: ReconstructionReport) -> str:

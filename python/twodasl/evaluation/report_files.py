@@ -6,9 +6,9 @@ import csv
 import io
 import json
 import os
-from pathlib import Path
 from typing import Any
 
+from ..arguments import path_of
 from ..io.files import write_together
 from .nme import BIN_NAMES, yaw_bins
 from .report import Report
@@ -85,9 +85,9 @@ def images_csv(report: Report) -> str:
 
 def write_json(path: str | os.PathLike[str], report: Report) -> None:
     """Write `report_json`. Raises InputError when the folder cannot be written."""
-    write_together({Path(path): json_text(report)})
+    write_together({path_of(path, "a file to write"): json_text(report)})
 
 
 def write_csv(path: str | os.PathLike[str], report: Report) -> None:
     """Write `images_csv`. Raises InputError when the folder cannot be written."""
-    write_together({Path(path): images_csv(report)})
+    write_together({path_of(path, "a file to write"): images_csv(report)})

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 import twodasl_ext
 
+from ..arguments import flag
+
 Points = NDArray[np.float64]
 
 
@@ -97,7 +99,7 @@ def best_motion(source: Points, target: Points, scale: bool = False) -> Motion:
     middle, aim = source.mean(0), target.mean(0)
     turned = (source - middle) @ rotation.T
     factor = 1.0
-    if scale:
+    if flag(scale, "scale"):
         variance = float((turned**2).sum())
         factor = max(float((turned * (target - aim)).sum()) / variance, 1e-9) if variance > 0 else 1.0
     return Motion(rotation, aim - factor * rotation @ middle, factor)

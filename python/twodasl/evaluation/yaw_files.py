@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import path_of
 from ..errors import InputError
 from ..io.arrays import read_array
 from ..io.files import regular_file
@@ -26,7 +27,7 @@ def read_yaw(path: str | os.PathLike[str], names: Sequence[str]) -> NDArray[np.f
     `yaw_degrees`) may choose among several. Raises InputError naming the file when it is neither, has too few
     or too many rows, lacks a face, or holds what cannot be degrees.
     """
-    file = Path(path)
+    file = path_of(path, "a .npy or .csv file")
     suffix = file.suffix.lower()
     if suffix == ".npy":
         array = read_array(file)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import flag
 from ..errors import InputError
 from .archives import members, opened_archive, read_member
 from .files import regular_file
@@ -67,7 +68,7 @@ def read_point_array(
     A third coordinate is left out, or with `depth` kept where there is one. Raises InputError naming the
     file, also for NaN and for n = 0.
     """
-    array = read_array(path)
+    array, depth = read_array(path), flag(depth, "depth")
     if array.ndim == 3 and array.shape[1] in (2, 3) and array.shape[2] == count:
         array = array.transpose(0, 2, 1)
     if array.ndim != 3 or array.shape[1] != count or array.shape[2] not in (2, 3) or not len(array):

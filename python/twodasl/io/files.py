@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from ..arguments import path_of
 from ..errors import InputError
 
 _PREFIX, _LONGEST_SUFFIX = ".twodasl-", 16
@@ -26,7 +27,7 @@ def regular_file(path: str | os.PathLike[str], expected: str = "a file") -> Path
     A reader of untrusted names calls it before it opens: a pipe would make it wait for ever, and a device has
     no end. `expected` says in the message what should be there. Raises InputError naming the path.
     """
-    file = Path(path)
+    file = path_of(path, expected)
     try:
         mode = file.stat().st_mode
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
@@ -62,7 +63,7 @@ def atomic_paths(
     empty one. A killed process's temporary files go when the next one writes into their folder.
     Raises InputError, which ends with `remedy`, when a file cannot be written.
     """
-    targets = [Path(path) for path in paths]
+    targets = [path_of(path, "a file to write") for path in paths]
     if any(target in _open for target in targets):  # a temporary path of an outer block: it will be renamed
         yield targets
         return
@@ -205,7 +206,7 @@ def check_targets(
     one of `inputs`, what it is made from.
     """
     read = {os.path.realpath(path) for path in inputs if os.path.isfile(path)}
-    for path in map(Path, paths):
+    for path in [path_of(path, "a file to write") for path in paths]:
         if os.path.realpath(path) in read:
             raise InputError(f"{path}: is read here and would be overwritten by the results; {remedy}")
         try:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import flag
 from ..errors import InputError
 from .files import regular_file
 from .photo_bytes import orientation, without_notes
@@ -55,7 +56,7 @@ def read_image(path: str | os.PathLike[str], *, upright: bool = True) -> NDArray
         InputError: no such file, a folder, an empty file, not an image, cut off, smaller than `MIN_SIDE` or
             larger than `MAX_PIXELS`. Whatever a decoder raises becomes one.
     """
-    path = regular_file(path, _READABLE)
+    path, upright = regular_file(path, _READABLE), flag(upright, "upright")
     size = path.stat().st_size
     if size == 0:
         raise InputError(f"{path}: is empty (0 bytes)")

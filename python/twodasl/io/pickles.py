@@ -20,6 +20,7 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import path_of
 from ..errors import InputError
 from .files import regular_file
 
@@ -293,7 +294,7 @@ def read_array_pickle(path: str | os.PathLike[str]) -> Any:
     broken, larger than 256 MiB, or is of any other class; no class or function of the file is called. A dict
     whose entries are in part such things raises where one of these is asked for.
     """
-    return parse_pickle(path, _content(Path(path)), _NUMPY)
+    return parse_pickle(path, _content(path_of(path, "a pickle")), _NUMPY)
 
 
 def read_model_pickle(path: str | os.PathLike[str]) -> Any:
@@ -302,7 +303,7 @@ def read_model_pickle(path: str | os.PathLike[str]) -> Any:
     `chumpy.ch.Ch` and `chumpy.reordering.Select` of it come as the arrays that they hold, without chumpy;
     sparse matrices, sets and tensors come as None; arrays of objects as lists. Errors as there.
     """
-    return parse_pickle(path, _content(Path(path)), _MODEL)
+    return parse_pickle(path, _content(path_of(path, "a pickle")), _MODEL)
 
 
 def parse_pickle(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import flag, path_of
 from ..errors import InputError
 from ..io.arrays import read_array
 from ..io.files import regular_file
@@ -41,7 +42,7 @@ def read_landmarks(
     Raises InputError naming the file when it is missing, of another kind, broken, has another number of
     points, or a coordinate that is no finite number.
     """
-    file = Path(path)
+    file, gaps = path_of(path, "a landmark file"), flag(gaps, "gaps")
     suffix = file.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
+from ..arguments import path_of
 from ..errors import InputError, reading
 from ..io.files import regular_file
 from .model import MorphableModel
@@ -28,9 +28,9 @@ def load_model(name_or_path: str | os.PathLike[str] | MorphableModel) -> Morphab
     """
     if isinstance(name_or_path, MorphableModel):
         return name_or_path
-    if str(name_or_path) == EMBEDDED:
+    if isinstance(name_or_path, str) and name_or_path == EMBEDDED:
         return procedural_model()
-    path = Path(name_or_path)
+    path = path_of(name_or_path, "a face model, 'procedural', or the path of a file or folder", "model")
     if not os.path.exists(path):  # False for a name that no system could have, too
         raise InputError(f"{path}: no such face model; give '{EMBEDDED}' or the path of a file or folder")
     with reading(path, "a face model"):

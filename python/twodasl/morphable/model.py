@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from ..arguments import shown, whole_number
 from ..errors import InputError
 from . import npz
 
@@ -168,34 +169,37 @@ class MorphableModel:
         arrays = (torch.from_numpy(array) for array in (self.mean, self.modes, self.landmarks))
         return twodasl_ext.MorphableBasis(*arrays, storage=storage).to(device)
 
-    def shape(self, coefficients: NDArray[np.floating]) -> Floats:
+    def shape(self, coefficients: ArrayLike) -> Floats:
         """Vertices (N, 3) in millimetres of coefficients (K,), for a picture or two.
 
         Batches and gradients belong to `twodasl_ext.vertices`.
         """
-        coefficients = np.asarray(coefficients, np.float32)
-        if coefficients.shape != self.coefficient_std.shape:
-            expected = self.coefficient_std.shape
-            raise ValueError(f"coefficients: expected {expected}, got {coefficients.shape}")
-        return self.mean + np.tensordot(coefficients, self.modes, 1)
+        given = _coefficients(coefficients, len(self.coefficient_std))
+        return self.mean + np.tensordot(given, self.modes, 1)
 
-    def albedo(self, coefficients: NDArray[np.floating] | None = None) -> Floats:
+    def albedo(self, coefficients: ArrayLike | None = None) -> Floats:
         """Colours (N, 3) sRGB in [0, 1], clipped, of albedo coefficients (Ka,) or of the mean.
 
         Raises ValueError where the model has no albedo.
         """
         if self.albedo_mean is None:
             raise ValueError(f"albedo: the face model {self.name!r} has no colours")
-        if coefficients is None or self.albedo_modes is None:
+        if coefficients is None:
             return self.albedo_mean.copy()
-        moved = self.albedo_mean + np.tensordot(np.asarray(coefficients, np.float32), self.albedo_modes, 1)
+        given = _coefficients(coefficients, 0 if self.albedo_std is None else len(self.albedo_std))
+        if self.albedo_modes is None:
+            return self.albedo_mean.copy()
+        moved = self.albedo_mean + np.tensordot(given, self.albedo_modes, 1)
         return np.clip(moved, 0, 1)
 
     def truncated(self, shape_modes: int, expression_modes: int) -> MorphableModel:
-        """The model with its first so many modes of either kind; components come with the largest first."""
+        """The model with its first so many modes of either kind; components come with the largest first.
+
+        Raises InputError for what is no whole number, or more than there are.
+        """
         _, shapes, expressions = self.counts
-        if not (0 <= shape_modes <= shapes and 0 <= expression_modes <= expressions):
-            raise ValueError(f"truncated: expected at most {self.counts[1:]} modes, got other numbers")
+        shape_modes = whole_number(shape_modes, "shape_modes", 0, shapes)
+        expression_modes = whole_number(expression_modes, "expression_modes", 0, expressions)
         kept = np.r_[:shape_modes, shapes : shapes + expression_modes]
         names = self.mode_names
         return replace(
@@ -222,6 +226,28 @@ class MorphableModel:
             return cls(**read)
         except (ValueError, OverflowError) as error:
             raise InputError(f"{path}: {error}") from error
+
+
+def _coefficients(values: ArrayLike, count: int) -> Floats:
+    """(count,) float32. InputError for another shape, what is no real number, or not finite."""
+    expected = f"coefficients: expected ({count},) finite numbers"
+    try:
+        array = np.asarray(values)
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # ragged lists, tensors with gradients
+        raise InputError(f"{expected}, got {shown(values)}") from error
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{expected}, got {shown(values)}")
+    if array.shape != (count,):
+        raise InputError(f"{expected}, got shape {array.shape}")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise InputError(f"{expected}, got NaN, infinity or one beyond float32")
+    return array
 
 
 def _contiguous(key: str, array: NDArray, dtype: type) -> NDArray:

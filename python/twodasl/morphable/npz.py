@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..arguments import path_of
 from ..errors import InputError
 from ..io.arrays import read_npz
 from ..io.files import atomic_path
@@ -24,7 +24,7 @@ NAMED = ("named_landmarks_keys", "named_landmarks_indices")
 
 def write_fields(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
     """Write the fields of a `MorphableModel` to `path`, which must end in .npz; atomic."""
-    target = Path(path)
+    target = path_of(path, "a .npz file to write")
     if target.suffix != ".npz":
         raise InputError(f"{target}: a face model is written as .npz; choose a name that ends so")
     arrays: dict[str, Any] = {

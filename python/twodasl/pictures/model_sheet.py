@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..arguments import flag, whole_number
 from ..morphable import MorphableModel
 from .render import Image, camera_view, caption, contact_sheet, render_mesh, stack_sheets
 
@@ -31,6 +32,7 @@ def model_sheet(model: MorphableModel, seed: int = 0, progress: bool = True) -> 
     Returns:
         (H, W, 3) uint8 BGR.
     """
+    seed, progress = whole_number(seed, "seed", 0), flag(progress, "progress")
     studio = _Studio(model)
     steps = len(model.coefficient_std) + _tone_count(model) + RANDOM_FACES
     with tqdm(total=steps, desc="drawing", unit="tile", disable=not progress) as bar:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import twodasl_ext
 
+from ..arguments import flag, path_of, shown, whole_number
 from ..devices import usable_device
 from ..errors import InputError
 from ..geometry.crops import SIZE, Crop, flip_y
@@ -87,6 +87,7 @@ class FaceReconstructor:
         model: MorphableModel | str | os.PathLike[str] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
+        path_of(checkpoint, "a checkpoint file", "checkpoint")
         self.checkpoint = checkpoint
         self.device = usable_device(device)
         regressor, whitening, self.info = load_regressor(checkpoint)
@@ -138,19 +139,14 @@ class FaceReconstructor:
         images: one a face (the same array may appear for each of its faces). landmarks, boxes: one entry a
         face, None where there is none. The rest, and errors, as in `__call__`.
         """
-        points = landmarks if landmarks is not None else [None] * len(images)
-        corners = boxes if boxes is not None else [None] * len(images)
-        if not len(images) == len(points) == len(corners):
-            raise ValueError(
-                f"landmarks, boxes: expected one entry for each of {len(images)} images,"
-                f" got {len(points)} and {len(corners)}"
-            )
+        photos = _each(images, "images", None)
+        points = _each(landmarks, "landmarks", len(photos))
+        corners = _each(boxes, "boxes", len(photos))
         if refinements is not None:
-            refinements = _count(refinements, "refinements", 0)
-            if refinements > MOST_REFINEMENTS:
-                raise InputError(f"refinements: expected 0 to {MOST_REFINEMENTS}, got {refinements}")
-        batch_size = _count(batch_size, "batch_size", 1)
-        faces = [face_input(*given) for given in zip(images, points, corners, strict=True)]
+            refinements = whole_number(refinements, "refinements", 0, MOST_REFINEMENTS)
+        recrop = flag(recrop, "recrop")
+        batch_size = whole_number(batch_size, "batch_size", 1)
+        faces = [face_input(*given) for given in zip(photos, points, corners, strict=True)]
         results = []
         for start in range(0, len(faces), batch_size):
             results += self._reconstruct(faces[start : start + batch_size], refinements, recrop)
@@ -242,14 +238,17 @@ class FaceReconstructor:
             )
 
 
-def _count(value: Any, name: str, least: int) -> int:
-    try:
-        count = operator.index(value)
-    except (TypeError, ValueError):
-        count = least - 1
-    if count < least:
-        raise InputError(f"{name}: expected a whole number from {least}, got {value!r}")
-    return count
+def _each(values: Any, name: str, count: int | None) -> list[Any]:
+    """The entries of a list or array with one a face, `count` of them; None stands for nothing at all."""
+    if values is None and count is not None:
+        return [None] * count
+    expected = "a list of images" if count is None else f"a list, one entry for each of {count} images"
+    if isinstance(values, (str, bytes, Mapping)) or not (hasattr(values, "__len__") and np.iterable(values)):
+        raise InputError(f"{name}: expected {expected}, got {shown(values)}")
+    entries = list(values)
+    if count is not None and len(entries) != count:
+        raise InputError(f"{name}: expected {expected}, got {len(entries)}")
+    return entries
 
 
 def _refinements(face: FaceInput, asked: int | None) -> int:

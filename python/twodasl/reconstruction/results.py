@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..arguments import path_of
 from ..geometry.crops import Crop
 from ..geometry.pose import matrix_from_angles
 from ..io.files import atomic_paths, check_targets, writing
@@ -67,7 +68,8 @@ def write_results(
     Raises:
         InputError: the folder cannot be written, or a folder stands where a file should go.
     """
-    targets = [Path(folder) / f"{name}{suffix}" for suffix in SUFFIXES]
+    target = path_of(folder, "a folder", "folder")
+    targets = [target / f"{name}{suffix}" for suffix in SUFFIXES]
     check_targets(targets)
     colors = reconstructor.colors(image, face)
     sheet = picture(image, face, colors, name)

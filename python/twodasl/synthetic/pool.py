@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from ..arguments import flag, whole_number
 from ..workers import made_ahead, refuse_import
 from .dataset import Sample, SyntheticFaces
 
@@ -32,10 +33,10 @@ def generate_pool(
         visible (n, 68) bool, yaw (n,) float32: what the samples hold, all in one dictionary.
     """
     refuse_import("workers")
+    progress = flag(progress, "progress")
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if workers < 0:
-        raise ValueError(f"workers: expected at least 0, got {workers}")
+    workers = whole_number(workers, "workers", 0)
     count = len(faces)
     chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
     made = made_ahead(_Draw(faces), chunks, workers if workers > 1 else 0, "workers")

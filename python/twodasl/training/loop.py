@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..arguments import flag, path_of, whole_number
 from ..devices import usable_device
 from ..distributed import Ranks, ToldElsewhere
 from ..errors import InputError
@@ -106,7 +107,10 @@ def train(
             then names that step's faces).
     """
     refuse_import(WORKERS)
-    folder = None if output is None else Path(output)
+    folder = None if output is None else path_of(output, "a folder", "output")
+    resume, progress = flag(resume, "resume"), flag(progress, "progress")
+    stop_on_signals = flag(stop_on_signals, "stop_on_signals")
+    pictures_every = whole_number(pictures_every, "pictures_every", 0)
     data = (model, faces, photos)
     with ExitStack() as held:
         if folder is not None:

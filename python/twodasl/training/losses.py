@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from twodasl_ext import MorphableBasis, importance_weights, vertex_distance_cost
 
+from ..arguments import flag
 from ..geometry.constants import constant
 from ..landmarks import EIGHTEEN_WEIGHTS, TWENTY_ONE_WEIGHTS
 from ..morphable import Whitening
@@ -44,7 +45,7 @@ def parameter_loss(
     Args:
         predicted, target: (B, 12+K).
     """
-    if importance:
+    if flag(importance, "importance"):
         weights = importance_weights(basis, predicted, target, space=space, normalize=normalize)
     else:
         weights = torch.ones_like(predicted[0])

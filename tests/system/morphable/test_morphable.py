@@ -316,5 +316,28 @@ def test_basis_hands_the_operators_everything():
 
 @pytest.mark.parametrize("counts", [(10**9, 0), (0, 10**9), (-1, 0)])
 def test_more_modes_than_there_are_are_refused_at_once(ball_model, counts):
-    with pytest.raises(ValueError, match=r"^truncated: expected at most "):
+    with pytest.raises(ValueError, match=r"_modes: expected a whole number from 0 to "):
         ball_model.truncated(*counts)
+
+
+@pytest.mark.parametrize("wrong", [1.5, "x", True, None, [1], 1 << 70])
+def test_numbers_of_modes_of_the_wrong_kind_are_named(ball_model, wrong):
+    with pytest.raises(InputError, match=r"^shape_modes: expected a whole number from 0 to \d+, got "):
+        ball_model.truncated(wrong, 0)
+    with pytest.raises(InputError, match=r"^expression_modes: expected a whole number from 0 to \d+, got "):
+        ball_model.truncated(0, wrong)
+    assert ball_model.truncated(np.int64(1), np.uint8(0)).counts[1:] == (1, 0)
+
+
+WRONG_COEFFICIENTS = ([0] * 30, "x", ["a"] * 3, [[1, 2], [3]], None, [1j] * 3, [np.nan] * 3, [1e39] * 3)
+
+
+@pytest.mark.parametrize("wrong", WRONG_COEFFICIENTS, ids=str)
+def test_coefficients_of_the_wrong_kind_are_named(wrong):
+    model = small_model()
+    with pytest.raises(InputError, match=r"^coefficients: expected \(6,\) finite numbers, got "):
+        model.shape(wrong)
+    if wrong is not None:
+        with pytest.raises(InputError, match=r"^coefficients: expected \(3,\) finite numbers, got "):
+            model.albedo(wrong)
+    assert np.array_equal(model.albedo([0, 0, 0]), np.clip(model.albedo_mean, 0, 1))

@@ -9,6 +9,7 @@ import twodasl
 ROOT = Path(twodasl.__file__).parent
 ORDER = (
     "errors",
+    "arguments",
     "devices",
     "workers",
     "distributed",

@@ -217,6 +217,35 @@ def test_images_that_do_not_fit(steady, photo68):
         steady.batch([np.zeros((64, 64, 3), np.uint8)] * 2, [photo68])
 
 
+@pytest.mark.parametrize("wrong", [5, 1.5, b"x", ["a"], True])
+def test_a_checkpoint_or_model_that_is_no_path_is_named(ball_checkpoint, wrong):
+    with pytest.raises(
+        InputError, match=r"^checkpoint: expected a checkpoint file, as a str or os.PathLike, got "
+    ):
+        FaceReconstructor(wrong)
+    with pytest.raises(InputError, match=r"^model: expected a face model, .* got "):
+        FaceReconstructor(ball_checkpoint, model=wrong)
+    with pytest.raises(InputError, match=r"^device: expected "):
+        FaceReconstructor(ball_checkpoint, device=[wrong])
+
+
+@pytest.mark.parametrize("wrong", [5, "x", b"x", {}, iter([])], ids=str)
+def test_lists_of_the_wrong_kind_are_named(steady, photo, wrong):
+    with pytest.raises(InputError, match=r"^images: expected a list of images, got "):
+        steady.batch(wrong)
+    for name in ("landmarks", "boxes"):
+        with pytest.raises(
+            InputError, match=rf"^{name}: expected a list, one entry for each of 1 images, got "
+        ):
+            steady.batch([photo], **{name: wrong})
+    with pytest.raises(
+        InputError, match=r"^images: expected a list of images, got a value of type NoneType|got None"
+    ):
+        steady.batch(None)
+    with pytest.raises(InputError, match=r"^recrop: expected True or False, got "):
+        steady(photo, box=BOX, recrop=wrong)
+
+
 def test_the_flip_is_its_own_inverse():
     assert flip_y(flip_y(np.array([17.25]))) == 17.25
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ...arguments import path_of
 from ...evaluation import Report, format_report, normalized_mean_error, write_json
 from ...geometry.crops import SIZE
 from ...geometry.projection import crop_landmarks
@@ -57,8 +58,9 @@ def demo(
     Raises:
         InputError: the folder cannot be written, or another process writes there.
     """
-    with own_folder(Path(output)):
-        return _demo(Path(output), preset("demo") if config is None else config, held_out, say)
+    folder = path_of(output, "a folder", "output")
+    with own_folder(folder):
+        return _demo(folder, preset("demo") if config is None else config, held_out, say)
 
 
 def _demo(folder: Path, config: TrainingConfig, held_out: int, say: Callable[[str], None]) -> Report:

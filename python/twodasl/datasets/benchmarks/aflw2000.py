@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arguments import flag, path_of
 from ...errors import InputError
 from ...geometry.crops import Crop, crop_from_landmarks
 from ...io.arrays import read_array, read_point_array
@@ -109,7 +110,9 @@ def read_aflw2000(
 
     Raises InputError naming the file or folder that is missing, broken, or does not fit the others.
     """
-    folder = Path(root)
+    keep_undetected = flag(keep_undetected, "keep_undetected")
+    folder = path_of(root, "a folder", "root")
+    path_of(ground_truth, "'original', 'reannotated' or a .npy file", "ground_truth")
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected AFLW2000-3D's or the development folder")
     if (folder / "names.txt").is_file():
@@ -198,7 +201,10 @@ def _assemble(
             )
         truth, truth_source = _points(file, count), f"re-annotated ({file.name})"
     elif ground_truth != "original":
-        truth, truth_source = _points(Path(ground_truth), count), f"the file {ground_truth}"
+        truth, truth_source = (
+            _points(Path(ground_truth), count),
+            f"the file {ground_truth}",
+        )
     box_file = _first(folder, _BOXES)
     if box_file is None:
         boxes = np.array([crop_from_landmarks(points).box for points in original])

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arguments import path_of
 from ...errors import InputError
 from ...geometry.crops import SIZE, Crop
 from ...io.arrays import read_point_array
@@ -114,7 +115,7 @@ def read_aflw(root: str | os.PathLike[str], normalizer: str | None = None) -> Sp
     normalizer: one of `NORMALIZERS`; None is "points68" where the folder has these points, else "visible".
     Raises InputError naming the file or folder that is missing, broken, or does not fit the others.
     """
-    folder = Path(root)
+    folder = path_of(root, "a folder", "root")
     files = aflw.read_files(folder)
     check_names(files.list_file, files.names)
     count = len(files.names)
@@ -165,7 +166,7 @@ def read_aflw(root: str | os.PathLike[str], normalizer: str | None = None) -> Sp
 
 def read_aflw_lfpa(root: str | os.PathLike[str]) -> SparseSet:
     """Read AFLW-LFPA's test part. Raises InputError naming what is missing, broken, or does not fit."""
-    folder = Path(root)
+    folder = path_of(root, "a folder", "root")
     names = ("Landmark.mat", "BoundingBox.mat", "TestImages")
     missing = next((name for name in names if not (folder / name).exists()), None)
     if missing is not None:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ...arguments import path_of
 from ...errors import InputError, reading
 from ...geometry.crops import SIZE, Crop, crop_from_landmarks
 from ...io.arrays import read_npz
@@ -115,7 +116,7 @@ def read_listing(
     cache: folder for it; None: see `default_cache`. Raises InputError when the folder cannot be written or is
     one of the photos', or more than half of the photos cannot be used.
     """
-    folder = default_cache() if cache is None else Path(cache)
+    folder = default_cache() if cache is None else path_of(cache, "a folder", "cache")
     place = root.resolve()
     digest = hashlib.sha256(f"{kind}\n{place}".encode("utf-8", "surrogateescape")).hexdigest()
     file = folder / f"{kind}-{digest[:20]}.npz"

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ...arguments import flag, path_of
 from ...errors import InputError
 from ...morphable import MorphableModel
 from ..basel import is_raw_basis, read_raw_basis
@@ -53,11 +54,12 @@ def open_photos(
     """
     if kind not in KINDS:
         raise InputError(f"{kind!r}: unknown kind of data set; known are {', '.join(KINDS)}")
-    folder = Path(root)
+    rebuild, progress = flag(rebuild, "rebuild"), flag(progress, "progress")
+    folder = path_of(root, "a folder", "root")
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected {KINDS[kind]}")
     listing = read_listing(kind, folder, _SCANS[kind], cache=cache, rebuild=rebuild, progress=progress)
-    place = Path(basis) if basis else folder
+    place = path_of(basis, "a folder", "basis") if basis else folder
     raw = read_raw_basis(place) if basis or is_raw_basis(place) else None
     return AnnotatedPhotos(folder, listing, raw, model)
 

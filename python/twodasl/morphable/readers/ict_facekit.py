@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ...arguments import flag, path_of, whole_number
 from ...errors import InputError, reading
 from ...io.files import regular_file
 from ...io.text import reals, whole
@@ -82,7 +83,10 @@ def read_ict_facekit(
     Raises:
         InputError: a file is missing, is no OBJ, or does not fit the neutral mesh; the file is named.
     """
-    shapes = _shapes_folder(Path(folder))
+    identity_modes = whole_number(identity_modes, "identity_modes", 0)
+    expression_modes = whole_number(expression_modes, "expression_modes", 0)
+    progress = flag(progress, "progress")
+    shapes = _shapes_folder(path_of(folder, "a folder", "folder"))
     if shapes is None:
         raise InputError(f"{folder}: is no ICT-FaceKit folder; expected FaceXModel/{NEUTRAL}")
     neutral_path = shapes / NEUTRAL

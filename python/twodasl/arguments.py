@@ -1,0 +1,56 @@
+"""What callers of the Python functions may give: a flag, a whole number, a path; else one sentence."""
+
+from __future__ import annotations
+
+import operator
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+
+_LONGEST = 60
+
+
+def shown(value: object) -> str:
+    """A wrong argument for a message: its repr where that is short, else its type."""
+    if isinstance(value, (bool, int, float, str, bytes, type(None), np.generic)):
+        with suppress(ValueError):  # Python writes no number of more than 4,300 digits
+            if len(text := repr(value)) <= _LONGEST:
+                return text
+    return f"a value of type {type(value).__name__}"
+
+
+def flag(value: Any, name: str) -> bool:
+    """A flag. InputError for anything but True, False, 0 and 1, of Python or NumPy: a word is no answer."""
+    if value is True or value is False:
+        return value
+    plain = value.item() if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0 else value
+    if not isinstance(plain, (bool, int)) or plain not in (0, 1):
+        raise InputError(f"{name}: expected True or False, got {shown(value)}")
+    return bool(plain)
+
+
+def whole_number(value: Any, name: str, least: int, most: int | None = None) -> int:
+    """A whole number of Python or NumPy from `least` to `most`. InputError for anything else, and True."""
+    try:
+        number = least - 1 if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except (TypeError, ValueError):
+        number = least - 1
+    if number < least or (most is not None and number > most):
+        bounds = f"from {least}" if most is None else f"from {least} to {most}"
+        raise InputError(f"{name}: expected a whole number {bounds}, got {shown(value)}")
+    return number
+
+
+def path_of(value: Any, expected: str, name: str = "path") -> Path:
+    """The path of a str or os.PathLike. InputError for anything else, bytes too: those name no folder."""
+    try:
+        if isinstance(place := os.fspath(value), str):
+            return Path(place)
+    except TypeError:
+        pass
+    raise InputError(f"{name}: expected {expected}, as a str or os.PathLike, got {shown(value)}")
