@@ -25,10 +25,10 @@ from torch.autograd import Function, forward_ad
 try:
     from torch._C import (
         _are_functorch_transforms_active,
-        _is_tracing,
         _len_torch_dispatch_stack,
         _len_torch_function_stack,
     )
+    from torch._C import _is_tracing as is_tracing
     from torch.overrides import _get_current_function_mode_stack
     from torch.utils._device import DeviceContext
 
@@ -36,6 +36,7 @@ try:
     _CAN_SEE = True
 except (ImportError, AttributeError):  # another torch: what cannot be seen is left to the registered path
     _CAN_SEE = False
+    from torch.jit import is_tracing
 
 
 _NO_SCRIPT = (
@@ -79,7 +80,7 @@ def plain() -> bool:
         and forward_ad._current_level < 0
         and not _len_torch_dispatch_stack()
         and not _len_torch_function_stack()
-        and not _is_tracing()
+        and not is_tracing()
     )
 
 

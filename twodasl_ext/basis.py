@@ -14,7 +14,7 @@ from ._arguments import as_indices, as_tensor
 from ._basis_parts import HALVES, STORAGES, Watched, check_parts, check_shapes, wrong_entries
 from ._checks import check_indices
 from ._devices import check_move, check_place
-from ._dispatch import refuse_script, traced
+from ._dispatch import is_tracing, refuse_script, refuse_trace, traced
 from ._distance_factor import check_weights, factor_and_layout, moment_factor
 from ._kept import constant, fits, keep, lasting, make_constant
 from ._packing import huge_modes, pack_mean, pack_rows
@@ -154,7 +154,11 @@ class MorphableBasis(nn.Module):
         buffers = self._buffers
         indices, kept = buffers["landmarks"], self._kept_rows
         # A few landmarks take no longer than a dozen lines of Python: the shortest way for the usual case.
-        if not is_dynamo_compiling() and fits(kept, buffers.get("mean"), buffers.get("modes"), indices):
+        if (
+            not is_dynamo_compiling()
+            and not is_tracing()
+            and fits(kept, buffers.get("mean"), buffers.get("modes"), indices)
+        ):
             return kept[0]
         if indices is None:
             raise ValueError("basis: has no landmarks; make it with landmarks=, or pass indices")
@@ -167,6 +171,7 @@ class MorphableBasis(nn.Module):
 
     def plain(self) -> tuple[Tensor, Tensor]:
         """Mean (N, 3) and modes (K, N, 3), checked, for who derives from them itself."""
+        refuse_trace("MorphableBasis")
         self._check()
         return self._read("mean"), self._read("modes")
 
@@ -191,6 +196,7 @@ class MorphableBasis(nn.Module):
             raise ValueError("basis: one that is being trained has no constant distance factor")
         mean, modes = self._read("mean"), self._read("modes")
         if weights is not None:
+            refuse_trace("MorphableBasis")
             self._check()
             weights = check_weights(as_tensor(weights, "weights"), self.vertex_count, self.device)
             return moment_factor(mean, modes, weights, self.dtype)
@@ -202,6 +208,7 @@ class MorphableBasis(nn.Module):
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         mean, modes = self._read("mean"), self._read("modes")
+        refuse_trace("MorphableBasis")
         if traced():
             self._check()
             return torch.ops.twodasl.basis_factor(mean, modes)
@@ -212,6 +219,8 @@ class MorphableBasis(nn.Module):
         if torch.compiler.is_compiling():
             self._check()
             return make(*tensors)
+        if is_tracing():  # asked first here: the other question takes ten times as long, in every call
+            refuse_trace("MorphableBasis")
         kept = self.__dict__[place]
         if fits(kept, *tensors):
             return kept[0]

@@ -86,6 +86,22 @@ def test_torchscript_is_refused_in_words():
         torch.jit.script(make(CASES[5]).basis())
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("first", [True, False], ids=["first", "kept"])
+def test_a_trace_of_a_basis_is_refused_in_words(first):
+    basis = make(CASES[5]).basis()
+    calls = (
+        basis.packed, basis.packed_landmarks, basis.plain, basis.distance_factor,
+        basis.packed_distance_factor, lambda: basis.packed_rows(torch.tensor([1])),
+        lambda: basis.distance_factor(torch.ones(basis.vertex_count)),
+    )  # fmt: skip
+    for call in calls:
+        if not first:
+            call()
+        with pytest.raises(RuntimeError, match=r"MorphableBasis: .* not supported; use torch.compile or"):
+            torch.jit.trace(lambda x, call=call: x + call()[0].sum(), torch.ones(()))
+
+
 def test_names_of_the_package():
     assert te.reference.vertices is not te.vertices
     assert te.__version__
