@@ -16,10 +16,11 @@ class InputError(ValueError):
 
 
 @contextmanager
-def reading(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+def reading(path: str | os.PathLike[str], what: str, advice: str = "copy it again") -> Iterator[None]:
     """Guard a reader of untrusted bytes: whatever it raises is this file's InputError.
 
-    what: what the file was expected to be, as in "a mesh". Interrupts pass.
+    what: what the file was expected to be, as in "a mesh". advice: what to do about one that is not.
+    Interrupts pass.
     """
     try:
         yield
@@ -32,7 +33,7 @@ def reading(path: str | os.PathLike[str], what: str) -> Iterator[None]:
     except Exception as error:
         words = " ".join(str(error).split())
         reason = f"{type(error).__name__}: {words[:100]}" if words else type(error).__name__
-        raise InputError(f"{path}: is damaged, expected {what} ({reason}); copy it again") from error
+        raise InputError(f"{path}: is not {what}, or is damaged ({reason}); {advice}") from error
 
 
 def install_extra(extra: str) -> str:

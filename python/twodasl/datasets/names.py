@@ -48,7 +48,7 @@ def read_names(file: Path) -> tuple[str, ...]:
 
     Nothing is said about where they lead: see `check_name`. Raises InputError naming the file.
     """
-    with reading(file, "an image name a line"), open(regular_file(file), "rb") as stream:
+    with reading(file, "a list of image names"), open(regular_file(file), "rb") as stream:
         content = stream.read(_LARGEST + 1)
     if len(content) > _LARGEST:
         raise InputError(

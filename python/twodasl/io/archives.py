@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from ..errors import InputError
+from ..errors import reading
 from .files import regular_file
 
 # zipfile inflates these a piece at a time, and the others' whole member at once.
@@ -22,28 +22,12 @@ _PIECE = 1 << 22
 
 
 @contextmanager
-def opened_archive(path: str | os.PathLike[str], kind: str) -> Iterator[ZipFile]:
-    """The archive, and one guard about the reading of it: whatever is raised becomes the file's InputError.
-
-    kind: what it is to be, for messages: "is no KIND", "is a damaged KIND".
-    """
-    regular_file(path)
-    opened = False
-    try:
-        with ZipFile(path) as archive:
-            opened = True
-            yield archive
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except MemoryError as error:
-        raise InputError(f"{path}: needs more memory than there is; close other programs") from error
-    except Exception as error:  # a damaged archive stops zipfile, zlib and numpy in many ways
-        if not opened:
-            raise InputError(f"{path}: is no {kind} (or is cut short); copy it again") from error
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{path}: is a damaged {kind} ({reason}); copy it again") from error
+def opened_archive(
+    path: str | os.PathLike[str], what: str, advice: str = "copy it again"
+) -> Iterator[ZipFile]:
+    """The archive, and the guard `errors.reading` about the reading of it, whose arguments these are."""
+    with reading(path, what, advice), ZipFile(regular_file(path)) as archive:
+        yield archive
 
 
 def members(archive: ZipFile) -> dict[str, ZipInfo]:

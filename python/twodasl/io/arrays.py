@@ -85,7 +85,7 @@ def read_point_array(
 
 def npz_names(path: str | os.PathLike[str]) -> set[str]:
     """Names of the arrays in a `.npz`; nothing is loaded. Raises InputError naming the file."""
-    with opened_archive(path, ".npz file") as archive:
+    with opened_archive(path, "a .npz file") as archive:
         return {name.removesuffix(".npy") for name in members(archive)}
 
 
@@ -101,7 +101,7 @@ def read_npz(
     kinds: of dtypes, as numpy's `dtype.kind`. objects: reads arrays of objects; None refuses them. Raises
     InputError naming the file when it is damaged, or the arrays would take more than `LARGEST` bytes.
     """
-    with opened_archive(path, ".npz file") as archive:
+    with opened_archive(path, "a .npz file") as archive:
         there = members(archive)
         wanted = {name: there[f"{name}.npy"] for name in names if f"{name}.npy" in there}
         most = min(LARGEST, max(_SMALL, _DENSEST * os.path.getsize(path)))

@@ -23,8 +23,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from .archives import members, opened_archive, read_member
+from ..errors import InputError, reading
+from .archives import members, read_member
 from .files import regular_file
 from .torch_pickle import ForeignName, TensorUnpickler
 
@@ -33,47 +33,34 @@ _LARGEST = 1 << 26
 _LEGACY_MAGIC, _LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
 
 
-def read_saved(path: str | os.PathLike[str], noun: str, advice: str) -> Any:
+def read_saved(path: str | os.PathLike[str], what: str, advice: str) -> Any:
     """What a file of `torch.save` holds, on the CPU, whatever device it was written from.
 
-    noun, advice: for messages: "is no NOUN; ADVICE". Raises InputError naming the file when it is missing, no
-    such file, cut off, damaged, or mentions any class or function beyond those of plain tensors.
+    what, advice: for messages: "is not WHAT; ADVICE". Raises InputError naming the file when it is missing,
+    no such file, cut off, damaged, or mentions any class or function beyond those of plain tensors.
     """
-    try:
-        with open(regular_file(path), "rb") as file:
-            magic = file.read(4)
-            if not magic:
-                raise InputError(f"{path}: is empty; {advice}")
-            if magic != b"PK\x03\x04":
-                return _read_legacy(file)
-        with opened_archive(path, noun) as archive:
-            return _read_archive(archive)
-    except _Other as error:
-        raise InputError(f"{path}: is no {noun}; {advice}") from error
-    except ForeignName as error:
-        raise InputError(
-            f"{path}: holds pickled objects beyond tensors, numbers and text, which are never executed;"
-            f" {advice}"
-        ) from error
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); {advice}") from error
-    except MemoryError as error:
-        raise InputError(f"{path}: needs more memory than there is; close other programs") from error
-    except Exception as error:  # a file of another kind, or a damaged one, stops the unpickler in many ways
-        raise InputError(f"{path}: is no {noun}, or a damaged one; {advice}") from error
-
-
-class _Other(InputError):
-    """An archive of something else."""
+    with reading(path, what, advice):
+        try:
+            with open(regular_file(path), "rb") as file:
+                magic = file.read(4)
+                if not magic:
+                    raise InputError(f"{path}: is empty; {advice}")
+                if magic != b"PK\x03\x04":
+                    return _read_legacy(file)
+            with zipfile.ZipFile(path) as archive:
+                return _read_archive(archive)
+        except ForeignName as error:
+            raise InputError(
+                f"{path}: holds pickled objects beyond tensors, numbers and text, which are never executed;"
+                f" {advice}"
+            ) from error
 
 
 def _read_archive(archive: zipfile.ZipFile) -> Any:
     there = members(archive)
     roots = [name[: -len("data.pkl")] for name in there if name.endswith("/data.pkl")]
     if len(roots) != 1:
-        raise _Other
+        raise zipfile.BadZipFile("an archive of something else")
     root, size = roots[0], os.path.getsize(str(archive.filename))
     # torch compresses nothing, so that an archive that claims more than its own size is none of torch's.
     if sum(info.file_size for info in there.values()) > size or any(i.compress_type for i in there.values()):

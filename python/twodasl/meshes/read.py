@@ -43,7 +43,7 @@ SUFFIXES = tuple(_READERS)
 """The suffixes that `read_mesh` knows, those that keep most of a mesh first."""
 
 # How the formats begin, so that a file under another's name can be told what it is.
-_BEGINNINGS = ((b"ply", ".ply"), (b"\x93NUMPY", ".npy"), (b"MATLAB 5.0", ".mat"), (b"PK\x03\x04", ".npz"))
+_BEGINNINGS = ((b"ply", ".ply"), (b"\x93NUMPY", ".npy"), (b"MATLAB 5.0", ".mat"))
 
 
 def read_mesh(path: str | os.PathLike[str]) -> Mesh:
@@ -75,7 +75,7 @@ def read_triangles(path: str | os.PathLike[str], vertex_count: int) -> NDArray[n
     number `vertex_count` and never 0, as the field's `tri.npy` does. Raises InputError naming the file.
     """
     file = _checked_file(path)
-    with reading(file, "triangles"):
+    with reading(file, "a file of triangles"):
         return _triangles(file, vertex_count)
 
 
@@ -114,6 +114,8 @@ def _check_beginning(file: Path) -> None:
     """Refuse what begins like another format than its suffix says."""
     with open(file, "rb") as stream:
         head = stream.read(16).removeprefix(codecs.BOM_UTF8)
+    if head.startswith(b"PK\x03\x04"):
+        raise InputError(f"{file}: is a zip archive; expected a mesh, one of {', '.join(SUFFIXES)}")
     for beginning, suffix in _BEGINNINGS:
         # "ply" alone could be a word of an OBJ's; the format's first line holds nothing else.
         whole = head.splitlines()[:1] == [beginning] if suffix == ".ply" else head.startswith(beginning)

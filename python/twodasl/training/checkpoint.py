@@ -45,7 +45,7 @@ from .layout import check_layout
 
 FORMAT, VERSION = "twodasl-checkpoint", 1
 # For messages.
-NOUN, ADVICE = "twodasl checkpoint", "give one written by `twodasl train`"
+WHAT, ADVICE = "a twodasl checkpoint", "give one written by `twodasl train`"
 
 
 def save_checkpoint(path: str | os.PathLike[str], contents: dict[str, Any]) -> None:
@@ -76,13 +76,13 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         InputError: the file is missing, cut off, damaged, not a checkpoint, of a newer version, or holds
             pickled code; the message names the file and which of these it is.
     """
-    return checked(path, read_saved(path, NOUN, ADVICE))
+    return checked(path, read_saved(path, WHAT, ADVICE))
 
 
 def checked(path: str | os.PathLike[str], contents: Any) -> dict[str, Any]:
     """What was read from `path`, once it is known to be a whole checkpoint; InputError otherwise."""
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
-        raise InputError(f"{path}: is no {NOUN}; {ADVICE}")
+        raise InputError(f"{path}: is not {WHAT}; {ADVICE}")
     version = contents.get("version")
     if type(version) is not int or version != VERSION:
         raise InputError(

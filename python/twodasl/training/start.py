@@ -75,7 +75,7 @@ def load_start_weights(
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    contents = read_saved(path, "file of weights", "give a file of tensors alone")
+    contents = read_saved(path, "a file of weights", "give a file of tensors alone")
     if not isinstance(contents, dict):
         raise InputError(f"{path}: cannot be read as weights; give a file of named tensors")
     return contents

@@ -79,4 +79,4 @@ def test_output_is_needed(capsys):
 def test_resume_of_a_damaged_checkpoint_is_refused(tmp_path, capsys):
     (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 cut off")
     assert main(["train", "-o", str(tmp_path), "--resume"]) == 2
-    assert "is no twodasl checkpoint (or is cut short)" in capsys.readouterr().err
+    assert "is not a twodasl checkpoint, or is damaged" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from twodasl.errors import InputError
+from twodasl.errors import InputError, reading
 from twodasl.io import files
 from twodasl.io.files import atomic_path, atomic_paths, check_targets, regular_file, write_together
 
@@ -118,6 +118,22 @@ def test_neither_devices_nor_inputs_are_replaced(tmp_path):
 def test_texts_that_quote_names_of_other_bytes(tmp_path):
     write_together({tmp_path / "a.json": '"\udcff"'})
     assert (tmp_path / "a.json").read_text() == '"\\udcff"'
+
+
+RAISED = [
+    (KeyError("x"), ("a mesh",), "is not a mesh, or is damaged \\(KeyError: 'x'\\); copy it again"),
+    (RecursionError(), ("weights", "give others"), "is not weights, or is damaged .*Error\\); give others"),
+    (FileNotFoundError(2, "No such file"), ("a mesh",), "cannot be read \\(No such file\\); expected a mesh"),
+    (MemoryError(), ("a mesh",), "needs more memory than there is; close other programs"),
+]
+
+
+@pytest.mark.parametrize(("raised", "arguments", "message"), RAISED)
+def test_whatever_a_reader_raises_is_its_files(raised, arguments, message):
+    with pytest.raises(InputError, match=f"^a.obj: {message}$"), reading("a.obj", *arguments):
+        raise raised
+    with pytest.raises(KeyboardInterrupt), reading("a.obj", *arguments):
+        raise KeyboardInterrupt
 
 
 def test_an_inner_block_writes_the_outer_ones_file(tmp_path):

@@ -237,6 +237,7 @@ PLY_HEAD = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty 
         ("a.obj", b"v 1 2 3\nf 0 1 1\n", "line 2: expected 'f' and three"),
         ("a.obj", ASCII_PLY.encode(), "begins like a .ply file"),
         ("a.ply", b"\x93NUMPY\x01\x00", "begins like a .npy file"),
+        ("a.ply", b"PK\x03\x04\x14\x00", "is a zip archive; expected a mesh, one of "),
         ("a.ply", b"ply\n", "expected a PLY header"),
         ("a.ply", b"v 1 2 3\n", "expected a PLY header"),
         ("a.ply", f"{PLY_HEAD}end_header\n".encode(), "is cut off"),

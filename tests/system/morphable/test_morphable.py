@@ -181,7 +181,7 @@ def test_no_file_of_that_kind(tmp_path):
         MorphableModel.load(tmp_path / "absent.npz")
     for content in (b"", b"not a zip", b"PK\x03\x04 half"):
         (tmp_path / "bad.npz").write_bytes(content)
-        with pytest.raises(InputError, match=r"bad\.npz: is no \.npz"):
+        with pytest.raises(InputError, match=r"bad\.npz: is not a \.npz"):
             MorphableModel.load(tmp_path / "bad.npz")
     with zipfile.ZipFile(tmp_path / "zip.npz", "w") as archive:
         archive.writestr("readme.txt", "hello")
@@ -258,7 +258,9 @@ def test_an_archive_that_would_fill_the_memory(tmp_path, change):
         info.file_size = {"claims": 1 << 30, "lies": 100}.get(change, info.file_size)
         info.flag_bits |= change == "encrypted"
     tracemalloc.start()
-    with pytest.raises(InputError, match=r"bad\.npz: (is a damaged .npz file|expected arrays of at most)"):
+    with pytest.raises(
+        InputError, match=r"bad\.npz: (is not a .npz file, or is d|expected arrays of at most)"
+    ):
         MorphableModel.load(path)
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     tracemalloc.stop()

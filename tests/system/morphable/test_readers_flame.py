@@ -204,4 +204,4 @@ def test_an_archive_that_grows_beyond_memory_is_refused(path, arrays, refuses):
     archive.write_bytes(content)
     refuses(archive, "arrays of at most 64 MiB in a file of its size")
     archive.write_bytes(content[: len(content) // 2])
-    refuses(archive, r"is no \.npz")
+    refuses(archive, r"is not a \.npz")

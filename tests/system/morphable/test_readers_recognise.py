@@ -1,10 +1,12 @@
 """Which reader a path goes to, and what is said of paths that go to none."""
 
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
 import scipy.io
+import torch
 from twodasl.cli import main
 from twodasl.morphable import load_model
 from twodasl.morphable.readers.recognise import SUPPORTED
@@ -27,6 +29,19 @@ def test_a_wrong_name_is_told(tmp_path, refuses, kind, suffix):
         refuses(path, "struct|no face model|format|h5py|damaged HDF5")
     else:
         refuses(path, f"is of kind {kind} by its content; rename it to end in {own}")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".txt", ""])
+def test_what_no_name_makes_a_model(tmp_path, refuses, suffix):
+    path = tmp_path / f"run{suffix}"
+    for archive in (True, False):
+        torch.save({"format": torch.ones(3)}, path, _use_new_zipfile_serialization=archive)
+        refuses(path, "is a file of torch .*, no face model; expected twodasl")
+    with zipfile.ZipFile(path, "w") as other:
+        other.writestr("face.obj", "v 0 0 0")
+    refuses(path, "is a zip archive of something else; expected twodasl's")
+    path.write_bytes(path.read_bytes()[:40])
+    refuses(path, "is not a .npz file, or is damaged")
 
 
 @pytest.mark.parametrize("suffix", [".mat", ".pkl", ".npz", ".h5", ".bin", ".txt", ""])

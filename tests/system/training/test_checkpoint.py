@@ -88,7 +88,7 @@ def test_another_face_model_is_refused_by_both_names(ball_model, other_model, sa
 def test_truncated_files_are_refused(saved, share):
     size = saved.stat().st_size
     os.truncate(saved, int(size * share))
-    with pytest.raises(InputError, match=r"run\.pt: is no twodasl checkpoint"):
+    with pytest.raises(InputError, match=r"run\.pt: is not a twodasl checkpoint"):
         load_checkpoint(saved)
 
 
@@ -104,7 +104,7 @@ def test_a_flipped_bit_is_found(saved):
     data = bytearray(saved.read_bytes())
     data[largest.header_offset + 500 + largest.file_size // 2] ^= 4
     saved.write_bytes(data)
-    with pytest.raises(InputError, match="is a damaged twodasl checkpoint"):
+    with pytest.raises(InputError, match="is not a twodasl checkpoint, or is damaged"):
         load_checkpoint(saved)
 
 
@@ -118,7 +118,7 @@ def test_zeros_at_the_end_of_a_file_are_found(saved):
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(b"", "is empty"), (b"x", "is no twodasl checkpoint"), (b"\x89PNG" + bytes(500), "is no twodasl")],
+    [(b"", "is empty"), (b"x", "is not a twodasl checkpoint"), (b"\x89PNG" + bytes(500), "is not a twodasl")],
 )
 def test_other_files_are_refused(tmp_path, data, message):
     path = tmp_path / "other.pt"
@@ -153,7 +153,7 @@ def test_pickled_code_is_not_executed(ball_model, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="pickled objects"):
         load_checkpoint(tmp_path / "evil.pt")
     (tmp_path / "raw.pt").write_bytes(pickle.dumps(Payload()))
-    with pytest.raises(InputError, match="is no twodasl checkpoint"):
+    with pytest.raises(InputError, match="is not a twodasl checkpoint"):
         load_checkpoint(tmp_path / "raw.pt")
     assert not (tmp_path / "executed").exists()
 
@@ -165,14 +165,14 @@ def test_pickled_code_is_not_executed(ball_model, tmp_path, monkeypatch):
 )
 def test_other_torch_files_are_refused(tmp_path, value):
     torch.save(value, tmp_path / "x.pt")
-    with pytest.raises(InputError, match="is no twodasl checkpoint"):
+    with pytest.raises(InputError, match="is not a twodasl checkpoint"):
         load_checkpoint(tmp_path / "x.pt")
 
 
 def test_other_zip_files_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
         archive.writestr("readme", "hello")
-    with pytest.raises(InputError, match="is no twodasl checkpoint"):
+    with pytest.raises(InputError, match="is not a twodasl checkpoint"):
         load_checkpoint(tmp_path / "x.pt")
 
 
@@ -291,7 +291,7 @@ def test_resnet_starts_from_authors_or_imagenet_files(tmp_path):
         with pytest.raises(InputError, match=message):
             load_start_weights(network, tmp_path / name)
     (tmp_path / "text.pth").write_text("hello")
-    with pytest.raises(InputError, match="is no file of weights"):
+    with pytest.raises(InputError, match="is not a file of weights"):
         load_start_weights(ResNet50(62), tmp_path / "text.pth")
     del imagenet["layer3.2.conv2.weight"]
     torch.save(imagenet, tmp_path / "part.pth")

@@ -196,7 +196,7 @@ def _row(root: Path, photos: Scan, index: int) -> _Row | tuple[str, str]:
     name = photos.files[index]
     try:
         check_name(name)
-        with reading(root / name, "a photo and its landmarks"):
+        with reading(root / name, "a photo with landmarks"):
             note = photos.annotate(index)
             height, width = read_image(root / name, upright=photos.upright).shape[:2]
             return _placed(name, note, height, width)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
+from ...io.archives import members, opened_archive
 from ...io.arrays import npz_names
 from ...io.files import regular_file
 from ...io.matlab import mat_names
@@ -20,6 +21,9 @@ SUPPORTED = (
     "FLAME (.pkl, .npz), eos (.bin) or ICT-FaceKit (folder)"
 )
 """For messages."""
+
+# How torch.save's files begin that are no archives: a pickle of a number.
+_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 # The suffixes with which each container goes, so that a wrong name is noticed.
 SUFFIXES = {
@@ -65,8 +69,27 @@ def read_file(path: Path) -> MorphableModel:
         what = "is empty" if not size else "is no face model that is known"
         raise InputError(f"{path}: {what}; expected {SUPPORTED}")
     if path.suffix.lower() not in SUFFIXES[kind]:
+        _refuse_others(path, kind)
         raise InputError(f"{path}: is of kind {kind} by its content; rename it to end in {SUFFIXES[kind][0]}")
     return READERS[kind](path)
+
+
+def _refuse_others(path: Path, kind: str) -> None:
+    """Raise InputError where another name would help nothing: archives and pickles of something else."""
+    if kind == "pickle":
+        with open(path, "rb") as stream:
+            saved = stream.read(len(_TORCH)) == _TORCH
+    elif kind == "npz":
+        with opened_archive(path, "a .npz file") as archive:
+            names = members(archive)
+        saved = any(name.endswith("/data.pkl") for name in names)
+        if not saved and not any(name.endswith(".npy") for name in names):
+            raise InputError(f"{path}: is a zip archive of something else; expected {SUPPORTED}")
+    else:
+        return
+    if saved:
+        what = "a file of torch (a checkpoint or weights)"
+        raise InputError(f"{path}: is {what}, no face model; expected {SUPPORTED}")
 
 
 def _container(path: Path) -> str | None:
