@@ -7,10 +7,13 @@ this module is always (H, W, 3) uint8 BGR, upright, or one InputError that names
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
 import sys
 import warnings
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +94,8 @@ def _decoded(path: Path, stored: bytes) -> tuple[NDArray[np.uint8], int]:
                 _check_size(path, *image.size)
                 if turn == 1:
                     turn = orientation(*(_bytes(image.info.get(key)) for key in ("exif", "xmp")))
+                if image.format == "TIFF":
+                    _silence_libtiff()
                 rawmode = _rawmode(image)
                 image.load()
                 if ";16" in rawmode and image.mode in ("RGB", "RGBA", "LA"):
@@ -100,6 +105,20 @@ def _decoded(path: Path, stored: bytes) -> tuple[NDArray[np.uint8], int]:
             raise InputError(f"{path}: more than {MAX_PIXELS:,} pixels; scale the photo down") from error
         except Image.UnidentifiedImageError as error:
             raise InputError(f"{path}: is not an image that can be read; expected {_READABLE}") from error
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Once, for all threads: libtiff prints what it dislikes, and Pillow, which raises it, leaves that on.
+
+    A Pillow that hides its libtiff goes on to print.
+    """
+    from PIL import _imaging
+
+    with suppress(OSError, AttributeError):
+        set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
+        set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+        set_handler(None)
 
 
 def check_image(image: NDArray[np.uint8], name: str = "image") -> None:

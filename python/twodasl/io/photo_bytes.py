@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from itertools import islice
 
 _ORIENTATION = 274
 # The TIFF tags that decoding takes: sizes, samples, strips and tiles, compression, palette, colour space.
@@ -18,8 +19,11 @@ _TIFF_TAGS = {
     *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324),
     *(325, 332, 334, 338, 339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532),
 }
-_PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_PNG_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_NEEDED = re.compile(b"PLTE|IDAT|IEND")
 _LONGEST_NOTE = 1 << 20
+# How many damaged chunks are passed over, and places tried after each: a checksum may be of the whole file.
+_MOST_DAMAGED = 16
 
 
 def without_notes(data: bytes) -> tuple[bytes, int]:
@@ -112,13 +116,26 @@ def _jpeg(data: bytes) -> tuple[bytes, int]:
 
 
 def _png(data: bytes) -> tuple[bytes, int]:
-    parts, exif, xmp, place = [data[:8]], b"", b"", 8
+    parts, exif, xmp, place, samples = [data[:8]], b"", b"", 8, data[25]
+    late, damaged = False, 0
     while place + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, place)
+        # A palette of pixels that have their own colors is a note, too.
+        needed = kind in _PNG_CHUNKS and (kind != b"PLTE" or samples == 3)
+        if not needed and not _is_whole(data, place):
+            after = place + 12 + length
+            following = after if _is_whole(data, after) else _next_chunk(data, place + 8)
+            damaged += 1
+            if following is None or damaged > _MOST_DAMAGED:
+                break
+            place = following
+            continue
         if place + 12 + length > len(data):
             break
         body = data[place + 8 : place + 8 + length]
-        if kind in _PNG_CHUNKS:
+        clear = kind == b"tRNS" and not late and _is_transparency(body, samples)
+        late = late or clear or kind == b"IDAT"
+        if needed or clear:
             parts.append(data[place : place + 12 + length])
         elif kind == b"eXIf":
             exif = exif or body
@@ -131,6 +148,25 @@ def _png(data: bytes) -> tuple[bytes, int]:
         if kind == b"IEND":
             break
     return b"".join([*parts, data[place:]]), orientation(exif, xmp)
+
+
+def _is_whole(data: bytes, place: int) -> bool:
+    """Whether a chunk of a PNG begins there, with the checksum that it says."""
+    if place + 12 > len(data):
+        return False
+    end = place + 8 + struct.unpack_from(">I", data, place)[0]
+    return data[end : end + 4] == struct.pack(">I", zlib.crc32(memoryview(data)[place + 4 : end]))
+
+
+def _next_chunk(data: bytes, place: int) -> int | None:
+    """Where the next chunk that pixels depend on begins, after one whose length is wrong."""
+    found = (match.start() - 4 for match in islice(_NEEDED.finditer(data, place), _MOST_DAMAGED))
+    return next((start for start in found if _is_whole(data, start)), None)
+
+
+def _is_transparency(body: bytes, samples: int) -> bool:
+    """Whether a tRNS chunk has the length that pixels of this kind ask for; those with alpha have none."""
+    return len(body) <= 256 if samples == 3 else len(body) == {0: 2, 2: 6}.get(samples)
 
 
 def _inflated(data: bytes) -> bytes:

@@ -192,7 +192,7 @@ def test_folders_that_are_none_and_images_that_are_none(tmp_path, development):
     data.images[1].write_bytes(b"no image")
     data.images[2].write_bytes(b"")
     data.images[3].unlink()
-    for index, message in ((1, "cannot be decoded"), (2, "cannot be decoded"), (3, "cannot be read")):
+    for index, message in ((1, "is not an image"), (2, "is empty"), (3, "cannot be read")):
         with pytest.raises(InputError, match=message):
             data.read_image(index)
 

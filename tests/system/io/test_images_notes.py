@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import struct
+import time
 import zlib
 from contextlib import suppress
 
@@ -53,6 +54,84 @@ def test_a_damaged_block_in_avif_is_not_read(tmp_path, colors):
     (tmp_path / "photo").write_bytes(content.getvalue().replace(whole, odd))
     expected = np.rot90(colors, -1)[:, :, ::-1]
     assert np.abs(read_image(tmp_path / "photo").astype(int) - expected).mean() < 6
+
+
+def _chunk(kind: bytes, body: bytes, length: int | None = None, check: int | None = None) -> bytes:
+    """A chunk of a PNG; `length` and `check` as they are claimed."""
+    check = zlib.crc32(kind + body) if check is None else check
+    return struct.pack(">I", len(body) if length is None else length) + kind + body + struct.pack(">I", check)
+
+
+BAD_CHUNKS = {
+    "too short": _chunk(b"tRNS", b"\0"),
+    "cut": _chunk(b"tRNS", b"\0\1", length=6),
+    "beyond the file": _chunk(b"tRNS", b"\0\1", length=1 << 30),
+    "too long": _chunk(b"tRNS", bytes(300)),
+    "wrong checksum": _chunk(b"tRNS", b"\0\1\0\2\0\3", check=7),
+    "a palette of true colors": _chunk(b"PLTE", bytes(5)),
+    "a cut text": _chunk(b"tEXt", b"Comment\0x", length=90),
+    "a time": _chunk(b"tIME", b"\1", length=7),
+    "a physical size": _chunk(b"pHYs", b"\0" * 3, check=1),
+    "gamma": _chunk(b"gAMA", b""),
+    "an unknown one": _chunk(b"zzZz", b"1234", length=4000),
+}
+
+
+@pytest.mark.parametrize("damage", BAD_CHUNKS)
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA"])
+def test_no_damaged_note_of_a_png_is_in_the_way(tmp_path, colors, damage, mode):
+    if mode == "P" and damage in ("too short", "a palette of true colors"):
+        return  # the one is right there, the other is the colors
+    content, picture = io.BytesIO(), Image.fromarray(colors).convert(mode)
+    picture.save(content, "PNG")
+    expected = np.asarray(picture.convert("RGB"))[:, :, ::-1]
+    data = content.getvalue()
+    start = data.index(b"IDAT") - 4
+    (tmp_path / "photo.png").write_bytes(data[:start] + BAD_CHUNKS[damage] + data[start:])
+    np.testing.assert_array_equal(read_image(tmp_path / "photo.png"), expected)
+
+
+def test_a_whole_transparency_of_a_png_counts(tmp_path, colors):
+    colors[:9, :9] = 1, 2, 3
+    content = io.BytesIO()
+    Image.fromarray(colors).save(content, "PNG")
+    data = content.getvalue()
+    clear, text = _chunk(b"tRNS", b"\0\1\0\2\0\3"), _chunk(b"tEXt", b"Comment\0tRNS and IDAT")
+    (tmp_path / "photo.png").write_bytes(data[:33] + text + clear + _chunk(b"tRNS", bytes(6)) + data[33:])
+    found = read_image(tmp_path / "photo.png")
+    assert (found[:9, :9] == 255).all()
+    np.testing.assert_array_equal(found[9:], colors[9:, :, ::-1])
+
+
+def test_looking_for_the_pixels_of_a_damaged_png_ends(tmp_path, colors):
+    content = io.BytesIO()
+    Image.fromarray(colors).save(content, "PNG")
+    traps = b"".join(struct.pack(">I4s", (1 << 22) - 8 * i, b"IDAT") for i in range(1 << 18))
+    notes = _chunk(b"tEXt", b"x", length=1 << 21) * (1 << 18)
+    for middle in (traps, notes, _chunk(b"tEXt", b"", length=9) + traps):
+        (tmp_path / "photo.png").write_bytes(content.getvalue()[:33] + middle * 2)
+        begun = time.perf_counter()
+        with pytest.raises(InputError, match=r"photo\.png: "):
+            read_image(tmp_path / "photo.png")
+        assert time.perf_counter() - begun < 5
+
+
+def test_decoders_print_nothing(tmp_path, colors, capfd):
+    refused = 0
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
+        content = io.BytesIO()
+        Image.fromarray(colors).save(content, "TIFF", compression=compression)
+        for place in range(40, len(content.getvalue()), 40):
+            data = bytearray(content.getvalue())
+            data[place : place + 20] = bytes(20)
+            (tmp_path / "photo.tif").write_bytes(data)
+            try:
+                read_image(tmp_path / "photo.tif")
+            except InputError:
+                refused += 1
+    assert refused
+    found = capfd.readouterr()
+    assert (found.out, found.err) == ("", "")
 
 
 def test_a_tiffs_odd_tags_are_not_read(tmp_path, colors):

@@ -13,7 +13,6 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +20,7 @@ from ...arguments import flag, path_of
 from ...errors import InputError
 from ...geometry.crops import Crop, crop_from_landmarks
 from ...io.arrays import read_array, read_point_array
-from ...io.files import regular_file
+from ...io.images import read_image as read_photo
 from ..mat_files import read_variables
 from ..names import check_names, read_names
 
@@ -77,19 +76,8 @@ class Aflw2000:
 
     def read_image(self, index: int) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 BGR. Raises InputError naming a file that is missing or no image."""
-        file = self.images[index]
         # Landmarks refer to the stored pixels: a turn noted in the metadata must not be applied.
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        try:
-            content = np.frombuffer(regular_file(file).read_bytes(), dtype=np.uint8)
-        except OSError as error:
-            raise InputError(
-                f"{file}: cannot be read ({error.strerror}); expected an image of AFLW2000-3D"
-            ) from error
-        image = cv2.imdecode(content, flags) if content.size else None
-        if image is None:
-            raise InputError(f"{file}: expected an image, got a file that cannot be decoded")
-        return np.asarray(image, dtype=np.uint8)
+        return read_photo(self.images[index], upright=False)
 
     def crops_to_image(self, points: NDArray[np.floating]) -> Floats:
         """Points (n, L, 2 or 3) from each image's crop pixels to image pixels."""
