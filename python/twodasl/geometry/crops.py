@@ -128,7 +128,7 @@ class Crop:
         left, top = left - first_x, top - first_y
         block_x, block_y = _block(step_x), _block(step_y)
         if block_x > 1 or block_y > 1:
-            part = _block_means(part, block_x, block_y)
+            part = block_means(part, block_x, block_y)
             # A block's centre lies (block - 1) / 2 pixels past its first pixel.
             left, top = (left - (block_x - 1) / 2) / block_x, (top - (block_y - 1) / 2) / block_y
             step_x, step_y = step_x / block_x, step_y / block_y
@@ -199,7 +199,7 @@ def _sigma(step: float) -> float:
     return max(math.sqrt(max(step * step - 1.0, 0.0) / 12.0), 1e-3)
 
 
-def _block_means(image: NDArray[np.uint8], block_x: int, block_y: int) -> NDArray[np.uint8]:
+def block_means(image: NDArray[np.uint8], block_x: int, block_y: int) -> NDArray[np.uint8]:
     """Means over whole blocks; the last, partial ones are filled up by repeating the border."""
     height, width = image.shape[:2]
     below, right = -height % block_y, -width % block_x

@@ -10,6 +10,8 @@ guessed.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, diags
 from scipy.sparse.linalg import splu
 
+from ..geometry.crops import block_means
 from ..pictures.render import vertex_normals
 
 Floats = NDArray[np.float32]
@@ -33,6 +36,7 @@ _DARKEST_ALBEDO = 0.08  # below this a ratio says nothing about the light
 _BRIGHTEST = 3.0  # ratios above it are highlights or background
 # Weights of the least-squares problem, relative to one mesh edge's smoothness.
 _SEEN, _TWIN, _OVERALL = 10.0, 0.3, 1e-4
+_FINEST_SPACING = 16.0  # pixels between vertices, from twice of which on the photo is reduced
 _TWIN_DISTANCE = 0.02  # of the model's height: how far off a mirror twin may be
 
 
@@ -77,10 +81,18 @@ def sample_photo(
     part = image[low[1] : high[1], low[0] : high[0]]
     edge = vertices[triangles[:, 0], :2] - vertices[triangles[:, 1], :2]
     spacing = float(np.median(np.linalg.norm(edge, axis=1)))
+    # A Gaussian's time grows with its width: of a coarse mesh the photo is averaged over whole blocks first.
+    block = max(1, int(spacing / _FINEST_SPACING))
+    place = np.clip(vertices[:, :2] - low, 0, np.array(part.shape[1::-1]) - 1)
+    if block > 1:
+        part = block_means(part, block, block)
+        place = (place - (block - 1) / 2) / block  # a block's center lies so far past its first pixel
     if spacing > 2:
-        part = np.asarray(cv2.GaussianBlur(part, (0, 0), 0.35 * spacing), np.uint8)
+        # What the blocks have blurred already is taken off: a box of width w has the variance w^2 / 12.
+        sigma = math.sqrt((0.35 * spacing) ** 2 - (block**2 - 1) / 12) / block
+        part = np.asarray(cv2.GaussianBlur(part, (0, 0), sigma), np.uint8)
     limit = np.array(part.shape[1::-1]) - 1
-    place = np.clip(vertices[:, :2] - low, 0, limit).astype(np.float32)
+    place = np.clip(place, 0, limit).astype(np.float32)
     corner = np.minimum(place.astype(int), np.maximum(limit - 1, 0))
     across, down = (place - corner).T[:, :, None]
     (x, y), (right, below) = corner.T, np.minimum(corner + 1, limit).T

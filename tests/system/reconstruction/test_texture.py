@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from twodasl.reconstruction.texture import mirror_twins, sample_photo, vertex_colors, visibility
@@ -51,6 +52,33 @@ def test_sampling_is_bilinear_and_knows_the_border(ball_model):
         colours[:4] * 255, [[7, 20.5, 10.25], [7, 0, 0], [7, 199, 199], [7, 0.5, 198.75]], atol=1e-3
     )
     np.testing.assert_array_equal(inside, [True, True, True, True, False, False])
+
+
+@pytest.mark.parametrize("factor", [1, 10, 150, 5000])
+def test_the_blur_stays_narrow_however_large_the_face(ball_model, placed, factor, monkeypatch):
+    """Its time is the photo's size times its width, and both grew with the face."""
+    widths, blur = [], cv2.GaussianBlur
+    monkeypatch.setattr(
+        "twodasl.reconstruction.texture.cv2.GaussianBlur",
+        lambda p, size, sigma: widths.append(sigma) or blur(p, size, sigma),
+    )
+    image = np.full((120, 300, 3), 77, np.uint8)
+    colors, _ = sample_photo(image, (placed * factor).astype(np.float32), ball_model.triangles)
+    np.testing.assert_allclose(colors * 255, 77, atol=1e-3)
+    assert all(0.5 < sigma < 12 for sigma in widths)
+    assert len(widths) == 1
+
+
+@pytest.mark.parametrize("factor", [8, 14])
+def test_reducing_first_changes_no_color(ball_model, placed, factor, monkeypatch):
+    generator = np.random.default_rng(3)
+    image = cv2.resize(generator.integers(0, 256, (25, 25, 3), np.uint8), (SIZE * factor,) * 2)
+    vertices = (placed * factor).astype(np.float32)
+    found, inside = sample_photo(image, vertices, ball_model.triangles)
+    monkeypatch.setattr("twodasl.reconstruction.texture._FINEST_SPACING", 1e9)
+    expected, same = sample_photo(image, vertices, ball_model.triangles)
+    assert np.abs(found - expected).max() < 0.02
+    np.testing.assert_array_equal(inside, same)
 
 
 def test_twins_of_a_symmetric_model(ball_model):
