@@ -28,6 +28,20 @@ def visible(text: str, keep: str = "\n\t") -> str:
     return shown
 
 
+def one_line(text: str, most: int) -> str:
+    """The text as it can be drawn or printed in a line: `visible`, UTF-8, `most` characters at most."""
+    line = visible(" ".join(text[: 4 * most].split()), keep="").encode("utf-8", "backslashreplace")
+    return shortened(line.decode(), most)
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, or its beginning and end with dots between them, `most` characters in all."""
+    if len(text) <= most:
+        return text
+    end = (most - 3) // 3
+    return f"{text[: most - 3 - end]}...{text[len(text) - end :]}"
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..commands.terminal import shortened
 from ..errors import InputError
 from ..io.files import regular_file
 from .nme import BIN_NAMES, NmeSummary
@@ -21,6 +22,8 @@ from .report_files import report_json
 
 _LARGEST = 256 << 20
 _FARTHEST = 1e9  # percent, or degrees; false for NaN
+_MOST_ROWS = 100
+_LONGEST_TITLE = 100  # characters that are printed
 # Settings that say what was measured; the others say by whom.
 _DECIDING = ("ground truth", "yaw source", "normalizer", "points")
 
@@ -65,22 +68,28 @@ def _report(content: Any) -> Report:
     images = content["per_image"]
     names = [str(name) for name in images["name"]]
     yaw = None if images["yaw"] is None else _numbers(images["yaw"], len(names))
-    errors = {str(label): _numbers(values, len(names)) / 100 for label, values in images["nme"].items()}
+    errors = {_line(label): _numbers(values, len(names)) / 100 for label, values in images["nme"].items()}
     if not names or not errors or any((values < 0).any() for values in errors.values()):
         raise ValueError("a report without images or with negative errors")
+    if len(errors) > _MOST_ROWS:
+        raise ValueError(f"more than {_MOST_ROWS} rows")
     dropped = content["dropped_worst"]
     if not isinstance(dropped, int) or not 0 <= dropped < len(names):
         raise ValueError("as many images dropped as there are, or more")
     return Report(
-        str(content["title"]),
-        {str(name): str(words) for name, words in content["settings"].items()},
+        _line(content["title"]),
+        {_line(name): _line(words) for name, words in content["settings"].items()},
         names,
         yaw,
         errors,
         dropped,
         str(content["metric"]),
-        tuple(str(note) for note in content["notes"]),
+        tuple(_line(note) for note in content["notes"]),
     )
+
+
+def _line(words: Any) -> str:
+    return " ".join(str(words).split())
 
 
 def _numbers(values: Any, count: int) -> NDArray[np.float64]:
@@ -144,7 +153,7 @@ def _differences(group: dict[str, Report]) -> list[str]:
         for key in _DECIDING:
             ours, theirs = first.settings.get(key), report.settings.get(key)
             if ours is not None and theirs is not None and ours != theirs:
-                found.append(f"{pair}: other {key}: {ours} | {theirs}.")
+                found.append(f"{pair}: other {key}: {shortened(ours, 200)} | {shortened(theirs, 200)}.")
     return found
 
 
@@ -157,7 +166,8 @@ def _same_yaw(one: Report, other: Report) -> bool:
 def format_comparison(comparison: Comparison) -> str:
     """The printed table, with the differences below it."""
     count = len(comparison.reports)
-    lines = [f"{comparison.title}: {count} report{'s' if count > 1 else ''}, NME in percent", ""]
+    title = shortened(comparison.title, _LONGEST_TITLE)
+    lines = [f"{title}: {count} report{'s' if count > 1 else ''}, NME in percent", ""]
     lines.append(format_table(_summaries(comparison)))
     if comparison.differences:
         lines += ["", "Not comparable without care:", *(f"  {words}" for words in comparison.differences)]

@@ -14,6 +14,7 @@ _WIDTH, _HEIGHT = 760, 520
 _LEFT, _RIGHT, _TOP, _BOTTOM = 82, 30, 84, 70
 _LEGEND = 22
 _COVERED = 98.0  # percentile of a curve's errors that several curves show; the rest is a thin tail
+_MOST_CURVES = 24
 _STYLES = ((), (9, 5), (2.5, 3.5))  # dashes, where there are more curves than colours
 
 Floats = NDArray[np.float64]
@@ -43,14 +44,16 @@ def error_curves(errors: Mapping[str, Floats], title: str, label: str) -> Image:
 
     errors: name -> (n,) in percent; the sets of faces may differ. The x axis ends where the worst curve has
     shown 98 % of its faces, so that a single bad face does not squeeze all curves; the chart says how many
-    faces lie beyond it. Returns (H, W, 3) uint8 BGR.
+    faces lie beyond it. Of more than 24 curves those with the lowest means are drawn. Returns
+    (H, W, 3) uint8 BGR.
     """
     if not errors:
         raise ValueError("errors: expected at least one curve")
     curves = {name: _sorted(values) for name, values in errors.items()}
     names = sorted(curves, key=lambda name: float(curves[name].mean()))
-    ticks = nice_ticks(max(float(np.percentile(values, _COVERED)) for values in curves.values()))
-    top = 62 + _LEGEND * len(names)
+    left_out, names = len(names[_MOST_CURVES:]), names[:_MOST_CURVES]
+    ticks = nice_ticks(max(float(np.percentile(curves[name], _COVERED)) for name in names))
+    top = 62 + _LEGEND * (len(names) + bool(left_out))
     axes = _Axes(_HEIGHT - _TOP + top, top, ticks, title, label)
     for row, name in enumerate(names):
         color, dash = COLORS[row % len(COLORS)], _STYLES[row // len(COLORS) % len(_STYLES)]
@@ -60,6 +63,8 @@ def error_curves(errors: Mapping[str, Floats], title: str, label: str) -> Image:
         words = f"{name}: mean {curves[name].mean():.2f} %"
         words += f", {beyond:,} of {len(curves[name]):,} beyond the axis" if beyond else ""
         axes.canvas.text((_LEFT + 44, y), words, 14, "lm", color)
+    if left_out:
+        axes.canvas.text((_LEFT, 54 + _LEGEND * len(names)), f"and {left_out:,} with larger means", 14, "lm")
     for row, name in reversed(list(enumerate(names))):
         axes.curve(curves[name], COLORS[row % len(COLORS)], _STYLES[row // len(COLORS) % len(_STYLES)])
     return axes.canvas.image()

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..commands.terminal import shortened
 from .nme import BIN_NAMES, NmeSummary, best_images, summarize
 
 METRIC = "NME: mean distance of the landmarks over sqrt(w*h) of the ground truth's 68-point box, percent"
 AVERAGING = "bin mean: each yaw bin counts alike (the literature's mean); image mean: each image counts alike"
+_LONGEST_LABEL = 60  # characters of a row's label that are printed
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def format_table(summaries: Mapping[str, NmeSummary]) -> str:
     A bin without images shows a dash. Rows may come from different sets of images; the counts of the bins are
     printed under each distinct set. Where no row knows its yaw, the columns are images, mean and median.
     """
+    summaries = {_row(label, place): summary for place, (label, summary) in enumerate(summaries.items(), 1)}
     if all(summary.bin_mean is None for summary in summaries.values()):
         return _format_without_yaw(summaries)
     heads = [*BIN_NAMES, "bin mean", "image mean"]
@@ -85,6 +88,11 @@ def format_table(summaries: Mapping[str, NmeSummary]) -> str:
         cells = ["-" if value is None else f"{value:.4f}" for value in values]
         lines.append(f"{label:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
     return "\n".join(lines)
+
+
+def _row(label: str, place: int) -> str:
+    """A row's label, as long as leaves the columns in sight; the row's number tells long ones apart."""
+    return label if len(label) <= _LONGEST_LABEL else f"{place}. {shortened(label, _LONGEST_LABEL - 5)}"
 
 
 def _format_without_yaw(summaries: Mapping[str, NmeSummary]) -> str:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from ..commands.terminal import one_line, shortened
 from .render import Image
 
 SUPERSAMPLING = 3
@@ -21,6 +23,9 @@ FAINT = (226, 226, 230)
 COLORS = ((31, 97, 168), (200, 70, 40), (60, 140, 80), (130, 90, 170))
 
 RGB = tuple[int, int, int]
+
+_MARGIN = 4  # pixels between words and the picture's border
+_LONGEST_WORDS = 500  # characters of which any can be seen
 
 # Pale to dark, so that the shading of what has no error stays visible and gray prints keep the order.
 _RAMP = np.array(
@@ -78,9 +83,15 @@ class Canvas:
     def text(
         self, place: tuple[float, float], words: str, size: float = 14, anchor: str = "mm", color: RGB = INK
     ) -> None:
-        """Words at a place; `anchor` as Pillow's: l, m or r, then t, m, s or b."""
+        """Words at a place, in one line; `anchor` as Pillow's: l, m or r, then t, m, s or b.
+
+        What would reach over the picture's border is shortened.
+        """
         xy = (place[0] * SUPERSAMPLING, place[1] * SUPERSAMPLING)
-        self._draw.text(xy, words, fill=color, font=_font(size), anchor=anchor)
+        left, right = place[0] - _MARGIN, self.width - _MARGIN - place[0]
+        room = {"l": right, "r": left, "m": 2 * min(left, right)}[anchor[0]]
+        font = _font(size)
+        self._draw.text(xy, _fitted(words, font, room * SUPERSAMPLING), fill=color, font=font, anchor=anchor)
 
     def vertical_text(
         self, place: tuple[float, float], words: str, size: float = 14, color: RGB = INK
@@ -129,6 +140,15 @@ def color_bar(
         words = top if top and tick == ticks[-1] else f"{tick:g}"
         canvas.text((x1 + 9, y), words, 13, "lm")
     canvas.vertical_text((x1 + 92, (y0 + y1) / 2), label, 14)
+
+
+def _fitted(words: str, font: Any, room: float) -> str:
+    """The words in one line, shortened to a length of `room` where they are longer."""
+    line = one_line(words, _LONGEST_WORDS)
+    if font.getlength(line) <= room:
+        return line
+    fits = [most for most in range(4, len(line)) if font.getlength(shortened(line, most)) <= room]
+    return shortened(line, fits[-1]) if fits else ""
 
 
 def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

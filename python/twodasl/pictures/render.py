@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from ..commands.terminal import one_line
 from ..geometry.pose import matrix_from_angles
 
 Image = NDArray[np.uint8]
@@ -234,7 +235,8 @@ def camera_view(
 
 
 def caption(tile: Image, text: str, height: int = 22) -> Image:
-    """The tile with a white strip below it that holds the text, shrunk to fit."""
+    """The tile with a white strip below it that holds the text, shrunk to fit and shortened if long."""
+    text = one_line(text, max(24, tile.shape[1] // 5))
     strip = np.full((height, tile.shape[1], 3), 255, np.uint8)
     scale = height / 46
     (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)

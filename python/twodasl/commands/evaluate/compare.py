@@ -18,6 +18,7 @@ EPILOG = """\
 --output writes DIR/comparison.json, DIR/comparison.csv and, for each data set, a chart of all cumulative
 error curves, DIR/error-curves-NAME.png; 3D and dense errors have charts of their own, ...-NAME-3d.png.
 """
+_LONGEST_WORD = 60  # characters of a title in a file's name, which may have 255 bytes
 
 
 def register(sets: Any) -> None:
@@ -91,4 +92,4 @@ def _names(options: argparse.Namespace) -> list[str]:
 def _word(title: str) -> str:
     """The data set's name as part of a file name."""
     kept = "".join(letter if letter.isalnum() else "-" for letter in title.partition(",")[0].lower())
-    return kept.strip("-") or "report"
+    return kept.strip("-")[:_LONGEST_WORD] or "report"
