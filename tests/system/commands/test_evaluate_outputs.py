@@ -79,6 +79,13 @@ def test_the_worst_images_are_dropped_from_each_row(capsys, folder):
     assert report["dropped_worst"] == 3
     assert "the 3 worst images of each row" in output
     assert "No image in (60, 90]" in output
+    for worst in ("1001", "9" * 18):
+        code, _, errors = evaluate(capsys, *on(folder, "--worst", worst))
+        assert (code, "--worst: expected 0 to 1,000 images, got " + worst in errors) == (2, True)
+    for wrong in ("²", "٣", "9" * 5000, "-1", "1.0", "x"):
+        code, _, errors = evaluate(capsys, *on(folder, f"--worst={wrong}"))
+        assert code == 2
+        assert "--worst: expected a whole number from 0, got " in errors
     code, _, errors = evaluate(capsys, *on(folder, "--drop-worst", COUNT))
     assert (code, errors.count("\n")) == (2, 1)
     assert "expected less than the 8 images, got 8" in errors
@@ -123,7 +130,7 @@ def test_nothing_is_measured_when_it_cannot_be_written(capsys, folder, target):
 def test_no_result_replaces_a_file_that_a_choice_names(tmp_path):
     truth = tmp_path / "truth.npy"
     truth.write_bytes(b"kept")
-    options = Namespace(output=None, json=truth, csv=None, drop_worst=0, ground_truth=str(truth))
+    options = Namespace(output=None, json=truth, csv=None, worst=None, drop_worst=0, ground_truth=str(truth))
     with pytest.raises(InputError, match=r"truth\.npy: is read here and would be overwritten"):
         check_outputs(options, 3)
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from ...datasets.photos.kinds import KINDS, YAW_WORDS
 
+_MOST = 1000  # pictures on a sheet, which then has fifty million pixels
+
 DESCRIPTION = """\
 List the photos of a data set (once; the list is kept and used by training), say how many can be used and why
 others cannot, and draw a contact sheet of crops with their landmarks.
@@ -55,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
     from ...pictures.photo_sheet import photo_sheet
 
     check_sheet_name(args.output)
-    if args.count < 1:
-        raise InputError(f"--count: expected at least 1 picture, got {args.count}")
+    if not 1 <= args.count <= _MOST:
+        raise InputError(f"--count: expected 1 to {_MOST:,} pictures, got {args.count}")
     for file in (args.output, args.left_out):
         # A sheet there would be one of the photos the next time, and a new file makes the kept list outdated.
         if file is not None and Path(os.path.realpath(file)).is_relative_to(os.path.realpath(args.root)):

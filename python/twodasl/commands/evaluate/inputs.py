@@ -132,13 +132,16 @@ def network_words(options: argparse.Namespace, reconstructor: FaceReconstructor)
 
 def count(text: str) -> int:
     """An argument from 0."""
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
-    return int(text)
+    return _whole(text, 0)
 
 
 def positive(text: str) -> int:
     """An argument from 1."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return _whole(text, 1)
+
+
+def _whole(text: str, least: int) -> int:
+    # A digit is one of many scripts' to Python, or a superscript.
+    if not (text.isascii() and text.isdigit() and len(text) <= 18) or int(text) < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text[:40]!r}")
     return int(text)

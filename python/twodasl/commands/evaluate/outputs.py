@@ -22,6 +22,7 @@ FILES = ("report.json", "table.csv", "images.csv", "error-curve.png", "worst-ima
 """What --output writes."""
 
 _SHOWN = 20  # worst images in the picture unless --worst says otherwise
+_MOST_SHOWN = 1000  # the picture of so many has a hundred million pixels
 
 
 def add_outputs(parser: Any) -> None:
@@ -54,6 +55,10 @@ def check_outputs(options: argparse.Namespace, images: int) -> None:
     given = {name: value for name, value in vars(options).items() if name not in written}
     read = [value for value in given.values() if isinstance(value, Path | str)]  # a choice or a file
     check_targets(targets, inputs=read)
+    if options.worst is not None and options.worst > _MOST_SHOWN:
+        raise InputError(
+            f"--worst: expected 0 to {_MOST_SHOWN:,} images, got {options.worst}; --csv has the error of each"
+        )
     if options.drop_worst >= images:
         raise InputError(f"--drop-worst: expected less than the {images} images, got {options.drop_worst}")
 
