@@ -8,18 +8,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .errors import InputError
 
 _LONGEST = 60
 
 
+def _plain(value: Any) -> Any:
+    """Python's value of a NumPy scalar or of an array or tensor of shape (); anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
 def shown(value: object) -> str:
     """A wrong argument for a message: its repr where that is short, else its type."""
-    if isinstance(value, (bool, int, float, str, bytes, type(None), np.generic)):
+    if isinstance(plain := _plain(value), (bool, int, float, str, bytes, type(None))):
         with suppress(ValueError):  # Python writes no number of more than 4,300 digits
-            if len(text := repr(value)) <= _LONGEST:
+            if len(text := repr(plain)) <= _LONGEST:
                 return text
     return f"a value of type {type(value).__name__}"
 
@@ -28,7 +31,7 @@ def flag(value: Any, name: str) -> bool:
     """A flag. InputError for anything but True, False, 0 and 1, of Python or NumPy: a word is no answer."""
     if value is True or value is False:
         return value
-    plain = value.item() if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0 else value
+    plain = _plain(value)
     if not isinstance(plain, (bool, int)) or plain not in (0, 1):
         raise InputError(f"{name}: expected True or False, got {shown(value)}")
     return bool(plain)
@@ -37,7 +40,8 @@ def flag(value: Any, name: str) -> bool:
 def whole_number(value: Any, name: str, least: int, most: int | None = None) -> int:
     """A whole number of Python or NumPy from `least` to `most`. InputError for anything else, and True."""
     try:
-        number = least - 1 if isinstance(value, (bool, np.bool_)) else operator.index(value)
+        plain = _plain(value)
+        number = least - 1 if isinstance(plain, bool) else operator.index(plain)
     except (TypeError, ValueError):
         number = least - 1
     if number < least or (most is not None and number > most):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
+from typing import Any
 
 from .commands.terminal import safe_streams
 from .errors import InputError
@@ -33,9 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: done. 1: this installation is broken. 2: something the user supplied does not fit; one line on stderr
     says what. 130: interrupted. 141: the reader of stdout went away; the files are written. 143: terminated.
+    A second signal ends the process at once, with that code and without temporary files.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with safe_streams() as output, _ended_by_signals():
+    with safe_streams() as output, _ended_by_signals(last=argv is None):
         code = _run(arguments)
         lost = output.finish()
         if lost is None:
@@ -67,27 +70,41 @@ def _run(arguments: list[str]) -> int:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
+def _ended_by_signals(last: bool) -> Iterator[None]:
     """End by an exception where a signal would end the process at once, so that temporary files are removed.
 
-    A second signal ends it at once.
+    A second signal, of somebody in a hurry, removes them itself and waits for nothing else. last: the process
+    ends after the command; what comes while it does is a second signal, too.
     """
+    process, signals = os.getpid(), (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before: dict[signal.Signals, Any] = {}
+    ended = False
 
     def end(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        raise SystemExit(128 + number)
+        nonlocal ended
+        ended = True
+        for changed in before:
+            signal.signal(changed, end_at_once)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
-    changed = []
+    def end_at_once(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == process:  # not in a fork, whose parent goes on
+            from .io.files import remove_passing
+
+            remove_passing()
+        os._exit(128 + number)
+
     if threading.current_thread() is threading.main_thread():
-        both = (signal.SIGTERM, signal.SIGHUP)
-        changed = [number for number in both if signal.getsignal(number) is signal.SIG_DFL]
-    for number in changed:
+        usual = (signal.SIG_DFL, signal.default_int_handler)
+        before = {number: found for number in signals if (found := signal.getsignal(number)) in usual}
+    for number in before:
         signal.signal(number, end)
     try:
         yield
     finally:
-        for number in changed:
-            signal.signal(number, signal.SIG_DFL)
+        if not (last and ended):
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _fail(message: str, code: int = 2) -> int:

@@ -20,6 +20,9 @@ _PREFIX, _LONGEST_SUFFIX = ".twodasl-", 16
 _open: set[Path] = set()
 _swept: set[Path] = set()
 
+passing: set[Path] = set()
+"""Other files of this process that are to go when it ends, whichever way."""
+
 
 def regular_file(path: str | os.PathLike[str], expected: str = "a file") -> Path:
     """The path, once it is known to lead to a regular file, which can be opened without waiting for anybody.
@@ -141,6 +144,13 @@ def _temporary(target: Path) -> Iterator[Path]:
         _open.discard(temporary)
         temporary.unlink(missing_ok=True)
         os.close(handle)
+
+
+def remove_passing() -> None:
+    """Remove what this process would remove at its end; for one that ends at once."""
+    for path in (*_open, *passing):
+        with suppress(OSError):
+            path.unlink()
 
 
 def _lock(handle: int, wait: bool = True) -> bool:

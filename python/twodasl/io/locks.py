@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import InputError
-from .files import writing
+from .files import passing, writing
 
 try:
     import fcntl
@@ -59,9 +59,12 @@ def _locked(folder: Path) -> Iterator[None]:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         handle = _acquired(folder)
+    if handle is not None:
+        passing.add(folder.absolute() / LOCK)
     try:
         yield
     finally:
+        passing.discard(folder.absolute() / LOCK)
         if handle is not None:
             with suppress(OSError):
                 os.unlink(folder / LOCK)

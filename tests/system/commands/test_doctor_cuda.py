@@ -53,6 +53,39 @@ def test_a_machine_without_a_gpu_is_nothing_to_repair(machine):
     assert problems == []
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"cuda_request": "OFF"}, "not built (TWODASL_CUDA=OFF when twodasl was installed)"),
+        ({"cuda_request": "AUTO"}, "not built (no nvcc when twodasl was installed)"),
+        ({}, "not built (no nvcc when twodasl was installed)"),
+    ],
+)
+def test_why_nothing_is_built(machine, monkeypatch, asked, words):
+    info = {key: value for key, value in te.build_info().items() if key != "cuda_request"}
+    monkeypatch.setattr(te, "build_info", lambda: info | asked)
+    said, problems = machine("13.0", built=False)
+    assert said["CUDA operators"] == words
+    assert problems == []
+
+
+def test_several_opencvs_are_to_repair(monkeypatch, capsys):
+    def found(name):
+        if name in ("opencv-python", "opencv-contrib-python-headless"):
+            return "4.11.0"
+        raise doctor.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor, "version", found)
+    problems: list[str] = []
+    doctor._opencv(problems)
+    names = "opencv-python opencv-contrib-python-headless"
+    assert problems == [
+        "2 packages of OpenCV are installed, which overwrite each other's files;"
+        f" pip uninstall -y {names}, then pip install 'opencv-python>=4.8'"
+    ]
+    assert "opencv-contrib-python-headless 4.11.0" in capsys.readouterr().out
+
+
 def test_all_fits(machine):
     said, problems = machine("13.0", ("cpu", "cuda"), gpus=2)
     assert said["GPU 1"] == "Some GPU, compute capability 9.0, driver 580.1"

@@ -32,6 +32,7 @@ def test_streams_are_put_back_and_bars_still_move(capsys):
 # A command that prints before it leaves its result.
 _COMMAND = """
 import sys, types, time
+from contextlib import ExitStack
 from twodasl import cli
 from pathlib import Path
 module = types.ModuleType("twodasl.commands.doctor")
@@ -40,9 +41,18 @@ def run(args):
     Path(sys.argv[1]).write_text("done")
 def wait(args):
     from twodasl.io.files import atomic_path
-    with atomic_path(sys.argv[1]):
-        print("ready", flush=True)
-        time.sleep(60)
+    from twodasl.io.locks import own_folder
+    with ExitStack() as stack:
+        stack.enter_context(atomic_path(sys.argv[1]))
+        if sys.argv[2:] == ["wait", "long"]:
+            stack.enter_context(own_folder(Path(sys.argv[1]).parent))
+        try:
+            print("ready", flush=True)
+            time.sleep(60)
+        finally:
+            if sys.argv[2:] == ["wait", "long"]:  # what is put away takes its time
+                print("ended", flush=True)
+                time.sleep(60)
 def register(subparsers):
     subparsers.add_parser("doctor").set_defaults(run=wait if sys.argv[2:] else run)
 module.register = register
@@ -98,3 +108,34 @@ def test_a_command_that_is_terminated_removes_its_temporary_files(tmp_path):
     assert process.communicate(timeout=60)[1] == b""
     assert process.returncode == 128 + signal.SIGTERM
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_leaves_nothing_either(tmp_path, first, second):
+    command = [sys.executable, "-c", _COMMAND, str(tmp_path / "result"), "wait", "long"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(first)
+    assert process.stdout.readline() == b"ended\n"
+    assert len(list(tmp_path.iterdir())) == 2  # the temporary file, and the folder's lock
+    process.send_signal(second)
+    assert process.communicate(timeout=60)[1] == b""
+    assert process.returncode == 128 + second
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_command_says_so(tmp_path):
+    command = [sys.executable, "-c", _COMMAND, str(tmp_path / "result"), "wait"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[1] == b"\ntwodasl: interrupted\n"
+    assert process.returncode == cli.INTERRUPTED == 130
+    assert not list(tmp_path.iterdir())
+
+
+def test_signals_are_put_back_for_whoever_calls_the_command():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    assert cli.main(["nonsense"]) == 2
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
