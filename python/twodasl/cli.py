@@ -13,8 +13,8 @@ from importlib import import_module
 from types import FrameType
 from typing import Any
 
-from .commands.terminal import safe_streams
 from .errors import InputError
+from .io.terminal import safe_streams
 
 COMMANDS = {
     "demo": "train a small network on embedded synthetic faces and reconstruct a photograph",

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 from twodasl.cli import main
-from twodasl.commands.terminal import shortened
 from twodasl.errors import InputError
 from twodasl.evaluation import Report, write_json
 from twodasl.evaluation.comparison import read_report
+from twodasl.io.terminal import shortened
 from twodasl.pictures.charts import Canvas
 from twodasl.pictures.render import caption
 

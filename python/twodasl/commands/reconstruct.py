@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..io.terminal import visible
 from .startup import lasting_imports
-from .terminal import visible
 
 if TYPE_CHECKING:
     from ..reconstruction.reconstructor import FaceReconstructor

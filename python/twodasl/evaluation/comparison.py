@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..commands.terminal import shortened
 from ..errors import InputError
 from ..io.files import regular_file
+from ..io.terminal import shortened
 from .nme import BIN_NAMES, NmeSummary
 from .report import Report, format_table
 from .report_files import report_json

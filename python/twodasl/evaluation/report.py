@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..commands.terminal import shortened
+from ..io.terminal import shortened
 from .nme import BIN_NAMES, NmeSummary, best_images, summarize
 
 METRIC = "NME: mean distance of the landmarks over sqrt(w*h) of the ground truth's 68-point box, percent"

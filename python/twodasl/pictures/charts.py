@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from ..commands.terminal import one_line, shortened
+from ..io.terminal import one_line, shortened
 from .render import Image
 
 SUPERSAMPLING = 3

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ..commands.terminal import one_line
 from ..geometry.pose import matrix_from_angles
+from ..io.terminal import one_line
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

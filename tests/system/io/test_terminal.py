@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from twodasl import cli
-from twodasl.commands.terminal import safe_streams, visible
+from twodasl.io.terminal import safe_streams, visible
 
 
 def test_what_steers_a_terminal_is_shown():
