@@ -1,8 +1,8 @@
-"""The one place that decides how an operator is run: lean in plain eager mode, in full under everything else.
+"""Which call path an operator takes: lean in plain eager mode, full under everything else.
 
-An operator with a derivative has three dresses over the same kernels:
+An operator with a derivative has three call paths to the same kernels (see `_operator.py`):
 
-* plain eager mode: an `autograd.Function` with nothing in it but the kernel's call;
+* plain eager mode: an `autograd.Function` that does nothing but call the kernel;
 * a `torch.func` transform or forward-mode differentiation: an `autograd.Function` that those can take apart;
 * torch.compile, torch.export, tensor subclasses, any torch function or dispatch mode: the registered
   operator, which shows up as one node.
@@ -19,8 +19,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.autograd import Function, forward_ad
+from torch import Tensor
+from torch.autograd import forward_ad
 
 try:
     from torch._C import (
@@ -60,6 +60,11 @@ def _transformed_inside_a_graph() -> bool:
 
 # What torch.compiler.assume_constant_result sets, without loading the compiler.
 _transformed_inside_a_graph._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def keep_whole_in_graphs(call: Callable[..., Any]) -> None:
+    """Tells a compiler, once it is loaded, not to look inside of `call`."""
+    _calls_to_keep_whole.append(call)
 
 
 def transformed() -> bool:
@@ -161,134 +166,3 @@ def constants(name: str, *tensors: Tensor) -> tuple[Tensor, ...]:
             return tensors
     refuse_trace(name)
     return tuple(tensor.detach() for tensor in tensors)
-
-
-def guarded(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """The kernel, with torch's own class for a GPU whose memory ran out.
-
-    Through torch's stable C interface an operator can throw RuntimeError only, and people catch the other.
-    """
-
-    def call(*inputs: Any) -> Any:
-        if torch.compiler.is_compiling():
-            return kernel(*inputs)
-        try:
-            return kernel(*inputs)
-        except RuntimeError as error:
-            if "CUDA out of memory" in str(error):
-                raise torch.OutOfMemoryError(str(error)) from None
-            raise
-
-    return call
-
-
-def differentiable(
-    name: str,
-    *,
-    kernel: Callable[..., Any],
-    operator: Callable[..., Any] | None = None,
-    setup_context: Callable[[Any, tuple[Any, ...], Any], None],
-    backward: Callable[..., Any],
-    vmap: Callable[..., Any],
-    tangent: Callable[..., Any] | None = None,
-) -> Callable[..., Any]:
-    """An operator's call, in whichever dress is needed.
-
-    Args:
-        name: of the function in error messages and of its node in a graph.
-        kernel: an operator without a registered derivative.
-        operator: one of the same arguments and kernels with a registered derivative, for whatever looks on.
-            None where there is none: a compiler then sees the kernel itself.
-        setup_context: (ctx, inputs, output), as for `torch.library.register_autograd`: saves what
-            `ctx.needs_input_grad` asks for.
-        backward: (ctx, *gradients) -> one gradient or None for each input. A gradient may come as None.
-        vmap: (call, info, in_dims, *inputs) -> (output, out_dims), see `_vmap.py`.
-        tangent: (inputs, tangents) -> the output's tangent, with None for an input that has none. Without it
-            forward mode is an error that says so.
-    """
-    kernel, operator = guarded(kernel), operator and guarded(operator)
-    refusal = f"twodasl_ext.{name}: forward-mode differentiation is not implemented; use reverse mode"
-
-    def lean_forward(ctx: Any, *inputs: Any) -> Any:
-        output = kernel(*inputs)
-        setup_context(ctx, inputs, output)
-        return output
-
-    def full_forward(*inputs: Any) -> Any:
-        return kernel(*inputs)
-
-    def full_setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        setup_context(ctx, inputs, output)
-        ctx.set_materialize_grads(False)
-        ctx.save_for_forward(*(value for value in inputs if isinstance(value, Tensor)))
-        ctx.plain_inputs = [None if isinstance(value, Tensor) else value for value in inputs]
-        ctx.which_are_tensors = [isinstance(value, Tensor) for value in inputs]
-
-    def full_jvp(ctx: Any, *tangents: Any) -> Any:
-        if tangent is None:
-            raise NotImplementedError(refusal)
-        tensors = iter(ctx.saved_tensors)
-        both = zip(ctx.which_are_tensors, ctx.plain_inputs, strict=True)
-        inputs = tuple(next(tensors) if is_tensor else value for is_tensor, value in both)
-        return tangent(inputs, tangents)
-
-    def full_vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> Any:
-        return vmap(call, info, in_dims, *inputs)
-
-    title = "".join(word.capitalize() for word in name.split("_"))
-    lean_members = {"forward": staticmethod(lean_forward), "backward": staticmethod(backward)}
-    lean: Any = type(title, (Function,), lean_members)
-    full_members = {
-        "forward": staticmethod(full_forward),
-        "setup_context": staticmethod(full_setup_context),
-        "backward": staticmethod(backward),
-        "jvp": staticmethod(full_jvp),
-        "vmap": staticmethod(full_vmap),
-    }
-    full: Any = type(title + "Transformed", (Function,), full_members)
-
-    def apply_full(*inputs: Any) -> Any:
-        return full.apply(*inputs)
-
-    _calls_to_keep_whole.append(apply_full)
-
-    def call(*inputs: Any) -> Any:
-        if plain():
-            enabled = torch.is_grad_enabled()
-            if operator is None and not enabled:
-                return kernel(*inputs)
-            differentiate = False
-            for value in inputs:
-                kind = type(value)
-                if kind is Tensor or kind is nn.Parameter:
-                    differentiate = differentiate or value.requires_grad
-                elif isinstance(value, Tensor):
-                    return (operator or apply_full)(*inputs)  # a subclass sees the operator
-            if differentiate and enabled:
-                return lean.apply(*inputs)
-            return kernel(*inputs)
-        refuse_trace(name.removeprefix("basis_"))
-        if transformed() or (operator is None and not torch.compiler.is_compiling()):
-            return apply_full(*inputs)
-        return (operator or kernel)(*inputs)
-
-    return call
-
-
-def gradient(
-    name: str, *, of: str, remedy: str, kernel: Callable[..., Any], vmap: Callable[..., Any]
-) -> Callable[..., Any]:
-    """The call of an operator that is itself the derivative of `twodasl_ext.<of>`, in whichever dress fits.
-
-    It is not differentiated again: the error that says so ends with `remedy`.
-    """
-
-    def save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        pass
-
-    def refuse(*_: Any) -> Any:
-        raise RuntimeError(f"twodasl_ext.{of}: the second derivative is not implemented; {remedy}")
-
-    return differentiable(
-        name, kernel=kernel, setup_context=save_nothing, backward=refuse, tangent=refuse, vmap=vmap
-    )

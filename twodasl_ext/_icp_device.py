@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._dispatch import guarded
 from ._icp_inputs import Clouds
 from ._icp_steps import Found, Rules, first_pose, frame
+from ._operator import operator
 from .neighbors import PointIndex
-
-_run = guarded(torch.ops.twodasl.icp_run.default)
 
 
 def register(clouds: Clouds, rules: Rules, start: Tensor | str) -> Found:
@@ -43,12 +41,12 @@ def _refused(clouds: Clouds, rules: Rules) -> Tensor | None:
     return refused
 
 
-@torch.library.register_fake("twodasl::icp_run")
-def _fake_run(
+@operator("icp_run")
+def _run(
     source: Tensor, target: Tensor, normals: Tensor | None,
     leaves: Tensor, ids: Tensor, boxes: Tensor, lowest: Tensor,
     counts: Tensor, start: Tensor, source_frame: Tensor, target_frame: Tensor,
-    trim: float, max_squared: float, scale: bool, recentre: bool,
+    trim: float, max_squared: float, scale: bool, recenter: bool,
     max_iterations: int, tolerance: float | None, mse_tolerance: float | None,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     batch = source.shape[0]

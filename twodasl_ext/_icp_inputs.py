@@ -12,6 +12,7 @@ from torch import Tensor
 from ._arguments import INTEGERS, as_indices, real_number, shown
 from ._checks import check_device, check_float, check_indices, check_tensor, shape_text
 from ._values import seen
+from .rotation import nearest_rotations
 
 
 @dataclass(frozen=True)
@@ -229,6 +230,6 @@ def check_start(initialize: Any, clouds: Clouds) -> Tensor | str:
             raise ValueError("initialize's rotation: expected orthonormal matrices of determinant +1")
         if not bool(positive.all()):
             raise ValueError(f"initialize's scale: expected positive numbers, got {float(parts[2].min())}")
-    parts[0] = torch.ops.twodasl.nearest_rotation(rotation).flatten(1)  # to the last bit
+    parts[0] = nearest_rotations(rotation).flatten(1)  # to the last bit
     pose = torch.cat(parts, dim=1)
     return pose if seen(rotation) else torch.where(proper[:, None] & positive, pose, torch.nan)

@@ -9,13 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import _load  # noqa: F401  (registers the operators)
 from ._icp_inputs import Clouds
 from ._neighbor_index import PointIndex
-
-frame = torch.ops.twodasl.icp_frame.default
-_sorted = torch.ops.twodasl.icp_sorted.default
-_step = torch.ops.twodasl.icp_step.default
+from ._operator import operator
 
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -165,22 +161,22 @@ def _check_pairs(paired: Tensor, squared: Tensor, counts: Tensor, rules: Rules, 
     raise ValueError(f"normals: expected one that is not zero among the nearest targets, got none{where}")
 
 
-@torch.library.register_fake("twodasl::icp_frame")
-def _fake_frame(points: Tensor, counts: Tensor) -> Tensor:
+@operator("icp_frame")
+def frame(points: Tensor, counts: Tensor) -> Tensor:
     return points.new_empty((points.shape[0], 4), dtype=torch.float64)
 
 
-@torch.library.register_fake("twodasl::icp_sorted")
-def _fake_sorted(points: Tensor, counts: Tensor) -> Tensor:
+@operator("icp_sorted")
+def _sorted(points: Tensor, counts: Tensor) -> Tensor:
     return torch.empty_like(points, memory_format=torch.contiguous_format)
 
 
-@torch.library.register_fake("twodasl::icp_step")
-def _fake_step(
+@operator("icp_step")
+def _step(
     source: Tensor, target: Tensor, normals: Tensor | None,
     leaves: Tensor, ids: Tensor, boxes: Tensor, lowest: Tensor,
     hint: Tensor | None, counts: Tensor, pose: Tensor, source_frame: Tensor, target_frame: Tensor,
-    trim: float, max_squared: float, scale: bool, recentre: bool,
+    trim: float, max_squared: float, scale: bool, recenter: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     pairs = source.shape[:2]
     return (

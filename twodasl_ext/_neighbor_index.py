@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ._arguments import INTEGERS, as_indices
 from ._checks import check_device, check_float, check_tensor, shape_text
-from ._dispatch import guarded, plain, refuse_script, refuse_trace
+from ._dispatch import plain, refuse_script, refuse_trace
+from ._operator import operator
 from ._packing import BLOCK, block_count
-from ._vmap import fold, register
+from ._vmap import fold
 
-_operator = torch.ops.twodasl.neighbor_tree.default
-_run = guarded(_operator)
 _LEVELS = 7
 Tree = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -134,8 +132,7 @@ def build(points: Tensor, lengths: Tensor | None, tight: bool = False) -> Tree:
     refuse_trace("nearest_neighbors")
     points = points.detach()
     try:
-        tree: Tree = _run(points, lengths, tight)
-        return tree
+        return _run(points, lengths, tight)
     except RuntimeError:
         if plain():
             explain_points(points, lengths, "points", "lengths")
@@ -157,8 +154,8 @@ def explain_points(points: Tensor, sizes: Tensor | None, name: str, sizes_name: 
             )
 
 
-@torch.library.register_fake("twodasl::neighbor_tree")
-def _fake(points: Tensor, lengths: Tensor | None, tight: bool) -> tuple[Any, ...]:
+@operator("neighbor_tree", vmap=fold(faces=(0, 1)))
+def _run(points: Tensor, lengths: Tensor | None, tight: bool) -> Tree:
     batch = points.shape[0]
     leaves = level = block_count(points.shape[1])
     nodes = 0
@@ -171,6 +168,3 @@ def _fake(points: Tensor, lengths: Tensor | None, tight: bool) -> tuple[Any, ...
         points.new_empty((batch, nodes, 6, BLOCK)),
         points.new_empty((batch, nodes, BLOCK), dtype=torch.int32),
     )
-
-
-register("twodasl::neighbor_tree", _operator, fold(faces=(0, 1)))

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import _load  # noqa: F401  (registers the operators)
 from ._kept import constant
+from ._operator import operator
 
 BLOCK = 16
 
@@ -37,7 +37,7 @@ def in_large_pages(packed: Tensor) -> Tensor:
     """The same tensor where a pass over it costs fewer address translations, on the CPU."""
     if packed.device.type != "cpu" or packed.dim() != 4:
         return packed
-    return torch.ops.twodasl.huge_copy(packed)
+    return _huge_copy(packed)
 
 
 def huge_modes(modes: Tensor) -> Tensor:
@@ -54,6 +54,6 @@ def pack_rows(mean: Tensor, modes: Tensor, indices: Tensor) -> tuple[Tensor, Ten
     return pack_mean(mean[indices]), pack_modes(rows), indices.shape[0]
 
 
-@torch.library.register_fake("twodasl::huge_copy")
-def _fake_huge_copy(source: Tensor) -> Tensor:
+@operator("huge_copy")
+def _huge_copy(source: Tensor) -> Tensor:
     return torch.empty_like(source, memory_format=torch.contiguous_format)

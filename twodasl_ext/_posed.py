@@ -1,4 +1,4 @@
-"""The result of `vertices`, kept for its backward pass, which reads the shapes off it."""
+"""What both operators behind `vertices` share: the result kept for the backward pass, and gradient shapes."""
 
 from __future__ import annotations
 
@@ -38,3 +38,14 @@ def recall(ctx: Any, saved: Tensor | None) -> Tensor | None:
     if _keeps_graph is not None and not _keeps_graph():
         ctx.posed = None
     return posed
+
+
+def empty_gradients(
+    mean: Tensor, coefficients: Tensor, need_coefficients: bool, need_pose: bool
+) -> tuple[Tensor, Tensor]:
+    """Memory for the gradients of the coefficients and the pose, empty where one is not needed."""
+    batch, modes_count = coefficients.shape
+    return (
+        mean.new_empty((batch if need_coefficients else 0, modes_count)),
+        mean.new_empty((batch if need_pose else 0, 3, 4)),
+    )

@@ -6,19 +6,17 @@ mean and modes; as long as those stay as they are, the packed ones are made once
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import _load  # noqa: F401  (registers the operators)
-from ._dispatch import differentiable, gradient
 from ._distance_factor import factor_and_layout, feature_count
 from ._kept import Memo, make_constant
+from ._operator import differentiable, gradient, operator
 from ._packing import BLOCK, block_count, huge_modes, pack_mean
-from ._posed import keep, recall
-from ._vmap import fold, loop, register
+from ._posed import empty_gradients, keep, recall
+from ._vmap import fold, loop
 
 _ops = torch.ops.twodasl
 _FORWARD = "(Tensor mean, Tensor modes, Tensor coefficients, Tensor pose) -> Tensor"
@@ -55,18 +53,32 @@ for _name, _schema, _kernel in (
     torch.library.impl(f"twodasl::{_name}", "default", _kernel)
 
 
-@torch.library.register_fake("twodasl::basis_vertices")
-@torch.library.register_fake("twodasl::basis_vertices_forward")
-def _fake(mean: Tensor, modes: Tensor, coefficients: Tensor, pose: Tensor) -> Tensor:
-    return mean.new_empty((coefficients.shape[0], mean.shape[0], 3))
-
-
-@torch.library.register_fake("twodasl::basis_factor")
-def _fake_factor(mean: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
+@operator("basis_factor", vmap=loop)
+def basis_factor(mean: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
+    """The factor of `MorphableBasis.distance_factor`, plain and packed."""
     features = feature_count(modes.shape[0])
     width = block_count(features) * BLOCK
     rows = min(mean.shape[0], features)
     return mean.new_empty((rows, features)), mean.new_empty((2, width, width))
+
+
+@gradient(
+    "basis_vertices_backward",
+    of="vertices",
+    remedy="use twodasl_ext.reference.vertices where one is needed",
+    vmap=fold(faces=(0, 3, 4, 5)),
+)
+def _gradient(
+    grad: Tensor,
+    mean: Tensor,
+    modes: Tensor,
+    coefficients: Tensor,
+    pose: Tensor,
+    posed: Tensor | None,
+    need_coefficients: bool,
+    need_pose: bool,
+) -> tuple[Tensor, Tensor]:
+    return empty_gradients(mean, coefficients, need_coefficients, need_pose)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -91,34 +103,20 @@ def _tangent(inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Tensor:
     _, _, d_coefficients, d_pose = tangents
     terms = []
     if d_pose is not None:
-        terms.append(synthesise_whole(mean, modes, coefficients, d_pose))
+        terms.append(synthesize_whole(mean, modes, coefficients, d_pose))
     if d_coefficients is not None:
         turn = torch.nn.functional.pad(pose[:, :, :3], (0, 1))  # M | 0
-        terms.append(synthesise_whole(torch.zeros_like(mean), modes, d_coefficients, turn))
+        terms.append(synthesize_whole(torch.zeros_like(mean), modes, d_coefficients, turn))
     return sum(terms[1:], terms[0])
 
 
-_rule, _backward_rule = fold(faces=(2, 3)), fold(faces=(0, 3, 4, 5))
-_gradient = gradient(
-    "basis_vertices_backward",
-    of="vertices",
-    remedy="use twodasl_ext.reference.vertices where one is needed",
-    kernel=_ops.basis_vertices_backward.default,
-    vmap=_backward_rule,
-)
-synthesise_whole: Callable[..., Tensor] = differentiable(
+@differentiable(
     "basis_vertices",
-    operator=_ops.basis_vertices.default,
-    kernel=_ops.basis_vertices_forward.default,
     setup_context=_setup_context,
     backward=_differentiate,
-    vmap=_rule,
     tangent=_tangent,
+    vmap=fold(faces=(2, 3)),
 )
-"""(mean (N, 3), modes (K, N, 3), coefficients, pose) -> (B, N, 3); mean and modes are constants."""
-
-torch.library.register_autograd("twodasl::basis_vertices", _differentiate, setup_context=_setup_context)
-register("twodasl::basis_vertices", _ops.basis_vertices.default, _rule)
-register("twodasl::basis_vertices_forward", _ops.basis_vertices_forward.default, _rule)
-register("twodasl::basis_vertices_backward", _ops.basis_vertices_backward.default, _backward_rule)
-register("twodasl::basis_factor", _ops.basis_factor.default, loop)
+def synthesize_whole(mean: Tensor, modes: Tensor, coefficients: Tensor, pose: Tensor) -> Tensor:
+    """(mean (N, 3), modes (K, N, 3), coefficients, pose) -> (B, N, 3); mean and modes are constants."""
+    return mean.new_empty((coefficients.shape[0], mean.shape[0], 3))

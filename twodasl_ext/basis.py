@@ -18,6 +18,7 @@ from ._dispatch import is_tracing, refuse_script, refuse_trace, traced
 from ._distance_factor import check_weights, factor_and_layout, moment_factor
 from ._kept import constant, fits, keep, lasting, make_constant
 from ._packing import huge_modes, pack_mean, pack_rows
+from ._whole import basis_factor
 
 _PLACES = ("_kept_mean", "_kept_modes", "_kept_rows", "_kept_factors")
 """Where a basis keeps what was made of its tensors."""
@@ -211,7 +212,7 @@ class MorphableBasis(nn.Module):
         refuse_trace("MorphableBasis")
         if traced():
             self._check()
-            return torch.ops.twodasl.basis_factor(mean, modes)
+            return basis_factor(mean, modes)
         return self._made("_kept_factors", factor_and_layout, mean, modes)
 
     def _made(self, place: str, make: Callable[..., Any], *tensors: Tensor) -> Any:

@@ -7,17 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _load  # noqa: F401  (registers the operators)
 from ._arguments import is_true
 from ._checks import check_parameters
-from ._dispatch import differentiable, gradient
 from ._distance_factor import check_factor, check_triangle, pack_factor
 from ._kept import Memo
-from ._vmap import fold, register
+from ._operator import differentiable, gradient
+from ._vmap import fold
 from .basis import MorphableBasis
 from .vertices import vertices
-
-_ops = torch.ops.twodasl
 
 
 def vertex_distance_cost(
@@ -91,15 +88,13 @@ def _synthesised(basis: MorphableBasis, predicted: Tensor, target: Tensor, ignor
     return difference.square().sum(dim=2).mean(dim=1)
 
 
-@torch.library.register_fake("twodasl::vertex_distance_cost")
-@torch.library.register_fake("twodasl::vertex_distance_cost_forward")
-def _fake(factor: Tensor, predicted: Tensor, target: Tensor, ignore_depth: bool) -> tuple[Tensor, Tensor]:
-    batch = predicted.shape[0]
-    return factor.new_empty((batch,)), factor.new_empty((batch, 3, factor.shape[1]))
-
-
-@torch.library.register_fake("twodasl::vertex_distance_cost_backward")
-def _fake_backward(
+@gradient(
+    "vertex_distance_cost_backward",
+    of="vertex_distance_cost",
+    remedy="use twodasl_ext.reference.vertex_distance_cost where one is needed",
+    vmap=fold(faces=(0, 2, 3, 4)),
+)
+def _differentiate(
     grad: Tensor,
     factor: Tensor,
     residual: Tensor,
@@ -155,26 +150,14 @@ def _tangent(inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Tensor
     return sum(products[1:], products[0]), None
 
 
-_rule, _backward_rule = fold(faces=(1, 2)), fold(faces=(0, 2, 3, 4))
-_differentiate = gradient(
-    "vertex_distance_cost_backward",
-    of="vertex_distance_cost",
-    remedy="use twodasl_ext.reference.vertex_distance_cost where one is needed",
-    kernel=_ops.vertex_distance_cost_backward.default,
-    vmap=_backward_rule,
-)
-_measure = differentiable(
+@differentiable(
     "vertex_distance_cost",
-    operator=_ops.vertex_distance_cost.default,
-    kernel=_ops.vertex_distance_cost_forward.default,
     setup_context=_setup_context,
     backward=_backward,
     tangent=_tangent,
-    vmap=_rule,
+    vmap=fold(faces=(1, 2)),
 )
-"""(packed factor, predicted, target, ignore_depth) -> (cost, residual)."""
-
-torch.library.register_autograd("twodasl::vertex_distance_cost", _backward, setup_context=_setup_context)
-register("twodasl::vertex_distance_cost", _ops.vertex_distance_cost.default, _rule)
-register("twodasl::vertex_distance_cost_forward", _ops.vertex_distance_cost_forward.default, _rule)
-register("twodasl::vertex_distance_cost_backward", _ops.vertex_distance_cost_backward.default, _backward_rule)
+def _measure(factor: Tensor, predicted: Tensor, target: Tensor, ignore_depth: bool) -> tuple[Tensor, Tensor]:
+    """(cost (B,), residual (B, 3, width)) for a packed factor."""
+    batch = predicted.shape[0]
+    return factor.new_empty((batch,)), factor.new_empty((batch, 3, factor.shape[1]))

@@ -5,15 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import _load  # noqa: F401  (registers the operators)
 from ._arguments import shown
 from ._checks import check_parameters
-from ._dispatch import constants, guarded
-from ._vmap import fold, register
+from ._dispatch import constants
+from ._operator import operator
+from ._vmap import fold
 from .basis import MorphableBasis
-
-_operator = torch.ops.twodasl.importance_weights.default
-_run = guarded(_operator)
 
 
 def importance_weights(
@@ -53,11 +50,8 @@ def importance_weights(
     return _run(mean, modes, count, predicted, target, space == "2d", normalize == "max")
 
 
-@torch.library.register_fake("twodasl::importance_weights")
-def _fake(
+@operator("importance_weights", vmap=fold(faces=(3, 4)))
+def _run(
     mean: Tensor, modes: Tensor, count: int, predicted: Tensor, target: Tensor, planar: bool, by_maximum: bool
 ) -> Tensor:
     return torch.empty_like(predicted, memory_format=torch.contiguous_format)
-
-
-register("twodasl::importance_weights", _operator, fold(faces=(3, 4)))

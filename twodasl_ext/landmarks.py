@@ -1,4 +1,4 @@
-"""landmarks: posed positions of a few vertices; only those are synthesised."""
+"""landmarks: posed positions of a few vertices; only those are synthesized."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from ._arguments import as_indices
 from ._checks import check_coefficients_and_pose, check_indices
 from .basis import MorphableBasis
-from .vertices import synthesise
+from .vertices import synthesize
 
 
 def landmarks(
@@ -43,4 +43,4 @@ def landmarks(
     coefficients, pose = check_coefficients_and_pose(
         coefficients, pose, modes.shape[1], mean.dtype, mean.device
     )
-    return synthesise(mean, modes, count, coefficients, pose)
+    return synthesize(mean, modes, count, coefficients, pose)

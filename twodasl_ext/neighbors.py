@@ -7,14 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _load  # noqa: F401  (registers the operators)
 from ._arguments import INTEGERS, as_indices
 from ._checks import check_tensor, shape_text
-from ._dispatch import differentiable, gradient, plain
+from ._dispatch import plain
 from ._neighbor_index import PointIndex, build, cloud, explain_points, lengths_of
-from ._vmap import fold, register
-
-_ops = torch.ops.twodasl
+from ._operator import differentiable, gradient
+from ._vmap import fold
 
 
 def nearest_neighbors(
@@ -139,25 +137,13 @@ def _explain(
                 )
 
 
-@torch.library.register_fake("twodasl::nearest_neighbors")
-@torch.library.register_fake("twodasl::nearest_neighbors_forward")
-def _fake(
-    query: Tensor,
-    points: Tensor,
-    leaves: Tensor,
-    ids: Tensor,
-    boxes: Tensor,
-    lowest: Tensor,
-    lengths: Tensor | None,
-    query_lengths: Tensor | None,
-    hint: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    shape = query.shape[:2]
-    return query.new_empty(shape), query.new_empty(shape, dtype=torch.int64)
-
-
-@torch.library.register_fake("twodasl::nearest_neighbors_backward")
-def _fake_backward(
+@gradient(
+    "nearest_neighbors_backward",
+    of="nearest_neighbors",
+    remedy="take (query - points[indices]).square().sum(-1) where one is needed",
+    vmap=fold(faces=(0, 1, 2, 3)),
+)
+def _differentiate(
     grad: Tensor, query: Tensor, points: Tensor, index: Tensor, need_query: bool, need_points: bool
 ) -> tuple[Tensor, Tensor]:
     batch = query.shape[0]
@@ -200,26 +186,23 @@ def _tangent(inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Tensor
     return torch.where(index >= 0, product, 0.0), None
 
 
-_rule, _backward_rule = fold(faces=range(9)), fold(faces=(0, 1, 2, 3))
-_differentiate = gradient(
-    "nearest_neighbors_backward",
-    of="nearest_neighbors",
-    remedy="take (query - points[indices]).square().sum(-1) where one is needed",
-    kernel=_ops.nearest_neighbors_backward.default,
-    vmap=_backward_rule,
-)
-_search = differentiable(
+@differentiable(
     "nearest_neighbors",
-    operator=_ops.nearest_neighbors.default,
-    kernel=_ops.nearest_neighbors_forward.default,
     setup_context=_setup_context,
     backward=_backward,
     tangent=_tangent,
-    vmap=_rule,
+    vmap=fold(faces=range(9)),
 )
-"""(query, points, the tree's four tensors, lengths, query_lengths, hint) -> (distances, indices)."""
-
-torch.library.register_autograd("twodasl::nearest_neighbors", _backward, setup_context=_setup_context)
-register("twodasl::nearest_neighbors", _ops.nearest_neighbors.default, _rule)
-register("twodasl::nearest_neighbors_forward", _ops.nearest_neighbors_forward.default, _rule)
-register("twodasl::nearest_neighbors_backward", _ops.nearest_neighbors_backward.default, _backward_rule)
+def _search(
+    query: Tensor,
+    points: Tensor,
+    leaves: Tensor,
+    ids: Tensor,
+    boxes: Tensor,
+    lowest: Tensor,
+    lengths: Tensor | None,
+    query_lengths: Tensor | None,
+    hint: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    shape = query.shape[:2]
+    return query.new_empty(shape), query.new_empty(shape, dtype=torch.int64)

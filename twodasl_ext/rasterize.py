@@ -9,14 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import _load  # noqa: F401  (registers the operators)
 from ._arguments import INTEGERS, as_indices, shown, whole_number
 from ._checks import check_device, check_float, check_tensor, shape_text
-from ._dispatch import guarded, plain, refuse_trace
-from ._vmap import fold, register
-
-_operator = torch.ops.twodasl.rasterize.default
-_run = guarded(_operator)
+from ._dispatch import plain, refuse_trace
+from ._operator import operator
+from ._vmap import fold
 
 
 def rasterize(
@@ -101,14 +98,11 @@ def _explain_values(vertices: Tensor, triangles: Tensor) -> None:
         )
 
 
-@torch.library.register_fake("twodasl::rasterize")
-def _fake(vertices: Tensor, triangles: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+@operator("rasterize", vmap=fold(faces=(0,)))
+def _run(vertices: Tensor, triangles: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     batch = vertices.shape[0]
     return (
         triangles.new_empty((batch, height, width)),
         vertices.new_empty((batch, height, width, 3)),
         vertices.new_empty((batch, height, width)),
     )
-
-
-register("twodasl::rasterize", _operator, fold(faces=(0,)))

@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_device, check_float, check_tensor, shape_text
 from ._dispatch import constants
-from ._vmap import fold, register
-
-_operator = torch.ops.twodasl.nearest_rotation.default
+from ._operator import operator
+from ._vmap import fold
 
 
 def nearest_rotation(matrices: Tensor) -> Tensor:
@@ -43,13 +41,11 @@ def nearest_rotation(matrices: Tensor) -> Tensor:
     check_device(matrices, "matrices")
     (matrices,) = constants("nearest_rotation", matrices)
     if matrices.dim() == 2:
-        return _operator(matrices[None])[0]
-    return _operator(matrices)
+        return nearest_rotations(matrices[None])[0]
+    return nearest_rotations(matrices)
 
 
-@torch.library.register_fake("twodasl::nearest_rotation")
-def _fake(matrices: Tensor) -> Tensor:
+@operator("nearest_rotation", vmap=fold(faces=(0,)))
+def nearest_rotations(matrices: Tensor) -> Tensor:
+    """Those of (B, 3, 3) matrices, unchecked."""
     return torch.empty_like(matrices, memory_format=torch.contiguous_format)
-
-
-register("twodasl::nearest_rotation", _operator, fold(faces=(0,)))

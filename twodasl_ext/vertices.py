@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _load  # noqa: F401  (registers the operators)
 from ._checks import check_coefficients_and_pose, check_out
-from ._dispatch import differentiable, gradient, guarded, traced, transformed
-from ._posed import keep, recall
-from ._vmap import fold, loop, register
-from ._whole import synthesise_whole
+from ._dispatch import traced, transformed
+from ._operator import differentiable, gradient, operator
+from ._packing import BLOCK, block_count
+from ._posed import empty_gradients, keep, recall
+from ._vmap import fold, loop
+from ._whole import synthesize_whole
 from .basis import MorphableBasis
 
-_ops = torch.ops.twodasl
-_write = guarded(_ops.vertices_out.default)
+_REMEDY = "use twodasl_ext.reference.vertices where one is needed"
 
 
 def vertices(
@@ -50,9 +50,9 @@ def vertices(
         coefficients, pose, basis.mode_count, mean.dtype, mean.device
     )
     if whole and out is None:
-        return synthesise_whole(mean, modes, coefficients, pose)
+        return synthesize_whole(mean, modes, coefficients, pose)
     if out is None:
-        return synthesise(mean, modes, basis.vertex_count, coefficients, pose)
+        return synthesize(mean, modes, basis.vertex_count, coefficients, pose)
     return _fill(out, whole, mean, modes, basis.vertex_count, coefficients, pose)
 
 
@@ -69,29 +69,20 @@ def _fill(
             "call it under torch.no_grad(), or without out="
         )
     if whole:
-        return out.copy_(synthesise_whole(mean, modes, coefficients.detach(), pose.detach()))
+        return out.copy_(synthesize_whole(mean, modes, coefficients.detach(), pose.detach()))
     _write(mean.detach(), modes.detach(), count, coefficients.detach(), pose.detach(), out)
     if not torch.compiler.is_compiling():
         torch.autograd.graph.increment_version(out)
     return out
 
 
-@torch.library.register_fake("twodasl::vertices")
-@torch.library.register_fake("twodasl::vertices_forward")
-def _fake(mean: Tensor, modes: Tensor, count: int, coefficients: Tensor, pose: Tensor) -> Tensor:
-    return mean.new_empty((coefficients.shape[0], count, 3))
-
-
-@torch.library.register_fake("twodasl::vertices_out")
-def _fake_out(
-    mean: Tensor, modes: Tensor, count: int, coefficients: Tensor, pose: Tensor, out: Tensor
-) -> None:
+@operator("vertices_out")
+def _write(mean: Tensor, modes: Tensor, count: int, coefficients: Tensor, pose: Tensor, out: Tensor) -> None:
     return None
 
 
-@torch.library.register_fake("twodasl::basis_vertices_backward")
-@torch.library.register_fake("twodasl::vertices_backward")
-def _fake_backward(
+@gradient("vertices_backward", of="vertices", remedy=_REMEDY, vmap=fold(faces=(0, 3, 4, 5)))
+def _differentiate(
     grad: Tensor,
     mean: Tensor,
     modes: Tensor,
@@ -101,21 +92,18 @@ def _fake_backward(
     need_coefficients: bool,
     need_pose: bool,
 ) -> tuple[Tensor, Tensor]:
-    batch, modes_count = coefficients.shape
-    return (
-        mean.new_empty((batch if need_coefficients else 0, modes_count)),
-        mean.new_empty((batch if need_pose else 0, 3, 4)),
-    )
+    return empty_gradients(mean, coefficients, need_coefficients, need_pose)
 
 
-@torch.library.register_fake("twodasl::vertices_backward_basis")
-def _fake_backward_basis(
+# A gradient of the basis sums over the faces.
+@gradient("vertices_backward_basis", of="vertices", remedy=_REMEDY, vmap=loop)
+def _differentiate_basis(
     grad: Tensor, coefficients: Tensor, pose: Tensor, need_mean: bool, need_modes: bool
 ) -> tuple[Tensor, Tensor]:
-    blocks = (grad.shape[1] + 15) // 16
+    blocks = block_count(grad.shape[1])
     return (
-        grad.new_empty((blocks if need_mean else 0, 3, 16)),
-        grad.new_empty((blocks if need_modes else 0, coefficients.shape[1], 3, 16)),
+        grad.new_empty((blocks if need_mean else 0, 3, BLOCK)),
+        grad.new_empty((blocks if need_modes else 0, coefficients.shape[1], 3, BLOCK)),
     )
 
 
@@ -155,45 +143,23 @@ def _tangent(inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Tensor:
     turn = torch.nn.functional.pad(pose[:, :, :3], (0, 1))  # M | 0
     terms = []
     if d_pose is not None:
-        terms.append(synthesise(mean, modes, count, coefficients, d_pose))
+        terms.append(synthesize(mean, modes, count, coefficients, d_pose))
     if d_coefficients is not None:
-        terms.append(synthesise(torch.zeros_like(mean), modes, count, d_coefficients, turn))
+        terms.append(synthesize(torch.zeros_like(mean), modes, count, d_coefficients, turn))
     if d_mean is not None or d_modes is not None:
         d_mean = torch.zeros_like(mean) if d_mean is None else d_mean
         d_modes = torch.zeros_like(modes) if d_modes is None else d_modes
-        terms.append(synthesise(d_mean, d_modes, count, coefficients, turn))
+        terms.append(synthesize(d_mean, d_modes, count, coefficients, turn))
     return sum(terms[1:], terms[0])
 
 
-_REMEDY = "use twodasl_ext.reference.vertices where one is needed"
-_backward_rule = fold(faces=(0, 3, 4, 5))
-_differentiate = gradient(
-    "vertices_backward",
-    of="vertices",
-    remedy=_REMEDY,
-    kernel=_ops.vertices_backward.default,
-    vmap=_backward_rule,
-)
-_differentiate_basis = gradient(
-    "vertices_backward_basis",
-    of="vertices",
-    remedy=_REMEDY,
-    kernel=_ops.vertices_backward_basis.default,
-    vmap=loop,  # a gradient of the basis sums over the faces
-)
-synthesise = differentiable(
+@differentiable(
     "vertices",
-    operator=_ops.vertices.default,
-    kernel=_ops.vertices_forward.default,
     setup_context=_setup_context,
     backward=_backward,
-    vmap=fold(faces=(3, 4)),
     tangent=_tangent,
+    vmap=fold(faces=(3, 4)),
 )
-"""(packed mean, packed modes, count, coefficients, pose) -> (B, count, 3)."""
-
-torch.library.register_autograd("twodasl::vertices", _backward, setup_context=_setup_context)
-register("twodasl::vertices", _ops.vertices.default, fold(faces=(3, 4)))
-register("twodasl::vertices_forward", _ops.vertices_forward.default, fold(faces=(3, 4)))
-register("twodasl::vertices_backward", _ops.vertices_backward.default, _backward_rule)
-register("twodasl::vertices_backward_basis", _ops.vertices_backward_basis.default, loop)
+def synthesize(mean: Tensor, modes: Tensor, count: int, coefficients: Tensor, pose: Tensor) -> Tensor:
+    """Posed vertices (B, count, 3) of a packed mean and packed modes."""
+    return mean.new_empty((coefficients.shape[0], count, 3))

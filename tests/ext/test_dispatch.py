@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 import twodasl_ext as te
-from twodasl_ext import _dispatch
+from twodasl_ext import _dispatch, _operator
 
 from .cases import CASES, make
 
@@ -314,9 +314,10 @@ def test_several_python_threads_share_a_basis(inputs, basis):
 
 
 def test_one_operator_without_forward_mode_says_so(inputs):
-    call = _dispatch.differentiable(
+    call = _operator.autograd_call(
         "example",
-        kernel=torch.ops.twodasl.vertices_forward.default,
+        torch.ops.twodasl.vertices_forward.default,
+        None,
         setup_context=lambda ctx, inputs, output: None,
         backward=lambda ctx, grad: None,
         vmap=None,

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from twodasl_ext._dispatch import differentiable, guarded
+from twodasl_ext._operator import autograd_call, guarded
 
 PROGRAM = """
 import resource, torch, twodasl_ext as te
@@ -65,6 +65,6 @@ def test_a_full_gpu_is_the_same_in_every_dress(context, needing):
     def full(value: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("twodasl: CUDA out of memory: allocating 12 elements of 4 bytes failed: Tried to")
 
-    call = differentiable("example", kernel=full, operator=full, setup_context=full, backward=full, vmap=full)
+    call = autograd_call("example", full, full, setup_context=full, backward=full, vmap=full)
     with context(), pytest.raises(torch.OutOfMemoryError, match="allocating 12 elements"):
         call(torch.zeros(3, requires_grad=needing))
