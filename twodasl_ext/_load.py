@@ -18,7 +18,7 @@ from types import ModuleType
 
 import torch
 
-INTERFACE = 7
+INTERFACE = 8
 """Must equal TWODASL_INTERFACE in CMakeLists.txt: which schemas, layout and native module fit."""
 
 _CPU_LIBRARY = "_operators_cpu.so"

@@ -210,6 +210,19 @@ struct NeighborTree {
   const int32_t* lowest;  // (nodes, 16): the lowest id below every child
 };
 
+// Where a tree is written.
+template <class T>
+struct NeighborTreeParams {
+  const T* points;         // (B, P, 3)
+  const int64_t* lengths;  // (B) or null: all P are real
+  T* leaves;               // (B, leaves, 3, 16)
+  int32_t* ids;            // (B, leaves, 16)
+  T* boxes;                // (B, nodes, 6, 16)
+  int32_t* lowest;         // (B, nodes, 16)
+  int64_t batch;
+  int64_t points_count;  // P
+};
+
 // distance[b, m], index[b, m] = least (squared distance, index) over the points of cloud b
 template <class T>
 struct NearestParams {

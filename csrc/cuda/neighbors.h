@@ -26,18 +26,6 @@ namespace twodasl::cuda {
 inline constexpr int32_t kNoTree = -1;
 
 template <class T>
-struct NeighborTreeParams {
-  const T* points;         // (B, P, 3)
-  const int64_t* lengths;  // (B) or null: all P are real
-  T* leaves;               // (B, leaves, 3, 16)
-  int32_t* ids;            // (B, leaves, 16)
-  T* boxes;                // (B, nodes, 6, 16)
-  int32_t* lowest;         // (B, nodes, 16)
-  int64_t batch;
-  int64_t points_count;  // P
-};
-
-template <class T>
 size_t neighbor_tree_scratch(int64_t batch, int64_t points_count);
 template <class T>
 const char* launch_neighbor_tree(const NeighborTreeParams<T>& params, void* scratch, void* stream);

@@ -40,4 +40,9 @@ inline Tensor empty_result(std::initializer_list<int64_t> sizes, const Tensor& l
   return result;
 }
 
+// Of any type, on the CPU.
+inline Tensor empty_result_of(std::initializer_list<int64_t> sizes, ScalarType type, const Tensor& like) {
+  return empty_result(sizes, empty_of({0}, type, like));
+}
+
 }  // namespace twodasl::ops

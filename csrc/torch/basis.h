@@ -1,4 +1,4 @@
-// What every device's registration of the operators over a basis checks and reads.
+// What the operators over a basis check and read.
 #pragma once
 
 #include "stable.h"
@@ -21,17 +21,6 @@ void with_basis_types(const Tensor& mean, const Tensor& modes, const Run& run) {
     run(float{}, Float16{});
   } else {
     STD_TORCH_CHECK(false, "twodasl: no kernel for this pair of mean and modes dtypes");
-  }
-}
-
-// Calls run(T{}) with the arithmetic's number type.
-template <class Run>
-void with_number(const Tensor& tensor, const char* name, const Run& run) {
-  if (tensor.scalar_type() == ScalarType::Float) {
-    run(float{});
-  } else {
-    check_type(tensor, name, ScalarType::Double);
-    run(double{});
   }
 }
 

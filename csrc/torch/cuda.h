@@ -1,7 +1,7 @@
-// What the CUDA registrations share: the tensors' device, torch's stream on it, and what a failed launch says.
+// CUDA's side of device.h: the tensors' device, torch's stream on it, and the error of a failed launch.
 //
-// With TWODASL_EMULATED the same registrations serve tensors on the CPU, by kernels that run in the emulator of
-// tests/cuda: loaded after the CPU library they take its operators' place.
+// With TWODASL_EMULATED the same operators serve tensors on the CPU, with kernels that run in the emulator of
+// tests/cuda: loaded after the CPU library, they replace its kernels.
 #pragma once
 
 #include "stable.h"
@@ -41,6 +41,14 @@ class OnDevice {
   void* stream_ = nullptr;
 };
 
+inline Tensor empty_result(std::initializer_list<int64_t> sizes, const Tensor& like) {
+  return empty_like_type(sizes, like);
+}
+
+inline Tensor empty_result_of(std::initializer_list<int64_t> sizes, ScalarType type, const Tensor& device_of) {
+  return empty_of(sizes, type, device_of);
+}
+
 #if !defined(TWODASL_CUDA_ARCHITECTURES)
 #define TWODASL_CUDA_ARCHITECTURES "none"
 #endif
@@ -54,7 +62,7 @@ inline void check_launch(const char* error) {
 }  // namespace twodasl::ops
 
 #if defined(TWODASL_EMULATED)
-#define TWODASL_CUDA_LIBRARY(m) STABLE_TORCH_LIBRARY_IMPL(twodasl, CPU, m)
+#define TWODASL_OPERATORS(m) STABLE_TORCH_LIBRARY_IMPL(twodasl, CPU, m)
 #else
-#define TWODASL_CUDA_LIBRARY(m) STABLE_TORCH_LIBRARY_IMPL(twodasl, CUDA, m)
+#define TWODASL_OPERATORS(m) STABLE_TORCH_LIBRARY_IMPL(twodasl, CUDA, m)
 #endif

@@ -2,10 +2,10 @@
 #include <optional>
 #include <tuple>
 
-#include "../common/rotation.h"
 #include "../cpu/kernels/icp.h"
-#include "../cpu/dispatch/kernels.h"
+#include "icp.h"
 #include "neighbors.h"
+#include "tree.h"
 
 namespace twodasl::ops {
 
@@ -14,57 +14,23 @@ namespace {
 // Parts of one step: some half a millisecond of them.
 constexpr int64_t kPartsWorthAThread = 12;
 
-template <class Run>
-void with_type(const Tensor& tensor, const char* name, const Run& run) {
-  if (tensor.scalar_type() == ScalarType::Float) {
-    run(float{}, cpu::active_level().f32);
-  } else {
-    check_type(tensor, name, ScalarType::Double);
-    run(double{}, cpu::active_level().f64);
-  }
-}
-
-Tensor empty_doubles(std::initializer_list<int64_t> sizes, const Tensor& like) {
-  return empty_of(sizes, ScalarType::Double, like);
-}
-
-void check_numbers(const Tensor& tensor, const char* name, int64_t batch, int64_t numbers) {
-  check_shape(tensor, name, {batch, numbers});
-  check_type(tensor, name, ScalarType::Double);
-}
-
 // Counts that would make a kernel read past the points.
-void check_counts(const Tensor& counts, int64_t batch, int64_t points) {
-  check_shape(counts, "counts", {batch});
-  check_type(counts, "counts", ScalarType::Long);
+void check_counts(const Tensor& counts, const Tensor& points) {
+  check_count_shape(counts, points);
   const int64_t* values = in<int64_t>(counts);
-  for (int64_t i = 0; i < batch; ++i) {
-    STD_TORCH_CHECK(values[i] >= 0 && values[i] <= points, "twodasl: counts are not within the points");
+  for (int64_t i = 0; i < points.size(0); ++i) {
+    STD_TORCH_CHECK(values[i] >= 0 && values[i] <= points.size(1), "twodasl: counts are not within the points");
   }
-}
-
-Tensor nearest_rotation(const Tensor& matrices_in) {
-  check_shape(matrices_in, "matrices", {-1, 3, 3});
-  const Tensor matrices = dense(matrices_in);
-  const int64_t batch = matrices.size(0);
-  Tensor rotations = empty_like_type({batch, 3, 3}, matrices);
-  with_type(matrices, "matrices", [&](auto number, const auto&) {
-    using T = decltype(number);
-    torch::stable::parallel_for(0, batch, grain(1000), [&](int64_t begin, int64_t end) {
-      nearest_rotations(in<T>(matrices), out<T>(rotations), begin, end);
-    });
-  });
-  return rotations;
 }
 
 Tensor icp_frame(const Tensor& points_in, const Tensor& counts_in) {
   check_shape(points_in, "points", {-1, -1, 3});
   const Tensor points = dense(points_in), counts = dense(counts_in);
   const int64_t batch = points.size(0), count = points.size(1), tasks = batch * icp_parts(count);
-  check_counts(counts, batch, count);
+  check_counts(counts, points);
   Tensor frame = empty_doubles({batch, kFrameNumbers}, points);
   const Tensor partial = empty_doubles({tasks, 3}, points);
-  with_type(points, "points", [&](auto number, const auto&) {
+  with_number(points, "points", [&](auto number) {
     using T = decltype(number);
     const IcpFrameParams<T> params{in<T>(points), in<int64_t>(counts), out<double>(partial), out<double>(frame), batch,
                                    count};
@@ -83,11 +49,11 @@ Tensor icp_sorted(const Tensor& points_in, const Tensor& counts_in) {
   check_shape(points_in, "points", {-1, -1, 3});
   const Tensor points = dense(points_in), counts = dense(counts_in);
   const int64_t batch = points.size(0), capacity = points.size(1);
-  check_counts(counts, batch, capacity);
+  check_counts(counts, points);
   STD_TORCH_CHECK(capacity < kNoPoint, "twodasl: points: expected fewer than 2^31 - 1, got ", capacity);
   Tensor result = empty_result({batch, capacity, 3}, points);
   FirstWrong wrong(batch);
-  with_type(points, "points", [&](auto number, const auto&) {
+  with_number(points, "points", [&](auto number) {
     using T = decltype(number);
     each(batch, [&](int64_t element) {
       const T* from = in<T>(points) + 3 * element * capacity;
@@ -116,42 +82,35 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> icp_step(
     const Tensor& source_in, const Tensor& target_in, const std::optional<Tensor>& normals_in, const Tensor& leaves,
     const Tensor& ids, const Tensor& boxes, const Tensor& lowest, const std::optional<Tensor>& hint_in,
     const Tensor& counts_in, const Tensor& pose_in, const Tensor& source_frame_in, const Tensor& target_frame_in,
-    double trim, double max_squared, bool scale, bool recentre) {
-  check_shape(source_in, "source", {-1, -1, 3});
-  const int64_t batch = source_in.size(0), source_count = source_in.size(1);
-  check_shape(target_in, "target", {batch, -1, 3});
-  const int64_t target_count = target_in.size(1);
-  check_type(target_in, "target", source_in.scalar_type());
-  if (normals_in) {
-    check_shape(*normals_in, "normals", {batch, target_count, 3});
-    check_type(*normals_in, "normals", source_in.scalar_type());
-  }
+    double trim, double max_squared, bool scale, bool recenter) {
+  check_clouds(source_in, target_in, normals_in, trim);
+  const int64_t batch = source_in.size(0), source_count = source_in.size(1), target_count = target_in.size(1);
   if (hint_in) {
     check_shape(*hint_in, "hint", {batch, source_count});
     check_type(*hint_in, "hint", ScalarType::Long);
   }
-  STD_TORCH_CHECK(trim >= 0.0 && trim < 1.0, "twodasl: trim is not in [0, 1)");
   STD_TORCH_CHECK(target_count > 0 || source_count == 0, "twodasl: target: expected at least one point");
   const Tensor source = dense(source_in), target = dense(target_in), counts = dense(counts_in), pose = dense(pose_in),
                source_frame = dense(source_frame_in), target_frame = dense(target_frame_in);
   const TreeTensors tree(target, leaves, ids, boxes, lowest);
-  const std::optional<Tensor> normals = normals_in ? std::optional<Tensor>(dense(*normals_in)) : std::nullopt;
-  const std::optional<Tensor> hint = hint_in ? std::optional<Tensor>(dense(*hint_in)) : std::nullopt;
-  check_counts(counts, batch, source_count);
-  check_numbers(pose, "pose", batch, kPoseNumbers);
-  check_numbers(source_frame, "source_frame", batch, kFrameNumbers);
-  check_numbers(target_frame, "target_frame", batch, kFrameNumbers);
+  const std::optional<Tensor> normals = dense(normals_in), hint = dense(hint_in);
+  check_counts(counts, source);
+  check_doubles(pose, "pose", kPoseNumbers, source);
+  check_doubles(source_frame, "source_frame", kFrameNumbers, source);
+  check_doubles(target_frame, "target_frame", kFrameNumbers, source);
   const int64_t parts = icp_parts(source_count), tasks = batch * parts;
   Tensor next = empty_doubles({batch, kPoseNumbers}, source);
   Tensor statistics = empty_doubles({batch, kIcpStatistics}, source);
-  Tensor squared = empty_result({batch, source_count}, source), indices = empty_indices({batch, source_count}, source);
+  Tensor squared = empty_result({batch, source_count}, source);
+  Tensor indices = empty_result_of({batch, source_count}, ScalarType::Long, source);
   const Tensor moved = empty_result({batch, source_count, 3}, source);
   const Tensor partial = empty_doubles({tasks, cpu::kPlaneSums}, source);
   const Tensor threshold = empty_like_type({batch}, source);
   const Tensor candidates = empty_like_type({trim > 0.0 ? batch : 0, source_count}, source);
   FirstWrong wrong(tasks), far(tasks);
-  with_type(source, "source", [&](auto number, const auto& kernels) {
+  with_number(source, "source", [&](auto number) {
     using T = decltype(number);
+    const auto& kernel = kernels<T>();
     const IcpMoveParams<T> moves{in<T>(source), in<double>(pose), out<T>(moved), batch, source_count};
     const NearestParams<T> search{in<T>(moved),
                                   in<T>(target),
@@ -184,7 +143,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> icp_step(
                                     trim,
                                     max_squared,
                                     scale,
-                                    recentre};
+                                    recenter};
     const auto found = [&](int64_t task) {
       const IcpPart part = icp_part(task, source_count, update.counts);
       const int64_t start = part.element * source_count, begin = task % parts * kIcpPart;
@@ -211,12 +170,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> icp_step(
       each(tasks, found, worth);
       if (!wrong.none() || !far.none()) return;
       each(batch, [&](int64_t element) { cpu::icp_trim(update, element, element + 1); });
-      each(tasks, [&](int64_t task) { kernels.icp_accumulate(update, task, task + 1); }, 4 * worth);
+      each(tasks, [&](int64_t task) { kernel.icp_accumulate(update, task, task + 1); }, 4 * worth);
     } else {
       // One pass over the points, and one waking of threads.
       cpu::icp_trim(update, 0, batch);
       const auto both = [&](int64_t task) {
-        if (found(task)) kernels.icp_accumulate(update, task, task + 1);
+        if (found(task)) kernel.icp_accumulate(update, task, task + 1);
       };
       each(tasks, both, worth);
       if (!wrong.none() || !far.none()) return;
@@ -230,8 +189,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> icp_step(
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(twodasl, CPU, m) {
-  m.impl("nearest_rotation", TORCH_BOX(&nearest_rotation));
+TWODASL_OPERATORS(m) {
   m.impl("icp_frame", TORCH_BOX(&icp_frame));
   m.impl("icp_sorted", TORCH_BOX(&icp_sorted));
   m.impl("icp_step", TORCH_BOX(&icp_step));

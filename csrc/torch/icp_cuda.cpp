@@ -4,37 +4,14 @@
 #include <tuple>
 
 #include "../cuda/icp.h"
-#include "basis.h"
-#include "cuda.h"
+#include "../cuda/neighbors.h"
+#include "icp.h"
 #include "scratch.h"
 #include "tree.h"
 
 namespace twodasl::ops {
 
 namespace {
-
-void check_counts(const Tensor& counts, const Tensor& points) {
-  check_shape(counts, "counts", {points.size(0)});
-  check_type(counts, "counts", ScalarType::Long);
-  check_same_device(counts, "counts", points);
-}
-
-void check_doubles(const Tensor& tensor, const char* name, int64_t numbers, const Tensor& points) {
-  check_shape(tensor, name, {points.size(0), numbers});
-  check_type(tensor, name, ScalarType::Double);
-  check_same_device(tensor, name, points);
-}
-
-// (B, P, 3) of the source's batch, type and device.
-void check_cloud(const Tensor& cloud, const char* name, int64_t points, const Tensor& source) {
-  check_shape(cloud, name, {source.size(0), points, 3});
-  check_type(cloud, name, source.scalar_type());
-  check_same_device(cloud, name, source);
-}
-
-Tensor empty_doubles(std::initializer_list<int64_t> sizes, const Tensor& like) {
-  return empty_of(sizes, ScalarType::Double, like);
-}
 
 // Where the sums over the pairs of `source` go.
 Tensor empty_partial(const Tensor& source, bool plane) {
@@ -43,7 +20,7 @@ Tensor empty_partial(const Tensor& source, bool plane) {
 
 Tensor icp_frame(const Tensor& points_in, const Tensor& counts_in) {
   check_shape(points_in, "points", {-1, -1, 3});
-  check_counts(counts_in, points_in);
+  check_count_shape(counts_in, points_in);
   const OnDevice device(points_in);
   const Tensor points = dense(points_in), counts = dense(counts_in);
   const int64_t batch = points.size(0), count = points.size(1);
@@ -62,33 +39,23 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> icp_run(
     const Tensor& source_in, const Tensor& target_in, const std::optional<Tensor>& normals_in, const Tensor& leaves_in,
     const Tensor& ids_in, const Tensor& boxes_in, const Tensor& lowest_in, const Tensor& counts_in,
     const Tensor& start_in, const Tensor& source_frame_in, const Tensor& target_frame_in, double trim,
-    double max_squared, bool scale, bool recentre, int64_t max_iterations, std::optional<double> tolerance,
+    double max_squared, bool scale, bool recenter, int64_t max_iterations, std::optional<double> tolerance,
     std::optional<double> mse_tolerance) {
-  check_shape(source_in, "source", {-1, -1, 3});
-  const int64_t batch = source_in.size(0), source_count = source_in.size(1);
-  check_shape(target_in, "target", {-1, -1, 3});
-  const int64_t target_count = target_in.size(1);
-  check_cloud(target_in, "target", target_count, source_in);
-  if (normals_in) check_cloud(*normals_in, "normals", target_count, source_in);
-  check_tree(target_in, leaves_in, ids_in, boxes_in, lowest_in);
-  check_same_device(leaves_in, "leaves", source_in);
-  check_same_device(ids_in, "ids", source_in);
-  check_same_device(boxes_in, "boxes", source_in);
-  check_same_device(lowest_in, "lowest", source_in);
+  check_clouds(source_in, target_in, normals_in, trim);
+  const int64_t batch = source_in.size(0), source_count = source_in.size(1), target_count = target_in.size(1);
   check_count(source_count, "source");
   check_count(target_count, "target");
-  check_counts(counts_in, source_in);
+  check_count_shape(counts_in, source_in);
   check_doubles(start_in, "start", kPoseNumbers, source_in);
   check_doubles(source_frame_in, "source_frame", kFrameNumbers, source_in);
   check_doubles(target_frame_in, "target_frame", kFrameNumbers, source_in);
-  STD_TORCH_CHECK(trim >= 0.0 && trim < 1.0, "twodasl: trim is not in [0, 1)");
   STD_TORCH_CHECK(max_iterations >= 0, "twodasl: max_iterations is negative");
   const OnDevice device(source_in);
   const Tensor source = dense(source_in), target = dense(target_in), counts = dense(counts_in);
-  const Tensor leaves = dense(leaves_in), ids = dense(ids_in), boxes = dense(boxes_in), lowest = dense(lowest_in);
+  const TreeTensors tree(target, leaves_in, ids_in, boxes_in, lowest_in);
   const Tensor start = dense(start_in);
   const Tensor source_frame = dense(source_frame_in), target_frame = dense(target_frame_in);
-  const std::optional<Tensor> normals = normals_in ? std::optional<Tensor>(dense(*normals_in)) : std::nullopt;
+  const std::optional<Tensor> normals = dense(normals_in);
   // Results.
   const Tensor best = empty_doubles({batch, kPoseNumbers}, source), least = empty_doubles({batch}, source);
   const Tensor matched = empty_doubles({batch}, source), converged = empty_of({batch}, ScalarType::Bool, source);
@@ -143,12 +110,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> icp_run(
                                     trim,
                                     max_squared,
                                     scale,
-                                    recentre};
+                                    recenter};
     const cuda::IcpRunParams<T> params{out<int32_t>(order),
                                        out<T>(moved),
                                        out<T>(squared),
                                        {out<int64_t>(indices), out<int64_t>(indices) + batch * source_count},
-                                       {in<T>(leaves), in<int32_t>(ids), in<T>(boxes), in<int32_t>(lowest)},
+                                       tree.get<T>(),
                                        update,
                                        state};
     const Scratch scratch(cuda::query_order_scratch<T>(batch, source_count), source);
@@ -159,7 +126,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> icp_run(
 
 }  // namespace
 
-TWODASL_CUDA_LIBRARY(m) {
+TWODASL_OPERATORS(m) {
   m.impl("icp_frame", TORCH_BOX(&icp_frame));
   m.impl("icp_run", TORCH_BOX(&icp_run));
 }

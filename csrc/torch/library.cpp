@@ -1,5 +1,6 @@
 // Every operator's schema. Packed tensors: mean (blocks, 3, 16), modes (blocks, K, 3, 16), see common/params.h.
 #include "interruption.h"
+#include "register.h"
 
 namespace twodasl::ops {
 
@@ -12,10 +13,9 @@ extern "C" __attribute__((visibility("default"))) void twodasl_set_interruption_
 }
 
 STABLE_TORCH_LIBRARY(twodasl, m) {
-  m.def("vertices(Tensor mean, Tensor modes, SymInt count, Tensor coefficients, Tensor pose) -> Tensor");
-  // The same without a registered derivative: what eager mode calls below its own autograd function, because
-  // the generic wrapper around a registered derivative costs more than a batch of landmarks.
-  m.def("vertices_forward(Tensor mean, Tensor modes, SymInt count, Tensor coefficients, Tensor pose) -> Tensor");
+  using twodasl::ops::def_differentiable;
+  def_differentiable(
+      m, "vertices(Tensor mean, Tensor modes, SymInt count, Tensor coefficients, Tensor pose) -> Tensor");
   m.def(
       "vertices_out(Tensor mean, Tensor modes, SymInt count, Tensor coefficients, Tensor pose, Tensor(a!) out) "
       "-> ()");
@@ -30,11 +30,9 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
       "bool by_maximum) -> Tensor");
   // factor (2, width, width), see common/params.h; the residual (B, 3, width) is what the gradients need. In the
   // backward a tensor that is None needs no gradient and gets an empty one.
-  m.def(
+  def_differentiable(
+      m,
       "vertex_distance_cost(Tensor factor, Tensor predicted, Tensor target, bool ignore_depth) -> (Tensor, Tensor)");
-  m.def(
-      "vertex_distance_cost_forward(Tensor factor, Tensor predicted, Tensor target, bool ignore_depth) "
-      "-> (Tensor, Tensor)");
   m.def(
       "vertex_distance_cost_backward(Tensor grad, Tensor factor, Tensor residual, Tensor? predicted, Tensor? target, "
       "bool ignore_depth) -> (Tensor, Tensor)");
@@ -48,13 +46,13 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
   m.def(
       "icp_step(Tensor source, Tensor target, Tensor? normals, Tensor leaves, Tensor ids, Tensor boxes, Tensor lowest, "
       "Tensor? hint, Tensor counts, Tensor pose, Tensor source_frame, Tensor target_frame, float trim, "
-      "float max_squared, bool scale, bool recentre) -> (Tensor, Tensor, Tensor, Tensor)");
+      "float max_squared, bool scale, bool recenter) -> (Tensor, Tensor, Tensor, Tensor)");
   // All iterations, which no host waits for: the best pose, its error, the matched fraction, converged, iterations,
   // history (B, max_iterations + 1). On CUDA alone.
   m.def(
       "icp_run(Tensor source, Tensor target, Tensor? normals, Tensor leaves, Tensor ids, Tensor boxes, Tensor lowest, "
       "Tensor counts, Tensor start, Tensor source_frame, Tensor target_frame, float trim, float max_squared, "
-      "bool scale, bool recentre, int max_iterations, float? tolerance, float? mse_tolerance) "
+      "bool scale, bool recenter, int max_iterations, float? tolerance, float? mse_tolerance) "
       "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def("huge_copy(Tensor source) -> Tensor");
   m.def("release_memory() -> ()");
@@ -63,11 +61,9 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
   // points (B, P, 3), lengths (B) -> leaves (B, L, 3, 16), ids (B, L, 16), boxes (B, N, 6, 16), lowest (B, N, 16): the
   // tree of common/params.h, which the search takes back. A tight one takes longer to build and less to search.
   m.def("neighbor_tree(Tensor points, Tensor? lengths, bool tight) -> (Tensor, Tensor, Tensor, Tensor)");
-  m.def(
+  def_differentiable(
+      m,
       "nearest_neighbors(Tensor query, Tensor points, Tensor leaves, Tensor ids, Tensor boxes, Tensor lowest, "
-      "Tensor? lengths, Tensor? query_lengths, Tensor? hint) -> (Tensor, Tensor)");
-  m.def(
-      "nearest_neighbors_forward(Tensor query, Tensor points, Tensor leaves, Tensor ids, Tensor boxes, Tensor lowest, "
       "Tensor? lengths, Tensor? query_lengths, Tensor? hint) -> (Tensor, Tensor)");
   m.def(
       "nearest_neighbors_backward(Tensor grad, Tensor query, Tensor points, Tensor index, bool need_query, "

@@ -1,7 +1,7 @@
 // Memory on the CPU: a copy in large pages, and handing back what is kept for reuse.
 #include <cstring>
 
-#include "allocate.h"
+#include "device.h"
 
 namespace twodasl::ops {
 
@@ -22,7 +22,7 @@ void release_memory() { cpu::release_idle(); }
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(twodasl, CPU, m) { m.impl("huge_copy", TORCH_BOX(&huge_copy)); }
+TWODASL_OPERATORS(m) { m.impl("huge_copy", TORCH_BOX(&huge_copy)); }
 STABLE_TORCH_LIBRARY_IMPL(twodasl, CompositeExplicitAutograd, m) {
   m.impl("release_memory", TORCH_BOX(&release_memory));
 }

@@ -1,47 +1,15 @@
-// What nearest_neighbors and iterative_closest_point share: the order along the curve, the tree's tensors.
+// What nearest_neighbors and iterative_closest_point share on the CPU: the order of points along the curve.
 #pragma once
-
-#include <optional>
 
 #include "../cpu/neighbors/neighbors.h"
 #include "tasks.h"
-#include "tree.h"
 
 namespace twodasl::ops {
 
 inline constexpr int64_t kChunk = 1 << 14;  // points in one task of what reads them all once
 
-inline Tensor empty_indices(std::initializer_list<int64_t> sizes, const Tensor& like) {
-  return empty_result(sizes, empty_of({0}, ScalarType::Long, like));
-}
-
 inline const cpu::NeighborKernels<float>& neighbors_of(float) { return cpu::active_neighbors().f32; }
 inline const cpu::NeighborKernels<double>& neighbors_of(double) { return cpu::active_neighbors().f64; }
-
-template <class Run>
-void with_neighbors(const Tensor& tensor, const char* name, const Run& run) {
-  if (tensor.scalar_type() == ScalarType::Float) {
-    run(neighbors_of(float{}), float{});
-  } else {
-    check_type(tensor, name, ScalarType::Double);
-    run(neighbors_of(double{}), double{});
-  }
-}
-
-// The tree of points (B, P, 3), as neighbor_tree() made it.
-struct TreeTensors {
-  Tensor leaves, ids, boxes, lowest;
-
-  TreeTensors(const Tensor& points, const Tensor& leaves_in, const Tensor& ids_in, const Tensor& boxes_in,
-              const Tensor& lowest_in)
-      : leaves(dense(leaves_in)), ids(dense(ids_in)), boxes(dense(boxes_in)), lowest(dense(lowest_in)) {
-    check_tree(points, leaves, ids, boxes, lowest);
-  }
-  template <class T>
-  NeighborTree<T> get() const {
-    return {in<T>(leaves), in<int32_t>(ids), in<T>(boxes), in<int32_t>(lowest)};
-  }
-};
 
 // The box of `count` points; false when one is not finite.
 template <class T>

@@ -1,4 +1,4 @@
-// What every device's registration of the operators over parameter vectors (B, 12 + K) checks.
+// What the operators over parameter vectors (B, 12 + K) check.
 #pragma once
 
 #include <optional>
@@ -57,10 +57,6 @@ inline void check_distance_backward(const Tensor& grad, const Tensor& factor, co
   };
   check(predicted, "predicted");
   check(target, "target");
-}
-
-inline std::optional<Tensor> dense(const std::optional<Tensor>& tensor) {
-  return tensor ? std::optional<Tensor>(dense(*tensor)) : std::nullopt;
 }
 
 }  // namespace twodasl::ops

@@ -1,17 +1,12 @@
-// Tensors where wide loads can read them, and bytes for the time of a call.
+// Bytes on a GPU for the time of a call.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "stable.h"
 
 namespace twodasl::ops {
-
-// Dense, and where loads of sixteen bytes can read it: a view may begin anywhere.
-inline Tensor dense_aligned(const Tensor& tensor) {
-  const Tensor result = dense(tensor);
-  return reinterpret_cast<uintptr_t>(result.const_data_ptr()) % 16 == 0 ? result : torch::stable::clone(result);
-}
 
 // Memory of torch's allocator, which may be given back as soon as the work that uses it is on the current stream.
 class Scratch {

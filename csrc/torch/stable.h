@@ -8,7 +8,9 @@
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/Exception.h>
 
+#include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -38,8 +40,29 @@ inline void check_type(const Tensor& tensor, const char* name, ScalarType type) 
   STD_TORCH_CHECK(tensor.scalar_type() == type, "twodasl: ", name, " has the wrong dtype");
 }
 
+// Calls run(T{}) with the arithmetic's number type.
+template <class Run>
+void with_number(const Tensor& tensor, const char* name, const Run& run) {
+  if (tensor.scalar_type() == ScalarType::Float) {
+    run(float{});
+  } else {
+    check_type(tensor, name, ScalarType::Double);
+    run(double{});
+  }
+}
+
 inline Tensor dense(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
+}
+
+inline std::optional<Tensor> dense(const std::optional<Tensor>& tensor) {
+  return tensor ? std::optional<Tensor>(dense(*tensor)) : std::nullopt;
+}
+
+// Dense, and where loads of sixteen bytes can read it: a view may begin anywhere.
+inline Tensor dense_aligned(const Tensor& tensor) {
+  const Tensor result = dense(tensor);
+  return reinterpret_cast<uintptr_t>(result.const_data_ptr()) % 16 == 0 ? result : torch::stable::clone(result);
 }
 
 // A call through torch's C interface, which says no more than that it failed; torch 2.13 and newer say why.

@@ -1,11 +1,82 @@
-// vertices on a GPU: guard, checks, allocation, parameters, launch.
-#include "../cuda/vertices.h"
+// vertices: checks, allocation, parameters, and the launch on the device that this is compiled for.
 #include "basis.h"
-#include "cuda.h"
+#include "device.h"
+
+#if defined(TWODASL_FOR_CUDA)
+#include "../cuda/vertices.h"
+#else
+#include "../cpu/kernels/recover.h"
+#include "../cpu/kernels/reduce.h"
+#endif
 
 namespace twodasl::ops {
 
 namespace {
+
+#if defined(TWODASL_FOR_CUDA)
+
+template <class T, class S>
+void launch(const VerticesParams<T, S>& params, const OnDevice& device) {
+  check_launch(cuda::launch_vertices(params, device.stream()));
+}
+
+template <class T, class S>
+void launch_backward(VerticesBackwardParams<T, S>& params, T* grad_coefficients, T* grad_pose, const Tensor& like,
+                     const OnDevice& device) {
+  const BasisView<T, S>& basis = params.basis;
+  const int64_t numbers = cuda::gradient_scratch(basis.vertices, basis.modes_count, params.batch);
+  const Tensor partial = empty_like_type({numbers}, like);
+  params.partial = out<T>(partial);
+  check_launch(cuda::launch_vertices_backward(params, grad_coefficients, grad_pose, device.stream()));
+}
+
+template <class T>
+void launch_backward_basis(const BasisBackwardParams<T>& params, const OnDevice& device) {
+  check_launch(cuda::launch_vertices_backward_basis(params, device.stream()));
+}
+
+#else
+
+template <class T, class S>
+void launch(const VerticesParams<T, S>& params, const OnDevice&) {
+  const int64_t modes_count = params.basis.modes_count, batch = params.batch;
+  const Partition cut = partition(params.basis.vertices, modes_count, batch, sizeof(S));
+  const int64_t faces = batch < cut.group_faces ? batch : cut.group_faces;
+  const int64_t work = cut.part_blocks * kBlockRow * (modes_count + 5) * faces;
+  const auto& kernel = basis_kernels<T, S>();
+  torch::stable::parallel_for(0, cut.tasks(), grain(work),
+                              [&](int64_t begin, int64_t end) { kernel.forward(params, begin, end); });
+}
+
+template <class T, class S>
+void launch_backward(VerticesBackwardParams<T, S>& params, T* grad_coefficients, T* grad_pose, const Tensor& like,
+                     const OnDevice&) {
+  const int64_t modes_count = params.basis.modes_count, batch = params.batch, width = 12 + modes_count;
+  const Partition cut = partition(params.basis.vertices, modes_count, batch, sizeof(S));
+  const Tensor partial = empty_like_type({cut.parts, batch, width}, like);
+  params.partial = out<T>(partial);
+  cpu::FaceOrder<T> order;
+  order.apply(params, params.basis.vertices > 0 ? params.vertices : nullptr);
+  const int64_t faces = batch < cut.group_faces ? batch : cut.group_faces;
+  const int64_t work = cut.part_blocks * kBlockRow * (2 * modes_count + 20) * faces;
+  const auto& kernel = basis_kernels<T, S>();
+  torch::stable::parallel_for(0, cut.tasks(), grain(work),
+                              [&](int64_t begin, int64_t end) { kernel.backward(params, begin, end); });
+  torch::stable::parallel_for(0, batch, grain(4 * cut.parts * width), [&](int64_t begin, int64_t end) {
+    std::vector<double> total(static_cast<size_t>(width));
+    cpu::reduce_parts(params, cut.parts, grad_coefficients, grad_pose, total.data(), begin, end);
+  });
+}
+
+template <class T>
+void launch_backward_basis(const BasisBackwardParams<T>& params, const OnDevice&) {
+  const int64_t work = kBlockRow * (params.modes_count + 4) * params.batch;
+  torch::stable::parallel_for(0, block_count(params.vertices), grain(work), [&](int64_t begin, int64_t end) {
+    kernels<T>().backward_basis(params, begin, end);
+  });
+}
+
+#endif
 
 // Fills `output`: dense, of the right shape and type.
 void run_vertices(const Tensor& mean_in, const Tensor& modes_in, int64_t count, const Tensor& coefficients_in,
@@ -26,14 +97,14 @@ void run_vertices(const Tensor& mean_in, const Tensor& modes_in, int64_t count, 
                                       in<T>(pose),
                                       out<T>(output),
                                       batch};
-    check_launch(cuda::launch_vertices(params, device.stream()));
+    launch(params, device);
   });
 }
 
 Tensor vertices(const Tensor& mean, const Tensor& modes, int64_t count, const Tensor& coefficients,
                 const Tensor& pose) {
   check_basis(mean, modes, count, coefficients, pose);
-  const Tensor output = empty_like_type({coefficients.size(0), count, 3}, mean);
+  const Tensor output = empty_result({coefficients.size(0), count, 3}, mean);
   run_vertices(mean, modes, count, coefficients, pose, output);
   return output;
 }
@@ -48,7 +119,7 @@ void vertices_out(const Tensor& mean, const Tensor& modes, int64_t count, const 
   run_vertices(mean, modes, count, coefficients, pose, output);
 }
 
-// `posed` is the forward's result, which saves synthesising the shapes again, or nothing.
+// `posed` is the forward's result, which saves synthesizing the shapes again, or nothing.
 std::tuple<Tensor, Tensor> vertices_backward(const Tensor& grad, const Tensor& mean_in, const Tensor& modes_in,
                                              const Tensor& coefficients_in, const Tensor& pose_in,
                                              std::optional<Tensor> posed, bool need_coefficients, bool need_pose) {
@@ -69,19 +140,17 @@ std::tuple<Tensor, Tensor> vertices_backward(const Tensor& grad, const Tensor& m
   with_basis_types(mean, modes, [&](auto type, auto storage) {
     using T = decltype(type);
     using S = decltype(storage);
-    const Tensor partial = empty_like_type({cuda::gradient_scratch(count, modes_count, batch)}, mean);
     VerticesBackwardParams<T, S> params{};
     params.basis = {in<T>(mean), in<S>(modes), count, modes_count};
     params.coefficients = in<T>(coefficients);
     params.pose = in<T>(pose);
     params.grad = grad_view<T>(grad);
     params.vertices = need_pose && posed.has_value() ? in<T>(*posed) : nullptr;
-    params.partial = out<T>(partial);
     params.batch = batch;
     params.need_coefficients = need_coefficients;
     params.need_pose = need_pose;
-    check_launch(cuda::launch_vertices_backward(params, need_coefficients ? out<T>(grad_coefficients) : nullptr,
-                                                need_pose ? out<T>(grad_pose) : nullptr, device.stream()));
+    launch_backward(params, need_coefficients ? out<T>(grad_coefficients) : nullptr,
+                    need_pose ? out<T>(grad_pose) : nullptr, mean, device);
   });
   return {grad_coefficients, grad_pose};
 }
@@ -94,8 +163,8 @@ std::tuple<Tensor, Tensor> vertices_backward_basis(const Tensor& grad, const Ten
   const OnDevice device(grad);
   const Tensor coefficients = dense(coefficients_in), pose = dense(pose_in);
   const int64_t count = grad.size(1), blocks = block_count(count), modes_count = coefficients.size(1);
-  Tensor grad_mean = empty_like_type({need_mean ? blocks : 0, 3, kBlock}, grad);
-  Tensor grad_modes = empty_like_type({need_modes ? blocks : 0, modes_count, 3, kBlock}, grad);
+  Tensor grad_mean = empty_result({need_mean ? blocks : 0, 3, kBlock}, grad);
+  Tensor grad_modes = empty_result({need_modes ? blocks : 0, modes_count, 3, kBlock}, grad);
   with_number(grad, "grad", [&](auto type) {
     using T = decltype(type);
     const BasisBackwardParams<T> params{in<T>(coefficients),
@@ -106,16 +175,15 @@ std::tuple<Tensor, Tensor> vertices_backward_basis(const Tensor& grad, const Ten
                                         coefficients.size(0),
                                         count,
                                         modes_count};
-    check_launch(cuda::launch_vertices_backward_basis(params, device.stream()));
+    launch_backward_basis(params, device);
   });
   return {grad_mean, grad_modes};
 }
 
 }  // namespace
 
-TWODASL_CUDA_LIBRARY(m) {
-  m.impl("vertices", TORCH_BOX(&vertices));
-  m.impl("vertices_forward", TORCH_BOX(&vertices));
+TWODASL_OPERATORS(m) {
+  impl_differentiable(m, "vertices", TORCH_BOX(&vertices));
   m.impl("vertices_out", TORCH_BOX(&vertices_out));
   m.impl("vertices_backward", TORCH_BOX(&vertices_backward));
   m.impl("vertices_backward_basis", TORCH_BOX(&vertices_backward_basis));
