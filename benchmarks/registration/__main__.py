@@ -90,13 +90,6 @@ def workloads(only: list[str], largest: int) -> list[Workload]:
     return [w for w in found if w.count <= largest and (not only or any(text in w.name for text in only))]
 
 
-def _runs(workload: Workload, query: Tensor, points: Tensor) -> dict[str, Callable[[], Any]]:
-    if workload.kind == "search":
-        return {name: PEERS[name].make(query, points) for name in NAMES if missing(name) is None}
-    icp = {n: run for n, (peer, run) in ICP_RUNS.items() if peer is None or missing(peer) is None}
-    return {name: lambda run=run: run(query, points) for name, run in icp.items()}  # type: ignore[misc]
-
-
 def _names(workload: Workload) -> list[str]:
     """Those that can run here."""
     if workload.kind == "search":

@@ -2,7 +2,7 @@
 
 from .nme import BIN_NAMES, NmeSummary, normalized_mean_error, summarize, yaw_bins
 from .report import Report, format_report, format_table
-from .report_files import report_json, write_csv, write_json
+from .report_files import report_json, write_json
 
 __all__ = [
     "BIN_NAMES",
@@ -13,7 +13,6 @@ __all__ = [
     "normalized_mean_error",
     "report_json",
     "summarize",
-    "write_csv",
     "write_json",
     "yaw_bins",
 ]

@@ -86,8 +86,3 @@ def images_csv(report: Report) -> str:
 def write_json(path: str | os.PathLike[str], report: Report) -> None:
     """Write `report_json`. Raises InputError when the folder cannot be written."""
     write_together({path_of(path, "a file to write"): json_text(report)})
-
-
-def write_csv(path: str | os.PathLike[str], report: Report) -> None:
-    """Write `images_csv`. Raises InputError when the folder cannot be written."""
-    write_together({path_of(path, "a file to write"): images_csv(report)})

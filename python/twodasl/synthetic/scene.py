@@ -110,34 +110,19 @@ class Scene:
         face = self.complexions.regions.front[near] * np.maximum(normals[2, near], 0)
         gain = self._exposure(rng, shaded, albedo, face)
 
-        shell = torso = None
-        if worn < options.headwear:
-            shell = self.shells.headwear(rng, own)
-        elif worn < options.headwear + options.hair:
-            shell = self.shells.hair(rng, hair_colour, own)
+        shell = self._hair_or_headwear(rng, worn, own, hair_colour, options)
+        torso = None
         if rng.random() < options.torso:
             angles = (pose.pitch, pose.yaw, pose.roll)
             torso = self.torsos.torso(rng, own, angles, pose.rotation, mean_under(face, albedo))
+        pieces = [piece for piece in (shell, torso) if piece is not None]
 
         colour = np.zeros((3, count), np.float32)
         for channel, values in zip(colour, shaded, strict=True):
             channel[near] = values
-        a, b, c = self.corner_columns
-        drawn = np.flatnonzero(facing.take(a) | facing.take(b) | facing.take(c))
-        triangles = [self.triangles.take(drawn, axis=0)]
-        vertices: list[NDArray[np.floating]] = []
-        pieces = [piece for piece in (shell, torso) if piece is not None]
-        offset, shell_range = count, (0, 0)
-        for piece in pieces:
-            if piece is shell:
-                shell_range = (len(drawn), len(drawn) + len(piece.triangles))
-            triangles.append(piece.triangles + offset)
-            vertices.append(piece.vertices)
-            offset += len(piece.vertices)
-        triangles.append(_MOUTH_TRIANGLES + offset)
-        vertices.append(_mouth_vertices(own))
-
-        attached = np.concatenate(vertices).astype(np.float32)
+        drawn = self._facing_triangles(facing)
+        triangles, attached = _with_pieces(drawn, count, pieces, own)
+        shell_range = (0, 0) if shell is None else (len(drawn), len(drawn) + len(shell.triangles))
         placed = np.einsum("nk,ck->nc", attached, pose.matrix[:, :3]) + shift
         around = _lit_pieces(rng, pieces, light, pose.rotation)
         blue_first = np.concatenate([colour, around], axis=1)[::-1] * gain
@@ -145,11 +130,31 @@ class Scene:
         table[:, :3] = blue_first.T
         return Look(
             vertices=np.concatenate([head, placed]),
-            triangles=np.concatenate(triangles),
+            triangles=triangles,
             shell_range=shell_range,
             colours=table,
             skin=np.sqrt(np.clip(mean_under(face, shaded) * gain, 0, 1))[::-1].astype(np.float32),
         )
+
+    def _hair_or_headwear(
+        self,
+        rng: np.random.Generator,
+        worn: float,
+        own: NDArray[np.float64],
+        hair_colour: Floats,
+        options: SyntheticOptions,
+    ) -> Shell | None:
+        """What `worn`, uniform in [0, 1), stands for: headwear, hair, or nothing."""
+        if worn < options.headwear:
+            return self.shells.headwear(rng, own)
+        if worn < options.headwear + options.hair:
+            return self.shells.hair(rng, hair_colour, own)
+        return None
+
+    def _facing_triangles(self, facing: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Those with a corner that faces the camera."""
+        a, b, c = self.corner_columns
+        return self.triangles.take(np.flatnonzero(facing.take(a) | facing.take(b) | facing.take(c)), axis=0)
 
     def _lit_head(
         self,
@@ -179,6 +184,22 @@ class Scene:
         irradiance = reflected / max(reflectance, 1e-4)
         allowance = (0.3 / max(reflectance, 0.01)) ** 0.25
         return np.float32(np.exp(rng.normal(-0.25, 0.38)) * allowance / max(irradiance, 1e-4))
+
+
+def _with_pieces(
+    drawn: NDArray[np.int64], count: int, pieces: list[Shell], own: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], Floats]:
+    """The triangles of head, pieces and mouth, and the vertices of the latter two in the head's axes."""
+    triangles = [drawn]
+    vertices: list[NDArray[np.floating]] = []
+    offset = count
+    for piece in pieces:
+        triangles.append(piece.triangles + offset)
+        vertices.append(piece.vertices)
+        offset += len(piece.vertices)
+    triangles.append(_MOUTH_TRIANGLES + offset)
+    vertices.append(_mouth_vertices(own))
+    return np.concatenate(triangles), np.concatenate(vertices).astype(np.float32)
 
 
 def _lit_pieces(

@@ -18,10 +18,10 @@ from twodasl.evaluation import (
     normalized_mean_error,
     report_json,
     summarize,
-    write_csv,
     write_json,
     yaw_bins,
 )
+from twodasl.evaluation.report_files import images_csv
 
 TRUTH = np.random.default_rng(0).uniform(50, 150, (4, 68, 2))
 
@@ -140,9 +140,7 @@ def test_json_and_csv_hold_the_same_numbers(report, tmp_path):
     assert loaded == report_json(report)
     assert loaded["results"]["input"]["bins"] == pytest.approx(dict(zip(BIN_NAMES, (3, 6, 7), strict=True)))
     assert loaded["settings"]["ground truth"] == "original"
-    write_csv(tmp_path / "report.csv", report)
-    with open(tmp_path / "report.csv", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = list(csv.DictReader(images_csv(report).splitlines()))
     assert [row["image"] for row in rows] == ["a,b.jpg", "c.jpg", "d.jpg"]
     assert [row["yaw_bin"] for row in rows] == list(BIN_NAMES)
     assert float(rows[1]["nme_percent network, step 3"]) == 50

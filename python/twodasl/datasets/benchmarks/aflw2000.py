@@ -30,8 +30,6 @@ WHOLE = 2000
 UNDETECTED = (1082, 1799)
 """The images, counted from 1 in name order, in which the field's detector found no face."""
 
-GROUND_TRUTHS = ("original", "reannotated")
-
 _REANNOTATED = ("pts68_reannotated.npy", "AFLW2000-3D-Reannotated.pts68.npy")
 _BOXES = ("roi_box.npy", "AFLW2000-3D_crop.roi_box.npy")
 _DETECTED = "detected68_crop120.npy"

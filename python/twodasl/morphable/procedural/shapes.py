@@ -18,11 +18,6 @@ def smooth_min(a: Array, b: Array, k: float | Array) -> Array:
     return np.minimum(a, b) - h * h * h * k / 6.0
 
 
-def smooth_max(a: Array, b: Array, k: float | Array) -> Array:
-    """Polynomial smooth maximum: the intersection of two fields, rounded over ``k`` (mm)."""
-    return -smooth_min(-a, -b, k)
-
-
 def smoothstep(low: float, high: float, value: Array) -> Array:
     """Quintic step from 0 at ``low`` to 1 at ``high``; two continuous derivatives."""
     t = np.clip((value - low) / (high - low), 0.0, 1.0)

@@ -117,7 +117,7 @@ def _midline(
     front, back = angle(neck_front)[0], angle(neck_back)[0]
     chin = points[(a > front) & (a < bottom)]
     chin = np.concatenate([neck_front[None], chin[np.argsort(angle(chin))], mouth_bottom[None]])
-    # The skull path starts at the mouth's top, where the angle wraps past zero at the level of the centre.
+    # The skull path starts at the mouth's top, where the angle wraps past zero at the level of the center.
     wrapped = (a - top) % (2 * np.pi)
     keep = (wrapped > 0) & (wrapped < (back - top) % (2 * np.pi))
     skull = points[keep][np.argsort(wrapped[keep])]
@@ -159,78 +159,112 @@ def _conforming(directions: Array, loops: list[IntArray], fixed: int) -> tuple[A
 
 
 def _relaxed(points: Array, triangles: IntArray, moving: IntArray) -> Array:
-    """The ``moving`` points moved toward their neighbours' weighted mean on the surface, and put back on
+    """The ``moving`` points moved toward their neighbors' weighted mean on the surface, and put back on
     the skin."""
     moved = points + 0.5 * neighbour_shift(points, triangles, power=1)
     moved[:, 0] = np.maximum(moved[:, 0], 0.15)
     return skin_points(directions_of(moved[moving]))
 
 
-def build_skin() -> Skin:
-    """Triangulate the half skin."""
-    coarse = CoarseSkin()
+@dataclass(frozen=True)
+class _Loops:
+    """The feature loops: points by name, and their indices in the skin, one block after the other."""
+
+    blocks: dict[str, Array]
+    index: dict[str, IntArray]
+
+    @property
+    def points(self) -> Array:
+        """All of them, in the order of the indices."""
+        return np.concatenate(list(self.blocks.values()))
+
+    def edges(self) -> list[IntArray]:
+        """The paths whose edges the triangles must contain."""
+        closed = [np.append(self.index[name], self.index[name][0]) for name in ("eye", "ear")]
+        return [*closed, self.index["neck"], self.index["border_upper"], self.lower_border()]
+
+    def lower_border(self) -> IntArray:
+        """From the midline to the corner of the mouth, which the upper border holds."""
+        return np.append(self.index["border_lower"], self.index["border_upper"][-1])
+
+
+def _feature_loops() -> _Loops:
     margin = lid_margin(LID_HALF_COUNT)
     border_upper, border_lower = _vermilion_border()
     neck = _neck_loop()
-    ear = attachment_loop()
     chin, skull = _midline(border_upper[0], border_lower[0], neck[0], neck[-1])
-    lid_rings = [on_skin(_offset(margin, d)) for d in (1.1, 2.4)]
+    inner_ring, outer_ring = (on_skin(_offset(margin, d)) for d in (1.1, 2.4))
     blocks = {
-        "eye": on_skin(margin), "ear": ear, "neck": neck, "chin": chin, "skull": skull,
+        "eye": on_skin(margin), "ear": attachment_loop(), "neck": neck, "chin": chin, "skull": skull,
         "border_upper": border_upper, "border_lower": border_lower[:-1],
-        "ring1": lid_rings[0], "ring2": lid_rings[1],
+        "ring1": inner_ring, "ring2": outer_ring,
     }  # fmt: skip
     index: dict[str, IntArray] = {}
     total = 0
     for name, block in blocks.items():
         index[name] = np.arange(total, total + len(block))
         total += len(block)
-    fixed = np.concatenate(list(blocks.values()))
+    return _Loops(blocks, index)
+
+
+def _spread_skin(loops: _Loops) -> tuple[Array, IntArray, Array]:
+    """Directions of the skin's points, those of the loops first; its triangles; their turn in the chart."""
 
     def chart_of(block: Array) -> Array:
         return to_chart(directions_of(block))
 
-    eye_polygon, ear_polygon = chart_of(blocks["eye"]), chart_of(ear)
-    mouth_polygon = chart_of(np.concatenate([border_upper, border_lower[-2::-1]]))
-    lid_zone = chart_of(lid_rings[1])
-    neck_chart = chart_of(neck)
-    outer = np.concatenate([neck_chart, [[-0.01, neck_chart[-1, 1]], [-0.01, neck_chart[0, 1]]]])
+    blocks = loops.blocks
+    mouth = np.concatenate([blocks["border_upper"], blocks["border_lower"][::-1]])
+    holes = [chart_of(blocks["eye"]), chart_of(mouth), chart_of(blocks["ear"])]
+    lid_zone = chart_of(blocks["ring2"])
+    neck = chart_of(blocks["neck"])
+    outer = np.concatenate([neck, [[-0.01, neck[-1, 1]], [-0.01, neck[0, 1]]]])
 
     def outside(chart: Array) -> NDArray[np.bool_]:
         bad = ~inside_polygon(chart, outer) | (chart[:, 0] < 0)
-        for polygon in (eye_polygon, mouth_polygon, ear_polygon):
+        for polygon in holes:
             bad |= inside_polygon(chart, polygon)
         return bad
 
     def forbidden(chart: Array) -> NDArray[np.bool_]:
         return outside(chart) | inside_polygon(chart, lid_zone)
 
-    loops = [np.append(index[name], index[name][0]) for name in ("eye", "ear")]
-    loops += [index["neck"]]
-    loops += [index["border_upper"], np.append(index["border_lower"], index["border_upper"][-1])]
-    directions = spread_points(coarse, fixed, outside, forbidden)
-    directions, triangles = _conforming(directions, loops, len(fixed))
+    fixed = loops.points
+    directions = spread_points(CoarseSkin(), fixed, outside, forbidden)
+    directions, triangles = _conforming(directions, loops.edges(), len(fixed))
     chart = to_chart(directions)
     triangles = triangles[~outside(chart[triangles].mean(axis=1))]
     a, b, c = (chart[triangles[:, k]] for k in range(3))
     turn = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    triangles = triangles[np.abs(turn) > 1e-12]
-    turn = turn[np.abs(turn) > 1e-12]
-    points = skin_points(directions)
-    points[: len(fixed)] = fixed
-    # The chart (u right, v forward) looks at the head from the crown, so it shows the outside mirrored once.
-    triangles = np.where((turn < 0)[:, None], triangles, triangles[:, ::-1])
-    triangles = flip_edges(points, triangles)
-    free = np.arange(len(points)) >= len(fixed)
+    solid = np.abs(turn) > 1e-12
+    return directions, triangles[solid], turn[solid]
+
+
+def _relax(points: Array, triangles: IntArray, fixed: int) -> IntArray:
+    """Moves the free points in place, and gives the triangles that then fit best."""
+    free = np.arange(len(points)) >= fixed
     for sweep in range(4):
         # The steep nose needs more rounds than the rest.
         steep = (points[:, 0] < 24) & (np.abs(points[:, 1] + 40) < 15) & (points[:, 2] > 75)
         moving = np.flatnonzero(free & (steep | (sweep < 1)))
         points[moving] = _relaxed(points, triangles, moving)
         triangles = flip_edges(points, triangles)
-    points = press_nostrils(points)
+    return triangles
+
+
+def build_skin() -> Skin:
+    """Triangulate the half skin."""
+    loops = _feature_loops()
+    fixed = loops.points
+    directions, triangles, turn = _spread_skin(loops)
+    points = skin_points(directions)
+    points[: len(fixed)] = fixed
+    # The chart (u right, v forward) looks at the head from the crown, so it shows the outside mirrored once.
+    triangles = np.where((turn < 0)[:, None], triangles, triangles[:, ::-1])
+    triangles = _relax(points, flip_edges(points, triangles), len(fixed))
+    index = loops.index
     return Skin(
-        points=points, faces=triangles, eye=index["eye"],
-        ear=index["ear"], neck=index["neck"], border_upper=index["border_upper"],
-        border_lower=np.r_[index["border_lower"], index["border_upper"][-1]],
+        points=press_nostrils(points), faces=triangles,
+        eye=index["eye"], ear=index["ear"], neck=index["neck"],
+        border_upper=index["border_upper"], border_lower=loops.lower_border(),
     )  # fmt: skip
