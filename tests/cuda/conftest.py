@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -30,18 +31,21 @@ def device() -> torch.device:
     """The device whose operators are the CUDA kernels: "cuda", or "cpu" in the emulator."""
     if _emulated():
         return torch.device("cpu")
-    reason = _missing()
-    if reason is not None:
-        pytest.skip(f"{reason}, and the emulator is not in use (tests/cuda/run_emulated.sh)")
-    return torch.device("cuda")
+    return _real_device()
 
 
 @pytest.fixture(scope="session")
 def gpu() -> torch.device:
     """A real GPU, for what the emulator cannot show: streams, graphs, several devices."""
-    reason = "the emulator has no streams" if _emulated() else _missing()
+    if _emulated():
+        pytest.skip("the emulator has no streams")
+    return _real_device()
+
+
+def _real_device() -> torch.device:
+    reason = _missing()
     if reason is not None:
-        pytest.skip(reason)
+        pytest.skip(f"{reason}; tests/cuda/run_emulated.sh runs most of these tests without a GPU")
     return torch.device("cuda")
 
 
@@ -51,3 +55,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents and {"device", "gpu"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.cuda)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Puts all skips for want of a device in one place, so that the summary folds hundreds into one line.
+
+    `pytest --no-fold-skipped` (8.3 and newer) lists them.
+    """
+    report = yield
+    if report.when == "setup" and report.skipped and item.get_closest_marker("cuda"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.longrepr = (str(Path(__file__).parent), None, reason)  # type: ignore[assignment]
+    return report

@@ -38,6 +38,7 @@ OF_THE_CPU_ALONE = {
     "test_chamfer.py::test_errors": VALUES,
     "test_threads_and_levels": "threads and instruction-set levels are the CPU's",
     "test_emulator": "compiles the emulator itself",
+    "test_skips": "is about runs without the emulator",
     "test_devices": "is about what the facade says",
     "test_library": "looks at the built CPU library",
     "test_interruption": "a call on CUDA does not wait for its kernels",
