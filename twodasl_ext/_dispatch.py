@@ -13,10 +13,10 @@ landmarks of a whole batch, and `torch.func` cannot differentiate it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -38,6 +38,8 @@ except (ImportError, AttributeError):  # another torch: what cannot be seen is l
     _CAN_SEE = False
     from torch.jit import is_tracing
 
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _NO_SCRIPT = (
     "torch.jit.script, torch.jit.trace and export to ONNX are not supported; use torch.compile or "
@@ -102,6 +104,32 @@ def traced() -> bool:
     return torch.compiler.is_compiling() or not (plain() or transformed())
 
 
+def between_graphs(reason: str) -> Callable[[Function], Function]:
+    """Lets a compiler call the decorated function between two graphs, as a whole; it reports the reason."""
+
+    def decorate(function: Function) -> Function:
+        disabled: list[Callable[..., Any]] = []
+
+        def prepare() -> bool:
+            # Loading the compiler takes seconds, so this waits for the first compiled call.
+            if not disabled:
+                disabled.append(torch.compiler.disable(function, reason=reason))
+            return True
+
+        # The compiler runs it while it traces, and takes the answer as a constant.
+        prepare._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+        @functools.wraps(function)
+        def call(*arguments: Any, **options: Any) -> Any:
+            if torch.compiler.is_compiling() and prepare():
+                return disabled[0](*arguments, **options)
+            return function(*arguments, **options)
+
+        return cast(Function, call)
+
+    return decorate
+
+
 def refuse_script(name: str) -> None:
     """RuntimeError that says what works instead of TorchScript."""
     raise RuntimeError(f"twodasl_ext.{name}: {_NO_SCRIPT}")
@@ -118,7 +146,7 @@ def refuse_trace(name: str) -> None:
 def not_scriptable(*functions: Callable[..., Any]) -> None:
     """Lets torch.jit.script say so of these, which it would otherwise try to compile."""
     for function in functions:
-        refusal = partial(refuse_script, function.__name__)
+        refusal = functools.partial(refuse_script, function.__name__)
         function.__prepare_scriptable__ = refusal  # type: ignore[attr-defined]
 
 

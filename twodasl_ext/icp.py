@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from . import _icp_device as device_loop
 from . import _icp_steps as steps
 from ._arguments import is_true, shown, whole_number
 from ._checks import check_float, check_tensor, shape_text
-from ._dispatch import refuse_trace, refuse_vmap, without_transforms
+from ._dispatch import between_graphs, refuse_trace, refuse_vmap, without_transforms
 from ._icp_inputs import Clouds, check_clouds, check_number, check_start, parts_of_start
 from ._values import seen
 
@@ -63,6 +62,7 @@ class ICPResult:
         return points @ matrix.mT + self.translation[..., None, :]
 
 
+@between_graphs("iterative_closest_point iterates until its points say so, which no graph can hold")
 def iterative_closest_point(
     source: Tensor,
     target: Tensor,
@@ -146,18 +146,6 @@ def iterative_closest_point(
     authors of 2DASL (arXiv 1903.09359) evaluate reconstructions with `recenter=True, mse_tolerance=0.01` on
     every 50th vertex, source the ground truth and target the prediction.
     """
-    run = _outside_graphs if torch.compiler.is_compiling() and _leave_graphs() else _register
-    return run(
-        source, target, method, scale, trim, max_distance, max_iterations, tolerance, mse_tolerance, recenter,
-        initialize, normals, triangles, source_lengths, target_lengths,
-    )  # fmt: skip
-
-
-def _register(
-    source: Any, target: Any, method: Any, scale: Any, trim: Any, max_distance: Any, max_iterations: Any,
-    tolerance: Any, mse_tolerance: Any, recenter: Any, initialize: Any, normals: Any, triangles: Any,
-    source_lengths: Any, target_lengths: Any,
-) -> ICPResult:  # fmt: skip
     refuse_trace("iterative_closest_point")
     if method not in ("point", "plane"):
         raise ValueError(f"method: expected 'point' or 'plane', got {shown(method)}")
@@ -177,30 +165,10 @@ def _register(
     if rules.recenter and (method == "plane" or rules.trim or max_distance is not None):
         raise ValueError("recenter: expected False with method='plane', trim or max_distance")
     _check_trim(rules.trim, clouds)
-    start = check_start(start, clouds)
+    checked = check_start(start, clouds)
     run = (steps if seen(clouds.source) else device_loop).register
-    found = without_transforms(run, clouds, rules, start)
+    found = without_transforms(run, clouds, rules, checked)
     return _result(found, clouds)
-
-
-_outside_graphs: Callable[..., ICPResult] = _register
-"""`_register` as a compiler is to call it: between two graphs, as a whole."""
-
-
-def _leave_graphs() -> bool:
-    """Asked by the compiler while it traces: it runs this, and takes the answer as a constant.
-
-    At import it would take seconds to load the compiler, for nothing in most programs.
-    """
-    global _outside_graphs
-    if _outside_graphs is _register:
-        reason = "iterative_closest_point iterates until its points say so, which no graph can hold"
-        _outside_graphs = torch.compiler.disable(_register, reason=reason)
-    return True
-
-
-# What torch.compiler.assume_constant_result sets, without loading the compiler.
-_leave_graphs._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _result(found: steps.Found, clouds: Clouds) -> ICPResult:
