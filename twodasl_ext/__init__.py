@@ -4,6 +4,7 @@ They take any mean (N, 3), modes (K, N, 3) and list of landmark vertices; see do
 """
 
 from importlib import import_module as _import_module
+from types import FunctionType as _FunctionType
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from ._dispatch import not_scriptable as _not_scriptable
@@ -20,11 +21,6 @@ from .neighbors import PointIndex, nearest_neighbors
 from .rasterize import rasterize
 from .rotation import nearest_rotation
 from .vertices import vertices
-
-_not_scriptable(
-    chamfer_distance, importance_weights, iterative_closest_point, landmarks, nearest_neighbors,
-    nearest_rotation, one_sided_distance, rasterize, release_memory, vertex_distance_cost, vertices,
-)  # fmt: skip
 
 if _TYPE_CHECKING:
     from . import reference as reference
@@ -62,3 +58,5 @@ __all__ = [
     "vertex_distance_cost",
     "vertices",
 ]
+
+_not_scriptable(*(value for name in __all__ if isinstance(value := globals().get(name), _FunctionType)))

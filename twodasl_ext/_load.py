@@ -19,7 +19,7 @@ from types import ModuleType
 import torch
 
 INTERFACE = 8
-"""Must equal TWODASL_INTERFACE in CMakeLists.txt: which schemas, layout and native module fit."""
+"""Which schemas, packed layout and native module fit: raise it when one changes. CMakeLists.txt reads it."""
 
 _CPU_LIBRARY = "_operators_cpu.so"
 _CUDA_LIBRARY = "_operators_cuda.so"
