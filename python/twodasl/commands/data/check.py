@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ...datasets.photos.kinds import KINDS, YAW_WORDS
+from ...datasets.photos.kinds import KINDS
 
 _MOST = 1000  # pictures on a sheet, which then has fifty million pixels
 
@@ -24,7 +24,8 @@ def register(actions: Any) -> None:
     parser = actions.add_parser(
         "check",
         help="check a data set of photos",
-        description=DESCRIPTION + "\n".join(f"  {kind:<10} {words}" for kind, words in KINDS.items()),
+        description=DESCRIPTION
+        + "\n".join(f"  {name:<10} {kind.description}" for name, kind in KINDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("kind", metavar="KIND", help="what the folder holds, see above")
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     facts = summary(photos)
     lost = photos.report.lost
     title = f"{args.kind}: {len(photos):,} photos" + (f", {lost:,} more left out" if lost else "")
-    sheet = photo_sheet(photos, title, facts, args.count, YAW_WORDS.get(args.kind, ""))
+    sheet = photo_sheet(photos, title, facts, args.count, KINDS[args.kind].yaw)
     contents = _left_out(args.left_out, photos.report) | {args.output: encoded(args.output, sheet)}
     _publish(contents, [*photos.report.lines(), *facts])
     return 0

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ...errors import InputError
 
-KINDS: dict[str, str] = {
-    "300w-lp": "300W-LP's folders, or 3DDFA's training list with param_all_norm.pkl",
-    "aflw": "AFLW as in 3DDFA's test data: crops with 21 points",
-    "aflw-lfpa": "AFLW-LFPA's training photos with 34 points",
-    "umdfaces": "UMDFaces' tables and photos",
-    "mesh478": "faces.csv, images, and the points of two detectors in mesh478.npy and points5.npy",
-    "photos": "any photos, each with a .pts, .npy, .csv or .txt of landmarks beside it",
-}
-"""What each kind is, in words."""
-
 _NOSE = "below 0 the nose points to the picture's right, above 0 to its left"
-YAW_WORDS: dict[str, str] = {"300w-lp": _NOSE, "aflw": _NOSE, "umdfaces": "as the table's YAW"}
-"""Which way yaw is positive, for the kinds that have one."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of data set: the module beside this one whose `scan` reads it, and what it is called."""
+
+    module: str
+    description: str
+    yaw: str = ""
+    """Which way yaw is positive, where there is one."""
+
+
+KINDS = {
+    "300w-lp": Kind("w300lp", "300W-LP's folders, or 3DDFA's training list with param_all_norm.pkl", _NOSE),
+    "aflw": Kind("aflw", "AFLW as in 3DDFA's test data: crops with 21 points", _NOSE),
+    "aflw-lfpa": Kind("aflw_lfpa", "AFLW-LFPA's training photos with 34 points"),
+    "umdfaces": Kind("umdfaces", "UMDFaces' tables and photos", "as the table's YAW"),
+    "mesh478": Kind("mesh478", "faces.csv, images, and two detectors' points in mesh478.npy and points5.npy"),
+    "photos": Kind("folder", "any photos, each with a .pts, .npy, .csv or .txt of landmarks beside it"),
+}
 
 
 def split_source(source: str, name: str = "source") -> tuple[str, str]:

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from pathlib import Path
+from importlib import import_module
 
 from ...arguments import flag, path_of
 from ...errors import InputError
 from ...morphable import MorphableModel
 from ..basel import is_raw_basis, read_raw_basis
-from . import aflw, aflw_lfpa, mesh478, umdfaces, w300lp
-from . import folder as photo_folder
 from .annotated import AnnotatedPhotos
 from .kinds import KINDS, split_source
-from .listing import Scan, read_listing
-
-_SCANS: dict[str, Callable[[Path], Scan]] = {
-    "300w-lp": w300lp.scan,
-    "aflw": aflw.scan,
-    "aflw-lfpa": aflw_lfpa.scan,
-    "umdfaces": umdfaces.scan,
-    "mesh478": mesh478.scan,
-    "photos": photo_folder.scan,
-}
+from .listing import read_listing
 
 
 def open_photos(
@@ -41,11 +29,11 @@ def open_photos(
     Args:
         kind: one of `KINDS`.
         root: its folder.
-        model: the face model whose parameters 300W-LP's samples shall have.
+        model: the face model in whose parameters 300W-LP's samples are wanted.
         basis: the folder of 3DDFA's basis, to which those parameters belong, see `read_raw_basis`; None: the
             data set's own folder, where the basis is there.
         cache: the folder for the list of photos, see `listing.py`.
-        rebuild: make that list anew.
+        rebuild: make that list again.
         progress: show a progress bar while it is made (on a terminal).
 
     Raises:
@@ -57,8 +45,9 @@ def open_photos(
     rebuild, progress = flag(rebuild, "rebuild"), flag(progress, "progress")
     folder = path_of(root, "a folder", "root")
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; expected {KINDS[kind]}")
-    listing = read_listing(kind, folder, _SCANS[kind], cache=cache, rebuild=rebuild, progress=progress)
+        raise InputError(f"{folder}: no such folder; expected {KINDS[kind].description}")
+    scan = import_module(f".{KINDS[kind].module}", __package__).scan
+    listing = read_listing(kind, folder, scan, cache=cache, rebuild=rebuild, progress=progress)
     place = path_of(basis, "a folder", "basis") if basis else folder
     raw = read_raw_basis(place) if basis or is_raw_basis(place) else None
     return AnnotatedPhotos(folder, listing, raw, model)
