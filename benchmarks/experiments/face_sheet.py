@@ -17,6 +17,7 @@ from twodasl.datasets.benchmarks.aflw2000 import Aflw2000, read_aflw2000
 from twodasl.evaluation import normalized_mean_error
 from twodasl.evaluation.network import network_landmarks
 from twodasl.geometry.crops import Crop
+from twodasl.io.images import write_image
 from twodasl.landmarks import CONNECTIONS_68
 from twodasl.pictures.charts import Canvas
 from twodasl.pictures.render import Image, contact_sheet, render_mesh, stack_sheets
@@ -101,7 +102,8 @@ def main() -> None:
         indices=network.model.basel_landmarks,
         visit=lambda row, face: faces.update({row: face}),
     )
-    cv2.imwrite(str(options.picture), sheet(data, network.model.triangles, faces, predicted, options.count))
+    picture = sheet(data, network.model.triangles, faces, predicted, options.count)
+    write_image(options.picture, picture)
 
 
 if __name__ == "__main__":

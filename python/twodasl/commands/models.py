@@ -46,17 +46,17 @@ def run_show(args: argparse.Namespace) -> int:
     """Print what the model is made of and write its sheet."""
 
     from ..errors import InputError
-    from ..io.files import check_sheet_name, write_picture
+    from ..io.images import check_image_name, write_image
     from ..morphable import load_model
     from ..pictures.model_sheet import model_sheet
 
-    check_sheet_name(args.output)
+    check_image_name(args.output)
     if args.seed < 0:
         raise InputError(f"--seed: expected a whole number from 0, got {args.seed}")
     model = load_model(args.model)
     _describe(model)
     sheet = model_sheet(model, seed=args.seed)
-    write_picture(args.output, sheet)
+    write_image(args.output, sheet)
     print(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
     return 0
 

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from ..arguments import path_of
 from ..errors import InputError
@@ -176,32 +175,6 @@ def _sweep(folder: Path) -> None:
                     entry.unlink()
             finally:
                 os.close(handle)
-
-
-def check_sheet_name(path: Path) -> None:
-    """Raise InputError where a picture's name does not say which kind of picture it is."""
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"{path}: a sheet is written as .png or .jpg; choose a name that ends so")
-
-
-def encoded(path: Path, picture: Any) -> bytes:
-    """(H, W, 3) uint8 BGR as a file that the name's suffix names. Raises InputError when it cannot be."""
-    import cv2
-
-    try:
-        done, content = cv2.imencode(path.suffix.lower(), picture)
-    except cv2.error:
-        done = False
-    if not done:  # JPEG ends at 65,535 pixels a side
-        height, width = picture.shape[:2]
-        advice = "write fewer pictures" if path.suffix.lower() == ".png" else "choose a name ending in .png"
-        raise InputError(f"{path}: a picture of {width}x{height} pixels cannot be written so; {advice}")
-    return bytes(content.tobytes())
-
-
-def write_picture(path: Path, picture: Any) -> None:
-    """Write (H, W, 3) uint8 BGR in the format of the name's ending, or nothing. Raises InputError."""
-    write_together({path: encoded(path, picture)})
 
 
 def check_targets(

@@ -1,4 +1,4 @@
-"""Reading photographs that strangers made.
+"""Reading untrusted image files, and writing images.
 
 A photo may come as gray, with a palette, transparent, with 16 bits a channel, in CMYK, turned on its side
 with a note in its EXIF data, cut off in the middle, or as a few bytes that claim a gigapixel. What leaves
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..arguments import flag
 from ..errors import InputError
-from .files import regular_file
+from .files import regular_file, write_together
 from .photo_bytes import orientation, without_notes
 
 MIN_SIDE = 32
@@ -59,12 +59,7 @@ def read_image(path: str | os.PathLike[str], *, upright: bool = True) -> NDArray
         InputError: no such file, a folder, an empty file, not an image, cut off, smaller than `MIN_SIDE` or
             larger than `MAX_PIXELS`. Whatever a decoder raises becomes one.
     """
-    path, upright = regular_file(path, _READABLE), flag(upright, "upright")
-    size = path.stat().st_size
-    if size == 0:
-        raise InputError(f"{path}: is empty (0 bytes)")
-    if size > MAX_BYTES:
-        raise InputError(f"{path}: is larger than {MAX_BYTES >> 30} GiB; expected {_READABLE}")
+    path, upright = _image_file(path), flag(upright, "upright")
     try:
         stored = path.read_bytes()
     except OSError as error:
@@ -80,17 +75,54 @@ def read_image(path: str | os.PathLike[str], *, upright: bool = True) -> NDArray
         raise InputError(f"{path}: the image is damaged or cut off ({_reason(error)})") from error
 
 
+def read_image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height of the pixels as they are stored, from the file's head where that is enough.
+
+    Raises InputError as `read_image` does.
+    """
+    from PIL import Image
+
+    file = _image_file(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=_known_formats()) as image:
+                _check_size(file, *image.size)
+                return image.size
+    except InputError:
+        raise
+    except Exception:  # a damaged note in the head, for one; the reader knows how to skip it
+        height, width = read_image(file, upright=False).shape[:2]
+        return width, height
+
+
+def _image_file(path: str | os.PathLike[str]) -> Path:
+    """The path, once it is known to lead to a regular file of a size that can be a photo's."""
+    file = regular_file(path, _READABLE)
+    size = file.stat().st_size
+    if size == 0:
+        raise InputError(f"{file}: is empty (0 bytes)")
+    if size > MAX_BYTES:
+        raise InputError(f"{file}: is larger than {MAX_BYTES >> 30} GiB; expected {_READABLE}")
+    return file
+
+
+def _known_formats() -> list[str]:
+    from PIL import Image
+
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]  # older versions of Pillow lack AVIF
+
+
 def _decoded(path: Path, stored: bytes) -> tuple[NDArray[np.uint8], int]:
     """The pixels as they are stored, BGR, and the EXIF orientation, 1 to 8."""
     from PIL import Image
 
-    Image.init()
-    known = [name for name in FORMATS if name in Image.OPEN]  # older versions of Pillow lack AVIF
     data, turn = without_notes(stored)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large images and odd metadata; sizes are checked here
         try:
-            with Image.open(io.BytesIO(data), formats=known) as image:
+            with Image.open(io.BytesIO(data), formats=_known_formats()) as image:
                 _check_size(path, *image.size)
                 if turn == 1:
                     turn = orientation(*(_bytes(image.info.get(key)) for key in ("exif", "xmp")))
@@ -226,3 +258,35 @@ def _turned(image: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     return text if 0 < len(text) <= 100 else type(error).__name__
+
+
+def check_image_name(path: Path) -> None:
+    """Raise InputError unless the name ends in .png, .jpg or .jpeg, the kinds of image that are written."""
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"{path}: an image is written as .png or .jpg; choose a name that ends so")
+
+
+def encode_image(path: Path, image: NDArray[np.uint8]) -> bytes:
+    """(H, W, 3) uint8 BGR in the format that the path's suffix names; nothing is written.
+
+    Raises InputError when the format cannot hold it, which names `path`.
+    """
+    import cv2
+
+    try:
+        done, content = cv2.imencode(path.suffix.lower(), image)
+    except cv2.error:
+        done = False
+    if not done:  # JPEG ends at 65,535 pixels a side
+        height, width = image.shape[:2]
+        advice = "write fewer pictures" if path.suffix.lower() == ".png" else "choose a name ending in .png"
+        raise InputError(f"{path}: an image of {width}x{height} pixels cannot be written so; {advice}")
+    return bytes(content.tobytes())
+
+
+def write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write (H, W, 3) uint8 BGR in the format that the path's suffix names, whole or not at all.
+
+    Raises InputError when it cannot be written.
+    """
+    write_together({path: encode_image(path, image)})

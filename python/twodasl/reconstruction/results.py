@@ -16,6 +16,7 @@ from ..arguments import path_of
 from ..geometry.crops import Crop
 from ..geometry.pose import matrix_from_angles
 from ..io.files import atomic_paths, check_targets, writing
+from ..io.images import encode_image
 from ..meshes.write import write_obj, write_ply
 from ..pictures.render import (
     Image,
@@ -75,7 +76,7 @@ def write_results(
     sheet = picture(image, face, colors, name)
     text = json.dumps(facts(image, reconstructor, face, source), indent=1, allow_nan=False)
     points = face.upright(image.shape[0])
-    encoded = cv2.imencode(".png", sheet)[1].tobytes()
+    encoded = encode_image(targets[3], sheet)
     with atomic_paths(targets) as (obj, ply, numbers, drawing):
         with writing(targets[0]):
             write_obj(obj, points, face.triangles, colors)

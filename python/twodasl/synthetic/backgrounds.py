@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..geometry.crops import SIZE
+from ..io.images import read_image
 from .filters import blurred, clipped, resized
 from .noise import NoiseBank
 from .sampling import pick
@@ -110,12 +111,12 @@ def _load_photographs() -> list[NDArray[np.uint8]]:
     folder = Path(skimage.data.__file__).parent
     photographs = []
     for name in PHOTOGRAPHS:
-        image = cv2.imread(str(folder / name), cv2.IMREAD_COLOR)
-        if image is None:
+        try:
+            image = read_image(folder / name, upright=False)
+        except InputError as error:
             raise InputError(
-                f"{folder / name}: scikit-image's bundled photograph cannot be read; reinstall "
-                "scikit-image or set photo_backgrounds to 0"
-            )
+                f"{error}; it comes with scikit-image: reinstall that or set photo_backgrounds to 0"
+            ) from error
         reduction = 360 / max(image.shape[:2])
         if reduction < 1:
             image = cv2.resize(image, None, fx=reduction, fy=reduction, interpolation=cv2.INTER_AREA)

@@ -142,7 +142,7 @@ def test_bars_of_the_histogram_are_as_high_as_the_counts():
     [
         (["nothing", "/no/such"], "'nothing': unknown kind of data set; known are 300w-lp, aflw,"),
         (["aflw", "/no/such"], "/no/such: no such folder; expected AFLW"),
-        (["aflw", ".", "-o", "sheet.pdf"], "sheet.pdf: a sheet is written as .png or .jpg"),
+        (["aflw", ".", "-o", "sheet.pdf"], "sheet.pdf: an image is written as .png or .jpg"),
         (["aflw", ".", "-n", "0"], "--count: expected 1 to 1,000 pictures, got 0"),
         (["aflw", ".", "-n", "1001"], "--count: expected 1 to 1,000 pictures, got 1001"),
         (["aflw", ".", "-n", "1" + "0" * 30], "--count: expected 1 to 1,000 pictures, got 1"),

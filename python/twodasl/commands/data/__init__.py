@@ -48,13 +48,13 @@ def run_synthetic(args: argparse.Namespace) -> int:
     """Draw the faces, write the sheet and, where asked for, the samples."""
 
     from ...errors import InputError
-    from ...io.files import check_sheet_name, write_picture
+    from ...io.images import check_image_name, write_image
     from ...io.locks import own_folder
     from ...morphable import load_model
     from ...pictures.render import contact_sheet
     from ...synthetic import SyntheticFaces
 
-    check_sheet_name(args.output)
+    check_image_name(args.output)
     if not 1 <= args.count <= _MOST:
         raise InputError(f"--count: expected 1 to {_MOST:,} faces, got {args.count}")
     if not 0 <= args.seed < 2**63:
@@ -62,7 +62,7 @@ def run_synthetic(args: argparse.Namespace) -> int:
     faces = SyntheticFaces(load_model(args.model), args.count, args.seed)
     samples = faces.batch(range(args.count))
     sheet = contact_sheet([_tile(sample, not args.plain) for sample in samples], min(9, args.count))
-    write_picture(args.output, sheet)
+    write_image(args.output, sheet)
     print(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
     if args.folder is not None:
         with own_folder(args.folder):
@@ -91,10 +91,11 @@ def _tile(sample: dict[str, Any], marked: bool) -> Any:
 def _write(folder: Path, samples: list[dict[str, Any]]) -> None:
     import numpy as np
 
-    from ...io.files import atomic_path, write_picture
+    from ...io.files import atomic_path
+    from ...io.images import write_image
 
     for index, sample in enumerate(samples):
-        write_picture(folder / f"{index:06d}.png", sample["image"].numpy())
+        write_image(folder / f"{index:06d}.png", sample["image"].numpy())
     for key in ("parameters", "landmarks", "visible"):
         with atomic_path(folder / f"{key}.npy") as temporary:
             np.save(temporary, np.stack([sample[key].numpy() for sample in samples]))

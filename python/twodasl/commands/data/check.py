@@ -53,11 +53,12 @@ def run(args: argparse.Namespace) -> int:
     from ...datasets.photos.sources import open_photos
     from ...datasets.report import MostlyBroken
     from ...errors import InputError
-    from ...io.files import check_sheet_name, check_targets, encoded
+    from ...io.files import check_targets
+    from ...io.images import check_image_name, encode_image
     from ...morphable import load_model
     from ...pictures.photo_sheet import photo_sheet
 
-    check_sheet_name(args.output)
+    check_image_name(args.output)
     if not 1 <= args.count <= _MOST:
         raise InputError(f"--count: expected 1 to {_MOST:,} pictures, got {args.count}")
     for file in (args.output, args.left_out):
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     lost = photos.report.lost
     title = f"{args.kind}: {len(photos):,} photos" + (f", {lost:,} more left out" if lost else "")
     sheet = photo_sheet(photos, title, facts, args.count, KINDS[args.kind].yaw)
-    contents = _left_out(args.left_out, photos.report) | {args.output: encoded(args.output, sheet)}
+    contents = _left_out(args.left_out, photos.report) | {args.output: encode_image(args.output, sheet)}
     _publish(contents, [*photos.report.lines(), *facts])
     return 0
 

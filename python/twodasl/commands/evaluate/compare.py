@@ -43,7 +43,8 @@ def run(options: argparse.Namespace) -> int:
     from ...evaluation import comparison as comparing
     from ...evaluation.error_curve import error_curves
     from ...io.files import check_targets
-    from .outputs import png, publish
+    from ...io.images import encode_image
+    from .outputs import publish
 
     names = _names(options)
     reports = {name: comparing.read_report(file) for name, file in zip(names, options.reports, strict=True)}
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
                 file = options.output / f"error-curves-{words}.png"
                 while file in contents:  # one data set, measured in two ways
                     file = file.with_stem(file.stem + "-2")
-                contents[file] = png(error_curves(rows, title, "NME in percent"))
+                contents[file] = encode_image(file, error_curves(rows, title, "NME in percent"))
     check_targets(list(contents), inputs=options.reports)
     publish("\n\n".join(comparing.format_comparison(table) for table in tables), contents)
     return 0

@@ -78,21 +78,21 @@ def finish(
     from ...distributed import Ranks
     from ...evaluation import format_report
     from ...evaluation.report_files import images_csv, json_text, table_csv
+    from ...io.images import encode_image
 
     if not Ranks.here().leads:
         return 0
     contents: dict[Path, str | bytes] = {}
     if options.output is not None:
         shown = _SHOWN if options.worst is None else options.worst
-        made = {
-            "report.json": json_text(report),
-            "table.csv": table_csv(report),
-            "images.csv": images_csv(report),
-            "error-curve.png": png(_curves(report)),
-        }
+        folder: Path = options.output
+        contents[folder / "report.json"] = json_text(report)
+        contents[folder / "table.csv"] = table_csv(report)
+        contents[folder / "images.csv"] = images_csv(report)
+        pictures = {folder / "error-curve.png": _curves(report)}
         if shown:
-            made["worst-images.png"] = png(_worst(report, data, truth, predicted, shown))
-        contents |= {options.output / name: content for name, content in made.items()}
+            pictures[folder / "worst-images.png"] = _worst(report, data, truth, predicted, shown)
+        contents |= {path: encode_image(path, picture) for path, picture in pictures.items()}
     if options.json is not None:
         contents[options.json] = json_text(report)
     if options.csv is not None:
@@ -111,13 +111,6 @@ def publish(text: str, contents: Mapping[Path, str | bytes]) -> None:
         print("")
     for path in contents:
         print(f"wrote {path}")
-
-
-def png(picture: Image) -> bytes:
-    """A picture as a PNG file's content."""
-    import cv2
-
-    return bytes(cv2.imencode(".png", picture)[1].tobytes())
 
 
 def _curves(report: Report) -> Image:

@@ -88,7 +88,8 @@ def run(options: argparse.Namespace) -> int:
         reconstruction_text,
     )
     from ...evaluation.yaw_files import read_yaw
-    from .outputs import png, publish
+    from ...io.images import encode_image
+    from .outputs import publish
 
     if options.scale and options.protocol != "nearest":
         raise InputError(f"--scale: has a meaning only with --protocol nearest, not {options.protocol}")
@@ -119,7 +120,8 @@ def run(options: argparse.Namespace) -> int:
     contents: dict[Path, str | bytes] = {}
     if options.output is not None:
         contents[options.output / "reconstruction.json"] = reconstruction_text(report)
-        contents |= {options.output / name: png(picture) for name, picture in pictures.items()}
+        files = {options.output / name: picture for name, picture in pictures.items()}
+        contents |= {path: encode_image(path, picture) for path, picture in files.items()}
     publish(format_reconstruction(report), contents)
     if contents and "error-heat-map.png" not in pictures:
         print("No heat-map: the true meshes have no triangles; give --triangles FILE.")

@@ -20,7 +20,7 @@ from ...arguments import flag, path_of
 from ...errors import InputError
 from ...geometry.crops import Crop, crop_from_landmarks
 from ...io.arrays import read_array, read_point_array
-from ...io.images import read_image as read_photo
+from ...io.images import read_image
 from ..mat_files import read_variables
 from ..names import check_names, read_names
 
@@ -75,7 +75,7 @@ class Aflw2000:
     def read_image(self, index: int) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 BGR. Raises InputError naming a file that is missing or no image."""
         # Landmarks refer to the stored pixels: a turn noted in the metadata must not be applied.
-        return read_photo(self.images[index], upright=False)
+        return read_image(self.images[index], upright=False)
 
     def crops_to_image(self, points: NDArray[np.floating]) -> Floats:
         """Points (n, L, 2 or 3) from each image's crop pixels to image pixels."""
