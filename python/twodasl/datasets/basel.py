@@ -47,7 +47,7 @@ class RawBasis:
     mean: Floats
     modes: Floats
 
-    def crop_landmarks(self, raw: NDArray[np.floating]) -> Floats:
+    def landmarks(self, raw: NDArray[np.floating]) -> Floats:
         """Landmarks (..., 68, 3), y up, of 62 numbers (..., 62): `[3x4 row-major camera | coefficients]`."""
         values = np.asarray(raw, dtype=np.float64)
         camera = values[..., :12].reshape(*values.shape[:-1], 3, 4)

@@ -20,8 +20,8 @@ import twodasl_ext
 
 from ..arguments import path_of
 from ..errors import InputError
-from ..geometry.crops import flip_y
-from ..geometry.parameters import Whitening, split_parameters
+from ..geometry.parameters import Whitening
+from ..geometry.projection import crop_vertices
 from ..io.files import regular_file
 from ..io.pickles import read_array_pickle
 
@@ -54,13 +54,8 @@ class SparseBasis:
 
         Raises ValueError when the number of parameters is another.
         """
-        pose, coefficients = split_parameters(
-            torch.as_tensor(np.asarray(parameters, dtype=np.float64)), len(self.modes)
-        )
         basis = twodasl_ext.MorphableBasis(self.mean, self.modes, storage=torch.float64)
-        points = twodasl_ext.vertices(basis, coefficients, pose).numpy()
-        points[..., 1] = flip_y(points[..., 1])
-        return points
+        return crop_vertices(basis, torch.as_tensor(np.asarray(parameters, dtype=np.float64))).numpy()
 
 
 def is_sparse_basis(folder: str | os.PathLike[str]) -> bool:

@@ -20,9 +20,10 @@ from ..datasets.benchmarks.aflw2000 import Aflw2000
 from ..datasets.mat_files import read_variables
 from ..datasets.photos.w300lp import raw_parameters
 from ..errors import InputError
-from ..geometry.crops import flip_y
-from ..geometry.parameters import POSE_SIZE
-from ..morphable import MorphableModel, split_parameters
+from ..geometry.crops import SIZE, flip_y
+from ..geometry.projection import crop_vertices
+from ..io.images import read_image_size
+from ..morphable import MorphableModel
 from .nme import normalized_mean_error
 
 SPACES = ("2d", "3d")
@@ -53,9 +54,8 @@ class DenseTruth:
     def vertices(self, rows: NDArray[np.int64] | range) -> Floats:
         """(b, N, 3) image pixels (x, row, z) of the images `rows`."""
         index = np.asarray(rows)
-        points = _vertices(self.basis, self.parameters[index])
-        points[..., 1] = self.heights[index, None] + 1 - points[..., 1]
-        return points
+        heights = torch.from_numpy(self.heights[index, None].astype(np.float32))
+        return _vertices(self.basis, self.parameters[index], heights)
 
     def errors(self, rows: NDArray[np.int64] | range, vertices: NDArray[np.floating]) -> Floats:
         """NME fractions (b, 2), in 2D and in 3D, of predicted vertices (b, N, 3) in image pixels."""
@@ -69,7 +69,6 @@ class DenseTruth:
         for start in range(0, len(data), _BATCH):
             rows = range(start, min(start + _BATCH, len(data)))
             points = _vertices(self.basis, np.asarray(parameters[start : rows.stop], np.float32))
-            points[..., 1] = flip_y(points[..., 1])
             placed = np.stack([data.crop(row).to_image(own) for row, own in zip(rows, points, strict=True)])
             found[start : rows.stop] = self.errors(rows, placed)
         return found
@@ -88,9 +87,9 @@ def read_dense_truth(data: Aflw2000, basis: RawBasis, model: MorphableModel) -> 
     heights = np.empty(len(data), np.int64)
     for row, image in enumerate(data.images):
         raw[row] = raw_parameters(image, read_variables(image.with_suffix(".mat"), _VARIABLES))
-        heights[row] = _height(data, row)
-    landmarks = basis.crop_landmarks(raw)
-    landmarks[..., 1] = heights[:, None] + 1 - landmarks[..., 1]
+        heights[row] = read_image_size(image)[1]
+    landmarks = basis.landmarks(raw)
+    landmarks[..., 1] = flip_y(landmarks[..., 1], heights[:, None])
     cut = float(normalized_mean_error(landmarks, data.truth).mean())
     if cut > _AGREEMENT:
         raise InputError(
@@ -100,18 +99,7 @@ def read_dense_truth(data: Aflw2000, basis: RawBasis, model: MorphableModel) -> 
     return DenseTruth(model.basis(), conversion.parameters(raw), heights, data.truth, cut)
 
 
-def _height(data: Aflw2000, row: int) -> int:
-    """Rows of an image, from its head where that is enough."""
-    file = data.images[row]
-    try:
-        from PIL import Image
-
-        with Image.open(file) as image:
-            return int(image.height)
-    except Exception:  # Pillow raises many kinds; the reader of images says what is wrong
-        return int(data.read_image(row).shape[0])
-
-
-def _vertices(basis: twodasl_ext.MorphableBasis, parameters: NDArray[np.float32]) -> Floats:
-    pose, coefficients = split_parameters(torch.from_numpy(parameters), parameters.shape[1] - POSE_SIZE)
-    return np.asarray(twodasl_ext.vertices(basis, coefficients.contiguous(), pose).double().numpy())
+def _vertices(
+    basis: twodasl_ext.MorphableBasis, parameters: NDArray[np.float32], size: int | torch.Tensor = SIZE
+) -> Floats:
+    return np.asarray(crop_vertices(basis, torch.from_numpy(parameters), size).double().numpy())

@@ -30,8 +30,10 @@ _DIRECT_REDUCTION = 4.0
 Coordinates = TypeVar("Coordinates", torch.Tensor, NDArray[np.floating])
 
 
-def flip_y(y: Coordinates, size: int = SIZE) -> Coordinates:
+def flip_y(y: Coordinates, size: int | Coordinates = SIZE) -> Coordinates:
     """Between model-side y (up) and the image row (down): `size + 1 - y`. It is its own inverse.
+
+    size: rows of the crop, or of the photo; a tensor or array of them broadcasts against `y`.
 
     Parameter vectors place faces in a crop whose y axis points up; the constant is that of the family's
     1-based code. This is the only place that knows it.

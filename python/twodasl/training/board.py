@@ -10,13 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-import twodasl_ext
-
 from ..errors import InputError, install_extra
-from ..geometry.crops import flip_y
-from ..geometry.projection import crop_landmarks
+from ..geometry.projection import crop_landmarks, crop_vertices
 from ..io.files import writing
-from ..morphable import MorphableModel, split_parameters
+from ..morphable import MorphableModel
 from ..pictures.render import contact_sheet, draw_landmarks, overlay
 from .objective import Faces, Networks
 
@@ -87,10 +84,8 @@ def face_pictures(
     whitening, basis = networks.whitening, networks.basis
     parameters = whitening.unwhiten(regressor(faces.inputs.to(whitening.mean.device)))
     regressor.train(training)
-    pose, coefficients = split_parameters(parameters, len(model.coefficient_std))
     points = crop_landmarks(basis, parameters).cpu().numpy()
-    vertices = twodasl_ext.vertices(basis, coefficients, pose)
-    vertices[..., 1] = flip_y(vertices[..., 1])
+    vertices = crop_vertices(basis, parameters).cpu().numpy()
     crops = (faces.inputs[:, :3] * 128 + 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
     marked, covered = [], []
     for index, crop in enumerate(crops):
@@ -100,7 +95,7 @@ def face_pictures(
         for x, y in _zoomed(faces.observed[index][faces.visible[index]].numpy()).round().astype(int):
             cv2.circle(drawn, (int(x), int(y)), 3, (60, 220, 60), -1, cv2.LINE_AA)
         marked.append(drawn)
-        covered.append(overlay(large, _zoomed(vertices[index].cpu().numpy()), model.triangles))
+        covered.append(overlay(large, _zoomed(vertices[index]), model.triangles))
     columns = min(4, len(crops))
     return contact_sheet(marked, columns), contact_sheet(covered, columns)
 

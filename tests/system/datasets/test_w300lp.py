@@ -134,7 +134,7 @@ def test_3ddfas_list(tmp_path, ball_model):
         open_lp(tmp_path)
     photos = open_lp(tmp_path, model=ball_model, basis=tmp_path / "basis")
     for index, sample in enumerate(photos):
-        expected = read_raw_basis(tmp_path / "basis").crop_landmarks(raw[index])
+        expected = read_raw_basis(tmp_path / "basis").landmarks(raw[index])
         expected[:, 1] = flip_y(expected[:, 1])
         # Whitened in float32: the scale keeps about five digits, of coordinates up to a hundred pixels.
         np.testing.assert_allclose(sample["landmarks"], expected, atol=5e-2)
@@ -199,7 +199,7 @@ def test_real_annotations_agree_with_their_landmarks():
         crop = Crop(*box.tolist())
         raw = w300lp.raw_parameters(photo, found)
         raw[:12] = crop.pose(raw[:12].reshape(3, 4), 450).ravel()
-        points = basis.crop_landmarks(raw)
+        points = basis.landmarks(raw)
         points[:, 1] = flip_y(points[:, 1])
         truth = found["pt3d_68"].T[:, :2]
         distance = np.linalg.norm(crop.to_image(points)[:, :2] - truth, axis=1).mean()

@@ -154,7 +154,7 @@ class AnnotatedPhotos(Dataset[Sample]):
     def _projected(self, raw: NDArray[np.floating]) -> NDArray[np.float64]:
         """Landmarks (..., 68, 3) in crop pixels of 62 numbers."""
         assert self.basis is not None
-        points = self.basis.crop_landmarks(raw)
+        points = self.basis.landmarks(raw)
         points[..., 1] = flip_y(points[..., 1])
         return points
 
