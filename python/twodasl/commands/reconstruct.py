@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..io.terminal import visible
+from ..reconstruction import MOST_REFINEMENTS
 from .startup import lasting_imports
 
 if TYPE_CHECKING:
+    from ..reconstruction.face_input import FaceInput
     from ..reconstruction.reconstructor import FaceReconstructor
 
 LANDMARK_SUFFIXES = (".pts", ".npy", ".csv", ".txt")
@@ -116,8 +118,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_arguments(args: argparse.Namespace) -> None:
     """What can be known to be wrong before anything is loaded."""
-    from ..reconstruction.placement import MOST_REFINEMENTS
-
     photos: list[Path] = args.photos
     if args.refinements is not None and not 0 <= args.refinements <= MOST_REFINEMENTS:
         raise InputError(f"--refinements: expected 0 to {MOST_REFINEMENTS}, got {args.refinements}")
@@ -162,38 +162,50 @@ def _one(photo: Path, reconstructor: FaceReconstructor, args: argparse.Namespace
     """Reconstruct one photo and write its files; what to tell the user."""
     from ..io.files import check_targets
     from ..io.images import read_image
-    from ..landmarks import read_landmarks
-    from ..reconstruction.placement import check_landmarks, square_crop
     from ..reconstruction.results import SUFFIXES, describe_pose, write_results
 
     # Before the work: a photo's name may be too long for its results' names.
     check_targets([args.output / f"{photo.stem}{suffix}" for suffix in SUFFIXES])
     image = read_image(photo)
-    height, width = image.shape[:2]
-    source: dict[str, Any] = {"photo": photo.name}
-    landmarks, box, note = None, args.box, ""
-    if args.landmarks is not None:
-        file = _landmark_file(photo, args.landmarks)
-        landmarks = check_landmarks(read_landmarks(file), width, height, str(file))
-        source["landmarks"] = file.name
-    if box is not None:
-        square_crop(box, width, height, "--box")
-        source["box"] = list(box)
-    detected = landmarks is None and box is None
-    if detected:
-        landmarks, box, note = _detect(photo, image, args.detector)
-        source["detector"] = note
+    if args.landmarks is None and args.box is None:
+        given, source = _detected(photo, image, args.detector)
+    else:
+        given, source = _given(photo, image, args)
     try:
-        face = reconstructor(
-            image, landmarks, box, refinements=args.refinements, recrop=detected and landmarks is None
-        )
+        face = reconstructor.reconstruct([given], refinements=args.refinements)[0]
     except InputError as error:  # of the network, which cannot know whose face it is
         raise InputError(f"{photo}: {error}") from error
-    write_results(args.output, photo.stem, image, reconstructor, face, source)
-    found = f" (face found by {note})" if note else ""
+    write_results(args.output, photo.stem, image, reconstructor, face, {"photo": photo.name, **source})
+    found = f" (face found by {source['detector']})" if "detector" in source else ""
     name = args.output / photo.stem
     shown = f"{photo}: {describe_pose(face)}{found} -> {name}.obj .ply .json .png"
     return visible(shown, keep="")
+
+
+def _given(photo: Path, image: Any, args: argparse.Namespace) -> tuple[FaceInput, dict[str, Any]]:
+    """The face that --landmarks and --box show, and what to note of them."""
+    from ..landmarks import read_landmarks
+    from ..reconstruction.face_input import FaceInput
+
+    points, source, name = None, {}, "--landmarks"
+    if args.landmarks is not None:
+        file = _landmark_file(photo, args.landmarks)
+        points, name = read_landmarks(file), str(file)
+        source["landmarks"] = file.name
+    if args.box is not None:
+        source["box"] = list(args.box)
+    return FaceInput.given(image, points, args.box, landmarks_name=name, box_name="--box"), source
+
+
+def _detected(photo: Path, image: Any, detector: str) -> tuple[FaceInput, dict[str, Any]]:
+    """The largest face that a detector finds, and what to note of it."""
+    from ..reconstruction.detect import find_faces
+
+    faces = find_faces(image, detector)
+    if not faces:
+        raise InputError(f"{photo}: no face was found; say where it is with --landmarks or --box")
+    others = f", the largest of {len(faces)}" if len(faces) > 1 else ""
+    return faces[0], {"detector": faces[0].detector + others}
 
 
 def _landmark_file(photo: Path, given: Path) -> Path:
@@ -209,18 +221,6 @@ def _landmark_file(photo: Path, given: Path) -> Path:
         names = " and ".join(path.name for path in found)
         raise InputError(f"{photo}: {given} holds both {names}; keep one of them")
     return found[0]
-
-
-def _detect(photo: Path, image: Any, detector: str) -> tuple[Any, tuple[float, ...] | None, str]:
-    """Landmarks or else a box from a detector, and what it is called."""
-    from ..reconstruction.detect import find_faces
-
-    faces = find_faces(image, detector)
-    if not faces:
-        raise InputError(f"{photo}: no face was found; say where it is with --landmarks or --box")
-    best = faces[0]
-    note = best.detector + (f", the largest of {len(faces)}" if len(faces) > 1 else "")
-    return best.landmarks, None if best.landmarks is not None else best.crop.box, note
 
 
 def _with_progress(photos: list[Path]) -> Iterator[Path]:

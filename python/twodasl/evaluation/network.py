@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ..distributed import Ranks
 from ..errors import InputError
+from ..reconstruction.face_input import FaceInput
 
 if TYPE_CHECKING:
     from ..reconstruction.reconstructor import FaceReconstructor, Reconstruction
@@ -40,7 +41,7 @@ def network_landmarks(
     Several processes that have met (`twodasl.distributed.joined`) take turns batch by batch, and
     each returns the whole; `visit` sees the process's own images only, see `from_all`.
 
-    Raises InputError naming the images when one cannot be read, or its landmarks or box do not fit it.
+    Raises InputError naming the image that cannot be read, or whose landmarks or box do not fit it.
     """
     found = np.zeros((len(data), 68 if indices is None else len(indices), 3))
     ranks = Ranks.here()
@@ -82,14 +83,24 @@ def _faces(
     refinements: int | None,
     rows: range,
 ) -> list[Reconstruction]:
-    images = [data.read_image(i) for i in rows]
-    try:
-        return reconstructor.batch(
-            images,
-            None if landmarks is None else [landmarks[i] for i in rows],
-            None if boxes is None else [boxes[i].tolist() for i in rows],
-            refinements=refinements,
-            batch_size=len(rows),
+    faces = [
+        _face(
+            data,
+            row,
+            None if landmarks is None else landmarks[row],
+            None if boxes is None else boxes[row].tolist(),
         )
-    except InputError as error:
+        for row in rows
+    ]
+    try:
+        return reconstructor.reconstruct(faces, refinements=refinements, batch_size=len(rows))
+    except InputError as error:  # of the network, which sees them together
         raise InputError(f"{data.names[rows[0]]} to {data.names[rows[-1]]}: {error}") from error
+
+
+def _face(data: Faces, row: int, landmarks: NDArray[np.float64] | None, box: list[float] | None) -> FaceInput:
+    image = data.read_image(row)
+    try:
+        return FaceInput.given(image, landmarks, box)
+    except InputError as error:
+        raise InputError(f"{data.names[row]}: {error}") from error

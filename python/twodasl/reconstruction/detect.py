@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -23,6 +22,7 @@ from ..errors import InputError, install_extra
 from ..geometry.crops import Crop, crop_from_landmarks
 from ..io.images import check_image
 from ..landmarks.mesh478 import sixty_eight_from_478
+from .face_input import FaceInput
 
 # The cascade's square box -> the crop that landmarks would give: how far the centre moves down and how much
 # the side grows, in widths of the box. Medians over faces of AFLW2000-3D with |yaw| < 30 degrees; half of
@@ -38,21 +38,12 @@ _CASCADE_LONG_SIDE = 640  # larger photos are searched in reduced form
 _CASCADE_SMALLEST = 0.07  # smallest face searched for, relative to the longer side
 
 
-@dataclass(frozen=True)
-class Face:
-    """A face found in a photo: its crop, the detector's name, landmarks (68, 2) in image pixels or None."""
-
-    crop: Crop
-    detector: str
-    landmarks: NDArray[np.float64] | None = None
-
-
 def detectors() -> list[str]:
     """Names of the detectors that this installation has, the better one first."""
     return [name for name in _DETECTORS if name != "mediapipe" or _has_face_mesh()]
 
 
-def find_faces(image: NDArray[np.uint8], detector: str = "auto") -> list[Face]:
+def find_faces(image: NDArray[np.uint8], detector: str = "auto") -> list[FaceInput]:
     """The faces in a photo, the largest first.
 
     Args:
@@ -60,7 +51,8 @@ def find_faces(image: NDArray[np.uint8], detector: str = "auto") -> list[Face]:
         detector: "cascade", "mediapipe", or "auto": mediapipe where it is installed, else cascade.
 
     Returns:
-        a list, empty where no face was found. `Face.detector` says who found it.
+        a list for `FaceReconstructor.reconstruct`, empty where no face was found. `FaceInput.detector` says
+        which detector found it; a face without landmarks has `recrop`.
 
     Raises:
         InputError: not an image, or a detector that is not installed.
@@ -78,7 +70,7 @@ def find_faces(image: NDArray[np.uint8], detector: str = "auto") -> list[Face]:
     return sorted(found, key=lambda face: face.crop.x1 - face.crop.x0, reverse=True)
 
 
-def _cascade_faces(image: NDArray[np.uint8]) -> list[Face]:
+def _cascade_faces(image: NDArray[np.uint8]) -> list[FaceInput]:
     gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
     reduction = max(1.0, max(gray.shape) / _CASCADE_LONG_SIDE)
     if reduction > 1:
@@ -93,7 +85,8 @@ def _cascade_faces(image: NDArray[np.uint8]) -> list[Face]:
         x = left * scale_x + width / 2
         y = top * scale_y + width / 2 + _DOWN * width
         half = _SIDE * width / 2
-        faces.append(Face(Crop(x - half, y - half, x + half, y + half), "cascade"))
+        crop = Crop(x - half, y - half, x + half, y + half)
+        faces.append(FaceInput(image, crop, recrop=True, detector="cascade"))
     return faces
 
 
@@ -145,7 +138,7 @@ def _cascade() -> Any:
     return Cascade(lbp_frontal_face_cascade_filename())
 
 
-def _mediapipe_faces(image: NDArray[np.uint8]) -> list[Face]:
+def _mediapipe_faces(image: NDArray[np.uint8]) -> list[FaceInput]:
     rgb = np.ascontiguousarray(image[:, :, ::-1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its protocol buffers' deprecations
@@ -156,7 +149,8 @@ def _mediapipe_faces(image: NDArray[np.uint8]) -> list[Face]:
         # Its coordinates are fractions of the sides; pixel centres lie at integers here.
         points = np.array([(point.x * width - 0.5, point.y * height - 0.5) for point in mesh.landmark])
         landmarks = sixty_eight_from_478(points)
-        faces.append(Face(crop_from_landmarks(landmarks), "mediapipe", landmarks))
+        crop = crop_from_landmarks(landmarks)
+        faces.append(FaceInput(image, crop, landmarks, detector="mediapipe"))
     return faces
 
 
@@ -178,7 +172,7 @@ def _has_face_mesh() -> bool:
         return False
 
 
-_DETECTORS: dict[str, Callable[[NDArray[np.uint8]], list[Face]]] = {
+_DETECTORS: dict[str, Callable[[NDArray[np.uint8]], list[FaceInput]]] = {
     "mediapipe": _mediapipe_faces,
     "cascade": _cascade_faces,
 }

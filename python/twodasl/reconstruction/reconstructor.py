@@ -11,18 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-import twodasl_ext
-
 from ..arguments import flag, path_of, shown, whole_number
 from ..devices import usable_device
 from ..errors import InputError
 from ..geometry.crops import SIZE, Crop, flip_y
-from ..geometry.projection import crop_landmarks
+from ..geometry.projection import crop_landmarks, crop_vertices
 from ..landmarks import eighteen_from_68
 from ..morphable import MorphableModel, decompose_pose, load_model, split_parameters
 from ..networks.inputs import network_input
 from ..training.checkpoint import check_model, load_regressor
-from .placement import MOST_REFINEMENTS, FaceInput, face_input, moved_to
+from . import MOST_REFINEMENTS
+from .face_input import FaceInput
 from .texture import vertex_colors
 
 Floats = NDArray[np.float32]
@@ -111,9 +110,9 @@ class FaceReconstructor:
 
         Args:
             image: (H, W, 3) uint8 BGR.
-            landmarks: (68, 2) image pixels, pixel centres at integers. They make the landmark map and,
+            landmarks: (68, 2) image pixels, pixel centers at integers. They make the landmark map and,
                 without a box, the crop.
-            box: x0 y0 x1 y1, the crop in image pixels; made square about its centre. One of the two is
+            box: x0 y0 x1 y1, the crop in image pixels; made square about its center. One of the two is
                 needed.
             refinements: how often the network's own landmarks are fed back as its landmark map. Default: 0
                 with landmarks, 1 without (the first pass then sees an empty map).
@@ -122,7 +121,8 @@ class FaceReconstructor:
         Raises:
             InputError: landmarks or a box that do not fit the image, naming the argument.
         """
-        return self.batch([image], [landmarks], [box], refinements=refinements, recrop=recrop)[0]
+        face = FaceInput.given(image, landmarks, box, recrop=recrop)
+        return self.reconstruct([face], refinements=refinements)[0]
 
     def batch(
         self,
@@ -142,39 +142,51 @@ class FaceReconstructor:
         photos = _each(images, "images", None)
         points = _each(landmarks, "landmarks", len(photos))
         corners = _each(boxes, "boxes", len(photos))
+        recrop = flag(recrop, "recrop")
+        given = zip(photos, points, corners, strict=True)
+        faces = [FaceInput.given(image, marks, box, recrop=recrop) for image, marks, box in given]
+        return self.reconstruct(faces, refinements=refinements, batch_size=batch_size)
+
+    def reconstruct(
+        self, faces: Sequence[FaceInput], *, refinements: int | None = None, batch_size: int = 32
+    ) -> list[Reconstruction]:
+        """Reconstruct faces whose places are known, as `FaceInput.given` and `detect.find_faces` make them.
+
+        refinements, batch_size, and errors of the network: as in `__call__` and `batch`.
+        """
+        faces = _each(faces, "faces", None, "FaceInput")
         if refinements is not None:
             refinements = whole_number(refinements, "refinements", 0, MOST_REFINEMENTS)
-        recrop = flag(recrop, "recrop")
         batch_size = whole_number(batch_size, "batch_size", 1)
-        faces = [face_input(*given) for given in zip(photos, points, corners, strict=True)]
         results = []
         for start in range(0, len(faces), batch_size):
-            results += self._reconstruct(faces[start : start + batch_size], refinements, recrop)
+            results += self._reconstruct(list(faces[start : start + batch_size]), refinements)
         return results
 
     def colors(self, image: NDArray[np.uint8], face: Reconstruction) -> Floats:
-        """Colours of the mesh, (N, 3) RGB in [0, 1]: the photo's, and a guess where it shows nothing."""
+        """Colors of the mesh, (N, 3) RGB in [0, 1]: the photo's, and a guess where it shows nothing."""
         albedo = None if self.model.albedo_mean is None else self.model.albedo()
         return vertex_colors(image, face.vertices, face.triangles, self.model.mean, albedo)
 
     @torch.inference_mode()
-    def _reconstruct(
-        self, faces: list[FaceInput], refinements: int | None, recrop: bool
-    ) -> list[Reconstruction]:
+    def _reconstruct(self, faces: list[FaceInput], refinements: int | None) -> list[Reconstruction]:
         passes = [_refinements(face, refinements) for face in faces]
-        parameters = self._regress(faces)
+        parameters, marks = self._regress(faces)
         for step in range(max(passes)):
-            marks = crop_landmarks(self.basis, parameters)
             again = [index for index, count in enumerate(passes) if count > step]
             for index in again:
-                face = faces[index]
-                own = np.asarray(face.crop.to_image(marks[index, :, :2].cpu().numpy()), np.float64)
-                faces[index] = moved_to(face, own, recrop)
-            parameters[again] = self._regress([faces[index] for index in again])
-        pose, coefficients = split_parameters(parameters, len(self.model.coefficient_std))
-        vertices = twodasl_ext.vertices(self.basis, coefficients, pose)
-        vertices[..., 1] = flip_y(vertices[..., 1])
+                own = faces[index].crop.to_image(marks[index, :, :2].cpu().numpy())
+                faces[index] = faces[index].refined(own.astype(np.float64))
+            parameters[again], marks[again] = self._regress([faces[index] for index in again])
+        vertices = crop_vertices(self.basis, parameters)
         self._check(parameters, vertices)
+        return self._placed(faces, parameters, vertices)
+
+    def _placed(
+        self, faces: list[FaceInput], parameters: torch.Tensor, vertices: torch.Tensor
+    ) -> list[Reconstruction]:
+        """Parameters (B, 12+K) and vertices (B, N, 3) of the crops, in the photos."""
+        pose, coefficients = split_parameters(parameters, len(self.model.coefficient_std))
         scale, angles, translation = decompose_pose(pose.double())
         translation[..., 1] = flip_y(translation[..., 1])
         degrees = torch.rad2deg(angles).cpu().tolist()
@@ -201,8 +213,8 @@ class FaceReconstructor:
             )
         return results
 
-    def _regress(self, faces: list[FaceInput]) -> torch.Tensor:
-        """(B, 12+K) parameters of faces as they are cropped and marked now."""
+    def _regress(self, faces: list[FaceInput]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Parameters (B, 12+K) and landmarks (B, 68, 3), crop pixels, of faces as they are marked now."""
         crops = np.stack([face.crop.image(face.image) for face in faces])
         marks = torch.full(
             (len(faces), 18, 2), torch.nan, dtype=torch.float32
@@ -217,8 +229,9 @@ class FaceReconstructor:
             raise InputError(
                 f"{self.checkpoint}: its network gives NaN or infinity; take an earlier checkpoint"
             )
-        self._check(parameters, crop_landmarks(self.basis, parameters))
-        return parameters
+        landmarks = crop_landmarks(self.basis, parameters)
+        self._check(parameters, landmarks)
+        return parameters, landmarks
 
     def _check(self, parameters: torch.Tensor, points: torch.Tensor) -> None:
         """Raise InputError where points (B, P, 3) in crop pixels, or the camera, are those of no face."""
@@ -238,11 +251,11 @@ class FaceReconstructor:
             )
 
 
-def _each(values: Any, name: str, count: int | None) -> list[Any]:
+def _each(values: Any, name: str, count: int | None, kind: str = "images") -> list[Any]:
     """The entries of a list or array with one a face, `count` of them; None stands for nothing at all."""
     if values is None and count is not None:
         return [None] * count
-    expected = "a list of images" if count is None else f"a list, one entry for each of {count} images"
+    expected = f"a list of {kind}" if count is None else f"a list, one entry for each of {count} images"
     if isinstance(values, (str, bytes, Mapping)) or not (hasattr(values, "__len__") and np.iterable(values)):
         raise InputError(f"{name}: expected {expected}, got {shown(values)}")
     entries = list(values)

@@ -132,19 +132,18 @@ def test_images_landmarks_and_boxes_arrive_together(made_up):
     seen = []
 
     class Recorder:
-        def batch(self, images, landmarks, boxes, *, refinements, batch_size):
-            seen.append((images, landmarks, boxes, refinements))
-            return [SimpleNamespace(landmarks=np.full((68, 3), box[0])) for box in boxes]
+        def reconstruct(self, faces, *, refinements, batch_size):
+            seen.append((faces, refinements))
+            return [SimpleNamespace(landmarks=np.full((68, 3), face.crop.x0)) for face in faces]
 
     found = network_landmarks(Recorder(), data, data.detected, boxes=data.boxes, refinements=3, batch_size=2)
-    assert [len(images) for images, *_ in seen] == [2, 2, 1]
+    assert [len(faces) for faces, _ in seen] == [2, 2, 1]
     np.testing.assert_array_equal(found, np.broadcast_to(data.boxes[:, :1, None], (COUNT, 68, 3)))
-    images = [image for batch, *_ in seen for image in batch]
-    landmarks = [points for _, batch, *_ in seen for points in batch]
-    for i in range(COUNT):
-        np.testing.assert_array_equal(images[i], data.read_image(i))
-        np.testing.assert_array_equal(landmarks[i], data.detected[i])
-    assert all(refinements == 3 for *_, refinements in seen)
+    for i, face in enumerate(face for faces, _ in seen for face in faces):
+        np.testing.assert_array_equal(face.image, data.read_image(i))
+        np.testing.assert_array_equal(face.landmarks, data.detected[i])
+        assert not face.recrop
+    assert all(refinements == 3 for _, refinements in seen)
 
 
 @pytest.mark.parametrize(
@@ -180,8 +179,10 @@ def test_another_model_a_cut_checkpoint_and_a_missing_image(capsys, made_up, tmp
     assert code == 2
     assert "cut.pt" in errors
     data = read_aflw2000(made_up / "aflw")
-    with pytest.raises(InputError, match=r"image00000\.jpg to image00004\.jpg: .*outside"):
-        network_landmarks(_reconstructor(made_up), data, data.detected, boxes=data.boxes + 5000)
+    boxes = data.boxes.copy()
+    boxes[3] += 5000
+    with pytest.raises(InputError, match=r"^image00003\.jpg: box: .*outside"):
+        network_landmarks(_reconstructor(made_up), data, data.detected, boxes=boxes)
 
 
 def _reconstructor(folder):
