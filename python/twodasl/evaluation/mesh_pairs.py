@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ..arguments import flag, path_of
 from ..errors import InputError
 from ..meshes import SUFFIXES, read_mesh
+from ..progress import progress_bar
 from .reconstruction import ReconstructionError, check_protocol, reconstruction_error
 
 BROKEN_LIMIT = 0.5
@@ -95,7 +95,7 @@ def measure_pairs(
     pairs: list[Pair] = []
     errors: list[ReconstructionError] = []
     skipped = {name: f"{name}: no prediction of this name" for name in found.without_prediction}
-    for pair in tqdm(found.pairs, desc="measuring", unit="face", disable=not progress):
+    for pair in progress_bar(found.pairs, description="measuring", unit="face", show=progress):
         try:
             error = measure_pair(pair, protocol=protocol, scale=scale)
         except InputError as reason:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ..distributed import Ranks
 from ..errors import InputError
+from ..progress import progress_bar
 from ..reconstruction.face_input import FaceInput
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def network_landmarks(
     """The network's landmarks on every image: (n, 68 or L, 3) float64, image pixels.
 
     landmarks: (n, 68, 2) image pixels, the network's landmark input, or None for an empty landmark map.
-    boxes: (n, 4) crops in image pixels, made square about their centres; None crops around `landmarks`.
+    boxes: (n, 4) crops in image pixels, made square about their centers; None crops around `landmarks`.
     refinements: as `FaceReconstructor.batch` takes it. indices: (L,) the vertices that stand for the points;
     None takes the face model's 68 `landmarks`. visit: called with each image's row and its whole
     reconstruction, which is not kept. A progress bar goes to a terminal's stderr.
@@ -48,9 +48,7 @@ def network_landmarks(
     turns = range(ranks.rank * batch_size, len(data), ranks.count * batch_size)
     problem: InputError | None = None
     try:
-        with tqdm(
-            total=len(data), desc="evaluate", unit="image", disable=None if ranks.leads else True
-        ) as bar:
+        with progress_bar(total=len(data), description="evaluate", unit="image", show=ranks.leads) as bar:
             for start in turns:
                 rows = range(start, min(start + batch_size, len(data)))
                 faces = _faces(reconstructor, data, landmarks, boxes, refinements, rows)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ..arguments import flag, whole_number
 from ..morphable import MorphableModel
+from ..progress import progress_bar
 from .render import Image, camera_view, caption, contact_sheet, render_mesh, stack_sheets
 
 SIGMAS = 3.0
@@ -27,7 +27,7 @@ def model_sheet(model: MorphableModel, seed: int = 0, progress: bool = True) -> 
     Args:
         model: any face model; one without colours is drawn in clay.
         seed: of the random faces.
-        progress: show a progress bar on standard error.
+        progress: whether to show a progress bar on a terminal.
 
     Returns:
         (H, W, 3) uint8 BGR.
@@ -35,7 +35,7 @@ def model_sheet(model: MorphableModel, seed: int = 0, progress: bool = True) -> 
     seed, progress = whole_number(seed, "seed", 0), flag(progress, "progress")
     studio = _Studio(model)
     steps = len(model.coefficient_std) + _tone_count(model) + RANDOM_FACES
-    with tqdm(total=steps, desc="drawing", unit="tile", disable=not progress) as bar:
+    with progress_bar(total=steps, description="drawing", unit="tile", show=progress) as bar:
         mean = [caption(studio.shot(model.mean, yaw=yaw, size=LARGE), f"mean, yaw {yaw}") for yaw in YAWS]
         modes = []
         for index in range(len(model.coefficient_std)):

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from ..distributed import Ranks
+from ..progress import progress_bar
 from ..workers import Batch, made_ahead
 
 Sample = dict[str, Any]
@@ -107,7 +107,7 @@ class Pool(Dataset):
         made = made_ahead(_Chunks(faces), chunks, workers, WORKERS)
         self.faces, self.columns = faces, Batch()
         count = sum(min(_CHUNK, len(faces) - start) for start in chunks)
-        bar = tqdm(total=count, desc=label, unit="face", disable=None if progress else True)
+        bar = progress_bar(total=count, description=label, unit="face", show=progress, announce_from=500)
         with bar, closing(made):
             for start, chunk in zip(chunks, made, strict=True):
                 if not self.columns:

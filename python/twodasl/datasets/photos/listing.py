@@ -22,7 +22,6 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ...arguments import path_of
 from ...errors import InputError, reading
@@ -32,6 +31,7 @@ from ...io.files import atomic_path
 from ...io.images import read_image
 from ...landmarks import eighteen_from_21, eighteen_from_68
 from ...landmarks.sparse_crop import crop_from_sparse_landmarks
+from ...progress import progress_bar
 from ..names import check_name
 from ..report import DataReport
 
@@ -154,7 +154,9 @@ def build_listing(root: Path, photos: Scan, label: str = "photos", progress: boo
     count = len(photos.files)
     with (
         ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as threads,
-        tqdm(total=count, desc=f"listing {label}", unit="photo", disable=None if progress else True) as bar,
+        progress_bar(
+            total=count, description=f"listing {label}", unit="photo", show=progress, announce_from=1000
+        ) as bar,
     ):
         for start in range(0, count, _CHUNK):
             part = range(start, min(start + _CHUNK, count))

@@ -29,13 +29,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ...arguments import flag, path_of, whole_number
 from ...errors import InputError, reading
 from ...io.files import regular_file
 from ...io.text import reals, whole
 from ...meshes.obj import obj_lines
+from ...progress import progress_bar
 from ..model import FARTHEST, MorphableModel
 from .assemble import measured_unit
 
@@ -78,7 +78,7 @@ def read_ict_facekit(
     Args:
         folder: the repository's root or its `FaceXModel`.
         identity_modes, expression_modes: how many to keep, at most; 40 and 10 as in the paper.
-        progress: show a progress bar on standard error (some hundred megabytes of text are parsed).
+        progress: whether to show how far it is (some hundred megabytes of text are parsed).
 
     Raises:
         InputError: a file is missing, is no OBJ, or does not fit the neutral mesh; the file is named.
@@ -102,7 +102,10 @@ def read_ict_facekit(
         )
     paths = [*identities, *expressions]
     moved = np.empty((len(paths), *neutral.shape), np.float32)
-    for row, path in enumerate(tqdm(paths, "reading ICT-FaceKit", unit="mesh", disable=not progress)):
+    bar = progress_bar(
+        paths, description="reading ICT-FaceKit", unit="mesh", show=progress, announce_from=100
+    )
+    for row, path in enumerate(bar):
         moved[row] = (_read_vertices(path, len(neutral)) - neutral) * scale
     shape_modes, blend = moved[: len(identities)], moved[len(identities) :]
     actions, names = merge_sides(blend, [path.stem for path in expressions])
