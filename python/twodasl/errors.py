@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -39,3 +40,14 @@ def reading(path: str | os.PathLike[str], what: str, advice: str = "copy it agai
 def install_extra(extra: str) -> str:
     """How to install what only some need. The package comes from its source folder, from no index."""
     return f"pip install '.[{extra}]' in the source folder of twodasl"
+
+
+def similar(word: str, known: Iterable[str], most: int = 1) -> list[str]:
+    """The names that a misspelled one may stand for, the likeliest first."""
+    return difflib.get_close_matches(word, list(known), most)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` (did you mean 'small'?)` for a name that is not a known one; empty where none is like it."""
+    found = similar(word, known)
+    return f" (did you mean {found[0]!r}?)" if found else ""

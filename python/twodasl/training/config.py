@@ -128,7 +128,7 @@ class AugmentConfig(Record):
     shift: float = 3.0
     """Standard deviation of the shift along each axis, pixels."""
     gain: float = 0.12
-    """Standard deviation of the logarithm of each colour channel's gain, and of the common gamma."""
+    """Standard deviation of the logarithm of each color channel's gain, and of the common gamma."""
     flip: float = 0.0
     """Share of faces that are mirrored. Faces with parameters only where the face model is symmetric (the
     embedded one is), see `mirror.py`. 0 does for synthetic faces, which are drawn alike to both sides; 0.5
@@ -216,6 +216,7 @@ class OptimizerConfig(Record):
     momentum: float = 0.9
     """Of SGD."""
     weight_decay: float = 0.0
+    """Of the regressor's weights, in either optimizer."""
     clip: float = 10.0
     """Largest norm of the regressor's gradient; longer ones are shortened to it. 0: no limit."""
     critic_learning_rate: float = 1e-4
@@ -238,8 +239,11 @@ class StageConfig(Record):
     """One stage: how long, how fast, and which supervision the 3D-annotated faces give."""
 
     steps: int = 1000
+    """Batches; 0 leaves the stage out."""
     learning_rate: float = 1e-3
+    """At the beginning of the stage, after the warm-up."""
     final_learning_rate: float = 1e-5
+    """At the end of the stage."""
     schedule: str = "cosine"
     """From the first learning rate to the final one: `cosine` or `exponential`."""
     warmup: int = 0
@@ -274,12 +278,13 @@ class TrainingConfig(Record):
     """Everything that decides the outcome of a training run."""
 
     preset: str = "small"
-    """The name under which it began; a note."""
+    """The preset that the configuration began with, for the record; it decides nothing."""
     seed: int = 0
+    """Seed of everything that is random: the same seed gives the same run."""
     batch: int = 32
-    """3D-annotated faces a step."""
+    """3D-annotated faces per step."""
     photo_batch: int = 8
-    """2D-only faces a step; 0 leaves them out."""
+    """2D-only faces per step; 0 leaves them out."""
     checkpoint_every: int = 200
     """Steps from one checkpoint to the next; each replaces the last."""
     keep_every: int = 0
@@ -289,15 +294,23 @@ class TrainingConfig(Record):
     needs longer, both stages get proportionally fewer steps when the run begins, and the second one fewer
     still when it comes to it and the first was slower than the trial."""
     data: DataConfig = field(default_factory=DataConfig)
+    """Which faces."""
     landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
+    """What a landmark detector does to the landmarks before they enter the map, drawn for each use."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Changes of a face each time it is used; parameters and landmarks follow exactly."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    """What is trained, and in which precision."""
     loss: LossConfig = field(default_factory=LossConfig)
+    """Weights of the self-supervision losses, in both stages; a term of weight 0 is not computed."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """How weights follow from gradients, in both stages."""
     stage1: StageConfig = field(default_factory=StageConfig)
+    """The first stage: how long, how fast, and which supervision the 3D-annotated faces give."""
     stage2: StageConfig = field(
         default_factory=lambda: StageConfig(steps=300, learning_rate=1e-4, parameters=0.0, vertices=0.1)
     )
+    """The second stage, as the first."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

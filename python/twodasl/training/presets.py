@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, did_you_mean
 from ..io.files import regular_file
+from .comments import comment_lines
 from .config import (
     AugmentConfig,
     DataConfig,
@@ -20,6 +21,7 @@ from .config import (
     StageConfig,
     TrainingConfig,
 )
+from .records import Record
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,7 +43,7 @@ def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     return both
 
 
-# The paper's networks, weights and optimisers, on synthetic faces. For a GPU.
+# The paper's networks, weights and optimizers, on synthetic faces. For a GPU.
 _PAPER = TrainingConfig(
     preset="paper",
     batch=32,
@@ -130,11 +132,13 @@ mask, and per cent of the data (Table 3)."""
 def preset(name: str, ablations: Sequence[str] = ()) -> TrainingConfig:
     """The configuration of that name, changed by ablations. Raises InputError naming those there are."""
     if name not in PRESETS:
-        raise InputError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
+        hint = did_you_mean(name, PRESETS)
+        raise InputError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}{hint}")
     config = PRESETS[name]
     for ablation in ablations:
         if ablation not in ABLATIONS:
-            raise InputError(f"ablation: expected one of {', '.join(ABLATIONS)}, got {ablation!r}")
+            hint = did_you_mean(ablation, ABLATIONS)
+            raise InputError(f"ablation: expected one of {', '.join(ABLATIONS)}, got {ablation!r}{hint}")
         config = config.updated({"preset": f"{config.preset} {ablation}", **ABLATIONS[ablation]})
     return config
 
@@ -155,13 +159,22 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def to_toml(config: TrainingConfig) -> str:
-    """The configuration as a TOML file that `read_toml` reads back."""
-    values = config.to_dict()
-    lines = [f"{key} = {_toml(value)}" for key, value in values.items() if not isinstance(value, dict)]
-    for table, inner in values.items():
-        if isinstance(inner, dict):
-            lines += ["", f"[{table}]"] + [f"{key} = {_toml(value)}" for key, value in inner.items()]
+    """The configuration as a TOML file that `read_toml` reads back, with a comment above each setting."""
+    lines = _settings(config)
+    for table in fields(config):
+        inner = getattr(config, table.name)
+        if isinstance(inner, Record):
+            lines += ["", *comment_lines(TrainingConfig, table.name), f"[{table.name}]", *_settings(inner)]
     return "\n".join(lines) + "\n"
+
+
+def _settings(record: Record) -> list[str]:
+    """The lines of one table, without the tables in it."""
+    lines = []
+    for key, value in record.to_dict().items():
+        if not isinstance(value, dict):
+            lines += [*comment_lines(type(record), key), f"{key} = {_toml(value)}"]
+    return lines
 
 
 def _toml(value: Any) -> str:

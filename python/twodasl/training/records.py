@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
-from ..errors import InputError
+from ..errors import InputError, did_you_mean
 
 R = TypeVar("R", bound="Record")
 
@@ -92,9 +92,9 @@ def _build(cls: type[R], values: Any, where: str, prefix: str, base: R | None) -
         chosen = {name: getattr(base, name) for name in known}
     for key, value in values.items():
         if key not in known:
-            raise InputError(
-                f"{where}: unknown key {prefix}{str(key)[:_SHOWN]}; known here: {', '.join(known)}"
-            )
+            shown_key = f"{prefix}{str(key)[:_SHOWN]}"
+            hint = did_you_mean(shown_key, [prefix + name for name in known])
+            raise InputError(f"{where}: unknown key {shown_key}{hint}; known here: {', '.join(known)}")
         kind = types[key]
         if is_dataclass(kind):
             inner = None if base is None else getattr(base, key)
@@ -146,20 +146,36 @@ def _kind_name(kind: Any) -> str:
     )
 
 
-def _field_type(cls: type, path: Sequence[str], setting: str) -> Any:
+def _field_type(record: type, path: Sequence[str], setting: str) -> Any:
     """The type of a dotted key."""
+    cls = record
     for depth, name in enumerate(path):
         types = get_type_hints(cls) if is_dataclass(cls) else {}
         if name not in types:
             inside = ", ".join(types) or "none"
-            raise InputError(
-                f"--set {setting}: unknown key {'.'.join(path[: depth + 1])}; known here: {inside}"
-            )
+            key = ".".join(path[: depth + 1])
+            hint = _meant(record, ".".join(path))
+            raise InputError(f"--set {setting}: unknown key {key}{hint}; known here: {inside}")
         cls = types[name]
     if is_dataclass(cls):
         inside = ", ".join(get_type_hints(cls))
         raise InputError(f"--set {setting}: expected a key inside {'.'.join(path)}: {inside}")
     return cls
+
+
+def _meant(record: type, key: str) -> str:
+    """What a dotted key that is none may stand for: the same name in other tables, or one that is alike."""
+    known = _keys(record)
+    same = [other for other in known if other.rpartition(".")[2] == key.rpartition(".")[2]]
+    return f" (did you mean {' or '.join(map(repr, same))}?)" if same else did_you_mean(key, known)
+
+
+def _keys(record: type, prefix: str = "") -> list[str]:
+    """All dotted keys of a record."""
+    keys: list[str] = []
+    for name, kind in get_type_hints(record).items():
+        keys += _keys(kind, f"{prefix}{name}.") if is_dataclass(kind) else [prefix + name]  # type: ignore[arg-type]
+    return keys
 
 
 def _from_text(kind: Any, text: str, setting: str) -> Any:

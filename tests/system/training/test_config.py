@@ -55,8 +55,11 @@ def test_settings():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("stage1.step=3", "unknown key stage1.step; known here: steps,"),
-        ("stage3.steps=3", "unknown key stage3; known here: preset,"),
+        ("stage1.step=3", "unknown key stage1.step (did you mean 'stage1.steps'?); known here: steps,"),
+        (
+            "stage3.steps=3",
+            "unknown key stage3 (did you mean 'stage1.steps' or 'stage2.steps'?); known here: preset,",
+        ),
         ("seed.x=3", "unknown key seed.x"),
         ("stage1=3", "expected a key inside stage1: steps,"),
         ("stage1.steps=many", "expected a whole number, got 'many'"),
