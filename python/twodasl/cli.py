@@ -1,24 +1,34 @@
 """The command `twodasl`: finds the subcommand's module, runs it, and turns errors into one line."""
 
+# PYTHON_ARGCOMPLETE_OK
+
 from __future__ import annotations
 
 import argparse
 import os
+import platform
 import signal
 import sys
 import threading
+import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
 from typing import Any
 
+from .commands.arguments import add_verbosity
+from .commands.completion import answer
+from .commands.messages import detail, verbosity
+from .commands.parser import Parser, leaves
 from .errors import InputError
 from .io.terminal import safe_streams
 
 COMMANDS = {
     "demo": "train a small network on embedded synthetic faces and reconstruct a photograph",
-    "reconstruct": "turn photographs into 3D faces",
+    "reconstruct": "turn photos into 3D faces",
     "train": "train a network",
     "evaluate": "measure alignment errors on a data set",
     "models": "show and convert face models",
@@ -37,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     says what. 130: interrupted. 141: the reader of stdout went away; the files are written. 143: terminated.
     A second signal ends the process at once, with that code and without temporary files.
     """
+    answer(_parser)
     arguments = list(sys.argv[1:] if argv is None else argv)
     with safe_streams() as output, _ended_by_signals(last=argv is None):
         code = _run(arguments)
@@ -51,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     try:
         options = _parser(arguments).parse_args(arguments)
-        return int(options.run(options) or 0)
+        with verbosity(options.quiet, options.verbose):
+            return _timed(options)
     except SystemExit as end:  # argparse: 0 after --help, 2 after an error it has already printed; a signal
         return end.code if isinstance(end.code, int) else 2
     except InputError as error:
@@ -67,6 +79,19 @@ def _run(arguments: list[str]) -> int:
         if error.filename is None:
             return _fail(error.strerror or str(error))
         return _fail(f"{error.filename}: {error.strerror}")
+
+
+def _timed(options: argparse.Namespace) -> int:
+    detail(versions())
+    began = time.monotonic()
+    try:
+        code = int(options.run(options) or 0)
+    except (InputError, ImportError, OSError):  # of which only one line would be left
+        if options.verbose:
+            traceback.print_exc()
+        raise
+    detail(f"{options.command} took {time.monotonic() - began:.1f} s")
+    return code
 
 
 @contextmanager
@@ -114,13 +139,13 @@ def _fail(message: str, code: int = 2) -> int:
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """A parser that knows the subcommand asked for; only that one's module is imported."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="twodasl",
         description="3D face reconstruction and dense alignment from a single photograph.",
         epilog="`twodasl COMMAND --help` describes a command.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=16),
     )
-    parser.add_argument("--version", action=_Version, help="print the version and exit")
+    parser.add_argument("--version", action=_Version, help="print versions and exit")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     asked = next((word for word in arguments if not word.startswith("-")), None)
     if asked in COMMANDS:
@@ -128,7 +153,29 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     else:
         for name, text in COMMANDS.items():
             subparsers.add_parser(name, help=text)
+    for leaf in leaves(parser):
+        add_verbosity(leaf)
     return parser
+
+
+def versions() -> str:
+    """One line on what is installed, without the seconds that an import of torch takes."""
+    from . import __version__
+
+    # The operators are part of the same distribution.
+    parts = [
+        f"twodasl_ext {__version__}",
+        f"torch {_installed('torch')}",
+        f"Python {platform.python_version()}",
+    ]
+    return f"twodasl {__version__} ({', '.join(parts)})"
+
+
+def _installed(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 class _Version(argparse.Action):
@@ -136,7 +183,5 @@ class _Version(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from . import __version__
-
-        print(f"twodasl {__version__}")
+        print(versions())
         parser.exit()

@@ -1,4 +1,4 @@
-"""`twodasl models`: look at a face model, convert it into one `.npz`, or make the embedded one anew."""
+"""`twodasl models`: look at a face model, convert it to one `.npz`, or compute the embedded one again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-MODEL_HELP = "'procedural' (the embedded model), or a .npz or another file or folder of docs/data-formats.md"
+from .arguments import MODEL, add_output_file, add_seed, non_negative_int
+from .messages import note
 
 
 def register(subparsers: Any) -> None:
@@ -18,46 +19,44 @@ def register(subparsers: Any) -> None:
         help="draw a contact sheet of a face model",
         description="Draw the mean from five sides, every mode at -3 and +3 sigma, and random faces.",
     )
-    show.add_argument("model", help=MODEL_HELP)
-    show.add_argument(
-        "-o", "--output", type=Path, default=Path("model-sheet.png"), help="default: %(default)s"
-    )
-    show.add_argument("--seed", type=int, default=0, help="of the random faces; default: %(default)s")
+    show.add_argument("model", metavar="MODEL", help=MODEL)
+    add_output_file(show, "the sheet (.png, .jpg)", default=Path("model-sheet.png"))
+    add_seed(show)
     show.set_defaults(run=run_show)
     convert = actions.add_parser("convert", help="write a face model as one .npz")
-    convert.add_argument("model", help=MODEL_HELP)
-    convert.add_argument("output", type=Path, help="the .npz to write")
+    convert.add_argument("model", metavar="MODEL", help=MODEL)
+    convert.add_argument("file", nargs="?", metavar="FILE", type=Path, help="the same as --output")
+    add_output_file(convert, "the model (.npz)")
     for kind in ("shape", "expression"):
         convert.add_argument(
-            f"--{kind}-modes", type=int, metavar="N", help=f"keep the first N {kind} modes; default: all"
+            f"--{kind}-modes",
+            type=non_negative_int,
+            metavar="N",
+            help=f"keep the first N {kind} modes (default: all)",
         )
     convert.set_defaults(run=run_convert)
     head = actions.add_parser(
         "head",
-        help="make the embedded head anew",
+        help="compute the embedded head from its code",
         description="Compute the embedded face model from its code, write it, and compare it with the shipped"
         " one. Nothing else computes it: 'procedural' is the shipped file.",
     )
-    head.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .npz to write")
+    add_output_file(head, "the model (.npz)", required=True)
     head.set_defaults(run=run_head)
 
 
 def run_show(args: argparse.Namespace) -> int:
     """Print what the model is made of and write its sheet."""
-
-    from ..errors import InputError
     from ..io.images import check_image_name, write_image
     from ..morphable import load_model
     from ..pictures.model_sheet import model_sheet
 
     check_image_name(args.output)
-    if args.seed < 0:
-        raise InputError(f"--seed: expected a whole number from 0, got {args.seed}")
     model = load_model(args.model)
     _describe(model)
     sheet = model_sheet(model, seed=args.seed)
     write_image(args.output, sheet)
-    print(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
+    note(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
     return 0
 
 
@@ -67,19 +66,22 @@ def run_convert(args: argparse.Namespace) -> int:
     from ..io.files import check_targets
     from ..morphable import load_model
 
-    check_targets([args.output], inputs=[args.model], remedy="choose another output")
+    if (args.file is None) == (args.output is None):
+        raise InputError("--output: expected one file for the model; give -o FILE")
+    output: Path = args.output or args.file
+    check_targets([output], inputs=[args.model], remedy="choose another output")
     model = load_model(args.model)
     kept = []
     for kind, there in zip(("shape", "expression"), model.counts[1:], strict=True):
         wanted = getattr(args, f"{kind}_modes")
-        if wanted is not None and not 0 <= wanted <= there:
+        if wanted is not None and wanted > there:
             raise InputError(f"--{kind}-modes: expected 0 to {there}, got {wanted}")
         kept.append(there if wanted is None else wanted)
     if tuple(kept) != model.counts[1:]:
         model = model.truncated(*kept)
-    model.save(args.output)
+    model.save(output)
     _describe(model)
-    print(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB)")
+    note(f"wrote {output} ({output.stat().st_size / 2**20:.1f} MiB)")
     return 0
 
 
@@ -98,14 +100,14 @@ def run_head(args: argparse.Namespace) -> int:
         print(f"the shipped head but for rounding, {apart:.1g} mm")
     else:
         print("NOT the shipped head: its code has changed, and checkpoints belong to the shipped one")
-    print(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB)")
+    note(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB)")
     return 0
 
 
 def _describe(model: Any) -> None:
     count, shapes, expressions = model.counts
     tones = 0 if model.albedo_std is None else len(model.albedo_std)
-    colors = "no colours" if model.albedo_mean is None else f"colours with {tones} modes"
+    colors = "no colors" if model.albedo_mean is None else f"colors with {tones} modes"
     parts = (
         f"{count} vertices, {len(model.triangles)} triangles, {shapes} shape modes, {expressions} expressions"
     )

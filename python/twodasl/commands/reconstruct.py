@@ -1,17 +1,20 @@
-"""`twodasl reconstruct`: photographs to meshes, numbers and pictures."""
+"""`twodasl reconstruct`: photos to meshes, numbers and pictures."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..io.terminal import visible
+from ..progress import progress_bar
 from ..reconstruction import MOST_REFINEMENTS
+from .arguments import add_checkpoint, add_device, add_model, add_output_folder
+from .messages import detail, quiet
 from .startup import lasting_imports
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ LANDMARK_SUFFIXES = (".pts", ".npy", ".csv", ".txt")
 RESULT_SUFFIXES = (".obj", ".ply", ".json", ".png")
 
 DESCRIPTION = """\
-Reconstruct the face in each PHOTO. Writes NAME.obj and NAME.ply (the mesh, with colours from the photo),
+Reconstruct the face in each PHOTO. Writes NAME.obj and NAME.ply (the mesh, with colors from the photo),
 NAME.json (pose in degrees, coefficients, 68 landmarks in 2D and 3D) and NAME.png (one picture of it all) into
 DIR, where NAME is the photo's file name without its suffix.
 """
@@ -37,23 +40,21 @@ def register(subparsers: Any) -> None:
     """Describe the command's arguments."""
     parser = subparsers.add_parser(
         "reconstruct",
-        help="turn photographs into 3D faces",
+        help="turn photos into 3D faces",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("photos", nargs="+", metavar="PHOTO", type=Path, help="image files")
-    parser.add_argument("-c", "--checkpoint", required=True, metavar="C", type=Path, help="a trained network")
-    parser.add_argument(
-        "-o", "--output", required=True, metavar="DIR", type=Path, help="folder for the results"
-    )
+    add_checkpoint(parser, required=True)
+    add_output_folder(parser, "the results", required=True)
     parser.add_argument(
         "-l",
         "--landmarks",
         metavar="FILE",
         type=Path,
         help="68 points of the face in the photo's pixels (.pts, .npy, .csv, .txt); or a folder with one such"
-        " file a photo, of the same name as the photo",
+        " file per photo, named like the photo",
     )
     parser.add_argument(
         "-b",
@@ -63,12 +64,7 @@ def register(subparsers: Any) -> None:
         metavar=("X0", "Y0", "X1", "Y1"),
         help="crop around the face in the photo's pixels, for a single photo; made square",
     )
-    parser.add_argument(
-        "-m",
-        "--model",
-        metavar="M",
-        help="face model: procedural, a .npz file or a known model's path (default: the checkpoint's)",
-    )
+    add_model(parser, "default: the checkpoint's")
     parser.add_argument(
         "--refinements",
         type=int,
@@ -81,7 +77,7 @@ def register(subparsers: Any) -> None:
         default="auto",
         help="used without --landmarks and --box (default: mediapipe if installed, else cascade)",
     )
-    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    add_device(parser)
     parser.set_defaults(run=run)
 
 
@@ -99,9 +95,14 @@ def run(args: argparse.Namespace) -> int:
         args.checkpoint, args.model, usable_device(device_here(args.device), "--device")
     )
     failures = 0
-    for photo in _with_progress(photos):
+    bar = progress_bar(photos, description="reconstruct", unit="photo", show=len(photos) > 1, leave=False)
+    for photo in bar:
         try:
-            _say(_one(photo, reconstructor, args))
+            began = time.monotonic()
+            text = _one(photo, reconstructor, args)
+            if not quiet():
+                _say(text)
+            detail(f"{photo} took {time.monotonic() - began:.2f} s")
         except InputError as error:
             if len(args.photos) == 1:
                 raise
@@ -221,13 +222,6 @@ def _landmark_file(photo: Path, given: Path) -> Path:
         names = " and ".join(path.name for path in found)
         raise InputError(f"{photo}: {given} holds both {names}; keep one of them")
     return found[0]
-
-
-def _with_progress(photos: list[Path]) -> Iterator[Path]:
-    from tqdm import tqdm
-
-    # None: no bar where stderr is not a terminal.
-    yield from tqdm(photos, unit="photo", disable=None if len(photos) > 1 else True, leave=False)
 
 
 def _say(text: str, file: Any = None) -> None:

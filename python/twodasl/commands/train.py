@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from .arguments import add_device, add_model, add_output_folder, add_settings, positive_int
+from .messages import detail, note, quiet
 
 if TYPE_CHECKING:
     import torch
@@ -20,8 +22,9 @@ what `twodasl reconstruct` and `twodasl evaluate` read.
 """
 EPILOG = """\
 The configuration is a preset, changed by --ablation, --config, --model and --set, in this order. --dry-run
-prints it, as a file for --config. With --resume it is that of the run in DIR. Several processes train as one
-under torchrun: `torchrun --nproc-per-node 4 -m twodasl train --device cuda -o DIR`. See docs/training.md.
+prints it as a file for --config, with a comment on each setting. With --resume it is that of the run in DIR.
+Several processes train as one under torchrun:
+`torchrun --nproc-per-node 4 -m twodasl train --device cuda -o DIR`. See docs/training.md.
 """
 
 
@@ -34,13 +37,13 @@ def register(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="folder for checkpoints")
-    parser.add_argument(
+    add_output_folder(parser, "checkpoint.pt and metrics.jsonl")
+    preset = parser.add_argument(
         "--preset",
         metavar="NAME",
         help="paper, paper-stage1, paper-stage2, small-cpu (or small, the default) or demo",
     )
-    parser.add_argument(
+    ablation = parser.add_argument(
         "--ablation",
         action="append",
         default=[],
@@ -49,19 +52,8 @@ def register(subparsers: Any) -> None:
         " photos-0, -25, -50, -75; may be repeated",
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file of settings to change")
-    parser.add_argument(
-        "-m",
-        "--model",
-        metavar="M",
-        help="face model: procedural, a .npz file or a known model's path",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change one setting, as in stage1.steps=500; may be repeated",
-    )
+    add_model(parser, "default: the configuration's")
+    add_settings(parser)
     parser.add_argument("--resume", action="store_true", help="go on with the run in DIR")
     parser.add_argument(
         "--tensorboard",
@@ -69,11 +61,26 @@ def register(subparsers: Any) -> None:
         help="write curves and pictures of some faces to DIR/tensorboard (needs the extra `log`)",
     )
     parser.add_argument(
-        "--pictures-every", type=int, default=500, metavar="N", help="steps between pictures (default: 500)"
+        "--pictures-every",
+        type=positive_int,
+        default=500,
+        metavar="N",
+        help="with --tensorboard: steps between pictures (default: 500)",
     )
-    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--dry-run", action="store_true", help="print the configuration and stop")
+    add_device(parser)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the configuration, with comments, and stop"
+    )
     parser.set_defaults(run=run)
+    # For the shell's completion.
+    preset.completer = lambda **_: _names("PRESETS")
+    ablation.completer = lambda **_: _names("ABLATIONS")
+
+
+def _names(table: str) -> list[str]:
+    from ..training import presets
+
+    return list(getattr(presets, table))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -88,8 +95,6 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         print(to_toml(config), end="")
         return 0
-    if options.pictures_every < 1:
-        raise InputError(f"--pictures-every: expected a number from 1, got {options.pictures_every}")
     if options.output is None:
         raise InputError("--output: expected a folder for the checkpoints, got none; give -o DIR")
     if config.preset.startswith(STAGE_2) and not config.network.start:
@@ -104,18 +109,21 @@ def run(options: argparse.Namespace) -> int:
             return 2
 
 
-def _train(config: TrainingConfig, options: argparse.Namespace, device: torch.device, talks: bool) -> int:
+def _train(config: TrainingConfig, options: argparse.Namespace, device: torch.device, leads: bool) -> int:
     from ..training import train
 
+    if leads:
+        detail(f"{config.steps:,} steps of the preset {config.preset!r} on {device}, to {options.output}")
     result = train(
         config,
         output=options.output,
         resume=options.resume,
         device=device,
+        progress=not quiet(),
         pictures_every=options.pictures_every if options.tensorboard else 0,
         stop_on_signals=True,
     )
-    if not talks:
+    if not leads:
         return 0
     if result.stopped_by and result.step < result.config.steps:
         print(
@@ -127,7 +135,7 @@ def _train(config: TrainingConfig, options: argparse.Namespace, device: torch.de
         last = result.history[-1]
         terms = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name != "step")
         print(f"step {last['step']:.0f}: {terms}")
-    print(f"wrote {result.checkpoint}")
+    note(f"wrote {result.checkpoint}")
     return 0
 
 

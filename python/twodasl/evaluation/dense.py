@@ -41,7 +41,7 @@ class DenseTruth:
     """The true vertices of n images, computed when they are asked for.
 
     basis: N vertices. parameters: (n, 12+K) of the model in image space (y up); heights: (n,) of the images.
-    landmarks: (n, 68, 2) image pixels, whose box normalises. cut: mean NME, a fraction, of the vertices at
+    landmarks: (n, 68, 2) image pixels, whose box normalizes. cut: mean NME, a fraction, of the vertices at
     the 68 landmarks against the annotated ones.
     """
 

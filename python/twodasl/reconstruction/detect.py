@@ -24,7 +24,7 @@ from ..io.images import check_image
 from ..landmarks.mesh478 import sixty_eight_from_478
 from .face_input import FaceInput
 
-# The cascade's square box -> the crop that landmarks would give: how far the centre moves down and how much
+# The cascade's square box -> the crop that landmarks would give: how far the center moves down and how much
 # the side grows, in widths of the box. Medians over faces of AFLW2000-3D with |yaw| < 30 degrees; half of
 # them are within 6 % of a width of that in place and within 11 % in size.
 _DOWN, _SIDE = 0.147, 1.28
@@ -146,7 +146,7 @@ def _mediapipe_faces(image: NDArray[np.uint8]) -> list[FaceInput]:
     height, width = image.shape[:2]
     faces = []
     for mesh in found:
-        # Its coordinates are fractions of the sides; pixel centres lie at integers here.
+        # Its coordinates are fractions of the sides; pixel centers lie at integers here.
         points = np.array([(point.x * width - 0.5, point.y * height - 0.5) for point in mesh.landmark])
         landmarks = sixty_eight_from_478(points)
         crop = crop_from_landmarks(landmarks)

@@ -147,7 +147,7 @@ def describe_pose(face: Reconstruction) -> str:
 def picture(
     image: NDArray[np.uint8], face: Reconstruction, colors: NDArray[np.floating], title: str
 ) -> Image:
-    """One picture, uint8 BGR: landmarks, dense alignment, headlight, the colours on the turned mesh."""
+    """One picture, uint8 BGR: landmarks, dense alignment, headlight, the colors on the turned mesh."""
     photo, points = _closeup(image, face)
     marks = points[face.landmark_indices]
     turn, description = _turn(face.angles[1])
@@ -198,8 +198,8 @@ def _closeup(image: NDArray[np.uint8], face: Reconstruction) -> tuple[Image, NDA
 def _turn(yaw: float) -> tuple[float, str]:
     """By how many degrees of yaw to turn a face for the last panel, and what to say of it."""
     if abs(yaw) >= _FRONTAL:
-        return -yaw, "photo's colours, turned to the front"
-    return (_TURN if yaw >= 0 else -_TURN), f"photo's colours, turned by {_TURN:.0f} degrees"
+        return -yaw, "photo's colors, turned to the front"
+    return (_TURN if yaw >= 0 else -_TURN), f"photo's colors, turned by {_TURN:.0f} degrees"
 
 
 def _turned(points: NDArray[np.float32], marks: NDArray[np.float32], yaw: float) -> NDArray[np.float32]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 import types
 
 import pytest
+import torch
 import twodasl
 from twodasl import cli
 from twodasl.errors import InputError
+
+import twodasl_ext
 
 
 def _python(*words: str, **options) -> subprocess.CompletedProcess:
@@ -51,7 +55,15 @@ def test_help_lists_every_command(capsys):
 
 
 def test_help_and_errors_do_not_import_torch():
-    for words in (["--help"], ["--version"], ["nonsense"], ["reconstruct", "--help"], ["reconstruct"]):
+    given = ["x.png", "-c", "c.pt", "-o", "out"]
+    for words in (
+        ["--help"],
+        ["--version"],
+        ["nonsense"],
+        ["reconstruct"],
+        ["reconstruct", *given, "--refinements", "-1"],
+        *([name, "--help"] for name in cli.COMMANDS),
+    ):
         code = f"import sys; from twodasl.cli import main; main({words!r}); sys.exit('torch' in sys.modules)"
         assert _python("-c", code).returncode == 0, words
 
@@ -64,12 +76,14 @@ def test_every_command_describes_itself(name, capsys):
 
 def test_version(capsys):
     assert cli.main(["--version"]) == 0
-    assert capsys.readouterr().out == f"twodasl {twodasl.__version__}\n"
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"twodasl {twodasl.__version__} (twodasl_ext {twodasl_ext.__version__}, torch ")
+    assert shown.endswith(f"torch {torch.__version__}, Python {platform.python_version()})\n")
 
 
 def test_python_m_is_the_command():
     done = _python("-m", "twodasl", "--version")
-    assert (done.returncode, done.stdout) == (0, f"twodasl {twodasl.__version__}\n")
+    assert (done.returncode, done.stdout) == (0, cli.versions() + "\n")
 
 
 @pytest.mark.parametrize("words", [[], ["nonsense"], ["doctor", "--nonsense"], ["reconstruct"]])
@@ -77,8 +91,9 @@ def test_wrong_usage_is_exit_code_2(words, capsys):
     assert cli.main(words) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "twodasl" in shown.err
-    assert "error: " in shown.err
+    assert shown.err.startswith("twodasl: error: ")
+    assert shown.err.count("\n") == 1
+    assert "; see `twodasl" in shown.err
 
 
 def test_input_errors_are_one_line(command, capsys):

@@ -30,7 +30,7 @@ def test_show_draws_a_sheet(few_modes, tmp_path, capsys):
     assert main(["models", "show", str(few_modes), "-o", str(tmp_path / "sheet.png")]) == 0
     said = capsys.readouterr().out
     assert "3 shape modes" in said
-    assert "no colours" in said
+    assert "no colors" in said
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape[0] > 1000
     assert sheet.shape[1] > 1900

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..models import MODEL_HELP
+from ..arguments import add_model, add_output_file, add_seed, positive_int
+from ..messages import note
 from . import check
 
 _ENLARGED = 2
@@ -25,19 +26,16 @@ def register(subparsers: Any) -> None:
         description="Draw random faces of a face model: a contact sheet with their landmarks (hidden ones "
         "red), and optionally the samples themselves.",
     )
-    synthetic.add_argument("--model", default="procedural", help=f"{MODEL_HELP}; default: %(default)s")
-    synthetic.add_argument("-n", "--count", type=int, default=36, help="how many faces; default: %(default)s")
-    synthetic.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    add_model(synthetic, default="procedural")
     synthetic.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("synthetic-faces.png"),
-        help="the sheet; default: %(default)s",
+        "-n", "--count", metavar="N", type=positive_int, default=36, help="number of faces (default: 36)"
     )
+    add_seed(synthetic)
+    add_output_file(synthetic, "the sheet (.png, .jpg)", default=Path("synthetic-faces.png"))
     synthetic.add_argument("--plain", action="store_true", help="do not draw the landmarks")
     synthetic.add_argument(
         "--folder",
+        metavar="DIR",
         type=Path,
         help="also write every face as a .png, and parameters, landmarks, visibility as .npy",
     )
@@ -55,19 +53,19 @@ def run_synthetic(args: argparse.Namespace) -> int:
     from ...synthetic import SyntheticFaces
 
     check_image_name(args.output)
-    if not 1 <= args.count <= _MOST:
+    if args.count > _MOST:
         raise InputError(f"--count: expected 1 to {_MOST:,} faces, got {args.count}")
-    if not 0 <= args.seed < 2**63:
+    if args.seed >= 2**63:
         raise InputError(f"--seed: expected a whole number from 0 to 2^63 - 1, got {args.seed}")
     faces = SyntheticFaces(load_model(args.model), args.count, args.seed)
     samples = faces.batch(range(args.count))
     sheet = contact_sheet([_tile(sample, not args.plain) for sample in samples], min(9, args.count))
     write_image(args.output, sheet)
-    print(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
+    note(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
     if args.folder is not None:
         with own_folder(args.folder):
             _write(args.folder, samples)
-        print(f"wrote {args.count} faces to {args.folder}")
+        note(f"wrote {args.count} faces to {args.folder}")
     return 0
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ...datasets.photos.kinds import KINDS
+from ..arguments import add_model, add_output_file, positive_int
+from ..messages import note
 
 _MOST = 1000  # pictures on a sheet, which then has fifty million pixels
 
@@ -30,21 +32,24 @@ def register(actions: Any) -> None:
     )
     parser.add_argument("kind", metavar="KIND", help="what the folder holds, see above")
     parser.add_argument("root", metavar="ROOT", type=Path, help="the folder")
+    add_output_file(parser, "the contact sheet (.png, .jpg)", default=Path("photos.png"))
     parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("photos.png"),
-        help="the contact sheet; default: %(default)s",
+        "-n",
+        "--count",
+        metavar="N",
+        type=positive_int,
+        default=48,
+        help="number of photos on the sheet (default: 48)",
     )
-    parser.add_argument("-n", "--count", type=int, default=48, help="pictures on it; default: %(default)s")
     parser.add_argument(
         "--left-out", metavar="FILE", type=Path, help="write the name of every photo left out, a tab, and why"
     )
-    parser.add_argument("--rebuild", action="store_true", help="list the photos anew")
-    parser.add_argument("--cache", type=Path, help="folder that keeps the list; default: the user's cache")
-    parser.add_argument("--model", help="for 300W-LP: the face model whose parameters are wanted")
-    parser.add_argument("--basis", type=Path, help="for 300W-LP: the folder of 3DDFA's basis")
+    parser.add_argument("--rebuild", action="store_true", help="list the photos again")
+    parser.add_argument(
+        "--cache", metavar="DIR", type=Path, help="folder that keeps the list (default: the user's cache)"
+    )
+    add_model(parser, "for 300W-LP: the one whose parameters are wanted")
+    parser.add_argument("--basis", metavar="DIR", type=Path, help="for 300W-LP: the folder of 3DDFA's basis")
     parser.set_defaults(run=run)
 
 
@@ -59,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from ...pictures.photo_sheet import photo_sheet
 
     check_image_name(args.output)
-    if not 1 <= args.count <= _MOST:
+    if args.count > _MOST:
         raise InputError(f"--count: expected 1 to {_MOST:,} pictures, got {args.count}")
     for file in (args.output, args.left_out):
         # A sheet there would be one of the photos the next time, and a new file makes the kept list outdated.
@@ -88,7 +93,9 @@ def _publish(contents: dict[Path, str | bytes], lines: list[str]) -> None:
     from ...io.files import write_together
 
     write_together(contents)
-    print("\n".join([*lines, *(f"wrote {path}" for path in contents)]))
+    print("\n".join(lines))
+    for path in contents:
+        note(f"wrote {path}")
 
 
 def _left_out(file: Path | None, report: Any) -> dict[Path, str | bytes]:

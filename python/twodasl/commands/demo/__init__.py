@@ -6,6 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..arguments import add_output_folder, add_settings
+from ..messages import note, quiet
+
 DESCRIPTION = """\
 Trains the small network on faces that the embedded model renders (nothing is downloaded; four minutes at most
 on two cores), prints its NME on held-out faces beside the untrained network's, and reconstructs some of them
@@ -21,23 +24,19 @@ def register(subparsers: Any) -> None:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "-o", "--output", metavar="DIR", type=Path, default=Path("demo-output"), help="default: demo-output"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a value of the training preset `demo`, for example stage1.steps=100",
-    )
+    add_output_folder(parser, "checkpoint, report and meshes", default=Path("demo-output"))
+    add_settings(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo."""
+    from ...evaluation import format_report
     from ...training import preset
     from .run import demo
 
-    demo(options.output, config=preset("demo").with_settings(options.set))
+    config = preset("demo").with_settings(options.set)
+    report = demo(options.output, config=config, say=note, progress=not quiet())
+    if quiet():
+        print(format_report(report))
     return 0

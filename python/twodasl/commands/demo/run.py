@@ -43,6 +43,7 @@ def demo(
     config: TrainingConfig | None = None,
     held_out: int = 400,
     say: Callable[[str], None] = print,
+    progress: bool = True,
 ) -> Report:
     """Train, measure and reconstruct; everything goes into the folder `output`.
 
@@ -51,6 +52,7 @@ def demo(
         config: of the training; None is the preset "demo".
         held_out: synthetic faces, never trained on, over which NME is averaged.
         say: called with each line of text for the user.
+        progress: whether the training shows how far it is.
 
     Returns:
         the NME of the untrained and of the trained network on the held-out faces.
@@ -60,15 +62,18 @@ def demo(
     """
     folder = path_of(output, "a folder", "output")
     with own_folder(folder):
-        return _demo(folder, preset("demo") if config is None else config, held_out, say)
+        config = preset("demo") if config is None else config
+        return _demo(folder, config, held_out, say, progress)
 
 
-def _demo(folder: Path, config: TrainingConfig, held_out: int, say: Callable[[str], None]) -> Report:
+def _demo(
+    folder: Path, config: TrainingConfig, held_out: int, say: Callable[[str], None], progress: bool
+) -> Report:
     checkpoint = folder / "checkpoint.pt"
     say(f"Training the network {config.network.regressor!r} on {config.data.faces:,} synthetic faces.")
     started = time.monotonic()
     _retire(checkpoint)
-    result = train(config, output=folder)
+    result = train(config, output=folder, progress=progress)
     say(f"Trained {result.config.steps:,} steps in {time.monotonic() - started:.0f} s; wrote {checkpoint}.")
 
     faces = SyntheticFaces(result.model, held_out, HELD_OUT_SEED)

@@ -36,7 +36,7 @@ in ROOT or beside it.
 
 @dataclass(eq=False)
 class Measured:
-    """Of one source: its label, landmarks (n, 68, 2 or 3), words on choices, dense NME (n, 2) and notes."""
+    """Of one source: label, landmarks (n, 68, 2 or 3), choices in words, dense NME (n, 2) and notes."""
 
     label: str
     points: NDArray[np.float64]
@@ -69,7 +69,7 @@ def register(sets: Any) -> None:
     group = inputs.add_prediction_options(parser)
     group.add_argument(
         "--dense-model",
-        metavar="M",
+        metavar="MODEL",
         help="the whole face model of which the basis folder holds the landmarks, for the dense NMEs",
     )
     group = inputs.add_network_options(parser, "detected", "detected|ground-truth|none|FILE")
@@ -208,7 +208,7 @@ def _dense_truth(
 ) -> DenseTruth | None:
     """The true vertices, or None and a sentence in the notes that says why there are none.
 
-    A model that the user named for this is to be of the basis: then what does not fit is an error.
+    A model named for this by the user must be of the basis; then a mismatch is an error.
     """
     from ...datasets.basel import is_raw_basis, read_raw_basis
     from ...evaluation.dense import read_dense_truth
@@ -273,7 +273,7 @@ def _network(options: argparse.Namespace, data: Aflw2000) -> Measured:
 
 
 def _points(options: argparse.Namespace, model: MorphableModel) -> tuple[NDArray[np.int64] | None, str]:
-    """The vertices that stand for the 68 points, None for the face model's `landmarks`, and words on them."""
+    """The vertices that stand for the 68 points and their name; None: the face model's `landmarks`."""
     if options.points == "basel" and model.basel_landmarks is None:
         raise InputError(
             f"--points basel: the face model {model.name} does not say which vertices these are; use ibug"
@@ -285,7 +285,7 @@ def _points(options: argparse.Namespace, model: MorphableModel) -> tuple[NDArray
 
 
 def _landmark_input(source: str, data: Aflw2000) -> tuple[NDArray[np.float64] | None, str]:
-    """The network's landmark input (n, 68, 2) in image pixels, and words on where it comes from."""
+    """The network's landmark input (n, 68, 2) in image pixels, and a description of its source."""
     if source == "none":
         return None, "none (empty landmark map)"
     if source == "ground-truth":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
+from ..arguments import add_output_folder
 
 DESCRIPTION = """\
 Methods side by side: a table for each data set of the given reports, which `twodasl evaluate aflw2000`,
@@ -30,11 +31,11 @@ def register(sets: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("reports", nargs="+", type=Path, metavar="JSON", help="reports, JSON files")
+    parser.add_argument("reports", nargs="+", type=Path, metavar="FILE", help="reports, JSON files")
     parser.add_argument(
         "--names", metavar="A,B,...", help="the methods' names (default: the files', or their folders')"
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="write JSON, CSV and curves")
+    add_output_folder(parser, "the tables (JSON, CSV) and the error curves")
     parser.set_defaults(run=run)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
+from ..arguments import add_checkpoint, add_device, add_model, non_negative_int, positive_int
 
 if TYPE_CHECKING:
     from ...datasets.sparse_basis import SparseBasis
@@ -30,11 +31,11 @@ _APPLIES_WITH: dict[str, tuple[str, object]] = {
 
 def add_source(parser: Any) -> None:
     """--root, and one of --predictions and --checkpoint."""
-    parser.add_argument("--root", required=True, type=Path, help="folder of the data set")
+    parser.add_argument("--root", required=True, metavar="ROOT", type=Path, help="folder of the data set")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--predictions", type=Path, metavar="FILE", help="predictions, a .npy file")
-    source.add_argument("-c", "--checkpoint", type=Path, metavar="C", help="a trained network")
-    parser.add_argument("-m", "--model", metavar="M", help="face model: procedural, a .npz file or a folder")
+    add_checkpoint(source)
+    add_model(parser, "default: the checkpoint's")
 
 
 def add_prediction_options(parser: Any) -> Any:
@@ -62,9 +63,16 @@ def add_network_options(parser: Any, landmarks: str, choices: str) -> Any:
         metavar=choices,
         help=f"the network's landmark input (default: {landmarks}; FILE: a .npy, image pixels)",
     )
-    group.add_argument("--refinements", type=count, metavar="N", help="as `twodasl reconstruct` takes it")
-    group.add_argument("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
-    group.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    group.add_argument(
+        "--refinements",
+        type=non_negative_int,
+        metavar="N",
+        help="feed the network's own landmarks back N times (default: 0 with landmarks, else 1)",
+    )
+    group.add_argument(
+        "--batch-size", type=positive_int, default=32, metavar="N", help="images at a time (default: 32)"
+    )
+    add_device(group)
     return group
 
 
@@ -95,7 +103,7 @@ def together(options: argparse.Namespace, measure: Callable[[argparse.Namespace]
 def decoder(
     options: argparse.Namespace, root: Path
 ) -> tuple[SparseBasis | None, Whitening | None, dict[str, str]]:
-    """The face model that predicted parameters belong to, their whitening, and words on both."""
+    """The face model that predicted parameters belong to, their whitening, and a description of both."""
     from ...datasets.sparse_basis import WHITENING_FILE, SparseBasis, read_sparse_basis, read_whitening
     from ...evaluation.predictions import find_basis_folder
     from ...morphable import load_model
@@ -120,7 +128,7 @@ def decoder(
 
 
 def network_words(options: argparse.Namespace, reconstructor: FaceReconstructor) -> dict[str, str]:
-    """Words on the network, its face model and its passes."""
+    """A description of the network, its face model and its passes."""
     model = reconstructor.model
     shown = "default" if options.refinements is None else str(options.refinements)
     return {
@@ -128,20 +136,3 @@ def network_words(options: argparse.Namespace, reconstructor: FaceReconstructor)
         "face model": f"{model.name} ({'/'.join(map(str, model.counts))} vertices/shapes/expressions)",
         "refinements": f"{shown} (0 with landmarks, 1 without, unless given)",
     }
-
-
-def count(text: str) -> int:
-    """An argument from 0."""
-    return _whole(text, 0)
-
-
-def positive(text: str) -> int:
-    """An argument from 1."""
-    return _whole(text, 1)
-
-
-def _whole(text: str, least: int) -> int:
-    # A digit is one of many scripts' to Python, or a superscript.
-    if not (text.isascii() and text.isdigit() and len(text) <= 18) or int(text) < least:
-        raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text[:40]!r}")
-    return int(text)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
-from .inputs import count
+from ..arguments import add_output_folder, non_negative_int
+from ..messages import note
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,18 +28,20 @@ _MOST_SHOWN = 1000  # the picture of so many has a hundred million pixels
 
 def add_outputs(parser: Any) -> None:
     """--output, --json, --csv, --worst, --drop-worst."""
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help=f"write {', '.join(FILES)}")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the results as JSON")
-    parser.add_argument("--csv", type=Path, metavar="OUT", help="write a line an image as CSV")
+    add_output_folder(parser, ", ".join(FILES))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file to write the results to, as JSON")
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="file to write each image's error to, as CSV"
+    )
     parser.add_argument(
         "--worst",
-        type=count,
+        type=non_negative_int,
         metavar="N",
-        help=f"list the N worst images, and draw so many (default: list none, draw {_SHOWN})",
+        help=f"list and draw the N worst images (default: list none, draw {_SHOWN})",
     )
     parser.add_argument(
         "--drop-worst",
-        type=count,
+        type=non_negative_int,
         default=0,
         metavar="N",
         help="leave each row's N worst images out of its numbers (the paper's curves leave out 20)",
@@ -108,9 +111,9 @@ def publish(text: str, contents: Mapping[Path, str | bytes]) -> None:
     write_together(contents)
     print(text)
     if contents:
-        print("")
+        note("")
     for path in contents:
-        print(f"wrote {path}")
+        note(f"wrote {path}")
 
 
 def _curves(report: Report) -> Image:

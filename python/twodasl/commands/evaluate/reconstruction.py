@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
+from ..arguments import add_output_folder
+from ..messages import note
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,10 +73,8 @@ def register(sets: Any) -> None:
         default="auto",
         help="which way y grows in the meshes, for the heat-map (default: as their triangles say)",
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", help="folder for the JSON and the pictures"
-    )
-    parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    add_output_folder(parser, "reconstruction.json and the pictures")
+    parser.add_argument("--no-progress", action="store_true", help="show no progress bar, as --quiet does")
     parser.set_defaults(run=run)
 
 
@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
         contents |= {path: encode_image(path, picture) for path, picture in files.items()}
     publish(format_reconstruction(report), contents)
     if contents and "error-heat-map.png" not in pictures:
-        print("No heat-map: the true meshes have no triangles; give --triangles FILE.")
+        note("No heat-map: the true meshes have no triangles; give --triangles FILE.")
     return 0
 
 

@@ -40,7 +40,7 @@ _POINTS = {"aflw": 21, "aflw-lfpa": 34}
 
 def register(sets: Any) -> None:
     """Describe both commands' arguments."""
-    from ...datasets.benchmarks.sparse_sets import NORMALIZERS
+    from ...datasets.benchmarks import NORMALIZERS
 
     for name, title in _TITLES.items():
         points = _POINTS[name]
@@ -137,7 +137,7 @@ def _read(options: argparse.Namespace) -> SparseSet:
 def _predictions(
     options: argparse.Namespace, data: SparseSet
 ) -> tuple[str, NDArray[np.float64], dict[str, str]]:
-    """Label, points (n, L, 2 or 3) or, with --vertices, those, and words on choices."""
+    """Label, points (n, L, 2 or 3) or, with --vertices, those, and the choices in words."""
     from ...datasets.sparse_basis import SparseBasis
     from ...evaluation.predictions import read_predictions
     from ...morphable import load_model
@@ -197,7 +197,7 @@ def _network(options: argparse.Namespace, data: SparseSet) -> tuple[str, NDArray
 
 
 def _landmark_input(source: str, data: SparseSet) -> tuple[NDArray[np.float64] | None, str]:
-    """The network's landmark input (n, 68, 2) in pixels of the stored pictures, and words on it."""
+    """The network's landmark input (n, 68, 2) in pixels of the stored pictures, and its description."""
     if source == "none":
         return None, "none (empty landmark map)"
     points = read_point_array(source)
@@ -225,7 +225,7 @@ def _vertex_numbers(file: Path, count: int, model: MorphableModel) -> NDArray[np
 def _matching(
     options: argparse.Namespace, data: SparseSet, predicted: NDArray[np.float64]
 ) -> tuple[SparseSet, NDArray[np.float64], str, tuple[str, ...]]:
-    """Data set and points of one scheme, words on the points, and what cannot be measured."""
+    """Data set and points of one scheme, a description of the points, and what cannot be measured."""
     from ...evaluation.aflw_points import WORDS, benchmark_21_from_68
 
     count = data.point_count

@@ -28,9 +28,6 @@ from ..mat_files import read_variables
 from ..names import check_names
 from ..photos import aflw
 
-NORMALIZERS = ("points68", "visible", "crop")
-"""Whose box can normalise AFLW's errors: the 68 fitted points', the visible annotated points', the crop."""
-
 _POINTS68 = ("pts68.npy", "AFLW_GT_pts68.npy")
 _LFPA_POINTS, _LFPA_AFLW = 34, 21
 
@@ -112,7 +109,8 @@ class SparseSet:
 def read_aflw(root: str | os.PathLike[str], normalizer: str | None = None) -> SparseSet:
     """Read AFLW in 3DDFA's layout.
 
-    normalizer: one of `NORMALIZERS`; None is "points68" where the folder has these points, else "visible".
+    normalizer: one of `twodasl.datasets.benchmarks.NORMALIZERS`; None is "points68" where the folder has
+    these points, else "visible".
     Raises InputError naming the file or folder that is missing, broken, or does not fit the others.
     """
     folder = path_of(root, "a folder", "root")
