@@ -106,14 +106,14 @@ def add_verbosity(parser: Any) -> None:
 def non_negative_int(text: str) -> int:
     """An argument's whole number, 0 or more."""
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text[:40]!r}")
     return int(text)
 
 
 def positive_int(text: str) -> int:
     """An argument's whole number, 1 or more."""
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text[:40]!r}")
     return int(text)
 
 
