@@ -188,7 +188,8 @@ def _given(photo: Path, image: Any, args: argparse.Namespace) -> tuple[FaceInput
     from ..landmarks import read_landmarks
     from ..reconstruction.face_input import FaceInput
 
-    points, source, name = None, {}, "--landmarks"
+    source: dict[str, Any] = {}
+    points, name = None, "--landmarks"
     if args.landmarks is not None:
         file = _landmark_file(photo, args.landmarks)
         points, name = read_landmarks(file), str(file)

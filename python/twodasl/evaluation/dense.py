@@ -89,7 +89,7 @@ def read_dense_truth(data: Aflw2000, basis: RawBasis, model: MorphableModel) -> 
         raw[row] = raw_parameters(image, read_variables(image.with_suffix(".mat"), _VARIABLES))
         heights[row] = read_image_size(image)[1]
     landmarks = basis.landmarks(raw)
-    landmarks[..., 1] = flip_y(landmarks[..., 1], heights[:, None])
+    landmarks[..., 1] = flip_y(landmarks[..., 1], heights[:, None].astype(np.float64))
     cut = float(normalized_mean_error(landmarks, data.truth).mean())
     if cut > _AGREEMENT:
         raise InputError(

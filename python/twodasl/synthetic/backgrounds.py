@@ -119,8 +119,9 @@ def _load_photographs() -> list[NDArray[np.uint8]]:
             ) from error
         reduction = 360 / max(image.shape[:2])
         if reduction < 1:
-            image = cv2.resize(image, None, fx=reduction, fy=reduction, interpolation=cv2.INTER_AREA)
-        photographs.append(np.asarray(image, np.uint8))
+            smaller = cv2.resize(image, None, fx=reduction, fy=reduction, interpolation=cv2.INTER_AREA)
+            image = np.asarray(smaller, np.uint8)
+        photographs.append(image)
     return photographs
 
 

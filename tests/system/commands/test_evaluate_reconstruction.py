@@ -205,7 +205,7 @@ def test_points_alone_need_triangles_for_the_heat_map(capsys, folders):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--protocol", "paper"), "invalid choice"),
+        (("--protocol", "paper"), "--protocol: expected one of nearest, authors-matlab, got"),
         (("--protocol", "authors-matlab", "--scale"), "--scale: has a meaning only"),
         (("--yaw", "{root}/none.npy"), "none.npy: cannot be read"),
         (("--yaw", "{root}/short.npy"), "expected a yaw for each of 5"),
