@@ -22,7 +22,7 @@ from ..networks.inputs import network_input
 from ..training.checkpoint import check_model, load_regressor
 from . import MOST_REFINEMENTS
 from .face_input import FaceInput
-from .texture import vertex_colors
+from .texture import face_colors
 
 Floats = NDArray[np.float32]
 
@@ -165,8 +165,7 @@ class FaceReconstructor:
 
     def colors(self, image: NDArray[np.uint8], face: Reconstruction) -> Floats:
         """Colors of the mesh, (N, 3) RGB in [0, 1]: the photo's, and a guess where it shows nothing."""
-        albedo = None if self.model.albedo_mean is None else self.model.albedo()
-        return vertex_colors(image, face.vertices, face.triangles, self.model.mean, albedo)
+        return face_colors(image, face.vertices, face.triangles, self.model)
 
     @torch.inference_mode()
     def _reconstruct(self, faces: list[FaceInput], refinements: int | None) -> list[Reconstruction]:

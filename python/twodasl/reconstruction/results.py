@@ -27,6 +27,7 @@ from ..pictures.render import (
     render_mesh,
     stack_sheets,
 )
+from .texture import face_colors
 
 if TYPE_CHECKING:
     from .reconstructor import FaceReconstructor, Reconstruction
@@ -72,7 +73,7 @@ def write_results(
     target = path_of(folder, "a folder", "folder")
     targets = [target / f"{name}{suffix}" for suffix in SUFFIXES]
     check_targets(targets)
-    colors = reconstructor.colors(image, face)
+    colors = face_colors(image, face.vertices, face.triangles, reconstructor.model)
     sheet = picture(image, face, colors, name)
     text = json.dumps(facts(image, reconstructor, face, source), indent=1, allow_nan=False)
     points = face.upright(image.shape[0])

@@ -1,8 +1,7 @@
-"""Colours for a reconstructed mesh: what the photo shows, and a likely guess for what it does not.
+"""Colors for a reconstructed mesh: what the photo shows, and a likely guess for what it does not.
 
-A vertex that the photo shows squarely takes the photo's colour. One that is hidden, turned away or outside
-the
-picture is filled in from three sources: its mirror twin on the other half of the face, its neighbours on the
+A vertex that the photo shows squarely takes the photo's color. One that is hidden, turned away or outside the
+picture is filled in from three sources: its mirror twin on the other half of the face, its neighbors on the
 mesh, and the face model's own albedo, under the photo's light. The three meet in one linear least-squares
 problem for the ratio between photo and albedo, so that lips stay lips and there is no seam between seen and
 guessed.
@@ -20,6 +19,7 @@ from scipy.sparse import coo_matrix, diags
 from scipy.sparse.linalg import splu
 
 from ..geometry.crops import block_means
+from ..morphable import MorphableModel
 from ..pictures.render import vertex_normals
 
 Floats = NDArray[np.float32]
@@ -110,6 +110,14 @@ def mirror_twins(mean: Floats) -> NDArray[np.int64]:
     squared, index = twodasl_ext.nearest_neighbors(mirrored, points)
     near = squared.numpy() <= (_TWIN_DISTANCE * np.ptp(mean[:, 1])) ** 2
     return np.where(near, index.numpy(), -1).astype(np.int64)
+
+
+def face_colors(
+    image: NDArray[np.uint8], vertices: Floats, triangles: NDArray[np.int64], model: MorphableModel
+) -> Floats:
+    """`vertex_colors` of a face model's mesh, with the model's mean and, where it has one, its albedo."""
+    albedo = None if model.albedo_mean is None else model.albedo()
+    return vertex_colors(image, vertices, triangles, model.mean, albedo)
 
 
 def vertex_colors(
