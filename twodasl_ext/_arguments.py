@@ -1,4 +1,4 @@
-"""What callers may write for a tensor or a number: NumPy's arrays and scalars, lists, 0-d tensors."""
+"""Converts what callers may pass for a tensor or a number: NumPy arrays and scalars, lists, 0-d tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def as_tensor(value: object, name: str) -> Tensor:
-    """A tensor of a tensor, NumPy array or list of numbers."""
+    """A tensor from a tensor, NumPy array or list of numbers."""
     if isinstance(value, Tensor):
         return value
     if not isinstance(value, (np.ndarray, list, tuple)):
@@ -32,7 +32,7 @@ def as_tensor(value: object, name: str) -> Tensor:
 
 
 def as_indices(value: object, name: str, device: torch.device | None = None) -> Tensor:
-    """The same for whole numbers; an empty list has none that would say so. A list goes to `device`."""
+    """The same for integers, even from an empty list, which has no dtype. A list goes to `device`."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, (range, Sequence)) and not isinstance(value, (str, bytes)) and not len(value):
@@ -63,7 +63,7 @@ def shown(value: Any) -> str:
 
 
 def is_true(value: Any, name: str) -> bool:
-    """A flag. TypeError for anything but True, False, 0 and 1: a word is no answer."""
+    """A flag. TypeError for anything but True, False, 0 and 1, strings included."""
     if value is True or value is False:
         return value
     plain = _number(value)
@@ -73,7 +73,7 @@ def is_true(value: Any, name: str) -> bool:
 
 
 def whole_number(value: Any, name: str, expected: str) -> int:
-    """An integer, of Python or NumPy. TypeError for anything else, True and 3.0 among it.
+    """An integer of Python or NumPy. TypeError for anything else, including True and 3.0.
 
     ValueError where it does not fit into the operators' 64 bits.
     """
@@ -86,7 +86,7 @@ def whole_number(value: Any, name: str, expected: str) -> int:
 
 
 def real_number(value: Any, name: str, expected: str) -> float:
-    """A number, of Python or NumPy. TypeError for anything else."""
+    """A number of Python or NumPy. TypeError for anything else."""
     plain = _number(value)
     if isinstance(plain, bool) or not isinstance(plain, Real):
         raise TypeError(f"{name}: expected {expected}, got {shown(value)}")

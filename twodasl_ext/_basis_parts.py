@@ -1,4 +1,4 @@
-"""What the tensors of a basis must be, at the start, after a change and in a saved state."""
+"""The checks of a basis's tensors: when it is made, after a change, and in a saved state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HALVES = (torch.bfloat16, torch.float16)
 
 
 class Watched:
-    """The tensors that gradients may be asked of, where a compiler looks at them in every call.
+    """Holds the tensors that may need gradients where a compiler checks them in every call.
 
     torch 2.10 and 2.11 skip the guards of a module's own tensors while its dictionaries are unchanged: a
     graph would not see that one requires a gradient now, and silently return none.
@@ -58,7 +58,7 @@ def check_parts(mean: Tensor, modes: Tensor, indices: Tensor | None) -> None:
 
 
 def wrong_entries(here: Mapping[str, Tensor | None], state: Mapping[str, Any], prefix: str) -> list[str]:
-    """One sentence for each entry of a saved state that cannot take the place of the tensor that is here."""
+    """One sentence for each entry of a saved state that cannot replace the current tensor."""
     wrong, mean = [], here["mean"]
     assert mean is not None  # every basis has one
     for name, tensor in here.items():

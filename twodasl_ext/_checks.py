@@ -74,7 +74,7 @@ def check_coefficients_and_pose(
     coefficients: Any, pose: Any, modes: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """(B, K) and (B, 3, 4) of the basis's dtype and device."""
-    if _ready(coefficients, pose, dtype, device):  # nearly always
+    if _ready(coefficients, pose, dtype, device):  # the usual case
         shape = coefficients.shape
         if len(shape) == 2 and shape[1] == modes and pose.shape == (shape[0], 3, 4):
             return coefficients, pose
@@ -99,7 +99,7 @@ def check_parameters(
     predicted: Any, target: Any, modes: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Two (B, 12 + K) parameter vectors of the basis's dtype and device."""
-    if _ready(predicted, target, dtype, device):  # nearly always
+    if _ready(predicted, target, dtype, device):  # the usual case
         shape = predicted.shape
         if len(shape) == 2 and shape[1] == 12 + modes and target.shape == shape:
             return predicted, target

@@ -1,4 +1,4 @@
-"""Which devices have operators here, and what to do about one that has none."""
+"""Which devices have operators in this build, and what to do about one that has none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def problem(device: torch.device) -> str | None:
         return f"no operators for device {device}; this build has kernels for {', '.join(_load.DEVICES)}"
     if "cuda" not in _load.DEVICES:
         return f"no operators for device {device}; {without_cuda()}"
-    # Whoever holds a tensor there has CUDA running, so asking starts nothing.
+    # A tensor there means that CUDA is already running, so asking does not start it.
     index = torch.cuda.current_device() if device.index is None else device.index
     return _problem_of_gpu(index)
 
@@ -65,7 +65,7 @@ def _problem_of_gpu(index: int) -> str | None:
 
 
 def no_kernels(device: str, name: str, capability: tuple[int, int]) -> str:
-    """What is said of a GPU that none of the compiled kernels runs on."""
+    """The message for a GPU that none of the compiled kernels runs on."""
     major, minor = capability
     compiled = compiled_for(_load.native.build_info()["cuda_architectures"])
     return (
@@ -82,7 +82,7 @@ def compiled_for(architectures: str) -> list[tuple[int, int]]:
 
 
 def runs_on(capability: tuple[int, int], compiled: list[tuple[int, int]]) -> bool:
-    """Whether a GPU of this compute capability runs kernels compiled so.
+    """Whether a GPU of this compute capability runs kernels compiled for those.
 
     Machine code runs on GPUs of the same major number and no lower minor one; the PTX of the newest
     architecture is compiled by the driver for anything as new or newer (CUDA C++ Programming Guide, "Binary

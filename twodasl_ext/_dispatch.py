@@ -34,7 +34,7 @@ try:
 
     forward_ad._current_level  # noqa: B018
     _CAN_SEE = True
-except (ImportError, AttributeError):  # another torch: what cannot be seen is left to the registered path
+except (ImportError, AttributeError):  # another torch: take the registered path, which needs none of this
     _CAN_SEE = False
     from torch.jit import is_tracing
 
@@ -49,10 +49,10 @@ _calls_to_keep_whole: list[Callable[..., Any]] = []
 
 
 def _transformed_inside_a_graph() -> bool:
-    """The same, asked by the compiler while it traces: it runs this and takes the answer as a constant.
+    """The same under a compiler, which runs this while it traces and takes the answer as a constant.
 
-    Transforms begin and end inside a graph. The calls that they are to differentiate must stay whole in it,
-    which the compiler is told here: at import it would take seconds to load it, for nothing in most programs.
+    Transforms begin and end inside a graph, and the calls they differentiate must stay whole in it. The
+    compiler is told here, because loading it at import would take seconds that most programs do not need.
     """
     active = bool(_are_functorch_transforms_active())
     while active and _calls_to_keep_whole:
@@ -65,7 +65,7 @@ _transformed_inside_a_graph._dynamo_marked_constant = True  # type: ignore[attr-
 
 
 def keep_whole_in_graphs(call: Callable[..., Any]) -> None:
-    """Tells a compiler, once it is loaded, not to look inside of `call`."""
+    """Tells a compiler, once it is loaded, not to trace into `call`."""
     _calls_to_keep_whole.append(call)
 
 
@@ -79,7 +79,7 @@ def transformed() -> bool:
 
 
 def plain() -> bool:
-    """Whether nothing but autograd looks on: no tracing, no transform, no mode."""
+    """Whether nothing but autograd watches the call: no tracing, no transform, no mode."""
     return (
         not torch.compiler.is_compiling()
         and _CAN_SEE
@@ -92,20 +92,20 @@ def plain() -> bool:
 
 
 def has_values() -> bool:
-    """Whether numbers can be looked at: no graph is traced, no transform or mode has its own tensors."""
+    """Whether tensor values can be read: no graph is traced, no transform or mode wraps the tensors."""
     if torch.compiler.is_compiling() or not _CAN_SEE or transformed() or _len_torch_dispatch_stack():
         return False
-    # A mode that only says where new tensors go (torch.set_default_device) is no tracer.
+    # A mode that only places new tensors (torch.set_default_device) does not trace.
     return all(isinstance(mode, DeviceContext) for mode in _get_current_function_mode_stack())
 
 
 def traced() -> bool:
-    """Whether the call may run later, or again, on tensors whose state nobody knows now."""
+    """Whether the call may run later, or again, on tensors whose state is not known now."""
     return torch.compiler.is_compiling() or not (plain() or transformed())
 
 
 def between_graphs(reason: str) -> Callable[[Function], Function]:
-    """Lets a compiler call the decorated function between two graphs, as a whole; it reports the reason."""
+    """Makes a compiler break the graph around the decorated function, for a reason that it reports."""
 
     def decorate(function: Function) -> Function:
         disabled: list[Callable[..., Any]] = []
@@ -131,12 +131,12 @@ def between_graphs(reason: str) -> Callable[[Function], Function]:
 
 
 def refuse_script(name: str) -> None:
-    """RuntimeError that says what works instead of TorchScript."""
+    """Raises a RuntimeError that names the alternatives to TorchScript."""
     raise RuntimeError(f"twodasl_ext.{name}: {_NO_SCRIPT}")
 
 
 def refuse_trace(name: str) -> None:
-    """The same while torch.jit.trace or an exporter to ONNX runs, which would keep some numbers for good."""
+    """The same while torch.jit.trace or an ONNX exporter runs, which would bake some numbers in."""
     if not torch.compiler.is_dynamo_compiling() and (
         torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
     ):
@@ -144,14 +144,14 @@ def refuse_trace(name: str) -> None:
 
 
 def not_scriptable(*functions: Callable[..., Any]) -> None:
-    """Lets torch.jit.script say so of these, which it would otherwise try to compile."""
+    """Makes torch.jit.script refuse these functions, which it would otherwise try to compile."""
     for function in functions:
         refusal = functools.partial(refuse_script, function.__name__)
         function.__prepare_scriptable__ = refusal  # type: ignore[attr-defined]
 
 
 def refuse_vmap(name: str, batch: str, *values: Any) -> None:
-    """RuntimeError where one of the tensors, or of those in a tuple or list, is a sample of a vmap."""
+    """Raises a RuntimeError if a tensor, also one in a tuple or list, is batched by a vmap."""
     if not transformed():
         return
     functorch = torch._C._functorch
@@ -168,7 +168,7 @@ def refuse_vmap(name: str, batch: str, *values: Any) -> None:
 
 
 def without_transforms(run: Callable[..., Any], *values: Any) -> Any:
-    """`run(*values)` on the innermost tensors of torch.func's derivatives, which then see a constant."""
+    """`run(*values)` on the innermost tensors of torch.func transforms, which then see a constant."""
     if not transformed():
         return run(*values)
     functorch = torch._C._functorch
@@ -185,7 +185,7 @@ def without_transforms(run: Callable[..., Any], *values: Any) -> Any:
 
 
 def constants(name: str, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors without gradients, for `twodasl_ext.<name>`; the very same ones where none has any."""
+    """The tensors without gradients, for `twodasl_ext.<name>`; the same objects if none has one."""
     if plain():
         for tensor in tensors:
             if tensor.requires_grad:

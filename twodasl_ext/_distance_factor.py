@@ -10,7 +10,7 @@ from ._packing import BLOCK, block_count
 
 
 def feature_count(modes_count: int) -> int:
-    """F: mean and modes by component, and the constant 1."""
+    """F, the number of features: mean and modes by component, and the constant 1."""
     return 3 * (modes_count + 1) + 1
 
 
@@ -20,7 +20,7 @@ def moment_factor(mean: Tensor, modes: Tensor, weights: Tensor | None, dtype: to
     Of mean (N, 3), modes (K, N, 3) and weights (N,) in float64 or None for equal ones. By a QR decomposition
     in double precision, not from the moments themselves, whose condition number is the square.
     """
-    # Not an inference tensor, whoever calls first: it is kept, and saved for the backward of later calls.
+    # Never an inference tensor, even in inference mode: it is kept, and later calls save it for backward.
     with torch.inference_mode(False), torch.no_grad():
         mean = mean.to(torch.float64)
         rows = torch.cat((mean[None], modes.to(torch.float64)))
@@ -66,13 +66,13 @@ def pack_factor(factor: Tensor) -> Tensor:
 
 
 def factor_and_layout(mean: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
-    """The factor of equal weights in the mean's dtype, and the same in the kernels' layout."""
+    """The factor for equal weights in the mean's dtype, plain and in the kernels' layout."""
     factor = moment_factor(mean, modes, None, mean.dtype)
     return factor, pack_factor(factor)
 
 
 def check_factor(factor: object, modes_count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A factor that a caller made: (rows, F), upper triangular, of the basis's dtype and device."""
+    """Checks a caller's factor: (rows, F), upper triangular, of the basis's dtype and device."""
     tensor = check_tensor(factor, "factor")
     features = feature_count(modes_count)
     if tensor.dim() != 2 or tensor.shape[1] != features or tensor.shape[0] > features:

@@ -1,4 +1,4 @@
-"""iterative_closest_point where the host does not wait: the device decides what follows from an iteration."""
+"""iterative_closest_point without waiting for the device, which decides after each iteration how to go on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .neighbors import PointIndex
 
 
 def register(clouds: Clouds, rules: Rules, start: Tensor | str) -> Found:
-    """All iterations in one operator. An element that a CPU would refuse for its values comes back as NaN."""
+    """All iterations in one operator. An element whose values are an error on the CPU comes back as NaN."""
     source, counts = clouds.source, clouds.source_counts
     index = PointIndex(clouds.target, clouds.target_counts)
     frames = frame(source, counts), frame(clouds.target, clouds.target_counts)
@@ -29,7 +29,7 @@ def register(clouds: Clouds, rules: Rules, start: Tensor | str) -> Found:
 
 
 def _refused(clouds: Clouds, rules: Rules) -> Tensor | None:
-    """Which elements have a normal that is not finite, or are left with less than three pairs by trimming."""
+    """Which elements have a normal that is not finite, or fewer than three pairs after trimming."""
     refused = None
     if clouds.normals is not None:
         place = torch.arange(clouds.normals.shape[1], device=clouds.normals.device)

@@ -1,4 +1,4 @@
-"""The loop of iterative_closest_point over checked clouds, and the operators that it is made of."""
+"""The loop of iterative_closest_point over checked clouds, and its operators."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Found:
-    """A pose (B, 13) in float64, `[R row by row | t | s]`, and what is reported of it."""
+    """A pose (B, 13) in float64, `[R row by row | t | s]`, and the other fields of the result."""
 
     pose: Tensor
     rmse: Tensor
@@ -45,16 +45,16 @@ class Found:
 def register(clouds: Clouds, rules: Rules, start: Tensor | str) -> Found:
     """Pair, judge the pose by its pairs, stop or improve it, until every element has stopped."""
     counts = clouds.source_counts
-    # The source's order is free, and a motion keeps neighbours together: sorted once, for all searches.
+    # The source may be in any order, and a motion keeps neighbors close: sort it once, for all searches.
     source = _sorted(clouds.source, counts)
     index = PointIndex(clouds.target, clouds.target_counts)
     target = index.points
     frames = frame(source, counts), frame(target, clouds.target_counts)
     pose = first_pose(frames, start, rules)
-    # What follows from a step is a few numbers for each element: NumPy takes a tenth of torch's time,
+    # What is left of a step is a few numbers per element. NumPy takes a tenth of torch's time for them,
     # which on small clouds is most of an iteration.
     limits = counts.numpy()
-    # What the coordinates' own rounding may do to an error.
+    # How much the rounding of the coordinates may change an error.
     noise = torch.finfo(source.dtype).eps * (frames[1][:, :3].norm(dim=1) + frames[1][:, 3]).numpy()
     poses = pose.numpy()
     batch = len(poses)
@@ -117,13 +117,13 @@ def _judge(last: Numbers, error: Numbers, noise: Numbers, rules: Rules) -> tuple
 
 
 def first_pose(frames: tuple[Tensor, Tensor], start: Tensor | str, rules: Rules) -> Tensor:
-    """(B, 13): a start by its name or by itself, with the centroids together where the rules want them so."""
+    """(B, 13): the start, named or given, with the centroids aligned where the rules ask for it."""
     pose = _start(frames, start, rules.scale) if isinstance(start, str) else start
-    return _recentred(pose, *frames) if rules.recenter else pose
+    return _recentered(pose, *frames) if rules.recenter else pose
 
 
 def _start(frames: tuple[Tensor, Tensor], name: str, scale: bool) -> Tensor:
-    """No rotation; "centroids" brings the centroids together, and the sizes where a scale is sought."""
+    """No rotation; "centroids" aligns the centroids, and the sizes where a scale is sought."""
     source, target = frames
     batch = source.shape[0]
     pose = torch.zeros(batch, 13, dtype=torch.float64, device=source.device)
@@ -133,12 +133,12 @@ def _start(frames: tuple[Tensor, Tensor], name: str, scale: bool) -> Tensor:
         if scale:
             ratio = target[:, 3] / source[:, 3]
             pose[:, 12] = torch.where(ratio.isfinite() & (ratio > 0), ratio, 1)
-        pose = _recentred(pose, source, target)
+        pose = _recentered(pose, source, target)
     return pose
 
 
-def _recentred(pose: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """The pose with the translation that brings the centroids together."""
+def _recentered(pose: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """The pose with the translation that aligns the centroids."""
     turned = (pose[:, :9].reshape(-1, 3, 3) * source[:, None, :3]).sum(dim=2)
     pose = pose.clone()
     pose[:, 9:12] = target[:, :3] - pose[:, 12:] * turned
@@ -146,7 +146,7 @@ def _recentred(pose: Tensor, source: Tensor, target: Tensor) -> Tensor:
 
 
 def _check_pairs(paired: Tensor, squared: Tensor, counts: Tensor, rules: Rules, clouds: Clouds) -> None:
-    """At the start, every element needs a pair that counts."""
+    """Every element needs a pair that counts at the start."""
     if bool(paired.all()):
         return
     element = int((~paired).nonzero()[0])

@@ -1,9 +1,9 @@
-"""What is made once from tensors that may change: packed layouts, the distance factor.
+"""A cache of what is derived from tensors that may change: packed layouts, the distance factor.
 
-A kept value says which tensors it was made of and in which state: the object, its version (which every in-
-place operation counts up) and its address (which assigning to `.data` changes). It is made again when any
-of that is different. Writes that torch itself does not count, through `tensor.data` or `tensor.numpy()`,
-cannot be seen; `torch.autograd.graph.increment_version(tensor)` tells.
+A cached value records the tensors it was made from and their state: the object, its version (which every
+in-place operation increments) and its address (which assigning to `.data` changes). It is recomputed when any
+of these differs. Writes that torch itself does not count, through `tensor.data` or `tensor.numpy()`, go
+unnoticed; `torch.autograd.graph.increment_version(tensor)` reports them.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ._dispatch import transformed, without_transforms
 
 
 def keep(value: Any, *tensors: Tensor) -> tuple[Any, ...]:
-    """A value made of up to three constant tensors, with the state that they were in."""
+    """A value derived from up to three constant tensors, with the state they were in."""
     states = [(t, t._version, t.data_ptr()) for t in tensors] + [(None, 0, 0)] * (3 - len(tensors))
-    # The storages hold the memory, so that no other tensor's can come to the same address.
+    # Holding the storages keeps other tensors from reusing the same address.
     held = [t.untyped_storage() for t in tensors]
     return (value, *states[0], *states[1], *states[2], held)
 
 
 def fits(kept: Any, first: Any, second: Tensor | None = None, third: Tensor | None = None) -> bool:
-    """Whether these are the very tensors, unchanged and still constants. Unrolled: it is in every call."""
+    """Whether these are the same tensors, unchanged and still constants. Unrolled: every call runs it."""
     if kept is None:
         return False
     _, a, version_a, address_a, b, version_b, address_b, c, version_c, address_c, _ = kept
@@ -46,7 +46,7 @@ def fits(kept: Any, first: Any, second: Tensor | None = None, third: Tensor | No
 
 
 class Memo:
-    """`make(*tensors)` for who has nothing but the tensors, remembered as long as the first one lives."""
+    """`make(*tensors)`, remembered as long as the first tensor lives, where there is no place to keep it."""
 
     def __init__(self, make: Callable[..., Any]) -> None:
         self._make = make
@@ -59,7 +59,7 @@ class Memo:
             return known[0]
         value = self._make(*tensors)
         if constant(*tensors) and lasting(value):
-            # The storages hold the memory; a reference to the first tensor would keep itself alive for ever.
+            # Hold the storages: a reference to the first tensor would keep it alive forever.
             held = [t.untyped_storage() for t in tensors]
             self._known[first] = (value, _state(tensors), rest, held)
         return value
@@ -73,9 +73,9 @@ def _state(tensors: tuple[Tensor, ...]) -> list[tuple[int, int]] | None:
 
 
 def constant(*tensors: Tensor) -> bool:
-    """Whether a change of any of these can be seen later: not of parameters, which are there to be changed.
+    """Whether later changes of all of these are noticed: not of parameters, which are there to change.
 
-    Averages of weights are often written through `.data`, which nothing sees; those are parameters.
+    Averages of weights are often written through `.data`, which goes unnoticed; those are parameters.
     """
     if transformed() and any(map(_is_transformed, tensors)):
         return False
@@ -89,7 +89,7 @@ def _is_transformed(tensor: Tensor) -> bool:
 
 
 def lasting(value: Any) -> bool:
-    """Whether a later call can use it: no value of a trace or a mode, nor of a CUDA graph's own memory."""
+    """Whether a later call can use it: not a value of a trace or a mode, nor in a CUDA graph's memory."""
     tensors = value if isinstance(value, tuple) else (value,)
     if torch.compiler.is_compiling() or any(type(t) is not Tensor for t in tensors if isinstance(t, Tensor)):
         return False
@@ -97,11 +97,11 @@ def lasting(value: Any) -> bool:
 
 
 def capturing(tensor: Tensor) -> bool:
-    """Whether work on the tensor's device goes into a CUDA graph now, and has no values."""
+    """Whether work on the tensor's device is being captured in a CUDA graph, and so has no values yet."""
     return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def make_constant(make: Callable[..., Any], *tensors: Tensor) -> Any:
-    """`make` of constant tensors, as an ordinary value, whatever transform or mode of autograd is active."""
+    """`make` of constant tensors, as an ordinary value under any transform or autograd mode."""
     with torch.inference_mode(False), torch.no_grad():
         return without_transforms(make, *tensors)

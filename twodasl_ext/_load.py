@@ -1,8 +1,8 @@
-"""Finds and loads the compiled libraries: the only file that knows a library by name.
+"""Finds and loads the compiled libraries: the only file that knows their names.
 
-They lie beside this file in an installed package. When Python was started in a source folder (which then
-shadows the installed package), they are taken from the installed distribution, provided that both speak the
-same interface.
+In an installed package they are beside this file. When Python is started in a source folder, which then
+shadows the installed package, they are taken from the installed distribution if both have the same interface
+number.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _REMEDY = "run `pip install .` in the source folder (add --force-reinstall if it
 
 
 def version() -> str:
-    """Of the installed distribution, as `twodasl.__version__` has it."""
+    """The version of the installed distribution, as in `twodasl.__version__`."""
     try:
         return importlib.metadata.version("twodasl")
     except importlib.metadata.PackageNotFoundError:
@@ -113,10 +113,10 @@ def _load() -> tuple[ModuleType, tuple[str, ...]]:
     native = _load_native(folder)
     _check(native, folder)
     _load_operators(folder / _CPU_LIBRARY, native)
-    # Long calls run Python's signal handlers, so that Ctrl-C ends them.
+    # Long calls run Python's signal handlers, so that Ctrl-C stops them.
     hook = ctypes.c_void_p(native.interruption_hook())
     ctypes.CDLL(str(folder / _CPU_LIBRARY)).twodasl_set_interruption_hook(hook)
-    # Asked of the build, not of the machine: a GPU may come into sight later, and asking starts CUDA.
+    # This depends on the build, not on the machine: a GPU may become visible later, and asking starts CUDA.
     if native.build_info()["cuda"] and torch.version.cuda is not None:
         path = folder / _CUDA_LIBRARY
         if not path.is_file():
@@ -130,6 +130,6 @@ def _load() -> tuple[ModuleType, tuple[str, ...]]:
 
 native: ModuleType
 DEVICES: tuple[str, ...]
-"""Device types that have kernels here ("meta" tensors only pass shapes on)."""
+"""Device types that have kernels in this build ("meta" tensors only propagate shapes)."""
 
 native, DEVICES = _load()

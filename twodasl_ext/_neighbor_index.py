@@ -1,4 +1,4 @@
-"""PointIndex: the search structure of a cloud; and what is checked of clouds."""
+"""PointIndex: the search structure of a cloud; and the checks of clouds."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Tree = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class PointIndex(nn.Module):
-    """The search structure of points that `nearest_neighbors` is asked about more than once.
+    """The search structure of points that `nearest_neighbors` searches more than once.
 
     Args:
         points: (B, P, 3) or (P, 3), float32 or float64 (half precision is promoted to float32). They are
             copied.
         lengths: (B,) integers: only the first `lengths[b]` points of element b are real.
 
-    Attributes: `points` (B, P, 3) and `lengths` (B,) int64 or None, in the order given: read, do not change.
+    Attributes: `points` (B, P, 3) and `lengths` (B,) int64 or None, in the order given. Read-only.
 
-    A module of buffers: `to()` moves it, a change between float32 and float64 builds it anew. It is made from
-    its points, so `state_dict()` holds nothing of it. A constant for gradients: give `nearest_neighbors` the
-    tensor where the points need one.
+    A module of buffers: `to()` moves it, a change between float32 and float64 rebuilds it. It is derived from
+    its points, so `state_dict()` is empty. It is a constant for autograd: pass `nearest_neighbors` the tensor
+    where the points need a gradient.
 
     The points are sorted along a space-filling curve and cut into leaves of 16 under a tree of 16-wide boxes;
     a crowd in one cell of the curve's grid is sorted again by a grid of its own, so that outliers and
@@ -40,7 +40,7 @@ class PointIndex(nn.Module):
 
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came; also for coordinates that
-        are not finite. On CUDA values are not looked at: see `nearest_neighbors`.
+        are not finite. On CUDA values are not checked: see `nearest_neighbors`.
     """
 
     points: Tensor
@@ -71,7 +71,7 @@ class PointIndex(nn.Module):
 
     @property
     def tree(self) -> Tree:
-        """What the operator takes beside the points."""
+        """The tensors that the operator takes besides the points."""
         return self._leaves, self._ids, self._boxes, self._lowest
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PointIndex:
@@ -112,7 +112,7 @@ def cloud(value: object, name: str, dim: int | None = None) -> Tensor:
 def lengths_of(
     value: object, name: str, batch: int, device: torch.device, single: bool = False
 ) -> Tensor | None:
-    """(B,) int64 or None. The kernels look at the values."""
+    """(B,) int64 or None. The kernels check the values."""
     if value is None:
         return None
     tensor = check_tensor(as_indices(value, name, device), name)
@@ -128,7 +128,7 @@ def lengths_of(
 
 
 def build(points: Tensor, lengths: Tensor | None, tight: bool = False) -> Tree:
-    """The tree of (B, P, 3) points. A tight one takes longer to build and is searched faster."""
+    """The tree of (B, P, 3) points. A tight tree takes longer to build and less time to search."""
     refuse_trace("nearest_neighbors")
     points = points.detach()
     try:

@@ -1,4 +1,4 @@
-"""The packed layout: blocks of 16 vertices x modes x (x, y, z) x 16 lanes, the order in which a kernel reads.
+"""The packed layout: blocks of 16 vertices x modes x (x, y, z) x 16 lanes, the order in which kernels read.
 
 Plain differentiable tensor algebra, so that gradients of a packed basis flow back to the (K, N, 3) modes.
 """
@@ -15,7 +15,7 @@ BLOCK = 16
 
 
 def block_count(vertices: int) -> int:
-    """Blocks that hold so many vertices."""
+    """The number of blocks that hold this many vertices."""
     return (vertices + BLOCK - 1) // BLOCK
 
 
@@ -41,7 +41,7 @@ def in_large_pages(packed: Tensor) -> Tensor:
 
 
 def huge_modes(modes: Tensor) -> Tensor:
-    """`pack_modes` for many passes over the result: constants in large pages, which have no derivative."""
+    """`pack_modes` for a result that is read often: constants go into large pages, without a derivative."""
     packed = pack_modes(modes)
     return packed if torch.compiler.is_compiling() or not constant(modes) else in_large_pages(packed)
 
@@ -49,7 +49,7 @@ def huge_modes(modes: Tensor) -> Tensor:
 def pack_rows(mean: Tensor, modes: Tensor, indices: Tensor) -> tuple[Tensor, Tensor, int]:
     """Mean and modes of some vertices (L,), packed, and their number."""
     indices = indices.to(torch.int64)
-    # So few vertices gain nothing from half precision; their values are those of `vertices`.
+    # So few vertices gain nothing from half precision; their values equal those of `vertices`.
     rows = modes[:, indices].to(mean.dtype)
     return pack_mean(mean[indices]), pack_modes(rows), indices.shape[0]
 

@@ -9,16 +9,16 @@ from torch import Tensor
 
 from ._dispatch import transformed
 
-# Without it a kept result lives as long as its graph does.
+# Without this function a kept result lives as long as its graph.
 _keeps_graph = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
 
 
 def keep(ctx: Any, output: Tensor, needed: bool) -> Tensor | None:
-    """Keeps the result for a gradient of the pose; returns what is to be among the saved tensors.
+    """Keeps the result for a gradient of the pose; returns what belongs among the saved tensors.
 
-    Reading is quicker than synthesising again. A saved tensor must not change, but writing into a result is
-    common (a flipped axis): the result is kept beside the saved tensors, and who writes into it gets the
-    slower way instead of an error.
+    Reading the result is faster than computing the shapes again. A saved tensor must not change, but writing
+    into a result is common (a flipped axis). So the result is kept beside the saved tensors, and writing into
+    it leads to the slower path instead of an error.
     """
     ctx.posed = None
     if needed and transformed():
@@ -29,7 +29,7 @@ def keep(ctx: Any, output: Tensor, needed: bool) -> Tensor | None:
 
 
 def recall(ctx: Any, saved: Tensor | None) -> Tensor | None:
-    """The forward's result if nobody wrote into it; released when the saved tensors are."""
+    """The forward's result if nothing wrote into it; released when the saved tensors are."""
     if saved is not None:
         return saved
     posed: Tensor | None = ctx.posed

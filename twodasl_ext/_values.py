@@ -1,11 +1,11 @@
-"""Whether an argument's values are looked at: only where that does not wait for a device."""
+"""Whether an argument's values are checked: only where that does not wait for a device."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 LOOKED_AT = {"cpu"}
-"""Types of devices whose tensors' values are checked. Elsewhere the kernels take what comes."""
+"""Device types on which tensor values are checked. Elsewhere the kernels accept any values."""
 
 
 def seen(tensor: Tensor) -> bool:

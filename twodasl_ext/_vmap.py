@@ -1,8 +1,8 @@
 """torch.func.vmap for operators over a batch of faces.
 
-Every operator has a batch of faces already, so a vmapped dimension of its faces is folded into that one: one
+Every operator already has a batch of faces, so a vmapped dimension of its faces is folded into that one: one
 call of the kernel for all samples. What all faces share (a basis, triangles) has no such dimension; where it
-is vmapped, the samples are run one after the other.
+is vmapped, the samples run one after the other.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Rule = Callable[..., tuple[Any, Any]]
 
 
 def fold(faces: Sequence[int]) -> Rule:
-    """The rule of an operator whose tensors at positions `faces`, and whose outputs, are (B, ...) by face.
+    """The rule for an operator whose tensors at positions `faces`, and whose outputs, are (B, ...) by face.
 
-    An output of fewer faces (a gradient that was not asked for is empty) stays empty.
+    An empty output (a gradient that is not needed) stays empty.
     """
     positions = frozenset(faces)
 
@@ -32,7 +32,7 @@ def fold(faces: Sequence[int]) -> Rule:
         folded = list(inputs)
         for i in positions:
             dim = in_dims[i]
-            if inputs[i] is None:  # an optional tensor that was not given
+            if inputs[i] is None:  # an optional tensor that is absent
                 continue
             value = inputs[i].expand(samples, *inputs[i].shape) if dim is None else inputs[i].movedim(dim, 0)
             folded[i] = value.reshape(value.shape[0] * value.shape[1], *value.shape[2:])
@@ -46,7 +46,7 @@ def fold(faces: Sequence[int]) -> Rule:
 
 
 def loop(call: Callable[..., Any], info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Any, Any]:
-    """The rule of anything: one sample after the other."""
+    """The rule for any operator: one sample after the other."""
     results = []
     for sample in range(info.batch_size):
         chosen = zip(inputs, in_dims, strict=True)

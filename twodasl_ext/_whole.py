@@ -1,7 +1,7 @@
-"""Operators on a basis's own tensors, for graphs: what was made of the tensors is looked up when they run.
+"""Operators on a basis's own tensors, for graphs: what is derived from the tensors is looked up at run time.
 
-A graph that held the packed modes would go on with them after the basis has changed. These take the plain
-mean and modes; as long as those stay as they are, the packed ones are made once.
+A graph that held the packed modes would keep using them after the basis has changed. These operators take the
+plain mean and modes; the packed ones are made once as long as those do not change.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _backward(grad: Tensor, mean: Tensor, modes: Tensor, *rest: Any) -> tuple[Te
 
 
 def _factor(mean: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
-    # Copies: a graph may write over what an operator gave it.
+    # Copies, because a graph may overwrite what an operator returned.
     factor, packed = _factors(modes, mean)
     return factor.clone(), packed.clone()
 

@@ -21,7 +21,7 @@ from ._packing import huge_modes, pack_mean, pack_rows
 from ._whole import basis_factor
 
 _PLACES = ("_kept_mean", "_kept_modes", "_kept_rows", "_kept_factors")
-"""Where a basis keeps what was made of its tensors."""
+"""The attributes in which a basis keeps what it derives from its tensors."""
 
 
 class MorphableBasis(nn.Module):
@@ -31,18 +31,18 @@ class MorphableBasis(nn.Module):
         mean: (N, 3), the mean shape, any unit.
         modes: (K, N, 3), displacement per unit of each coefficient; K may be 0.
         landmarks: (L,) integer vertex indices that `landmarks` and `importance_weights` use, or None.
-        storage: how the modes are kept: float32 (default), float64 (everything then runs in double
+        storage: how the modes are stored: float32 (default), float64 (everything then runs in double
             precision), or bfloat16/float16, which halve the memory traffic of `vertices`. With the last two
             the arithmetic and the mean stay float32: only the displacements are rounded.
 
     A mean or modes that require a gradient are kept as they are (an `nn.Parameter` becomes a parameter of
     this module), so that a basis can be fine-tuned; anything else is copied. `mean`, `modes` and `landmarks`
     are ordinary parameters or buffers: `state_dict()` holds them and nothing else, and they may be replaced
-    or changed in place. What the kernels read, the modes in their own order and the distance factor, is made
-    of them at the first use and again after a change; it is no part of the module's state. Of parameters,
-    frozen ones too, it is made in every call: they are there to be changed. Writes that torch does not count,
-    through `basis.mean.data` or `.numpy()`, cannot be noticed in a buffer, unless
-    `torch.autograd.graph.increment_version(basis.mean)` tells.
+    or changed in place. What the kernels read (the reordered modes and the distance factor) is derived from
+    them at the first use and again after a change; it is not part of the module's state. For parameters, even
+    frozen ones, it is derived in every call, because parameters are there to be changed. A write to a buffer
+    that torch does not count, through `basis.mean.data` or `.numpy()`, goes unnoticed until
+    `torch.autograd.graph.increment_version(basis.mean)` reports it.
 
     `to()` moves the basis or changes its precision; half precision reaches only modes that are not trained.
 
@@ -91,39 +91,39 @@ class MorphableBasis(nn.Module):
         else:
             self.register_buffer(name, tensor.detach().to(dtype, copy=True).contiguous())
 
-    # ---- what it is --------------------------------------------------------------------------------------
+    # ---- properties --------------------------------------------------------------------------------------
 
-    # Buffers are read out of their dictionary: nn.Module's search costs a microsecond, six times in a call.
+    # Buffers are read from their dictionary: nn.Module's lookup costs a microsecond, six times per call.
 
     def _read(self, name: str) -> Any:
-        if is_dynamo_compiling():  # guards stand where a tensor was met first
+        if is_dynamo_compiling():  # guards are placed where a tensor is first seen
             _ = self._watched.mean.requires_grad, self._watched.modes.requires_grad
         buffers = self._buffers  # a mean or modes may be a parameter instead
         return buffers[name] if name in buffers else getattr(self, name)
 
     @property
     def vertex_count(self) -> int:
-        """N."""
+        """N, the number of vertices."""
         return self._read("mean").shape[0]
 
     @property
     def mode_count(self) -> int:
-        """K."""
+        """K, the number of modes."""
         return self._read("modes").shape[0]
 
     @property
     def dtype(self) -> torch.dtype:
-        """The arithmetic's dtype, which coefficients and poses must have: float32 or float64."""
+        """The dtype of the arithmetic, of coefficients and of poses: float32 or float64."""
         return self._read("mean").dtype
 
     @property
     def device(self) -> torch.device:
-        """Where it lies."""
+        """The device of the mean and the modes."""
         return self._read("mean").device
 
     @property
     def storage(self) -> torch.dtype:
-        """The dtype in which the modes are kept."""
+        """The dtype in which the modes are stored."""
         return self._read("modes").dtype
 
     @property
@@ -133,7 +133,7 @@ class MorphableBasis(nn.Module):
 
     @property
     def changing(self) -> bool:
-        """Whether the mean or the modes are trained or parameters, of which nothing is kept."""
+        """Whether the mean or the modes are trained or parameters: nothing derived from them is kept."""
         parts = (self._read("mean"), self._read("modes"))
         return self.trained or any(isinstance(part, nn.Parameter) for part in parts)
 
@@ -151,10 +151,10 @@ class MorphableBasis(nn.Module):
         return self._made("_kept_mean", pack_mean, mean), self._made("_kept_modes", huge_modes, modes)
 
     def packed_landmarks(self) -> tuple[Tensor, Tensor, int]:
-        """The same of the landmark vertices alone, and their number."""
+        """The same for the landmark vertices alone, and their number."""
         buffers = self._buffers
         indices, kept = buffers["landmarks"], self._kept_rows
-        # A few landmarks take no longer than a dozen lines of Python: the shortest way for the usual case.
+        # A few landmarks take no longer than a dozen lines of Python, so the usual case is short.
         if (
             not is_dynamo_compiling()
             and not is_tracing()
@@ -166,12 +166,12 @@ class MorphableBasis(nn.Module):
         return self._made("_kept_rows", pack_rows, self._read("mean"), self._read("modes"), indices)
 
     def packed_rows(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """The same of any list of vertices (L,), gathered now."""
+        """The same for any list of vertices (L,), gathered at each call."""
         mean, modes = self.plain()
         return pack_rows(mean, modes, indices)[:2]
 
     def plain(self) -> tuple[Tensor, Tensor]:
-        """Mean (N, 3) and modes (K, N, 3), checked, for who derives from them itself."""
+        """Mean (N, 3) and modes (K, N, 3), checked, for callers that derive what they need themselves."""
         refuse_trace("MorphableBasis")
         self._check()
         return self._read("mean"), self._read("modes")
@@ -180,13 +180,13 @@ class MorphableBasis(nn.Module):
         """R with R^T R = sum_n w_n f_n f_n^T / sum_n w_n, f_n = (mean_n, modes_n, 1): the second moments.
 
         Args:
-            weights: (N,), not negative, any real dtype or bool: how much each vertex counts; a 0/1 mask
-                chooses some of them. None counts all alike.
+            weights: (N,), nonnegative, any real dtype or bool: how much each vertex counts; a 0/1 mask
+                selects some of them. None weights all equally.
 
         Returns:
             (min(N, F), F) with F = 3 (K + 1) + 1, upper triangular, of the basis's dtype. It comes from a QR
-            decomposition in double precision. The one of equal weights is made at the first call and kept
-            until the mean or the modes change. One of other weights is the caller's to keep, and goes to
+            decomposition in double precision. The factor for equal weights is computed at the first call and
+            kept until the mean or the modes change. A factor for other weights is not kept: pass it to
             `vertex_distance_cost(..., factor=)`.
 
         Raises:
@@ -216,7 +216,7 @@ class MorphableBasis(nn.Module):
         return self._made("_kept_factors", factor_and_layout, mean, modes)
 
     def _made(self, place: str, make: Callable[..., Any], *tensors: Tensor) -> Any:
-        """`make(*tensors)`, kept in `place` until they change."""
+        """`make(*tensors)`, kept in the attribute `place` until they change."""
         if torch.compiler.is_compiling():
             self._check()
             return make(*tensors)
@@ -247,14 +247,14 @@ class MorphableBasis(nn.Module):
         self.__dict__.update(dict.fromkeys(_PLACES))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles make again what is made of the tensors."""
+        """Copies and pickles leave out what is derived from the tensors."""
         return {**self.__dict__, **dict.fromkeys(_PLACES)}
 
     # ---- nn.Module -----------------------------------------------------------------------------------------
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MorphableBasis:
         modes = self._read("modes")
-        check_move(fn, self._read("mean"), "basis")  # at the move, not at the first use
+        check_move(fn, self._read("mean"), "basis")  # fail at the move, not at the first use
 
         def gently(tensor: Tensor) -> Tensor:
             moved = fn(tensor)
@@ -278,7 +278,7 @@ class MorphableBasis(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        # All or nothing, and with the entry that earlier versions saved left out.
+        # All or nothing; an entry that earlier versions saved is ignored.
         state = {k: v for k, v in state_dict.items() if k != prefix + "distance_factor"}
         here = {name: self._read(name) for name in ("mean", "modes", "landmarks")}
         wrong = wrong_entries(here, state, prefix)

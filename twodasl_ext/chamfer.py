@@ -1,4 +1,4 @@
-"""Chamfer distances between clouds of points: compositions of nearest_neighbors, differentiable."""
+"""Chamfer distances between clouds of points: differentiable compositions of nearest_neighbors."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ def chamfer_distance(
     Args:
         a: (B, N, 3) or (N, 3), float32 or float64.
         b: (B, P, 3) or (P, 3) of the same dtype and device.
-        a_lengths, b_lengths: (B,) integers: only the first so many points of an element exist.
+        a_lengths, b_lengths: (B,) integers, the number of real points of each element; those after are
+            ignored.
         squared: False takes the distances themselves instead of their squares.
 
     Returns:
         (B,), or a scalar of single clouds, in the clouds' dtype: their unit squared, or their unit with
         `squared=False`.
 
-    Gradients flow to `a` and `b` through the distances; which point is nearest is a constant. That of a
-    distance of zero is zero.
+    Gradients flow to `a` and `b` through the distances; which point is nearest is a constant. The gradient of
+    a zero distance is zero.
 
     Raises:
         ValueError, TypeError: as `nearest_neighbors`.
@@ -52,8 +53,8 @@ def one_sided_distance(
 ) -> Tensor:
     """1/N sum_i min_j ||source_i - target_j||^2: how far the source's points are from the target.
 
-    The target's points that nothing of the source is near count nothing: for a part of a face against the
-    whole. Arguments, result, gradients and errors as for `chamfer_distance`.
+    Target points far from the source do not count, which suits a part of a face against the whole. Arguments,
+    result, gradients and errors as for `chamfer_distance`.
     """
     squared = is_true(squared, "squared")
     source_lengths = _check(source, "source", source_lengths)
@@ -62,7 +63,7 @@ def one_sided_distance(
 
 
 def _check(cloud: Tensor, name: str, lengths: Tensor | None) -> Tensor | None:
-    """The lengths, (B,) int64 and at least 1; of the clouds `nearest_neighbors` checks the rest."""
+    """The lengths, (B,) int64 and at least 1; `nearest_neighbors` checks everything else."""
     if check_tensor(cloud, name).dim() not in (2, 3) or cloud.shape[-1] != 3:
         raise ValueError(f"{name}: expected (B, N, 3) or (N, 3), got {shape_text(cloud)}")
     if 0 not in cloud.shape[:-2] and not cloud.shape[-2]:
@@ -77,9 +78,9 @@ def _one_sided(
 ) -> Tensor:
     distances, _ = nearest_neighbors(source, target, lengths=target_counts, query_lengths=counts)
     if not squared:
-        # The square root of zero has an infinite slope: its place is taken by a constant.
+        # The square root has an infinite slope at zero, so a constant takes its place.
         positive = distances > 0
         distances = torch.where(positive, torch.where(positive, distances, 1).sqrt(), 0)
     if counts is None:
         return distances.mean(dim=-1)
-    return distances.sum(dim=1) / counts  # what is past a length has distance 0
+    return distances.sum(dim=1) / counts  # points past a length have distance 0

@@ -31,9 +31,9 @@ def vertex_distance_cost(
         basis: N vertices, K modes.
         predicted: (B, 12 + K), `[pose row-major 3x4 | coefficients]`, not whitened.
         target: (B, 12 + K).
-        ignore_depth: take the target's t_z for both, as 3DDFA does: nothing in an image supervises it.
-        factor: what `basis.distance_factor(weights)` gave: the mean is then weighted, or over some of the
-            vertices. None takes the basis's own, of all vertices alike.
+        ignore_depth: use the target's t_z for both, as 3DDFA does, because an image does not determine it.
+        factor: the result of `basis.distance_factor(weights)`, which weights the mean or limits it to some
+            vertices. None weights all vertices equally.
 
     Returns:
         (B,) of the basis's dtype, in the pose's target unit squared.
@@ -42,11 +42,11 @@ def vertex_distance_cost(
     linear in products of parameter *differences* (M - M*, c - c*, t - t*), so close predictions do not
     cancel; and the sum over vertices is the squared norm of those products under the basis's distance factor,
     computed once. The same inputs give the same bits whatever the number of threads and the rest of the
-    batch. NaN in a face's input shows in that face's output.
+    batch. NaN in a face's input gives NaN in that face's output only.
 
-    A basis that is being trained has no constant factor: then both shapes are synthesised, and gradients
-    reach the basis too; `factor` is an error there. So they are for frozen parameters, which an average of
-    weights may change in every step, unless `factor` is given.
+    A basis that is being trained has no constant factor: both shapes are then computed, gradients reach the
+    basis too, and `factor` is an error. Both shapes are also computed for frozen parameters, which an average
+    of weights may change in every step, unless `factor` is given.
 
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came.
@@ -58,7 +58,7 @@ def vertex_distance_cost(
     if basis.trained and factor is not None:
         raise ValueError("factor: expected None for a basis that is being trained, whose moments change")
     if factor is None and basis.changing:
-        return _synthesised(basis, predicted, target, ignore_depth)
+        return _synthesized(basis, predicted, target, ignore_depth)
     packed = basis.packed_distance_factor() if factor is None else _pack_given(basis, factor)
     return _measure(packed, predicted, target, ignore_depth)[0]
 
@@ -69,7 +69,7 @@ def _pack_checked(factor: Tensor) -> Tensor:
 
 
 _packed_given = Memo(_pack_checked)
-"""The layout of the kernels of factors that callers made."""
+"""Callers' factors in the kernels' layout."""
 
 
 def _pack_given(basis: MorphableBasis, factor: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ def _pack_given(basis: MorphableBasis, factor: Tensor) -> Tensor:
     return pack_factor(factor) if torch.compiler.is_compiling() else _packed_given(factor)
 
 
-def _synthesised(basis: MorphableBasis, predicted: Tensor, target: Tensor, ignore_depth: bool) -> Tensor:
+def _synthesized(basis: MorphableBasis, predicted: Tensor, target: Tensor, ignore_depth: bool) -> Tensor:
     batch = predicted.shape[0]
     poses = [p[:, :12].reshape(batch, 3, 4) for p in (predicted, target)]
     if ignore_depth:

@@ -19,19 +19,19 @@ from ._values import seen
 
 @dataclass(frozen=True)
 class ICPResult:
-    """What `iterative_closest_point` found; constants for the gradient. Without B where the clouds had none.
+    """The result of `iterative_closest_point`: constants for autograd, without B where the clouds had none.
 
     Attributes:
         rotation: (B, 3, 3), determinant +1, of the clouds' dtype as all floating-point fields.
         translation: (B, 3), in the target's unit.
         scale: (B,), ones for a rigid motion. A source point x lands at `scale * rotation @ x + translation`.
         rmse: (B,), root mean square error of this motion, in the target's unit; see the function.
-        matched: (B,), the fraction of the source's points that moved it: not trimmed, within `max_distance`.
+        matched: (B,), the fraction of the source's points that took part: not trimmed, within `max_distance`.
         converged: (B,) bool, whether the error stopped falling before `max_iterations`.
-        iterations: (B,) int64, how many times the motion was improved.
+        iterations: (B,) int64, the number of improvements.
         history: (B, I + 1), the root mean square error of the start and after each iteration; NaN after an
-            element's last. Its least number is `rmse`. I is the most iterations that an element had; on CUDA,
-            where the host does not wait to hear of that, it is `max_iterations`.
+            element's last. Its minimum is `rmse`. I is the largest number of iterations of any element; on
+            CUDA, where the host does not wait for it, I is `max_iterations`.
     """
 
     rotation: Tensor
@@ -62,7 +62,7 @@ class ICPResult:
         return points @ matrix.mT + self.translation[..., None, :]
 
 
-@between_graphs("iterative_closest_point iterates until its points say so, which no graph can hold")
+@between_graphs("the number of iterations depends on the points, which no graph can hold")
 def iterative_closest_point(
     source: Tensor,
     target: Tensor,
@@ -81,22 +81,23 @@ def iterative_closest_point(
     source_lengths: Any = None,
     target_lengths: Any = None,
 ) -> ICPResult:
-    """The motion of `source` onto `target`: pair each point with the nearest, move, and again.
+    """The motion of `source` onto `target`: pair each point with the nearest one, move, repeat.
 
     Args:
         source: (B, N, 3) or (N, 3), float32 or float64: the cloud that moves.
         target: (B, P, 3) or (P, 3) of the same dtype and device.
-        method: "point" minimises the distances of the pairs, in closed form. "plane" minimises those along
+        method: "point" minimizes the distances of the pairs, in closed form. "plane" minimizes those along
             the target's normals by Gauss-Newton steps; it needs far fewer iterations where surfaces are
             smooth and the start is near.
         scale: find a scale too (a similarity); otherwise a rigid motion.
-        trim: in [0, 1): of n pairs only the ceil((1 - trim) n) nearest count, anew in every iteration; set
-            it above the fraction of the source that has no counterpart. Pairs as far as the last one stay.
-        max_distance: pairs further apart than this move nothing, and count as this distance in the error.
-        max_iterations: how often to improve at most; 0 measures the start.
+        trim: in [0, 1): in every iteration only the ceil((1 - trim) n) nearest of n pairs count, and any as
+            far as the last of these. Set it above the fraction of the source that has no counterpart.
+        max_distance: pairs farther apart than this do not affect the motion; in the error they count as this
+            distance.
+        max_iterations: the most improvements; 0 measures the start.
         tolerance: an element has converged when its root mean square error fell by no more than this
-            fraction of itself. An error that rises is not convergence (beyond the rounding of the
-            coordinates). None: improve `max_iterations` times.
+            fraction of itself. A rise (beyond the rounding of the coordinates) is not convergence.
+            None: improve `max_iterations` times.
         mse_tolerance: stop as well when the mean squared distance changed by no more than this, in the
             target's unit squared, up or down; `converged` is then False after a rise.
         recenter: bring the two whole clouds' centroids together in every iteration, and take only the
@@ -105,15 +106,17 @@ def iterative_closest_point(
         initialize: "centroids" brings the centroids together, with `scale=True` the sizes too; "identity"
             leaves the source where it is; or (rotation (B, 3, 3), translation (B, 3)[, scale (B,)]), or
             an earlier ICPResult.
-        normals: the target's, (B, P, 3) or (P, 3), of any length but zero, which takes a point out; for
-            method="plane".
-        triangles: (T, 3) integers, instead of `normals`: those of the target's mesh are computed.
-        source_lengths, target_lengths: (B,) integers: only the first so many points of an element exist.
+        normals: of the target, (B, P, 3) or (P, 3), for method="plane". They need not be unit vectors; a zero
+            normal excludes its point.
+        triangles: (T, 3) integers, the target's mesh, from which the normals are computed. Instead of
+            `normals`.
+        source_lengths, target_lengths: (B,) integers, the number of real points of each element; those after
+            are ignored.
 
     Returns:
-        ICPResult: the best motion met, which may be the start and is never worse than it; the error in
-        question is the root of the mean over the pairs that count of min(distance, max_distance)^2, the
-        distance along the normal for method="plane".
+        ICPResult: the best motion found, which is never worse than the start. Its error is the root of the
+        mean of min(distance, max_distance)^2 over the pairs that count; for method="plane" the distance is
+        along the normal.
 
     **No gradient flows to source or target**: the result is a constant. To differentiate an alignment, take
     the motion as fixed and differentiate the distances of its pairs, which at the optimum is their
@@ -123,18 +126,18 @@ def iterative_closest_point(
         squared, _ = nearest_neighbors(motion.apply(prediction), scan)
         squared.mean().backward()
 
-    Every sum over points is in double precision about the clouds' centroids, and so is the pose. Elements of
-    a batch do not influence each other; one that has stopped no longer changes and is no longer searched.
-    The same bits for every number of threads. What the pairs leave undetermined (a roll about a line of
-    points, a slide along a plane) stays as it was at the start.
+    Sums over points are in double precision about the clouds' centroids, and so is the pose. Elements of a
+    batch do not influence each other; one that has stopped no longer changes and is no longer searched. The
+    result has the same bits for any number of threads. What the pairs leave undetermined (a roll about a line
+    of points, a slide along a plane) stays as it was at the start.
 
-    On CUDA nothing waits for the device, and a CUDA graph can hold all of it. So values are not looked at
-    there: an element that would be an error for its values (points, normals or a start that are not finite or
-    not proper, lengths out of range, no pair to begin with) has NaN in all its floating-point fields, and
-    leaves the others alone. `max_iterations` are enqueued; an element that has stopped takes little more time
-    than the launches.
+    On CUDA nothing waits for the device, and a CUDA graph can capture all of it. So values are not checked
+    there: an element whose values would be an error on the CPU (points, normals or a start that are not
+    finite or not proper, lengths out of range, no pair to begin with) gets NaN in all its floating-point
+    fields and does not affect the others. `max_iterations` are enqueued; an element that has stopped takes
+    little more time than the launches.
 
-    torch.compile calls it between two graphs. Under torch.func.vmap it is an error: give it the batch.
+    torch.compile breaks the graph around it. torch.func.vmap is an error: pass the batch instead.
 
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came; also for points that are

@@ -1,4 +1,4 @@
-"""importance_weights: how much each parameter's error moves the landmarks."""
+"""importance_weights: how far each parameter's error moves the landmarks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .basis import MorphableBasis
 def importance_weights(
     basis: MorphableBasis, predicted: Tensor, target: Tensor, *, space: str = "3d", normalize: str = "sum"
 ) -> Tensor:
-    """w_i = |p_i - p*_i| ||dH/dp_i||, normalised; H gives the posed landmarks, at the target parameters.
+    """w_i = |p_i - p*_i| ||dH/dp_i||, normalized; H gives the posed landmarks, at the target parameters.
 
     H is linear in any single parameter, so this equals the distance that the landmarks move when parameter
     i alone is replaced by its prediction: 3DDFA's WPDC weights and the W of 2DASL's L3d, without

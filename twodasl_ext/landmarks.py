@@ -1,4 +1,4 @@
-"""landmarks: posed positions of a few vertices; only those are synthesized."""
+"""landmarks: posed positions of a few vertices; only those are computed."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def landmarks(
         basis: N vertices, K modes, L landmarks.
         coefficients: (B, K) of the basis's dtype (half precision is promoted).
         pose: (B, 3, 4), rows of `M | t`.
-        indices: (L,) integer vertex indices, a tensor, array or list; None takes the basis's own landmarks,
-            whose rows are packed already.
+        indices: (L,) integer vertex indices, a tensor, array or list; None takes the basis's landmarks, whose
+            rows are already packed.
 
     Returns:
         (B, L, 3) of the basis's dtype. Gradients as for `vertices`.

@@ -1,4 +1,4 @@
-"""release_memory: hands back what is kept for the next large result."""
+"""release_memory: frees the memory that is kept for the next large result."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from . import _load  # noqa: F401  (registers the operators)
 
 
 def release_memory() -> None:
-    """Gives the memory of freed results back to the system.
+    """Returns the memory of freed results to the system.
 
-    A large result (256 KB and more) on the CPU lies in a block that is kept when the last tensor over it is
-    gone, because new memory costs several times what filling it does: at most 256 MB, of which the system may
-    take the pages whenever it runs short, and which are dropped before a result of another size is allocated.
-    A program that is done with such results can hand them back at once. Tensors in use are not touched.
+    The block of a large result (256 KB or more) on the CPU is kept after the last tensor that uses it is
+    freed, because new memory costs several times what filling it does. At most 256 MB are kept; the system
+    may reclaim the pages whenever it runs short, and blocks are dropped before a result of another size is
+    allocated. A program that is done with such results can return them at once. Tensors in use are not
+    affected.
     """
     torch.ops.twodasl.release_memory.default()

@@ -28,24 +28,23 @@ def nearest_neighbors(
     Args:
         query: (B, M, 3) or (M, 3), float32 or float64 (half precision is promoted to float32).
         points: (B, P, 3), or (P, 3) with an (M, 3) query, of the query's dtype and device; or a `PointIndex`,
-            which saves building the structure for points that are asked more than once.
+            which saves rebuilding the search structure for points that are searched more than once.
         lengths: (B,) integers: only the first `lengths[b]` points of element b are real. A `PointIndex` has
-            its own.
+            its own lengths.
         query_lengths: (B,) integers, likewise for the queries.
-        hint: (B, M) int64, or (M,): an index for every query, for instance the neighbours that the last
-            iteration of a loop found. A good one makes the search faster; none changes the result.
+        hint: (B, M) int64, or (M,): a likely index for every query, for instance the result of the last
+            iteration of a loop. A good hint makes the search faster; no hint changes the result.
 
     Returns:
         squared distances (B, M) in the query's dtype and indices (B, M) int64, or (M,) each. A query past
-        `query_lengths[b]` gets distance 0, index -1 and no gradient; its coordinates are not looked at, nor
+        `query_lengths[b]` gets distance 0, index -1 and no gradient; its coordinates are ignored, as are
         those of points past `lengths[b]`.
 
     The result is that of brute force, bit for bit: the squared distance is ((dx*dx + dy*dy) + dz*dz) of
     d = query - point, every operation rounded once to the dtype, without fused multiply-adds on any
-    processor; the least distance wins, and of equal ones the lowest index. So does it whatever the number of
-    threads, the hint, the rest of the batch and the instruction-set level. Where every distance of a query
-    overflows, the distance is infinite and the index is the one for coordinates multiplied by 2^-66
-    (float32) or 2^-514 (float64).
+    processor; the least distance wins, and of equal ones the lowest index. This holds for any number of
+    threads, hint, batch and instruction-set level. Where every distance of a query overflows, the distance is
+    infinite and the index is the one for coordinates multiplied by 2^-66 (float32) or 2^-514 (float64).
 
     Gradients flow from the distances to `query` and to `points`, with the index held constant; a
     `PointIndex` is a constant. First derivatives only; a second one is an error that says so.
@@ -56,7 +55,7 @@ def nearest_neighbors(
         ValueError, TypeError: naming the argument, what was expected and what came; also for coordinates that
         are not finite, a hint outside of [0, P), and queries of an element without points.
 
-    On CUDA values are not looked at, because that would make the host wait: a query that is not finite, and
+    On CUDA values are not checked, because that would make the host wait: a query that is not finite, and
     every query of an element whose points or lengths are wrong or that has no points, gets the distance NaN
     and the index -1; a wrong hint is ignored.
     """
@@ -90,7 +89,7 @@ def nearest_neighbors(
     try:
         distances, indices = _search(query, known, *tree, lengths, query_lengths, hint)
     except RuntimeError:
-        # The kernel looks at the values at memory speed; only here does it matter which one is wrong.
+        # The kernel checks the values at memory speed; only the message needs to know which one is wrong.
         if plain():
             _explain(query, known, lengths, query_lengths, hint)
         raise

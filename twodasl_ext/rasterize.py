@@ -34,7 +34,7 @@ def rasterize(
     Pixel (row, column) is sampled at x = column, y = row. Triangles that share an edge share no pixel and
     leave no gap; of equal depths the lower triangle index wins. No gradient flows; to differentiate,
     interpolate vertex attributes with the returned indices and coordinates. The same bits whatever the
-    number of threads, and on every device. On CUDA values are not looked at beforehand: an image with a
+    number of threads, and on every device. On CUDA values are not checked first: an image with a
     vertex that is not finite gets index -1 and NaN everywhere, and so do all images where a triangle refers
     to a vertex that does not exist.
 
@@ -63,8 +63,8 @@ def rasterize(
     try:
         return _run(vertices, triangles, height, width)
     except RuntimeError:
-        # The kernel looks at the values at memory speed; only here does it matter which one is wrong.
-        if plain():  # under vmap the numbers of one sample cannot be asked for
+        # The kernel checks the values at memory speed; only the message needs to know which one is wrong.
+        if plain():  # under vmap the values of one sample cannot be read
             _explain_values(vertices, triangles)
         raise
 

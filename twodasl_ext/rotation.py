@@ -12,7 +12,7 @@ from ._vmap import fold
 
 
 def nearest_rotation(matrices: Tensor) -> Tensor:
-    """The rotation R that maximises tr(R^T M), for each matrix M.
+    """The rotation R that maximizes tr(R^T M), for each matrix M.
 
     For a cross-covariance M = sum_i (q_i - mean q) (p_i - mean p)^T it is the least-squares rotation of the
     points p onto q (Kabsch, Horn, Procrustes); for any M the nearest rotation in the Frobenius norm.
@@ -24,8 +24,8 @@ def nearest_rotation(matrices: Tensor) -> Tensor:
     Returns:
         The same shape and dtype: orthonormal with determinant +1 whatever M is, reflections, rank 0, 1 and 2
         and repeated singular values included. Where several rotations are equally good, the one that turns
-        least among them, where that is unique; the identity for the zero matrix. A matrix with NaN or
-        infinity gives NaN, and spoils no other.
+        least, if that is unique; the identity for the zero matrix. A matrix with NaN or infinity gives NaN
+        and does not affect the others.
 
     The result is a constant: no gradient flows to `matrices`. The same bits for every number of threads.
 
@@ -47,5 +47,5 @@ def nearest_rotation(matrices: Tensor) -> Tensor:
 
 @operator("nearest_rotation", vmap=fold(faces=(0,)))
 def nearest_rotations(matrices: Tensor) -> Tensor:
-    """Those of (B, 3, 3) matrices, unchecked."""
+    """The nearest rotations of (B, 3, 3) matrices, without checks or autograd."""
     return torch.empty_like(matrices, memory_format=torch.contiguous_format)

@@ -28,15 +28,15 @@ def vertices(
         basis: N vertices, K modes.
         coefficients: (B, K) of the basis's dtype (half precision is promoted).
         pose: (B, 3, 4), rows of `M | t`; M is any 3x3 matrix, usually scale times rotation.
-        out: (B, N, 3), contiguous, of the basis's dtype and device: is filled and given back. It may not
-            share memory with the inputs, and no gradient can be asked of such a call.
+        out: (B, N, 3), contiguous, of the basis's dtype and device: filled and returned. It may not share
+            memory with the inputs, and such a call has no gradient.
 
     Returns:
         (B, N, 3) of the basis's dtype, in the pose's target space.
 
     Gradients flow to `coefficients` and `pose`, and to the basis's mean and modes when those require one.
     The same inputs give the same bits whatever the number of threads and the rest of the batch. NaN in a
-    face's input shows in that face's output.
+    face's input gives NaN in that face's output only.
 
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came.

@@ -1,4 +1,4 @@
-// The place of a point on Hilbert's curve through the cells of a box: what neighbours in space have in common. The
+// The place of a point on Hilbert's curve through the cells of a box: what neighbors in space have in common. The
 // curve never jumps, so that a run of it is compact.
 #pragma once
 

@@ -69,7 +69,7 @@ struct IcpUpdateParams {
   double trim;                  // worst fraction of the pairs that is dropped
   double max_squared;           // pairs further apart move nothing and count as this; infinity without a limit
   bool scale;
-  bool recentre;                // bring the whole clouds' centroids together, rather than the pairs'
+  bool recenter;                // bring the whole clouds' centroids together, rather than the pairs'
 };
 
 }  // namespace twodasl

@@ -29,12 +29,12 @@ TWODASL_HOST_DEVICE inline void apply(const double* matrix, const double* x, dou
 
 // Least squares of |s R p + t - q| in closed form. `sums`: p, q, q p^T, |p|^2, all about the clouds' centroids.
 TWODASL_HOST_DEVICE inline void point_to_point(double pairs, const double* sums, const double* pc, const double* qc,
-                                               bool scale, bool recentre, const double* pose, double* next) {
+                                               bool scale, bool recenter, const double* pose, double* next) {
   double p[3] = {0.0, 0.0, 0.0}, q[3] = {0.0, 0.0, 0.0};
   TWODASL_UNROLL
   for (int r = 0; r < 3; ++r) {
-    p[r] = recentre ? 0.0 : sums[r] / pairs;
-    q[r] = recentre ? 0.0 : sums[3 + r] / pairs;
+    p[r] = recenter ? 0.0 : sums[r] / pairs;
+    q[r] = recenter ? 0.0 : sums[3 + r] / pairs;
   }
   double covariance[9], turned[9], turn[9];
   TWODASL_UNROLL
@@ -58,9 +58,9 @@ TWODASL_HOST_DEVICE inline void point_to_point(double pairs, const double* sums,
       if (s > 0.0 && std::isfinite(s)) next[12] = s;
     }
   }
-  const double centre[3] = {pc[0] + p[0], pc[1] + p[1], pc[2] + p[2]};
+  const double center[3] = {pc[0] + p[0], pc[1] + p[1], pc[2] + p[2]};
   double moved[3];
-  apply(next, centre, moved);
+  apply(next, center, moved);
   TWODASL_UNROLL
   for (int r = 0; r < 3; ++r) next[9 + r] = qc[r] + q[r] - next[12] * moved[r];
 }

@@ -56,7 +56,7 @@ struct GradView {
 // on the basis alone; part p writes its sums to partial[p], and reduce_parts() adds the parts in order. So a
 // result has the same bits whatever the number of threads.
 //
-// The gradient of M needs the shape before the pose. Synthesising it again costs as much as the forward pass;
+// The gradient of M needs the shape before the pose. Synthesizing it again costs as much as the forward pass;
 // it can as well be taken from the forward's result, (V - t) = M shape, where M is far from singular. Faces
 // for which that holds come first: rows [0, recovered) sum g (V - t)^T, the rest g shape^T. See cpu/kernels/recover.h.
 template <class T, class S>

@@ -1,4 +1,4 @@
-// The rotation nearest to a 3x3 matrix: the one that maximises tr(R^T M), in closed form by Horn's quaternion (Horn
+// The rotation nearest to a 3x3 matrix: the one that maximizes tr(R^T M), in closed form by Horn's quaternion (Horn
 // 1987, "Closed-form solution of absolute orientation using unit quaternions"). No SVD: a unit quaternion is a proper
 // rotation whatever the matrix is, so reflections and lost ranks need no case of their own.
 #pragma once

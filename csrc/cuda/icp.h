@@ -55,7 +55,7 @@ struct IcpRunParams {
   int32_t* order;            // (B, N) scratch: the sources along a curve
   T* moved;                  // (B, N, 3) scratch
   T* squared;                // (B, N) scratch
-  int64_t* indices[2];       // (B, N) scratch: this iteration's neighbours, and the last one's
+  int64_t* indices[2];       // (B, N) scratch: this iteration's neighbors, and the last one's
   NeighborTree<T> tree;      // of the targets
   IcpUpdateParams<T> update;
   IcpState state;

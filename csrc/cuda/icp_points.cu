@@ -37,11 +37,11 @@ __global__ void __launch_bounds__(kAxisThreads) frame_parts_kernel(IcpFrameParam
     if (first >= count) continue;  // all threads
     const int numbers = 3 * int(count - first < kFramePart ? count - first : kFramePart);
     const T* points = params.points + 3 * (element * params.points_count + first);
-    const double centre = Squares ? params.frame[kFrameNumbers * element + axis] : 0.0;
+    const double center = Squares ? params.frame[kFrameNumbers * element + axis] : 0.0;
     double sum = 0.0;
 #pragma unroll 8
     for (int i = int(threadIdx.x); i < numbers; i += kAxisThreads) {
-      const double x = static_cast<double>(points[i]) - centre;
+      const double x = static_cast<double>(points[i]) - center;
       sum += Squares ? x * x : x;
     }
     sum_by_axis(sum, sums);

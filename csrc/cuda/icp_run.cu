@@ -8,7 +8,7 @@ Error launch_icp_run(const IcpRunParams<T>& params, void* scratch, void* stream)
   const IcpState& state = params.state;
   if (state.batch == 0) return nullptr;
   Error error = launch_icp_begin(state, stream);
-  // A rigid motion keeps neighbours together: one order serves every search. The source itself stays as it is, because
+  // A rigid motion keeps neighbors together: one order serves every search. The source itself stays as it is, because
   // how fine the curve is depends on the batch, and sums in its order would.
   const QueryOrderParams<T> curve{params.update.source, state.active, params.order, state.batch, state.source_count};
   if (error == nullptr) error = launch_query_order(curve, scratch, stream);

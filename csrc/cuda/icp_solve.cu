@@ -1,4 +1,4 @@
-// From the parts' sums to the next pose, and the judgement of the last one: what stops, what is the best so far; see
+// From the parts' sums to the next pose, and the judgment of the last one: what stops, what is the best so far; see
 // icp.h. One block an element. The 4x4 eigenvalue problem of a rotation is a chain of divisions and roots that takes
 // one thread some ten microseconds: no more threads could take part in it.
 #include "../common/icp_solve.h"
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kThreads) solve_kernel(IcpUpdateParams<T> para
     icp::point_to_plane(sums + 3, qc, params.scale, pose, next);
   } else {
     const double* pc = params.source_frame + kFrameNumbers * element;
-    icp::point_to_point(used, sums + 3, pc, qc, params.scale, params.recentre, pose, next);
+    icp::point_to_point(used, sums + 3, pc, qc, params.scale, params.recenter, pose, next);
   }
   // Numbers that overflow, in clouds of such sizes: better no step than a pose that is none.
   bool finite = true;

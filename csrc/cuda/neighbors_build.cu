@@ -22,7 +22,7 @@ __device__ __forceinline__ T infinity() {
   return Ordered<T>::number(Ordered<T>::kInfinity);
 }
 
-// Least (rows 0 to 2) or greatest (3 to 5) of sixteen neighbouring lanes.
+// Least (rows 0 to 2) or greatest (3 to 5) of sixteen neighboring lanes.
 template <class T>
 __device__ __forceinline__ T least_of_row(T x) {
 #pragma unroll

@@ -1,9 +1,9 @@
-// The walk down a tree: a warp holds eight neighbouring queries, each in four lanes, and goes down with them, nearest
+// The walk down a tree: a warp holds eight neighboring queries, each in four lanes, and goes down with them, nearest
 // child first. Lane 8 p + i holds query i and looks at children, or points of a leaf, 4 p to 4 p + 3, which are loads
 // of four numbers. So a leaf is 128 distances, four a lane.
 //
 // Why eight: between two faces of 53,215 vertices that are not aligned, 19 mm apart on average, a query alone looks at
-// 29 leaves, eight neighbours together at 36, thirty-two at 48. Fewer queries share less; more make the longest warp
+// 29 leaves, eight neighbors together at 36, thirty-two at 48. Fewer queries share less; more make the longest warp
 // longer than the rest of the device is busy. A warp's path is that of all its lanes, so nothing diverges, and its
 // loads are 64 bytes that all of its queries share.
 #pragma once

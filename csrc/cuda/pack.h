@@ -76,7 +76,7 @@ __device__ __forceinline__ void store_quads(const float* row, float* to, int qua
 }
 
 // `count` numbers of a row in shared memory, 16-byte aligned there, to `to`, which may lie anywhere, by `Threads`
-// neighbouring threads. The result of a batch is (B, N, 3) with an odd N more often than not, so that most rows begin
+// neighboring threads. The result of a batch is (B, N, 3) with an odd N more often than not, so that most rows begin
 // in the middle of 16 bytes: what lies before the first whole 16 bytes and after the last goes number by number, the
 // rest 16 bytes at a time, in order. A whole tile is one of four cases, the same for every thread of a row.
 template <int Threads, int Most>

@@ -5,7 +5,7 @@
 
 namespace twodasl::cuda {
 
-// combine() over groups of `Lanes` neighbouring lanes of a full warp; every lane gets the result.
+// combine() over groups of `Lanes` neighboring lanes of a full warp; every lane gets the result.
 template <int Lanes, class T, class Combine>
 __device__ __forceinline__ T combine_lanes(T value, const Combine& combine) {
 #pragma unroll

@@ -93,7 +93,7 @@ struct Gradient {
   }
 
   // The shape of one of this thread's faces once more, for a pose that does not give it back. The first modes are staged.
-  __device__ __forceinline__ void synthesise(int tile, int face, T (&shape)[4][3]) const {
+  __device__ __forceinline__ void synthesize(int tile, int face, T (&shape)[4][3]) const {
     const int within = 2 * (static_cast<int>(threadIdx.x) % 8);
     const int64_t block = 2 * int64_t(tile), all = params.basis.modes_count;
     const int blocks = block_count(params.basis.vertices) - block < 2 ? 1 : 2;
@@ -141,7 +141,7 @@ struct Gradient {
       if (own >= faces) continue;
       T g[4][3], shape[4][3];
       const bool again = need_pose && recovered[own] == T(0);
-      if (again) synthesise(tile, own, shape);
+      if (again) synthesize(tile, own, shape);
       load_grad(first_face + own, vertex, g);
       const Pack4<T> m[3] = {pose[3 * own], pose[3 * own + 1], pose[3 * own + 2]};
       if (need_pose) {

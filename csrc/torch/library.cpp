@@ -39,7 +39,7 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
   // Steps of iterative_closest_point, see cpu/kernels/icp.h: a pose is 13 numbers [R row by row | t | s], a frame 4, float64.
   m.def("nearest_rotation(Tensor matrices) -> Tensor");
   m.def("icp_frame(Tensor points, Tensor counts) -> Tensor");
-  // The same cloud, in an order in which neighbours follow one another.
+  // The same cloud, in an order in which neighbors follow one another.
   m.def("icp_sorted(Tensor points, Tensor counts) -> Tensor");
   // One iteration: the pairs at a pose, beginning with those of the last one, and the pose that they ask for:
   // next pose, statistics, squared distances (B, N), indices (B, N).

@@ -114,7 +114,7 @@ template <class Run>
 void split(int64_t tasks, int threads, const Run& run) {
   std::vector<std::thread> started;
   if (threads == kOneTaskEach) {
-    // Neighbouring tasks on different threads.
+    // Neighboring tasks on different threads.
     constexpr int64_t kThreads = 8;
     for (int64_t first = 0; first < std::min(tasks, kThreads); ++first) {
       started.emplace_back([=, &run] {

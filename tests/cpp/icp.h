@@ -93,14 +93,14 @@ struct Step {
   Array<double> partial, next, statistics;
 
   Step(Place place, const Clouds<T>& c, bool planes, double trim, double max_squared, bool scale = false,
-       bool recentre = false)
+       bool recenter = false)
       : threshold(place, c.batch), candidates(place, trim > 0.0 ? c.batch * c.n : 0),
         partial(place, c.batch * icp_parts(c.n) * (planes ? cpu::kPlaneSums : cpu::kPointSums)),
         next(place, kPoseNumbers * c.batch), statistics(place, kIcpStatistics * c.batch) {
     params = {c.source.data(), c.target.data(), planes ? c.normals.data() : nullptr, c.indices.data(), c.squared.data(),
               c.counts.data(), c.pose.data(), c.source_frame.data(), c.target_frame.data(), threshold.data(),
               candidates.data(), partial.data(), next.data(), statistics.data(), c.batch, c.n, c.p, trim, max_squared,
-              scale, recentre};
+              scale, recenter};
   }
   int64_t tasks() const { return params.batch * icp_parts(params.source_count); }
   bool untouched_around() const {

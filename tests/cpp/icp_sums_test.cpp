@@ -41,13 +41,13 @@ void check_frame() {
           const double share = 1.0 / static_cast<double>(std::max<int64_t>(count, 1));
           Term squares;
           for (int64_t c = 0; c < 3; ++c) {
-            Term centre;
-            for (int64_t i = 0; i < count; ++i) centre = centre + Term(widen(clouds.source[3 * (b * clouds.n + i) + c]));
-            centre = centre * Term(share);
+            Term center;
+            for (int64_t i = 0; i < count; ++i) center = center + Term(widen(clouds.source[3 * (b * clouds.n + i) + c]));
+            center = center * Term(share);
             // As many additions as points meet the first one, and the division.
-            EXPECT_TRUE(near(frame[kFrameNumbers * b + c], centre, count + 2, kUnit));
+            EXPECT_TRUE(near(frame[kFrameNumbers * b + c], center, count + 2, kUnit));
             for (int64_t i = 0; i < count; ++i) {
-              const Term d = Term(widen(clouds.source[3 * (b * clouds.n + i) + c])) - centre;
+              const Term d = Term(widen(clouds.source[3 * (b * clouds.n + i) + c])) - center;
               squares = squares + d * d * Term(share);
             }
           }

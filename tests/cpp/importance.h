@@ -1,4 +1,4 @@
-// importance_weights in double-precision loops: w_i = |p_i - p*_i| || dH / dp_i || at the target, then normalised.
+// importance_weights in double-precision loops: w_i = |p_i - p*_i| || dH / dp_i || at the target, then normalized.
 #pragma once
 
 #include "oracle.h"

@@ -1,4 +1,4 @@
-// importance_weights: w_i = |p_i - p*_i| || dH / dp_i || at the target, H the posed landmarks; then normalised.
+// importance_weights: w_i = |p_i - p*_i| || dH / dp_i || at the target, H the posed landmarks; then normalized.
 #include "importance.h"
 #include "levels.h"
 

@@ -1,4 +1,4 @@
-// The nearest neighbour of every level against a plain loop, bit for bit; the tree's own promises.
+// The nearest neighbor of every level against a plain loop, bit for bit; the tree's own promises.
 #include "../../csrc/cpu/neighbors/neighbors.h"
 
 #include "arrays.h"
@@ -175,7 +175,7 @@ void check_all(int level) {
 TEST_P(Neighbors, Float32) { check_all<float>(GetParam()); }
 TEST_P(Neighbors, Float64) { check_all<double>(GetParam()); }
 
-// Neighbouring places on the curve are neighbouring cells, and every cell has its own.
+// Neighboring places on the curve are neighboring cells, and every cell has its own.
 TEST(Curve, NeverJumps) {
   constexpr int64_t kSide = 32;
   Array<float> points(Place::exact, 3 * kSide * kSide * kSide + 3);

@@ -199,7 +199,7 @@ void check_scene(const Make& make) {
 
 enum class Shape {
   any,       // corners anywhere, in and around the picture
-  snapped,   // corners on pixel centres and halves, every triangle at one of five depths
+  snapped,   // corners on pixel centers and halves, every triangle at one of five depths
   coplanar,  // corners on quarters, all in one slanted plane
   needles,   // hardly any area, or none: repeated and collinear corners
 };

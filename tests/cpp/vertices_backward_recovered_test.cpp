@@ -10,7 +10,7 @@ namespace {
 
 // The forward's result, with rounding that the kernel cannot foresee: of double-precision loops.
 template <class T, class S>
-void synthesise(const Basis<T, S>& basis, const Faces<T>& faces, Array<T>& vertices) {
+void synthesize(const Basis<T, S>& basis, const Faces<T>& faces, Array<T>& vertices) {
   const Sizes& s = basis.sizes;
   for (int64_t b = 0; b < s.batch; ++b) {
     for (int64_t n = 0; n < s.vertices; ++n) {
@@ -82,7 +82,7 @@ struct Batch {
       easy += is_easy;
       set_pose(is_easy ? Pose::easy : kHardPoses[b % kHardPoseCount], random, faces.pose.data() + 12 * b);
     }
-    synthesise(basis, faces, vertices);
+    synthesize(basis, faces, vertices);
   }
 
   // What the kernels may read of the forward's result: the rows of easy faces, up to the last of them.

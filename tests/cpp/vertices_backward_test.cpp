@@ -1,4 +1,4 @@
-// vertices, backward, for coefficients and pose, with the sum over the parts that ends it. Shapes are synthesised again
+// vertices, backward, for coefficients and pose, with the sum over the parts that ends it. Shapes are synthesized again
 // here; vertices_backward_recovered_test.cpp takes them from the forward's result.
 #include "backward.h"
 #include "levels.h"

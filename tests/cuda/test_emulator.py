@@ -29,7 +29,7 @@ def program(tmp_path_factory):
     def build(name: str) -> Path:
         if name not in built:
             output = tmp_path_factory.mktemp(name) / name
-            sources = ("-x", "c++", *(FOLDER / f for f in (f"{name}.cu", "emulator.cpp", "fibre.cpp")))
+            sources = ("-x", "c++", *(FOLDER / f for f in (f"{name}.cu", "emulator.cpp", "fiber.cpp")))
             done = subprocess.run(
                 [compiler, *FLAGS, *SANITIZERS, *sources, "-o", output], capture_output=True, text=True
             )

@@ -66,7 +66,7 @@ class Inputs:
 
 
 def make(case: Case) -> Inputs:
-    """Random numbers of a face's sizes in millimetres, rounded to float32 so that both precisions agree."""
+    """Random numbers of a face's sizes in millimeters, rounded to float32 so that both precisions agree."""
     generator = torch.Generator().manual_seed(case.seed + case.vertices * 1000 + case.modes)
 
     def normal(*shape: int) -> Tensor:

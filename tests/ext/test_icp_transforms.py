@@ -82,7 +82,7 @@ def test_the_motion_is_a_constant_of_every_derivative(clouds):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_each_step_has_the_exact_neighbours_of_the_sorted_source(dtype):
+def test_each_step_has_the_exact_neighbors_of_the_sorted_source(dtype):
     """What a step pairs is what nearest_neighbors pairs, whatever the hint; lattices are full of ties."""
     ops = torch.ops.twodasl
     generator = torch.Generator().manual_seed(1)

@@ -15,7 +15,7 @@ icp = te.iterative_closest_point
 
 
 def face(count=3000, dtype=torch.float64, seed=0):
-    """A bumpy half ellipsoid of a face's size in millimetres: nothing about it is symmetric, nor its
+    """A bumpy half ellipsoid of a face's size in millimeters: nothing about it is symmetric, nor its
     sampling, because a regular one agrees with itself in many places."""
     generator = torch.Generator().manual_seed(seed)
     angle, radius = torch.rand(2, count, generator=torch.Generator().manual_seed(count), dtype=torch.float64)

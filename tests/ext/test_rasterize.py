@@ -12,7 +12,7 @@ from twodasl_ext import reference
 def random_scene(seed, dtype, snap=False, count=120, span=40.0):
     generator = torch.Generator().manual_seed(seed)
     vertices = (torch.rand(2, count, 3, generator=generator, dtype=torch.float64) - 0.1) * span
-    if snap:  # corners on pixel centres and halves: every tie rule at work
+    if snap:  # corners on pixel centers and halves: every tie rule at work
         vertices[..., :2] = (vertices[..., :2] * 2).round() / 2
         vertices[..., 2] = vertices[..., 2].round()
     triangles = torch.randint(0, count, (200, 3), generator=generator)
@@ -89,7 +89,7 @@ def test_a_closed_surface_covers_each_pixel_once(angle):
     assert together[0][inner[:, 1].clamp(0, 47), inner[:, 0].clamp(0, 47)].all()
 
 
-def test_pixel_centres_are_at_integers_and_rows_go_down():
+def test_pixel_centers_are_at_integers_and_rows_go_down():
     vertices = torch.tensor([[[1.9, 3.9, 0.0], [3.1, 3.9, 0.0], [1.9, 5.1, 0.0]]])
     index = te.rasterize(vertices, torch.tensor([[0, 1, 2]]), (8, 8))[0][0]
     # The two legs end 0.1 past the pixels; the hypotenuse x + y = 7 passes exactly through (3, 4) and (2, 5).

@@ -59,7 +59,7 @@ def test_against_the_reference(kind, dtype):
     inputs = exact.to(dtype)
     result = te.vertices(inputs.basis(dtype), inputs.coefficients, pose.to(dtype))
     _, grad = gradients(exact, pose, dtype, result)
-    # As many roundings as when the shape is synthesised: reading it back adds a few and saves K.
+    # As many roundings as when the shape is synthesized: reading it back adds a few and saves K.
     assert_close(grad, expected, scale, (CASE.modes + 32 + 16 + 8) * EPSILON[dtype])
 
 

@@ -81,7 +81,7 @@ def test_many_best_rotations(values, reflected):
     result = te.nearest_rotation(matrices)
     assert_proper(result, 1e-14)
     best = (reference.nearest_rotation(matrices) * matrices).sum(dim=(1, 2))
-    # The value that is maximised is as good as the SVD's.
+    # The value that is maximized is as good as the SVD's.
     assert ((result * matrices).sum(dim=(1, 2)) >= best - 1e-12 * max(values)).all()
 
 

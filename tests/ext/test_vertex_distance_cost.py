@@ -62,7 +62,7 @@ def test_value_and_gradients(case, dtype, distance, ignore_depth):
 def test_gradcheck(case, trained):
     inputs = make(case)
     basis = te.MorphableBasis(inputs.mean, inputs.modes.requires_grad_(trained), storage=torch.float64)
-    # Small steps: the cost is quadratic in millimetres, and its third-order terms must not show.
+    # Small steps: the cost is quadratic in millimeters, and its third-order terms must not show.
     leaves = ((inputs.predicted / 60).requires_grad_(), (inputs.target / 60).requires_grad_())
     for ignore_depth in (False, True):
         assert torch.autograd.gradcheck(

@@ -1,4 +1,4 @@
-"""Chamfer distances from the whole matrix of distances."""
+"""Chamfer distances from the full distance matrix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""iterative_closest_point for one pair of clouds, by brute force and LAPACK, as the papers write it."""
+"""iterative_closest_point for one pair of clouds, by brute force and LAPACK, as in the papers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def iterative_closest_point(
     normals: Tensor | None = None,
     recenter: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(N, 3), (P, 3) -> rotation, translation, scale after so many iterations, errors (iterations + 1,).
+    """(N, 3), (P, 3) -> rotation, translation, scale after `iterations`, errors (iterations + 1,).
 
-    Begins with the centroids (and, for a scale, the sizes) together; memory N * P. With `normals` (P, 3), of
+    Starts with the centroids (and, for a scale, the sizes) aligned; memory N * P. With `normals` (P, 3), of
     unit length, point-to-plane.
     """
     rotation, factor = torch.eye(3).to(source), torch.ones(()).to(source)

@@ -1,4 +1,4 @@
-"""importance_weights by its definition: reconstruct once for every parameter."""
+"""importance_weights by its definition: one reconstruction per parameter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def importance_weights(
     space: str = "3d",
     normalize: str = "sum",
 ) -> Tensor:
-    """(B, 12 + K): how far the landmarks move when one target parameter becomes the predicted."""
+    """(B, 12 + K): how far the landmarks move when one target parameter is replaced by the predicted one."""
     width = target.shape[1]
     one_replaced = torch.where(torch.eye(width, dtype=torch.bool), predicted[:, None], target[:, None])
 

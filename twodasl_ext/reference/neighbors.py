@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 SHRINK = {torch.float32: 2.0**-66, torch.float64: 2.0**-514}
-"""What brings any coordinates of a dtype to where no squared distance overflows."""
+"""A factor that scales any coordinates of a dtype so that no squared distance overflows."""
 
 _CHUNK = 1 << 22
 

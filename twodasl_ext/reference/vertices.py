@@ -1,4 +1,4 @@
-"""vertices as anyone would write it in PyTorch."""
+"""vertices as one would write it in PyTorch."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ struct PairSums {
   double matrix[9], offset[3], size;
   int count;
 
-  explicit PairSums(const double* pose, const double* source_centre, const double* target_frame) : count(0) {
+  explicit PairSums(const double* pose, const double* source_center, const double* target_frame) : count(0) {
     for (auto& sum : lanes) {
       for (double& x : sum) x = 0.0;
     }
@@ -26,7 +26,7 @@ struct PairSums {
     for (int i = 0; i < 9; ++i) matrix[i] = pose[12] * pose[i];
     for (int r = 0; r < 3; ++r) {
       const double* m = matrix + 3 * r;
-      offset[r] = m[0] * source_centre[0] + m[1] * source_centre[1] + m[2] * source_centre[2] +
+      offset[r] = m[0] * source_center[0] + m[1] * source_center[1] + m[2] * source_center[2] +
                   (pose[9 + r] - target_frame[r]);
     }
   }

@@ -13,12 +13,12 @@ void icp_frame(const IcpFrameParams<T>& params, int pass, int64_t begin, int64_t
   for (int64_t task = begin; task < end; ++task) {
     const IcpPart part = icp_part(task, params.points_count, params.counts);
     const T* points = params.points + 3 * part.element * params.points_count;
-    const double* centre = params.frame + kFrameNumbers * part.element;
+    const double* center = params.frame + kFrameNumbers * part.element;
     double sums[3] = {0.0, 0.0, 0.0};
     for (int64_t i = part.first; i < part.last; ++i) {
       for (int c = 0; c < 3; ++c) {
         const double x = static_cast<double>(points[3 * i + c]);
-        sums[c] += pass == 0 ? x : (x - centre[c]) * (x - centre[c]);
+        sums[c] += pass == 0 ? x : (x - center[c]) * (x - center[c]);
       }
     }
     for (int c = 0; c < 3; ++c) params.partial[3 * task + c] = sums[c];

@@ -30,7 +30,7 @@ void icp_solve(const IcpUpdateParams<T>& params, int64_t begin, int64_t end) {
     if (params.normals) {
       icp::point_to_plane(sums + 3, qc, params.scale, pose, next);
     } else {
-      icp::point_to_point(used, sums + 3, pc, qc, params.scale, params.recentre, pose, next);
+      icp::point_to_point(used, sums + 3, pc, qc, params.scale, params.recenter, pose, next);
     }
     // Numbers that overflow, in clouds of such sizes: better no step than a pose that is none.
     bool finite = true;

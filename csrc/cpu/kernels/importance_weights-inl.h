@@ -1,4 +1,4 @@
-// importance_weights: w_i = |p_i - p*_i| * || dH / dp_i || at the target, H the posed landmarks; then normalised.
+// importance_weights: w_i = |p_i - p*_i| * || dH / dp_i || at the target, H the posed landmarks; then normalized.
 // H is linear in any single parameter, so the derivative's norm is exact and nothing is reconstructed 12 + K times.
 #pragma once
 
@@ -117,7 +117,7 @@ void importance_tile(const ImportanceWeightsParams<T>& params, int64_t face, int
     for (int64_t block = 0; block < blocks; ++block) {
       for (int lane = 0; lane < kBlock; lane += lanes) {
         Vec<T> shape[Faces][3];
-        synthesise<Faces>(params.basis.mean + block * kBlockRow, params.basis.modes + block * modes_count * kBlockRow,
+        synthesize<Faces>(params.basis.mean + block * kBlockRow, params.basis.modes + block * modes_count * kBlockRow,
                           lane, modes_count, coefficients, width, shape);
         for (int f = 0; f < Faces; ++f) {
           for (int c = 0; c < 3; ++c) squares[f][c] = fma(shape[f][c], shape[f][c], squares[f][c]);

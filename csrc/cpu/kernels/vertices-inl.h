@@ -8,7 +8,7 @@ namespace twodasl::cpu::TWODASL_LEVEL {
 // The sum runs over k in order for every face and lane, so the tile's size does not change a bit of the result.
 // Face f's coefficients start at coefficients + f * stride.
 template <int Faces, class T, class S>
-inline __attribute__((always_inline)) void synthesise(const T* mean, const S* modes, int lane,
+inline __attribute__((always_inline)) void synthesize(const T* mean, const S* modes, int lane,
                                                       int64_t modes_count, const T* coefficients, int64_t stride,
                                                       Vec<T> (&shape)[Faces][3]) {
   mean += lane;
@@ -55,7 +55,7 @@ void forward_tile(const VerticesParams<T, S>& params, int64_t face, int64_t firs
     const int64_t count = vertices - block * kBlock;
     for (int lane = 0; lane < kBlock; lane += Vec<T>::lanes) {
       Vec<T> shape[Faces][3];
-      synthesise<Faces>(params.basis.mean + block * kBlockRow, params.basis.modes + block * modes_count * kBlockRow,
+      synthesize<Faces>(params.basis.mean + block * kBlockRow, params.basis.modes + block * modes_count * kBlockRow,
                         lane, modes_count, coefficients, modes_count, shape);
       const int64_t left = count - lane;  // vertices from this lane on
 #pragma GCC unroll 8

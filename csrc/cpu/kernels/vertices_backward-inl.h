@@ -99,7 +99,7 @@ void turn_face(const VerticesBackwardParams<T, S>& params, int64_t row, int64_t 
   if constexpr (Pose) sum_each<12>(sums, pose_output);
 }
 
-// A tile of faces whose shapes are synthesised again: q, and the sums of g shape^T and g.
+// A tile of faces whose shapes are synthesized again: q, and the sums of g shape^T and g.
 template <int Faces, class T, class S>
 void turn_tile(const VerticesBackwardParams<T, S>& params, int64_t row, int64_t first_block, int64_t last_block,
                T* turned, T* pose_output, int64_t output_stride) {
@@ -113,7 +113,7 @@ void turn_tile(const VerticesBackwardParams<T, S>& params, int64_t row, int64_t 
   for (int64_t block = first_block; block < last_block; ++block) {
     for (int lane = 0; lane < kBlock; lane += lanes) {
       Vec<T> shape[Faces][3];
-      synthesise<Faces>(params.basis.mean + block * kBlockRow, params.basis.modes + block * modes_count * kBlockRow,
+      synthesize<Faces>(params.basis.mean + block * kBlockRow, params.basis.modes + block * modes_count * kBlockRow,
                         lane, modes_count, params.coefficients + row * modes_count, modes_count, shape);
       for (int f = 0; f < Faces; ++f) {
         Vec<T> g[3];
@@ -132,7 +132,7 @@ void turn_tile(const VerticesBackwardParams<T, S>& params, int64_t row, int64_t 
 
 // The same for so many faces, in tiles.
 template <int Faces, class T, class S>
-void turn_synthesised(const VerticesBackwardParams<T, S>& params, int64_t row, int64_t last_row, int64_t first_block,
+void turn_synthesized(const VerticesBackwardParams<T, S>& params, int64_t row, int64_t last_row, int64_t first_block,
                       int64_t last_block, T* turned, T* pose_output, int64_t output_stride) {
   for (; row + Faces <= last_row; row += Faces) {
     turn_tile<Faces>(params, row, first_block, last_block, turned, pose_output, output_stride);
@@ -141,7 +141,7 @@ void turn_synthesised(const VerticesBackwardParams<T, S>& params, int64_t row, i
   }
   if constexpr (Faces > 1) {
     if (row < last_row) {
-      turn_synthesised<Faces / 2>(params, row, last_row, first_block, last_block, turned, pose_output, output_stride);
+      turn_synthesized<Faces / 2>(params, row, last_row, first_block, last_block, turned, pose_output, output_stride);
     }
   }
 }
@@ -160,7 +160,7 @@ void backward_tile(const VerticesBackwardParams<T, S>& params, const Task& task,
     turn(params, row + f, task.first_block, task.last_block, first, turned + f * kTurnedStride, partial + f * width);
   }
   if (read < Faces) {
-    turn_synthesised<Faces>(params, row + read, row + Faces, task.first_block, task.last_block,
+    turn_synthesized<Faces>(params, row + read, row + Faces, task.first_block, task.last_block,
                             turned + read * kTurnedStride, partial + read * width, width);
   }
   if (!params.need_coefficients) return;

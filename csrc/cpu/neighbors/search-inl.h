@@ -1,4 +1,4 @@
-// The search of one level: sixteen neighbouring queries walk down the tree together, each with a neighbour known from the
+// The search of one level: sixteen neighboring queries walk down the tree together, each with a neighbor known from the
 // start. Compiled without contraction: see neighbors.h.
 #pragma once
 
@@ -132,7 +132,7 @@ struct Search {
     return within;
   }
 
-  // All points of a leaf for the queries of `lanes`, and their neighbours in a vector. Its points are in the order of
+  // All points of a leaf for the queries of `lanes`, and their neighbors in a vector. Its points are in the order of
   // their ids, so the first of equal ones wins.
   void visit(int64_t leaf, unsigned lanes, Group<T>& group) const {
     const T* p = tree.leaves + leaf * kBlockRow;

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "fibre.h"
+#include "fiber.h"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -28,7 +28,7 @@ constexpr size_t kStaticShared = 48 * 1024;
 enum class State { ready, at_barrier, at_warp, done };
 
 struct Thread {
-  Fibre fibre;
+  Fiber fiber;
   State state = State::done;
   uint3 index{};
   Site site;  // of what it waits at
@@ -57,10 +57,10 @@ Machine machine;
 
 void thread_main() {
   Thread& thread = machine.threads[machine.current];
-  thread.fibre.arrive();
+  thread.fiber.arrive();
   machine.entry(machine.arguments);
   thread.state = State::done;
-  thread.fibre.pause(true);
+  thread.fiber.pause(true);
   std::abort();
 }
 
@@ -68,7 +68,7 @@ void wait(State state, const Site& site) {
   Thread& thread = machine.threads[machine.current];
   thread.site = site;
   thread.state = state;
-  thread.fibre.pause(false);
+  thread.fiber.pause(false);
 }
 
 std::string where(size_t number) {
@@ -135,7 +135,7 @@ bool run_warp(size_t first) {
       if (machine.threads[first + lane].state != State::ready) continue;
       machine.current = first + lane;
       threadIdx = machine.threads[first + lane].index;
-      machine.threads[first + lane].fibre.resume();
+      machine.threads[first + lane].fiber.resume();
       ran = true;
       if (!machine.error.empty()) return true;
     }
@@ -184,7 +184,7 @@ void explain_standstill() {
 void run_block() {
   for (size_t i = 0; i < machine.count; ++i) {
     Thread& thread = machine.threads[i];
-    thread.fibre.prepare(&thread_main);
+    thread.fiber.prepare(&thread_main);
     thread.state = State::ready;
     thread.index = {static_cast<unsigned>(i) % blockDim.x, static_cast<unsigned>(i) / blockDim.x % blockDim.y,
                     static_cast<unsigned>(i) / (blockDim.x * blockDim.y)};
@@ -266,7 +266,7 @@ void* dynamic_shared_block() { return machine.dynamic_shared; }
 
 void fail(const char* message) {
   machine.error = "emulator: " + where(machine.current) + ": " + message;
-  machine.threads[machine.current].fibre.pause(false);
+  machine.threads[machine.current].fiber.pause(false);
   std::abort();
 }
 

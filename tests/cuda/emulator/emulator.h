@@ -1,7 +1,7 @@
 // A CUDA grid on the CPU, for running kernels where there is no GPU and for finding what a GPU would hide. Kernel files
 // (csrc/cuda/*.cu) are compiled as plain C++ against this header instead of cuda_runtime.h.
 //
-// Every CUDA thread is a fibre that runs until it waits: at __syncthreads, or at an operation of its warp. A warp runs
+// Every CUDA thread is a fiber that runs until it waits: at __syncthreads, or at an operation of its warp. A warp runs
 // ahead of the others as far as it comes. Lanes, warps and blocks take turns in an order drawn from
 // TWODASL_EMULATOR_ORDER (0: by number, 1: from the last to the first, any other number: shuffled by it, and a warp may
 // give way at any of its operations), so what a missing barrier spoils changes with the order. Shared arrays are heap
@@ -64,7 +64,7 @@ struct Site {
 
 // Blocks until every living thread of the block has come here; how many voted for, and how many voted.
 struct Votes {
-  int in_favour, of;
+  int in_favor, of;
 };
 Votes wait_for_block(const Site& site, bool vote);
 
@@ -157,7 +157,7 @@ unsigned match(const Site& site, unsigned mask, T value) {
 
 #define __syncthreads() static_cast<void>(::twodasl::emulator::wait_for_block(TWODASL_SITE, false))
 #define __syncthreads_count(predicate) \
-  (::twodasl::emulator::wait_for_block(TWODASL_SITE, (predicate) != 0).in_favour)
+  (::twodasl::emulator::wait_for_block(TWODASL_SITE, (predicate) != 0).in_favor)
 #define __syncthreads_or(predicate) int(__syncthreads_count(predicate) > 0)
 #define __syncthreads_and(predicate) int(__syncthreads_count((predicate) == 0) == 0)
 #define __syncwarp(...) ::twodasl::emulator::sync_warp(TWODASL_SITE __VA_OPT__(, ) __VA_ARGS__)

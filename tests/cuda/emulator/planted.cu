@@ -19,7 +19,7 @@ __global__ void copy(const float* in, float* out, int last) {
   if (i <= last) out[i] = in[i] + 1;
 }
 
-// Each thread takes its right neighbour's number through shared memory.
+// Each thread takes its right neighbor's number through shared memory.
 template <bool Fault>
 __global__ void shared_index(const float* in, float* out) {
   TWODASL_SHARED(float, tile, kThreads);

@@ -9,12 +9,12 @@
 
 namespace twodasl::emulator {
 
-class Fibre {
+class Fiber {
  public:
   // Begins anew with `main`, which never returns: it ends with pause(true). Keeps the stack of an earlier run.
   void prepare(void (*main)());
 
-  // Runs it until it pauses. To be called from outside of every fibre.
+  // Runs it until it pauses. To be called from outside of every fiber.
   void resume();
 
   // Back to who resumed it; returns when it is resumed again. From within only; `for_good` at its end.

@@ -1,5 +1,5 @@
 // Changing stacks, and telling AddressSanitizer of it.
-#include "fibre.h"
+#include "fiber.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -45,7 +45,7 @@ namespace {
 
 constexpr size_t kStack = 256 * 1024;
 
-// Who resumed the fibre that runs: one at a time, as one thread of the machine runs them all.
+// Who resumed the fiber that runs: one at a time, as one thread of the machine runs them all.
 #if defined(__x86_64__)
 void* outside = nullptr;
 #else
@@ -59,7 +59,7 @@ void* outside_fake = nullptr;
 
 }  // namespace
 
-void Fibre::prepare(void (*main)()) {
+void Fiber::prepare(void (*main)()) {
   if (stack_ == nullptr) {
     const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
     void* memory =
@@ -88,7 +88,7 @@ void Fibre::prepare(void (*main)()) {
 #endif
 }
 
-void Fibre::resume() {
+void Fiber::resume() {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&outside_fake, stack_, kStack);
 #endif
@@ -102,7 +102,7 @@ void Fibre::resume() {
 #endif
 }
 
-void Fibre::pause(bool for_good) {
+void Fiber::pause(bool for_good) {
   left_behind_ = !for_good;  // at the end only main's own frame is there, which lies where the next one will
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(for_good ? nullptr : &fake_stack_, outside_stack, outside_size);
@@ -118,7 +118,7 @@ void Fibre::pause(bool for_good) {
   arrive();
 }
 
-void Fibre::arrive() {
+void Fiber::arrive() {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(fake_stack_, &outside_stack, &outside_size);
 #endif
