@@ -1,4 +1,4 @@
-// twodasl_ext._native: what was built, what this processor runs, and Python's signals for long calls. No torch header
+// twodasl_ext._native: build information, this processor's level, and Python's signals for long calls. No torch header
 // here: torch's stable ABI and pybind11 do not share a translation unit.
 #include <pybind11/pybind11.h>
 
@@ -40,21 +40,21 @@ py::dict build_info() {
 
 unsigned long main_thread = 0;
 
-// Gives Python the exception back at its next step, in place of the error that ends the call.
+// Raises the exception again at Python's next step, in place of the error that ends the call.
 int raise_later(void* exception) {
   std::unique_ptr<py::error_already_set> later(static_cast<py::error_already_set*>(exception));
   later->restore();
   return -1;
 }
 
-// Runs the handlers of signals that have come, as Python does between two of its own steps. Whether one has raised: then
-// the call is to end. Only the main thread has signal handlers, and no other waits for Python here.
+// Runs the handlers of signals that have come, as Python does between two of its own steps. Whether one has raised:
+// then the call is to end. Only the main thread has signal handlers, and no other waits for Python here.
 int signals_raise() {
   if (PyThread_get_thread_ident() != main_thread) return 0;
   const py::gil_scoped_acquire python;
   if (PyErr_CheckSignals() == 0) return 0;
   auto raised = std::make_unique<py::error_already_set>();
-  if (Py_AddPendingCall(&raise_later, raised.get()) != 0) return 0;  // as many are waiting already
+  if (Py_AddPendingCall(&raise_later, raised.get()) != 0) return 0;  // the queue of pending calls is full
   raised.release();
   return 1;
 }

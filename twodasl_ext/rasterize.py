@@ -22,9 +22,10 @@ def rasterize(
     """Draws triangles into a z-buffer; the nearest (largest z) wins.
 
     Args:
-        vertices: (B, N, 3) float32 or float64 in image space: x = column, y = row (down), z grows toward
-        the viewer. triangles: (T, 3) integer vertex indices, shared by the batch; both orientations are
-        drawn. size: height and width of the images, or one number for both.
+        vertices: (B, N, 3) float32 or float64 in image space: x = column, y = row (down), z grows toward the
+            viewer.
+        triangles: (T, 3) integer vertex indices, shared by the batch; both orientations are drawn.
+        size: height and width of the images, or one number for both.
 
     Returns:
         triangle index (B, H, W) int64, -1 where nothing is;
@@ -33,10 +34,10 @@ def rasterize(
 
     Pixel (row, column) is sampled at x = column, y = row. Triangles that share an edge share no pixel and
     leave no gap; of equal depths the lower triangle index wins. No gradient flows; to differentiate,
-    interpolate vertex attributes with the returned indices and coordinates. The same bits whatever the
-    number of threads, and on every device. On CUDA values are not checked first: an image with a
-    vertex that is not finite gets index -1 and NaN everywhere, and so do all images where a triangle refers
-    to a vertex that does not exist.
+    interpolate vertex attributes with the returned indices and coordinates. The result has the
+    same bits for any number of threads and on every device. On CUDA values are not checked first: an image
+    with a vertex that is not finite gets index -1 and NaN everywhere, and so do all images where a triangle
+    refers to a vertex that does not exist.
 
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came; on the CPU also for

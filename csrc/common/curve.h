@@ -1,5 +1,5 @@
-// The place of a point on Hilbert's curve through the cells of a box: what neighbors in space have in common. The
-// curve never jumps, so that a run of it is compact.
+// The position of a point on Hilbert's curve through the cells of a box, which is similar for points that are close in
+// space. The curve never jumps, so a run of it is compact.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ TWODASL_HOST_DEVICE constexpr int curve_ones(int x) {  // at the end, of three b
   return (x & 1) == 0 ? 0 : (x & 2) == 0 ? 1 : (x & 4) == 0 ? 2 : 0;
 }
 
-// Where the octant (a bit of x, y, z each) stands among the eight of its cube; the state becomes that inside of it.
+// Where the octant (a bit of x, y, z each) comes among the eight of its cube; the state becomes that inside of it.
 TWODASL_HOST_DEVICE constexpr int curve_step(CurveState& state, int octant) {
   const int turned = curve_rotate(octant ^ state.entry, 2 - state.axis);
   const int along = turned ^ turned >> 1 ^ turned >> 2;  // the inverse of Gray's code

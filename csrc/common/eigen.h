@@ -8,8 +8,8 @@
 namespace twodasl {
 
 // matrix = vectors diag(values) vectors^T; column k of `vectors` belongs to values[k], in no order. Orthonormal to
-// rounding whatever the matrix is: repeated and zero eigenvalues need no care. Overwrites the matrix, of which the
-// upper triangle is read. Cyclic sweeps converge quadratically: matrices of these sizes take five or six.
+// rounding whatever the matrix is: repeated and zero eigenvalues are no special case. Reads the upper triangle of the
+// matrix and overwrites it. Cyclic sweeps converge quadratically: matrices of these sizes take five or six.
 template <int N>
 TWODASL_HOST_DEVICE inline void symmetric_eigen(double (&matrix)[N][N], double (&values)[N],
                                                 double (&vectors)[N][N]) {
@@ -32,7 +32,7 @@ TWODASL_HOST_DEVICE inline void symmetric_eigen(double (&matrix)[N][N], double (
       TWODASL_UNROLL
       for (int q = p + 1; q < N; ++q) {
         const double off = matrix[p][q];
-        // What no longer changes either diagonal entry is rounding.
+        // An entry that changes neither diagonal entry is rounding.
         if (std::fabs(matrix[p][p]) + std::fabs(off) == std::fabs(matrix[p][p]) &&
             std::fabs(matrix[q][q]) + std::fabs(off) == std::fabs(matrix[q][q])) {
           matrix[p][q] = 0.0;

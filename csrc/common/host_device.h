@@ -1,4 +1,4 @@
-// Marks what both the CPU kernels and the CUDA kernels call.
+// Marks functions that both the CPU and the CUDA kernels call.
 #pragma once
 
 #if defined(__CUDACC__)

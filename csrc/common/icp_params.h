@@ -1,4 +1,4 @@
-// What the kernels of iterative_closest_point are given; see cpu/kernels/icp.h.
+// The parameters of iterative_closest_point's kernels; see cpu/kernels/icp.h.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +11,10 @@ namespace twodasl {
 inline constexpr int64_t kPoseNumbers = 13;
 // A cloud's frame is 4 doubles: centroid, root mean square distance from it.
 inline constexpr int64_t kFrameNumbers = 4;
-// What is reported of an iteration: mean squared error, pairs that count, pairs within the maximum distance.
+// The statistics of an iteration: mean squared error, pairs that count, pairs within the maximum distance.
 inline constexpr int64_t kIcpStatistics = 3;
 
-// Points whose sums one part makes. It depends on nothing, so the sums have the same bits for any number of threads.
+// Points that one part sums. It is a constant, so the sums have the same bits for any number of threads.
 inline constexpr int64_t kIcpPart = 512;
 TWODASL_HOST_DEVICE inline int64_t icp_parts(int64_t points) { return points > 0 ? (points + kIcpPart - 1) / kIcpPart : 0; }
 
@@ -67,9 +67,9 @@ struct IcpUpdateParams {
   int64_t source_count;         // N
   int64_t target_count;         // P
   double trim;                  // worst fraction of the pairs that is dropped
-  double max_squared;           // pairs further apart move nothing and count as this; infinity without a limit
+  double max_squared;           // pairs farther apart do not affect the motion and count as this; or infinity
   bool scale;
-  bool recenter;                // bring the whole clouds' centroids together, rather than the pairs'
+  bool recenter;                // align the whole clouds' centroids rather than the pairs'
 };
 
 }  // namespace twodasl

@@ -1,4 +1,4 @@
-// From the sums over the pairs of one iteration of iterative_closest_point to the pose that they ask for.
+// From the sums over the pairs of one iteration of iterative_closest_point to the next pose.
 #pragma once
 
 #include <cmath>
@@ -42,7 +42,7 @@ TWODASL_HOST_DEVICE inline void point_to_point(double pairs, const double* sums,
     TWODASL_UNROLL
     for (int c = 0; c < 3; ++c) covariance[3 * r + c] = sums[6 + 3 * r + c] - pairs * q[r] * p[c];
   }
-  // Of the rotation that is still missing, so that what the pairs leave open stays as it is.
+  // Solve for the remaining rotation, so that what the pairs leave undetermined does not change.
   multiply(covariance, pose, true, turned);
   nearest_rotation(turned, turn);
   multiply(turn, pose, false, next);
@@ -52,7 +52,7 @@ TWODASL_HOST_DEVICE inline void point_to_point(double pairs, const double* sums,
     TWODASL_UNROLL
     for (int i = 0; i < 9; ++i) agreement += next[i] * covariance[i];
     const double spread = sums[15] - pairs * (p[0] * p[0] + p[1] * p[1] + p[2] * p[2]);
-    // Points that all coincide, or that no rotation brings into agreement, say nothing about the scale.
+    // Points that all coincide, or that no rotation aligns, do not determine the scale.
     if (spread > 1e-24 * sums[15]) {
       const double s = agreement / spread;
       if (s > 0.0 && std::isfinite(s)) next[12] = s;
@@ -85,7 +85,7 @@ TWODASL_HOST_DEVICE inline void take_plane_step(const double* step, const double
                                                 double* next) {
   const double size = qc[3] > 0.0 ? 1.0 / qc[3] : 1.0;
   double w[3] = {step[0] * size, step[1] * size, step[2] * size}, growth = step[6] * size;
-  // The equations are linear in the turn and the growth: further than this they say little.
+  // The equations are linearized in rotation and scale: a larger step is not reliable.
   constexpr double kFurthest = 0.5;
   const double reach = std::fmax(std::sqrt(w[0] * w[0] + w[1] * w[1] + w[2] * w[2]), std::fabs(growth));
   const double share = reach > kFurthest ? kFurthest / reach : 1.0;

@@ -1,6 +1,6 @@
-// What a kernel is given: plain structs of pointers and sizes, without torch and without Python.
-// Whoever fills one has checked every size; a kernel checks nothing and never throws. The pointer of an empty array
-// may be null: a kernel then adds nothing but zero to it.
+// The parameters of the kernels: plain structs of pointers and sizes, without torch and Python.
+// The caller checks every size; a kernel checks nothing and never throws. The pointer of an empty array may be null: a
+// kernel then adds only zero to it.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +45,7 @@ struct VerticesParams {
   int64_t batch;
 };
 
-// A gradient with respect to the vertices, as autograd hands it over: any strides, zero included.
+// A gradient with respect to the vertices as autograd provides it, with any strides, including zero.
 template <class T>
 struct GradView {
   const T* data;        // (B, N, 3)
@@ -56,8 +56,8 @@ struct GradView {
 // on the basis alone; part p writes its sums to partial[p], and reduce_parts() adds the parts in order. So a
 // result has the same bits whatever the number of threads.
 //
-// The gradient of M needs the shape before the pose. Synthesizing it again costs as much as the forward pass;
-// it can as well be taken from the forward's result, (V - t) = M shape, where M is far from singular. Faces
+// The gradient of M needs the shape before the pose. Computing it again costs as much as the forward pass;
+// it can also be recovered from the forward's result, (V - t) = M shape, where M is far from singular. Faces
 // for which that holds come first: rows [0, recovered) sum g (V - t)^T, the rest g shape^T. See cpu/kernels/recover.h.
 template <class T, class S>
 struct VerticesBackwardParams {
@@ -96,7 +96,7 @@ struct ImportanceWeightsParams {
   T* factor;           // scratch (6, padded(K)) of the CPU kernels: of every mode, see importance_factor()
   T* output;           // (B, 12 + K)
   int64_t batch;
-  bool planar;         // measure in the image plane: the third pose row counts nothing
+  bool planar;         // measure in the image plane: the third pose row has weight 0
   bool by_maximum;     // divide by the maximum plus 1e-6, otherwise by the sum
 };
 
@@ -115,7 +115,7 @@ struct RasterizeParams {
   int64_t width;
 };
 
-// How the work on a basis is cut up. It depends on sizes only, never on the number of threads.
+// How the work on a basis is divided. It depends on sizes only, never on the number of threads.
 struct Partition {
   int64_t blocks;        // vertex blocks in all
   int64_t part_blocks;   // vertex blocks in one part
@@ -139,7 +139,7 @@ TWODASL_HOST_DEVICE inline Partition partition(int64_t vertices, int64_t modes, 
   return p;
 }
 
-// What a task works on: rows of the batch, blocks of the basis.
+// The rows of the batch and the blocks of the basis that a task works on.
 struct Task {
   int64_t part;
   int64_t row, last_row;
@@ -168,7 +168,7 @@ struct VertexDistanceParams {
   T* residual;         // (B, 3, width): R a_r, which the gradients need
   int64_t batch;
   int64_t modes_count;
-  bool ignore_depth;   // the difference of the t_z counts nothing
+  bool ignore_depth;   // the difference in t_z does not count
 };
 
 template <class T>
@@ -190,10 +190,10 @@ struct VertexDistanceBackwardParams {
 // ---- nearest_neighbors ----------------------------------------------------------------------------------------
 // The points of one cloud, sorted along a space-filling curve and cut into leaves of 16, under a tree of 16-wide
 // nodes without pointers: child i of node n on level k is number 16 n + i of level k - 1, and level 0 are the leaves.
-// The sizes depend on the number of points alone, and are those of seven levels, which hold 2^31 points; a search
-// starts at the first level of a single node.
+// The sizes depend on the number of points alone. There are always seven levels, enough for 2^31 points; a search
+// starts at the lowest level that has a single node.
 inline constexpr int kTreeLevels = 7;
-inline constexpr int32_t kNoPoint = 0x7fffffff;  // the index of what fills up a leaf; its coordinates are infinite
+inline constexpr int32_t kNoPoint = 0x7fffffff;  // the index of a leaf's padding, whose coordinates are infinite
 
 TWODASL_HOST_DEVICE inline int64_t tree_leaves(int64_t points) { return block_count(points); }
 TWODASL_HOST_DEVICE inline int64_t tree_nodes(int64_t points) {
@@ -205,7 +205,7 @@ TWODASL_HOST_DEVICE inline int64_t tree_nodes(int64_t points) {
 template <class T>
 struct NeighborTree {
   const T* leaves;        // (leaves, 3, 16)
-  const int32_t* ids;     // (leaves, 16): where a point stood in the cloud
+  const int32_t* ids;     // (leaves, 16): the point's index in the cloud
   const T* boxes;         // (nodes, 6, 16): least x, y, z and greatest x, y, z of every child; level 1 first
   const int32_t* lowest;  // (nodes, 16): the lowest id below every child
 };
@@ -231,7 +231,7 @@ struct NearestParams {
   NeighborTree<T> tree;          // of element 0; the others follow
   const int64_t* query_lengths;  // (B) or null: all M are real
   const int64_t* hint;           // (B, M) or null: where to look first
-  const int32_t* order;          // (B, M): the order in which the queries are answered, or null: their own
+  const int32_t* order;          // (B, M): the order in which to process the queries, or null: as given
   T* distance;                   // (B, M)
   int64_t* index;                // (B, M)
   int64_t batch;

@@ -1,5 +1,5 @@
 // Whether a face's shape before the pose can be taken from the forward's result V = M shape + t, and what the sums over
-// V - t then become. The CPU and the CUDA kernels decide alike.
+// V - t then become. The CPU and the CUDA kernels follow the same rule.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace twodasl {
 
-// The inverse of the pose's M in double precision. False where M is too near to singular for it: an error in
+// The inverse of the pose's M in double precision. False where M is too close to singular: an error in
 // V - t grows by the condition number, which is 3 (in this norm) for a scaled rotation.
 template <class T>
 TWODASL_HOST_DEVICE inline bool invert(const T* pose, double (&inverse)[9]) {
@@ -38,7 +38,8 @@ TWODASL_HOST_DEVICE inline bool invert(const T* pose, double (&inverse)[9]) {
   return squares * inverse_squares <= kCondition * kCondition;
 }
 
-// V - t must also keep its digits: a shape that is small beside its translation has lost them. A sample shows it.
+// V - t must also keep its precision: a shape that is small relative to its translation has lost it. A sample of the
+  // vertices tells.
 template <class T>
 TWODASL_HOST_DEVICE inline bool recoverable(const T* pose, const T* posed, int64_t vertices) {
   constexpr int64_t kSample = 8;

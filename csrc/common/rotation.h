@@ -1,6 +1,6 @@
 // The rotation nearest to a 3x3 matrix: the one that maximizes tr(R^T M), in closed form by Horn's quaternion (Horn
 // 1987, "Closed-form solution of absolute orientation using unit quaternions"). No SVD: a unit quaternion is a proper
-// rotation whatever the matrix is, so reflections and lost ranks need no case of their own.
+// rotation whatever the matrix is, so reflections and rank-deficient matrices are no special case.
 #pragma once
 
 #include <cmath>
@@ -41,7 +41,8 @@ TWODASL_HOST_DEVICE inline void nearest_rotation(const double (&m)[9], double (&
     greatest = values[i];
     best = i;
   }
-  // Of a repeated largest eigenvalue every unit vector of its space will do: take the one nearest to (1, 0, 0, 0).
+  // For a repeated largest eigenvalue, any unit vector of its eigenspace is a solution: take the nearest to (1, 0, 0,
+  // 0).
   constexpr double kSame = 1e-13;
   double q[4] = {0.0, 0.0, 0.0, 0.0}, length = 0.0;
   TWODASL_UNROLL

@@ -1,4 +1,5 @@
-// The edge functions, depth and weights of a triangle at a pixel: the rules of cpu/kernels/rasterize.h in double precision.
+// The edge functions, depth and weights of a triangle at a pixel: the rules of cpu/kernels/rasterize.h in double
+// precision.
 //
 // A shared edge must give the same number wherever it is evaluated, so nothing may be contracted to a fused
 // multiply-add: on a GPU the roundings are spelled out; on the CPU such files are compiled with -ffp-contract=off.

@@ -17,7 +17,7 @@ constexpr size_t kHuge = size_t(2) << 20;
 constexpr size_t kPage = 64 * 1024;
 constexpr int kSlots = 8;
 constexpr size_t kMostIdle = size_t(256) << 20;  // kept in all
-constexpr size_t kSpare = size_t(8) << 20;       // kept while more is asked from the system
+constexpr size_t kSpare = size_t(8) << 20;       // kept while more is requested from the system
 
 struct Block {
   void* data;
@@ -67,7 +67,7 @@ void drop_all(Pool& p) {
 void* acquire(size_t bytes) {
   const size_t size = rounded(bytes);
   Pool& p = pool();
-  // A process that was forked while another thread held the mutex finds it locked for ever: never wait.
+  // A process forked while another thread held the mutex finds it locked forever: never wait.
   const std::unique_lock<std::mutex> lock(p.mutex, std::try_to_lock);
   if (lock.owns_lock()) {
     for (Block& block : p.idle) {
@@ -78,7 +78,7 @@ void* acquire(size_t bytes) {
         return data;
       }
     }
-    // What is kept must not stand beside what is new: the peak is that of a program without reuse.
+    // Drop what is kept before allocating more, so that peak memory is that of a program without reuse.
     if (p.bytes > kSpare) drop_all(p);
   }
   return map(size);

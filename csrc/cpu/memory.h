@@ -14,17 +14,17 @@ inline constexpr size_t kSmallestBlock = 256 * 1024;
 // A block of at least `bytes`, or null where there is none (another system than Linux, no memory).
 void* acquire(size_t bytes);
 
-// Gives a block back that acquire(bytes) returned. It is kept for reuse, and the system may take its pages in the
-// meantime should it run short of memory.
+// Releases a block that acquire(bytes) returned. It is kept for reuse, and the system may reclaim its pages in the
+// meantime if it runs short of memory.
 void release(void* data, size_t bytes);
 
-// Hands all kept blocks to the system.
+// Returns all kept blocks to the system.
 void release_idle();
 
 // Bytes of the kept blocks.
 size_t idle_bytes();
 
-// Asks for large pages inside memory that torch allocated and nobody has touched yet.
+// Asks for large pages inside memory that torch allocated and that is still untouched.
 void prefer_huge_pages(void* data, size_t bytes);
 
 }  // namespace twodasl::cpu

@@ -1,4 +1,4 @@
-// vertex_distance_cost: a block takes a tile of faces through the whole factor (51 KB of it for 50 modes in float32),
+// vertex_distance_cost: a block multiplies a tile of faces by the whole factor (51 KB of it for 50 modes in float32),
 // so that a face's cost and gradients need no second launch. One face a block while there is a multiprocessor for each;
 // beyond that as many as fit, which read the factor once.
 #include "distance.h"
@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(kDistanceThreads, 1) distance_kernel(VertexDis
     const int64_t output = panel + Tile::place() * Tile::kPack;
     Tile tile;
     tile.clear();
-    // R is upper triangular: features before an entry count nothing in it.
+    // R is upper triangular: features before an entry do not count in it.
     for (int64_t chunk = panel / kChunk * kChunk; chunk < features; chunk += kChunk) {
       const int64_t end = chunk + kChunk < features ? chunk + kChunk : features;
       Tile::fill(&values[0], chunk, end, [&](int f, int r, int64_t i) {
@@ -105,7 +105,7 @@ distance_backward_kernel(VertexDistanceBackwardParams<T> params) {
     const int64_t output = panel + Tile::place() * Tile::kPack;
     Tile tile;
     tile.clear();
-    // Residuals past the diagonal count nothing.
+    // Residuals past the diagonal do not count.
     const int64_t all = panel + kPanel<T> < features ? panel + kPanel<T> : features;
     for (int64_t chunk = 0; chunk < all; chunk += kChunk) {
       const int64_t end = chunk + kChunk < all ? chunk + kChunk : all;
@@ -170,7 +170,7 @@ distance_backward_kernel(VertexDistanceBackwardParams<T> params) {
   }
 }
 
-// Faces of a block, as many as the registers hold. The result is the same.
+// Faces per block, as many as fit in the registers. The number does not change the result.
 template <class T>
 constexpr int kTile = sizeof(T) == 4 ? 3 : 2;
 bool tiled(int64_t batch) { return batch > multiprocessors(); }

@@ -1,4 +1,4 @@
-// What every kernel file includes first: the CUDA language and the one way to start a kernel. Compiled by nvcc it is
+// Every kernel file includes this first: the CUDA language and the one way to launch a kernel. Compiled by nvcc it is
 // CUDA; compiled as plain C++ with TWODASL_EMULATED the same names come from tests/cuda/emulator, which runs a grid on
 // the CPU. So a kernel file uses nothing of CUDA but what both have:
 //
@@ -21,7 +21,7 @@
 
 namespace twodasl::cuda {
 
-// What a launch returns: null, or in words what the runtime said. Kernels' own headers take the stream as void*, so
+// What a launch returns: null, or the runtime's error message. Kernels' own headers take the stream as void*, so
 // that the code above includes nothing of CUDA.
 using Error = const char*;
 
@@ -72,7 +72,7 @@ inline Error clear(void* data, int value, size_t bytes, void* stream) {
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }
 
-// A limit of the current device, for choosing tiles; the default where it cannot be asked.
+// A limit of the current device, for choosing tiles; the default where it cannot be queried.
 inline int multiprocessors() {
   int device = 0, count = 0;
   if (cudaGetDevice(&device) != cudaSuccess) return 108;

@@ -1,15 +1,15 @@
-// iterative_closest_point on a GPU: every iteration is enqueued at once, and what follows from one (which pose is next,
-// which elements have stopped) is decided on the device. So nothing waits for the host, and a CUDA graph can hold it.
+// iterative_closest_point on a GPU: all iterations are enqueued at once, and the device decides which pose is next and
+// which elements have stopped. So nothing waits for the host, and a CUDA graph can capture it.
 //
 // An iteration is move, search, threshold (where something is trimmed), sums over the pairs, solve: four launches or
-// five. An element that has stopped has no points any more (`active` is 0), and its blocks leave at once.
+// five. An element that has stopped has no more points (`active` is 0), and its blocks return at once.
 //
 // Sums are in double precision about the clouds' centroids, over parts of fixed size that are added in a fixed order:
 // the same bits in every run, and for an element whatever the rest of its batch is.
 //
-// Values are not errors here. An element whose count is outside of [1, N], whose start is not finite, or whose clouds'
-// centroids are not (as after any coordinate that is not), and one of which no pair counts at the start, is refused: it
-// gets NaN for its pose, error, matched fraction and history.
+// Wrong values are not errors here. An element whose count is outside of [1, N], whose start is not finite, or whose
+// clouds' centroids are not (as after any coordinate that is not), and one of which no pair counts at the start, is
+// refused: it gets NaN for its pose, error, matched fraction and history.
 #pragma once
 
 #include "../common/icp_params.h"
@@ -25,7 +25,7 @@ inline constexpr int64_t pairs_parts(int64_t points) { return (points + kPairsPa
 // Numbers that a part sums; see common/icp_solve.h.
 inline constexpr int64_t pairs_sums(bool plane) { return plane ? 38 : 19; }
 
-// What the iterations leave behind, (B, ...).
+// The state after an iteration, (B, ...).
 struct IcpState {
   const int64_t* counts;      // (B): points of each source, as given
   const double* start;        // (B, 13)
@@ -49,7 +49,7 @@ struct IcpState {
 };
 
 // `update` has `state.active` for its counts, `state.pose` for its pose and a `partial` of (B, pairs_parts(N),
-// pairs_sums); its indices, candidates, next and statistics are not looked at.
+// pairs_sums); its indices, candidates, next and statistics are not read.
 template <class T>
 struct IcpRunParams {
   int32_t* order;            // (B, N) scratch: the sources along a curve

@@ -1,4 +1,4 @@
-// What the pairs of an iteration say about the pose: sums over parts of them; see icp.h and cpu/kernels/icp.h for the rules.
+// The sums over the pairs of an iteration, by parts; see icp.h and cpu/kernels/icp.h for the rules.
 #include <limits>
 
 #include "icp_passes.h"
@@ -13,9 +13,9 @@ constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarp;
 static_assert(kPairsPart % kThreads == 0, "every thread has the same number of pairs");
 
-// The sums of `Count` numbers over a warp in about Count shuffles instead of 5 Count: in every step a lane keeps half of
-// the numbers and gives the other half away. Afterwards it holds those that begin at `first`, `left` of them, of which
-// those from `end` on are padding.
+// The sums of `Count` numbers over a warp in about Count shuffles instead of 5 Count: in every step a lane keeps half
+// of the numbers and gives the other half away. Afterwards it holds those that begin at `first`, `left` of them, of
+// which those from `end` on are padding.
 template <int Count, int Bit>
 struct WarpSums {
   static constexpr int kHalf = (Count + 1) / 2;
@@ -56,7 +56,7 @@ __device__ __forceinline__ void add_pair(const IcpUpdateParams<T>& params, int64
   if constexpr (Plane) {
 #pragma unroll
     for (int c = 0; c < 3; ++c) n[c] = params.normals[target + c];
-    if (n[0] == 0.0 && n[1] == 0.0 && n[2] == 0.0) return;  // a vertex of no triangle has no plane
+    if (n[0] == 0.0 && n[1] == 0.0 && n[2] == 0.0) return;  // a vertex without triangles has no plane
   }
   sums[0] += 1.0;
   if (!(static_cast<double>(squared) <= params.max_squared)) {
@@ -64,7 +64,7 @@ __device__ __forceinline__ void add_pair(const IcpUpdateParams<T>& params, int64
     return;
   }
   sums[1] += 1.0;
-  // Between the clouds about their centroids, so that clouds far from the origin lose nothing.
+  // Between the clouds about their centroids, so that clouds far from the origin lose no precision.
   const double* pose = params.pose + kPoseNumbers * element;
   const double* pc = params.source_frame + kFrameNumbers * element;
   const double* qc = params.target_frame + kFrameNumbers * element;

@@ -1,6 +1,6 @@
-// From the parts' sums to the next pose, and the judgment of the last one: what stops, what is the best so far; see
-// icp.h. One block an element. The 4x4 eigenvalue problem of a rotation is a chain of divisions and roots that takes
-// one thread some ten microseconds: no more threads could take part in it.
+// From the parts' sums to the next pose, the best pose so far, and which elements stop; see icp.h. One block an
+// element. The 4x4 eigenvalue problem of a rotation is a chain of divisions and roots that takes one thread some ten
+// microseconds: no more threads could take part in it.
 #include "../common/icp_solve.h"
 
 #include <cmath>
@@ -40,7 +40,7 @@ __device__ __forceinline__ void sum_parts(const double* partial, int64_t parts, 
 __device__ __forceinline__ bool judge(const IcpState& state, int64_t element, int64_t iteration, double error,
                                       double used, const double* pose) {
   const bool paired = used > 0.0;
-  // What the coordinates' own rounding may do to an error.
+  // How much the rounding of the coordinates may change an error.
   const double* frame = state.target_frame + kFrameNumbers * element;
   const double noise =
       state.rounding * (std::sqrt(frame[0] * frame[0] + frame[1] * frame[1] + frame[2] * frame[2]) + frame[3]);
@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(kThreads) solve_kernel(IcpUpdateParams<T> para
     const double* pc = params.source_frame + kFrameNumbers * element;
     icp::point_to_point(used, sums + 3, pc, qc, params.scale, params.recenter, pose, next);
   }
-  // Numbers that overflow, in clouds of such sizes: better no step than a pose that is none.
+  // The numbers overflowed for clouds of such a size: no step is better than an invalid pose.
   bool finite = true;
 #pragma unroll
   for (int i = 0; i < kPoseNumbers; ++i) finite = finite && std::isfinite(next[i]);
@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(kThreads) solve_kernel(IcpUpdateParams<T> para
 
 constexpr int kBeginThreads = 64;
 
-// Everything as it is for an element that is refused; what goes on, goes on from there.
+// The state of a refused element; an accepted one continues from here.
 __global__ void __launch_bounds__(kBeginThreads) begin_kernel(IcpState state) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const int64_t element = blockIdx.x;

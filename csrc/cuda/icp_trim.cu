@@ -1,6 +1,6 @@
-// What trimming leaves: the rank-th smallest squared distance of every element, by its bits, a digit a pass; see icp.h.
-// Counts are integers, so the order in which threads come does not matter. One block an element: the distances of a
-// face lie in the second-level cache, and three passes of it over them are one launch instead of six.
+// The threshold of trimming: the rank-th smallest squared distance of every element, by its bits, a digit a pass; see
+// icp.h. Counts are integers, so the order of the threads does not matter. One block an element: the distances of a
+// face fit in the second-level cache, and three passes of it over them are one launch instead of six.
 #include <cmath>
 
 #include "icp_passes.h"

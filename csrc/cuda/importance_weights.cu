@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kThreads = 480;        // ten vertex blocks' rows of 48: a thread's component of x, y, z never changes
 constexpr int kModeLanes = 8;        // of a warp share one mode
-constexpr int64_t kInShared = 2048;  // weights that wait in shared memory; more wait in the result
+constexpr int64_t kInShared = 2048;  // weights kept in shared memory; the rest are kept in the result
 
 __device__ __forceinline__ float root(float x) { return sqrtf(x); }
 __device__ __forceinline__ double root(double x) { return sqrt(x); }
@@ -118,7 +118,7 @@ __global__ void __launch_bounds__(kThreads) importance_kernel(ImportanceWeightsP
   __syncthreads();
   if (thread < 12) {
     // || dH / dM_rc || is the norm of the target shape's component c, whatever the row; of t_r, sqrt(L). Nothing in an
-    // image supervises depth: in the plane the whole third row weighs nothing, in space t_z alone.
+    // image determines depth: in the plane the whole third row gets weight 0, in space t_z alone.
     const int c = thread % 4;
     const T norm = root(c < 3 ? squares[c < 3 ? c : 0] : static_cast<T>(params.basis.vertices));
     const bool counts = thread < (params.planar ? 8 : 11);
@@ -128,7 +128,7 @@ __global__ void __launch_bounds__(kThreads) importance_kernel(ImportanceWeightsP
 
   double whole = 0.0;
   if (params.by_maximum) {
-    // A NaN shows in every weight instead of vanishing.
+    // A NaN reaches every weight instead of disappearing.
     const auto larger = [](double a, double b) { return b > a || b != b ? b : a; };
     for (int64_t i = thread; i < width; i += kThreads) whole = larger(whole, static_cast<double>(weights[i]));
     whole = combine_block<kThreads>(whole, &totals[0], larger) + 1e-6;
@@ -136,7 +136,7 @@ __global__ void __launch_bounds__(kThreads) importance_kernel(ImportanceWeightsP
     for (int64_t i = thread; i < width; i += kThreads) whole += static_cast<double>(weights[i]);
     whole = combine_block<kThreads>(whole, &totals[0], [](double a, double b) { return a + b; });
   }
-  // A perfect prediction weighs nothing: zeros, not zero over zero.
+  // A perfect prediction has zero weights, not zero over zero.
   const T scale = whole == 0.0 ? T(0) : static_cast<T>(1.0 / whole);
   for (int64_t i = thread; i < width; i += kThreads) output[i] = weights[i] * scale;
 }

@@ -1,16 +1,16 @@
 // nearest_neighbors on a GPU: the tree of common/params.h, the nearest point of every query, and their gradients.
 //
-// The answer is the CPU's, bit for bit (see cpu/neighbors/neighbors.h): the least (distance, index), where the squared distance
-// of q and p is ((dx dx + dy dy) + dz dz) of d = q - p with every operation rounded once. So it depends neither on the
-// order of the points inside the tree, which is free, nor on hints, on the order of the queries, or on the rest of a
-// batch. A tree built here is one that the CPU can search, and the reverse.
+// The answer is the CPU's, bit for bit (see cpu/neighbors/neighbors.h): the least (distance, index), where the squared
+// distance of q and p is ((dx dx + dy dy) + dz dz) of d = q - p with every operation rounded once. So it depends
+// neither on the order of the points inside the tree, which is free, nor on hints, on the order of the queries, or on
+// the rest of a batch. A tree built here is one that the CPU can search, and the reverse.
 //
-// Values are not errors here, because looking at them would make the host wait. A cloud with a coordinate that is not
-// finite, or with a length outside of [0, P], gives a tree that says so (kNoTree as its root's first lowest index);
-// every query of it, and every query of a cloud without points or of an element whose query length is outside of
-// [0, M], gets the distance NaN and the index -1, as does a query that is not finite itself. Other elements and queries
-// are what they would be without it. A hint that is no index of a real point is ignored. Nothing that comes from a
-// tensor is used as an address before it is checked.
+// Wrong values are not errors here, because checking them would make the host wait. A cloud with a coordinate that is
+// not finite, or with a length outside of [0, P], gives a tree that says so (kNoTree as its root's first lowest index);
+// every query of it, and every query of a cloud without points or of an element whose query length is outside of [0,
+// M], gets the distance NaN and the index -1, as does a query that is not finite itself. Other elements and queries are
+// not affected. A hint that is no index of a real point is ignored. Nothing that comes from a tensor is used as an
+// address before it is checked.
 //
 // No function waits for the device or allocates: `scratch` has at least the bytes that the function before it asks for,
 // aligned to 256. Everything can be captured in a CUDA graph.
@@ -22,7 +22,7 @@
 
 namespace twodasl::cuda {
 
-// Of a tree whose points cannot be searched.
+// Marks a tree whose points cannot be searched.
 inline constexpr int32_t kNoTree = -1;
 
 template <class T>

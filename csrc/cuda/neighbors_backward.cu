@@ -1,7 +1,8 @@
 // The gradients of nearest_neighbors. That of a point is a sum over its queries, which a stable sort by point puts side
 // by side in the order of their numbers. Runs of one point are then added, in double precision, as a tree whose shape
 // depends on the element's sorted list alone: eight entries in a thread, 256 in a warp, then what warps left unfinished
-// at their borders, and so on. So a point that all queries share takes no longer than many that few share.
+// at their borders, and so on. So one point that all queries share takes no longer than many points with few queries
+// each.
 #include "neighbors.h"
 #include "neighbors_box.h"
 #include "sort.h"
@@ -217,7 +218,7 @@ Error launch_nearest_backward(const NearestBackwardParams<T>& params, void* scra
   const bool sums = params.grad_points != nullptr && params.points_count > 0;
   if (params.batch == 0) return nullptr;
   Error error = nullptr;
-  if (sums) {  // of a point that is nobody's nearest
+  if (sums) {  // of a point that is nearest to no query
     const size_t numbers = static_cast<size_t>(params.batch * params.points_count) * 3;
     error = clear(params.grad_points, 0, numbers * sizeof(T), stream);
   }

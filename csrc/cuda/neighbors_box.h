@@ -1,4 +1,4 @@
-// What the kernels of nearest_neighbors share: lengths whose values nobody has looked at, and boxes made by atomics.
+// What the kernels of nearest_neighbors share: lengths whose values are unchecked, and boxes made by atomics.
 #pragma once
 
 #include "grid.h"
@@ -6,11 +6,11 @@
 
 namespace twodasl::cuda {
 
-// Whether an element's length can be one.
+// Whether an element's length is valid.
 __device__ __forceinline__ bool is_length(const int64_t* lengths, int64_t element, int64_t most) {
   return lengths == nullptr || (lengths[element] >= 0 && lengths[element] <= most);
 }
-// The length; 0 where it cannot be one.
+// The length; 0 if it is not valid.
 __device__ __forceinline__ int64_t length_of(const int64_t* lengths, int64_t element, int64_t all) {
   if (lengths == nullptr) return all;
   return is_length(lengths, element, all) ? lengths[element] : 0;

@@ -2,9 +2,9 @@
 // child first. Lane 8 p + i holds query i and looks at children, or points of a leaf, 4 p to 4 p + 3, which are loads
 // of four numbers. So a leaf is 128 distances, four a lane.
 //
-// Why eight: between two faces of 53,215 vertices that are not aligned, 19 mm apart on average, a query alone looks at
-// 29 leaves, eight neighbors together at 36, thirty-two at 48. Fewer queries share less; more make the longest warp
-// longer than the rest of the device is busy. A warp's path is that of all its lanes, so nothing diverges, and its
+// Why eight: between two faces of 53,215 vertices that are not aligned, 19 mm apart on average, a single query visits
+// 29 leaves, a group of eight neighbors 36, a group of thirty-two 48. Fewer queries share less; more make the longest
+// warp longer than the rest of the device is busy. A warp's path is that of all its lanes, so nothing diverges, and its
 // loads are 64 bytes that all of its queries share.
 #pragma once
 
@@ -88,7 +88,7 @@ __device__ __forceinline__ unsigned upper_bits(double x) {
 }
 
 // How far each of a lane's four children is: the upper bits of its squared distance, and its number in the node. So the
-// least of them is the nearest, whatever node it is compared in. All ones: done with.
+// least of them is the nearest, whatever node it is compared in. All ones: already visited.
 struct alignas(16) Reach {
   unsigned at[kOwn];
 };
@@ -154,7 +154,7 @@ struct Search {
     return __ldg(tree.lowest + node * kRow + child) < id;
   }
 
-  // Of the children as far as the best one, the one with the lowest index: it makes the others needless.
+  // Of the children as far as the best one, the one with the lowest index, which rules out the others.
   __device__ __forceinline__ unsigned lowest_of_equals(int64_t node, const Reach& reach) const {
     unsigned index[kOwn], least = kNoPoint, found = kDone;
 #pragma unroll
@@ -181,7 +181,7 @@ struct Search {
         if (is_better(node, part * kOwn + j)) {
           found = min(found, reach.at[j]);
         } else {
-          reach.at[j] = kDone;  // and never will be
+          reach.at[j] = kDone;  // and will never be needed
         }
       }
     }

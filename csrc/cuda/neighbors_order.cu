@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(kKeyThreads) key_kernel(CurveOrderParams<T> pa
   const int64_t element = blockIdx.x / chunks, n = blockIdx.x % chunks * kKeyThreads + threadIdx.x;
   if (n >= params.count) return;
   const int64_t at = element * params.count + n;
-  uint64_t place = (uint64_t(1) << 3 * bits.axis) - 1;  // what is not real comes last
+  uint64_t place = (uint64_t(1) << 3 * bits.axis) - 1;  // padding comes last
   if (n < length_of(params.lengths, element, params.count) && box_is_finite<T>(box + 6 * element)) {
     T bounds[6];
     read_box(box + 6 * element, bounds);

@@ -22,7 +22,7 @@ struct CurveBits {
   }
 };
 
-// Where everything lies in the caller's scratch.
+// The layout of the caller's scratch memory.
 template <class T>
 struct CurveScratch {
   size_t box, keys, sorted_keys, values, sorted_values, sort, sort_bytes, bytes;

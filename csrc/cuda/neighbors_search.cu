@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 8 : 5)
     if (overflown) search.id = small.id;
   }
   if (asked && lane < kQueries) {
-    const bool answered = active && search.id >= 0 && search.id < params.points_count;  // a wrong tree may say anything
+    const bool answered = active && search.id >= 0 && search.id < params.points_count;  // a wrong tree may hold anything
     params.distance[m + number] = !real ? T(0) : answered ? search.best : not_a_number<T>();
     params.index[m + number] = answered ? search.id : -1;
   }

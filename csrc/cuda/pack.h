@@ -1,4 +1,4 @@
-// Several numbers that lie side by side, moved by one instruction, and rows of them written to where rows begin anywhere.
+// Adjacent numbers moved by one instruction, and rows of them written to any address.
 #pragma once
 
 #include <type_traits>
@@ -75,9 +75,9 @@ __device__ __forceinline__ void store_quads(const float* row, float* to, int qua
   }
 }
 
-// `count` numbers of a row in shared memory, 16-byte aligned there, to `to`, which may lie anywhere, by `Threads`
+// `count` numbers of a row in shared memory, 16-byte aligned there, to `to`, at any address, by `Threads`
 // neighboring threads. The result of a batch is (B, N, 3) with an odd N more often than not, so that most rows begin
-// in the middle of 16 bytes: what lies before the first whole 16 bytes and after the last goes number by number, the
+// in the middle of 16 bytes: the numbers before the first whole 16 bytes and after the last are written one by one, the
 // rest 16 bytes at a time, in order. A whole tile is one of four cases, the same for every thread of a row.
 template <int Threads, int Most>
 __device__ __forceinline__ void store_row(const float* row, float* to, int count, int thread) {

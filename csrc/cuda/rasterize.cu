@@ -1,9 +1,9 @@
-// rasterize: every triangle offers itself to its pixels, then every pixel writes down who stayed.
+// rasterize: every triangle competes for its pixels, then every pixel writes the winner.
 //
 // A pixel's key is [depth rounded to float, as an ordered integer | triangle]. Rounding keeps the order, so keys of
 // different upper halves are compared as they are; where those agree, the exact depth of the key's triangle is computed
-// again and decides, and of equal depths the lower triangle. So the key that stays is the greatest in one total order,
-// whatever the order in which the triangles came.
+// again and decides, and of equal depths the lower triangle. So the key that wins is the greatest in one total order,
+// whatever the order of the triangles.
 #include "rasterize.h"
 
 #include <limits>
@@ -89,7 +89,7 @@ __device__ __forceinline__ bool finite(T x) {
   return x <= std::numeric_limits<T>::max() && x >= std::numeric_limits<T>::lowest();
 }
 
-// Thread t of the blocks of an image has triangle t; together they also look whether the vertices are finite.
+// Thread t of the blocks of an image has triangle t; all of them also check whether the vertices are finite.
 // bad: (B + 1), then not zero: of each image, of the triangles.
 template <class T>
 __global__ void __launch_bounds__(kThreads) offer_kernel(RasterizeParams<T> params, Key* keys, Key* bad) {
@@ -206,7 +206,7 @@ Error launch_rasterize(const RasterizeParams<T>& params, int64_t* scratch, void*
   Key* const bad = keys + params.batch * pixels;
   const size_t bytes = sizeof(Key) * static_cast<size_t>(rasterize_scratch(params.batch, params.height, params.width));
   if (const Error error = clear(scratch, 0, bytes, stream)) return error;
-  // Few triangles of many vertices: no thread looks at more than some numbers.
+  // With few triangles and many vertices, no thread checks more than a few numbers.
   constexpr int64_t kNumbers = 8;
   const int64_t for_triangles = divide_up(params.triangles_count, kThreads);
   const int64_t for_vertices = divide_up(3 * params.vertices_count, kThreads * kNumbers);

@@ -1,6 +1,6 @@
-// rasterize on a GPU: the rules are those of cpu/kernels/rasterize.h, to the bit. Values are not looked at before the launch:
-// an image with a vertex that is not finite gets index -1 and NaN everywhere, as do all images where a triangle refers
-// to a vertex that does not exist.
+// rasterize on a GPU: the rules are those of cpu/kernels/rasterize.h, to the bit. Values are not checked before the
+// launch: an image with a vertex that is not finite gets index -1 and NaN everywhere, as do all images where a triangle
+// refers to a vertex that does not exist.
 #pragma once
 
 #include "../common/params.h"

@@ -1,4 +1,4 @@
-// Sums over the threads of a warp or a block, in an order that is always the same.
+// Sums over the threads of a warp or a block, always in the same order.
 #pragma once
 
 #include "grid.h"
@@ -32,7 +32,7 @@ __device__ __forceinline__ T combine_block(T value, T* shared, const Combine& co
   return value;
 }
 
-// So many numbers as one 16-byte access takes.
+// The numbers in one 16-byte access.
 template <class T>
 struct alignas(16) Pack {
   static constexpr int kSize = 16 / sizeof(T);

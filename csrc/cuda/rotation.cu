@@ -1,5 +1,5 @@
-// nearest_rotation: one thread a matrix. What takes the time is the latency of double-precision divisions and roots,
-// so the blocks are single warps: a batch spreads over as many multiprocessors as it can.
+// nearest_rotation: one thread per matrix. The time is the latency of double-precision divisions and roots, so the
+// blocks are single warps, which spread a batch over as many multiprocessors as possible.
 #include "rotation.h"
 
 #include "../common/rotation.h"

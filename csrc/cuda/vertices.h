@@ -8,8 +8,8 @@ namespace twodasl::cuda {
 template <class T, class S>
 const char* launch_vertices(const VerticesParams<T, S>& params, void* stream);
 
-// Gradients of coefficients and pose. The vertices are cut into tiles of 32 and these into parts, by their number alone;
-// a part's sums are added one way whatever the batch, and the parts another way in double precision. So a face's
+// Gradients of coefficients and pose. The vertices are cut into tiles of 32 and these into parts, by their number
+// alone; a part's sums are added one way whatever the batch, and the parts another way in double precision. So a face's
 // gradient has the same bits from run to run and in every batch.
 inline constexpr int64_t kGradientVertices = 32;
 TWODASL_HOST_DEVICE inline int64_t gradient_tiles_of_part(int64_t vertices) {
@@ -30,10 +30,10 @@ inline int64_t gradient_scratch(int64_t vertices, int64_t modes_count, int64_t b
   return faces * (gradient_parts(vertices) * (12 + modes_count) + 1);
 }
 
-// `params.faces` is null: rows are in the order of the batch. `params.vertices` is the forward's result or null, and which
-// faces' shapes are recovered from it is decided on the device, by the rule of common/recover.h: `params.recovered`
-// is not looked at. `params.partial` has gradient_scratch() numbers. grad_coefficients (B, K) and grad_pose (B, 3, 4)
-// are null where they are not needed.
+// `params.faces` is null: rows are in the order of the batch. `params.vertices` is the forward's result or null, and
+// which faces' shapes are recovered from it is decided on the device, by the rule of common/recover.h:
+// `params.recovered` is not read. `params.partial` has gradient_scratch() numbers. grad_coefficients (B, K) and
+// grad_pose (B, 3, 4) are null where they are not needed.
 template <class T, class S>
 const char* launch_vertices_backward(const VerticesBackwardParams<T, S>& params, T* grad_coefficients, T* grad_pose,
                                      void* stream);

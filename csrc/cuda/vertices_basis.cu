@@ -7,9 +7,10 @@ namespace twodasl::cuda {
 
 namespace {
 
-// A block makes 64 vertices by up to 8 groups of columns, 16 threads to a group: a thread holds 4 vertices x 3 x Columns
-// sums (96 in float32). Column 0 is the mean, whose coefficients are ones, where it is asked for; the modes follow. The
-// gradients of 16 faces at a time are turned back into shared memory, read from memory once for every 64 columns.
+// A block makes 64 vertices by up to 8 groups of columns, 16 threads to a group: a thread holds 4 vertices x 3 x
+// Columns sums (96 in float32). Column 0 is the mean, whose coefficients are ones, where it is asked for; the modes
+// follow. The gradients of 16 faces at a time are turned back into shared memory, read from memory once for every 64
+// columns.
 constexpr int kVertices = 64, kFaces = 16, kGroupThreads = kVertices / 4, kMostGroups = 8;
 
 template <int Columns, class T>

@@ -18,8 +18,8 @@ inline constexpr int kGradientPitch = kGradientRow + 4;  // rows begin four bank
 // faces by seven modes read 15 times 16 bytes of shared memory for 224 multiply-adds. No choice of F and M changes the
 // order of a sum.
 //
-// A tile is 32 vertices x 50 modes x 12 bytes = 19 KB of the basis, on its way to a block at once through registers; the
-// three blocks of a multiprocessor are in different phases. At N = 53215, K = 50 an H100 moves 33 MB, 11 us, for
+// A tile is 32 vertices x 50 modes x 12 bytes = 19 KB of the basis, on its way to a block at once through registers;
+// the three blocks of a multiprocessor are in different phases. At N = 53215, K = 50 an H100 moves 33 MB, 11 us, for
 // one face, and for 64 faces 114 MB, 38 us, beside 22 us of multiply-adds.
 template <int F, int M, class T, class S>
 struct Gradient {
@@ -66,7 +66,7 @@ struct Gradient {
     const int thread = static_cast<int>(threadIdx.x), row = thread / kAcross, four = 4 * (thread % kAcross);
     const int64_t block = 2 * int64_t(tile), blocks = block_count(params.basis.vertices), all = params.basis.modes_count;
     const S* const from = params.basis.modes + (block * all + first_mode + row) * kBlockRow + four;
-    // Where there are many sums, one block after the other: registers are short.
+    // With many sums, one block after the other, because registers are scarce.
     constexpr int kTogether = F == 8 ? 1 : 2;
     Stored<S, 4> stored[kTogether][kRounds];
 #pragma unroll
@@ -92,7 +92,8 @@ struct Gradient {
     }
   }
 
-  // The shape of one of this thread's faces once more, for a pose that does not give it back. The first modes are staged.
+  // Recomputes the shape of one of this thread's faces, for a pose that it cannot be recovered from. The first modes
+  // are staged.
   __device__ __forceinline__ void synthesize(int tile, int face, T (&shape)[4][3]) const {
     const int within = 2 * (static_cast<int>(threadIdx.x) % 8);
     const int64_t block = 2 * int64_t(tile), all = params.basis.modes_count;
@@ -137,7 +138,7 @@ struct Gradient {
 #pragma unroll
     for (int h = 0; h < kHeld; ++h) {
       const int own = static_cast<int>(threadIdx.x) / 8 + 16 * h;
-      if (h > 0) __syncwarp();  // or the compiler spills sums to have the loads of both faces under way
+      if (h > 0) __syncwarp();  // or the compiler spills sums to overlap the loads of both faces
       if (own >= faces) continue;
       T g[4][3], shape[4][3];
       const bool again = need_pose && recovered[own] == T(0);

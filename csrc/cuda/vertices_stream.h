@@ -1,5 +1,5 @@
 // vertices, forward, for few faces: every thread streams the modes of two vertices through its registers, once for all
-// faces of its tile. Bounded by the bytes of the basis, so what counts is how many of them are on their way.
+// faces of its tile. Bounded by the bytes of the basis, so what counts is how many of them are in flight.
 #pragma once
 
 #include <type_traits>
@@ -8,8 +8,9 @@
 
 namespace twodasl::cuda {
 
-// A block is one warp, with nobody to wait for: 64 vertices, lanes side by side in four blocks of 16. Every request is
-// 64 contiguous bytes of each block (float32) and the next ones continue them, up to `Ahead` modes: 192 bytes each.
+// A block is one warp, so that it waits for no other: 64 vertices, lanes side by side in four blocks of 16. Every
+// request is 64 contiguous bytes of each block (float32) and the next ones continue them, up to `Ahead` modes: 192
+// bytes each.
 //
 // N = 53215 makes 832 warps, 6.3 on each of an H100's 132 multiprocessors. `Ahead` modes of a warp are 768 bytes each
 // (float32), so with 16 ahead 77 KB of a multiprocessor are on their way and with 8 38 KB, where 3 TB/s times 0.7 us
@@ -20,7 +21,7 @@ inline constexpr int kStreamRow = 3 * kStreamVertices;
 
 template <int Faces, int Ahead, class T, class S>
 __global__ void __launch_bounds__(kWarp, 1) vertices_stream_kernel(VerticesParams<T, S> params) {
-  static_assert(Ahead % 4 == 0 && kStreamModes % Ahead == 0, "the ring starts anew with every stretch of coefficients");
+  static_assert(Ahead % 4 == 0 && kStreamModes % Ahead == 0, "the ring starts over with every stretch of coefficients");
   constexpr int kRows = Faces > 1 ? 2 : 1, kPitch = kStreamModes + 4, kRowPitch = kStreamRow + 4;
   TWODASL_SHARED(Pack4<T>, coefficients_memory, Faces * kPitch / 4);
   TWODASL_SHARED(Pack4<T>, pose_memory, Faces * 3);

@@ -10,7 +10,7 @@ namespace twodasl::cuda {
 // multiply-adds a thread: of 103 instructions issued a mode 96 are multiply-adds.
 //
 // At N = 53215, K = 50 and 64 faces an H100 multiplies for 18 us and moves 73 MB, 24 us; of 128 faces 36 us and 38 us.
-// So neither may wait for the other: while a stretch of modes is multiplied, the next one is on its way to registers,
+// So neither may wait for the other: while a stretch of modes is multiplied, the next one is loaded into registers,
 // and the blocks of a multiprocessor are in different phases. Blocks of the same vertices follow one another, so that
 // the modes come from memory once and for the other tiles of faces from the second-level cache.
 inline constexpr int kTileVertices = 64;

@@ -1,10 +1,10 @@
-// Where results live: large ones in blocks that are reused (cpu/memory.h), small ones where torch puts them.
+// Memory for results: reused blocks for large ones (cpu/memory.h), torch's allocator for small ones.
 #pragma once
 
 #include "../cpu/memory.h"
 #include "stable.h"
 
-// torch 2.11 and newer can give a tensor's memory back to us. Declared weak, so that the library still loads into
+// torch 2.11 and newer can return a tensor's memory to us. Declared weak, so that the library still loads into
 // 2.10, where every result comes from torch's own allocator.
 extern "C" __attribute__((weak)) AOTITorchError torch_from_blob(
     void* data, int64_t ndim, const int64_t* sizes, const int64_t* strides, int64_t storage_offset, int32_t dtype,

@@ -37,7 +37,7 @@ inline void check_basis(const Tensor& mean, const Tensor& modes, int64_t count, 
   check_type(pose, "pose", mean.scalar_type());
 }
 
-// The gradient's, with the basis's; `posed` is the forward's result or nothing. Returns the number of vertices.
+// The same for the gradient; `posed` is the forward's result or nothing. Returns the number of vertices.
 inline int64_t check_backward(const Tensor& grad, const Tensor& mean, const Tensor& modes, const Tensor& coefficients,
                               const Tensor& pose, const std::optional<Tensor>& posed) {
   check_shape(coefficients, "coefficients", {-1, -1});

@@ -11,10 +11,10 @@ namespace twodasl::ops {
 
 namespace {
 
-// Parts of one step: some half a millisecond of them.
+// So many parts of a step take about half a millisecond.
 constexpr int64_t kPartsWorthAThread = 12;
 
-// Counts that would make a kernel read past the points.
+// Rejects counts that would make a kernel read past the points.
 void check_counts(const Tensor& counts, const Tensor& points) {
   check_count_shape(counts, points);
   const int64_t* values = in<int64_t>(counts);
@@ -35,7 +35,7 @@ Tensor icp_frame(const Tensor& points_in, const Tensor& counts_in) {
     const IcpFrameParams<T> params{in<T>(points), in<int64_t>(counts), out<double>(partial), out<double>(frame), batch,
                                    count};
     for (int pass = 0; pass < 2; ++pass) {
-      // Not worth the waking of a thread below some 60,000 points.
+      // Below about 60,000 points it is not worth waking a thread.
       torch::stable::parallel_for(0, tasks, kChunk / kIcpPart * 4, [&](int64_t begin, int64_t end) {
         cpu::icp_frame(params, pass, begin, end);
       });
@@ -162,7 +162,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> icp_step(
       neighbors_of(number).nearest(search, part.element, begin, std::min(source_count, begin + kIcpPart));
       return true;
     };
-    // Elements that have stopped have no pairs: theirs are not parts to count on.
+    // Elements that have stopped have no pairs, so their parts are not counted.
     int64_t busy = 0;
     for (int64_t element = 0; element < batch; ++element) busy += icp_parts(update.counts[element]);
     const int64_t worth = busy > 0 ? chunks(kPartsWorthAThread * tasks, busy) : 1;
@@ -172,7 +172,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> icp_step(
       each(batch, [&](int64_t element) { cpu::icp_trim(update, element, element + 1); });
       each(tasks, [&](int64_t task) { kernel.icp_accumulate(update, task, task + 1); }, 4 * worth);
     } else {
-      // One pass over the points, and one waking of threads.
+      // One pass over the points wakes the threads once.
       cpu::icp_trim(update, 0, batch);
       const auto both = [&](int64_t task) {
         if (found(task)) kernel.icp_accumulate(update, task, task + 1);

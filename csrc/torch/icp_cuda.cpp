@@ -13,7 +13,7 @@ namespace twodasl::ops {
 
 namespace {
 
-// Where the sums over the pairs of `source` go.
+// Memory for the sums over the pairs of `source`.
 Tensor empty_partial(const Tensor& source, bool plane) {
   return empty_doubles({source.size(0), cuda::pairs_parts(source.size(1)), cuda::pairs_sums(plane)}, source);
 }
@@ -61,7 +61,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> icp_run(
   const Tensor matched = empty_doubles({batch}, source), converged = empty_of({batch}, ScalarType::Bool, source);
   const Tensor iterations = empty_of({batch}, ScalarType::Long, source);
   const Tensor history = empty_doubles({batch, max_iterations + 1}, source);
-  // What the iterations hand to each other.
+  // State that is passed from iteration to iteration.
   const Tensor active = empty_of({batch}, ScalarType::Long, source), last = empty_doubles({batch}, source);
   const Tensor pose = empty_doubles({batch, kPoseNumbers}, source);
   const Tensor moved = empty_like_type({batch, source_count, 3}, source);

@@ -1,5 +1,5 @@
-// How a long call ends early: whoever loads the library may give a function that says so, for instance because a signal
-// has come. Kernels know nothing of it; it is asked between pieces of their work.
+// How a long call ends early: the program that loads the library may set a function that requests it, for instance
+// after a signal. Kernels are unaware of it; it is called between pieces of their work.
 #pragma once
 
 #include <atomic>
@@ -10,7 +10,7 @@
 
 namespace twodasl::ops {
 
-// Asked in the thread that made a call, if it takes long: whether the call is to end. Null where nobody has given one.
+// Called in the thread that made a long call: whether the call should end. Null if it is not set.
 extern std::atomic<int (*)()> interruption_hook;
 
 class Interruption {

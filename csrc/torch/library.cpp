@@ -28,27 +28,28 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
   m.def(
       "importance_weights(Tensor mean, Tensor modes, SymInt count, Tensor predicted, Tensor target, bool planar, "
       "bool by_maximum) -> Tensor");
-  // factor (2, width, width), see common/params.h; the residual (B, 3, width) is what the gradients need. In the
-  // backward a tensor that is None needs no gradient and gets an empty one.
+  // factor (2, width, width), see common/params.h; the gradients need the residual (B, 3, width). In the
+  // backward pass a tensor that is None needs no gradient and gets an empty one.
   def_differentiable(
       m,
       "vertex_distance_cost(Tensor factor, Tensor predicted, Tensor target, bool ignore_depth) -> (Tensor, Tensor)");
   m.def(
       "vertex_distance_cost_backward(Tensor grad, Tensor factor, Tensor residual, Tensor? predicted, Tensor? target, "
       "bool ignore_depth) -> (Tensor, Tensor)");
-  // Steps of iterative_closest_point, see cpu/kernels/icp.h: a pose is 13 numbers [R row by row | t | s], a frame 4, float64.
+  // Steps of iterative_closest_point, see cpu/kernels/icp.h: a pose is 13 numbers [R row by row | t | s], a frame 4,
+  // float64.
   m.def("nearest_rotation(Tensor matrices) -> Tensor");
   m.def("icp_frame(Tensor points, Tensor counts) -> Tensor");
-  // The same cloud, in an order in which neighbors follow one another.
+  // The same cloud, sorted so that neighbors follow one another.
   m.def("icp_sorted(Tensor points, Tensor counts) -> Tensor");
-  // One iteration: the pairs at a pose, beginning with those of the last one, and the pose that they ask for:
+  // One iteration: the pairs at a pose, with those of the last one as hints, and the pose that follows from them:
   // next pose, statistics, squared distances (B, N), indices (B, N).
   m.def(
       "icp_step(Tensor source, Tensor target, Tensor? normals, Tensor leaves, Tensor ids, Tensor boxes, Tensor lowest, "
       "Tensor? hint, Tensor counts, Tensor pose, Tensor source_frame, Tensor target_frame, float trim, "
       "float max_squared, bool scale, bool recenter) -> (Tensor, Tensor, Tensor, Tensor)");
-  // All iterations, which no host waits for: the best pose, its error, the matched fraction, converged, iterations,
-  // history (B, max_iterations + 1). On CUDA alone.
+  // All iterations, without waiting for the device: the best pose, its error, the matched fraction, converged,
+  // iterations, history (B, max_iterations + 1). CUDA only.
   m.def(
       "icp_run(Tensor source, Tensor target, Tensor? normals, Tensor leaves, Tensor ids, Tensor boxes, Tensor lowest, "
       "Tensor counts, Tensor start, Tensor source_frame, Tensor target_frame, float trim, float max_squared, "

@@ -1,4 +1,4 @@
-// Memory on the CPU: a copy in large pages, and handing back what is kept for reuse.
+// Memory on the CPU: a copy in large pages, and releasing what is kept for reuse.
 #include <cstring>
 
 #include "device.h"
@@ -7,8 +7,8 @@ namespace twodasl::ops {
 
 namespace {
 
-// The same numbers in large pages: a basis is read from end to end in every call, and with small pages a fifth of
-// that time goes into address translation.
+// The same numbers in large pages: every call reads the whole basis, and with small pages a fifth of that time is
+// address translation.
 Tensor huge_copy(const Tensor& source_in) {
   check_shape(source_in, "source", {-1, -1, -1, -1});
   const Tensor source = dense(source_in);

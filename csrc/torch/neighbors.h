@@ -6,7 +6,7 @@
 
 namespace twodasl::ops {
 
-inline constexpr int64_t kChunk = 1 << 14;  // points in one task of what reads them all once
+inline constexpr int64_t kChunk = 1 << 14;  // points per task of a pass over all of them
 
 inline const cpu::NeighborKernels<float>& neighbors_of(float) { return cpu::active_neighbors().f32; }
 inline const cpu::NeighborKernels<double>& neighbors_of(double) { return cpu::active_neighbors().f64; }
@@ -31,7 +31,8 @@ bool bounds(const T* points, int64_t count, T* box) {
   return finite;
 }
 
-// Sorted keys of finite points, crowds in one cell told apart: in one half of `keys`, which holds twice as many.
+// Sorted keys of finite points, points that share a cell sorted further: in one half of `keys`, which holds twice as
+// many.
 template <class T>
 uint64_t* sorted(const T* points, int64_t count, const T* box, uint64_t* keys) {
   each(chunks(count, kChunk), [&](int64_t part) {

@@ -35,7 +35,7 @@ inline void check_distance(const Tensor& factor, const Tensor& predicted, const 
   check_type(target, "target", factor.scalar_type());
 }
 
-// The same of its backward's, in which predicted or target may be missing.
+// The same for its backward pass, in which predicted or target may be missing.
 inline void check_distance_backward(const Tensor& grad, const Tensor& factor, const Tensor& residual,
                                     const std::optional<Tensor>& predicted, const std::optional<Tensor>& target) {
   STD_TORCH_CHECK(predicted || target, "twodasl: neither predicted nor target needs a gradient");

@@ -16,7 +16,7 @@ namespace {
 
 #if defined(TWODASL_FOR_CUDA)
 
-// Looking at values would make the host wait: see cuda/rasterize.h.
+// Checking values would make the host wait: see cuda/rasterize.h.
 void check_values(const Tensor&, const Tensor& triangles, int64_t height, int64_t width) {
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
   STD_TORCH_CHECK(height <= kMost && width <= kMost && triangles.size(0) <= kMost,
@@ -45,7 +45,7 @@ template <class T>
 void launch(const RasterizeParams<T>& params, const Tensor& like, const OnDevice&) {
   if (params.batch * params.height * params.width == 0) return;
   const Tensor nearest = empty_of({params.batch, params.height, params.width}, ScalarType::Double, like);
-  // With fewer images than threads each image is cut into bands of rows. A pixel's value does not depend on it.
+  // With fewer images than threads, each image is split into bands of rows, which does not change the result.
   const int64_t threads = torch::stable::get_num_threads();
   int64_t bands = params.batch >= threads ? 1 : (threads + params.batch - 1) / params.batch;
   if (bands > params.height) bands = params.height;

@@ -1,4 +1,4 @@
-// Bytes on a GPU for the time of a call.
+// Scratch memory on a GPU for the duration of a call.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,8 @@
 
 namespace twodasl::ops {
 
-// Memory of torch's allocator, which may be given back as soon as the work that uses it is on the current stream.
+// Memory of torch's allocator, which may be released as soon as the work that uses it is enqueued on the current
+// stream.
 class Scratch {
  public:
   Scratch(size_t bytes, const Tensor& device_of)

@@ -1,5 +1,5 @@
 // The names of torch's stable ABI that the operators use, and the checks they share. Nothing else of torch is
-// seen by any C++ here, so that one build runs on every torch from 2.10 on.
+// used by any C++ here, so that one build runs on every torch from 2.10 on.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
@@ -24,8 +24,8 @@ namespace twodasl::ops {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-// The Python facade has told the user what is wrong in words. These checks only keep a direct call through
-// torch.ops from reading outside a tensor; -1 stands for any size.
+// The Python functions explain to the user what is wrong. These checks only keep a direct call through torch.ops from
+// reading outside a tensor; -1 stands for any size.
 inline void check_shape(const Tensor& tensor, const char* name, std::initializer_list<int64_t> sizes) {
   bool same = tensor.dim() == static_cast<int64_t>(sizes.size());
   int64_t axis = 0;
@@ -59,13 +59,13 @@ inline std::optional<Tensor> dense(const std::optional<Tensor>& tensor) {
   return tensor ? std::optional<Tensor>(dense(*tensor)) : std::nullopt;
 }
 
-// Dense, and where loads of sixteen bytes can read it: a view may begin anywhere.
+// Dense and aligned to sixteen bytes for wide loads: a view may begin anywhere.
 inline Tensor dense_aligned(const Tensor& tensor) {
   const Tensor result = dense(tensor);
   return reinterpret_cast<uintptr_t>(result.const_data_ptr()) % 16 == 0 ? result : torch::stable::clone(result);
 }
 
-// A call through torch's C interface, which says no more than that it failed; torch 2.13 and newer say why.
+// Checks a call through torch's C interface, which only reports that it failed; torch 2.13 and newer also say why.
 inline void check_call(AOTITorchError code, const char* call) {
   if (code == 0) return;
   const char* why = torch_exception_get_what_without_backtrace == nullptr ? nullptr
@@ -121,7 +121,7 @@ inline T* out(const Tensor& tensor) {
   return static_cast<T*>(tensor.mutable_data_ptr());
 }
 
-// One thread takes at least this many multiply-adds; less is not worth waking it for.
+// The fewest tasks per thread: less work is not worth waking a thread for.
 inline int64_t grain(int64_t operations_per_task) {
   constexpr int64_t kWorth = 200000;
   const int64_t tasks = kWorth / (operations_per_task > 0 ? operations_per_task : 1);

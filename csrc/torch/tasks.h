@@ -1,4 +1,4 @@
-// Tasks on torch's threads, and memory for the time of a call.
+// Tasks on torch's threads, and scratch memory for the duration of a call.
 #pragma once
 
 #include <algorithm>
@@ -10,10 +10,10 @@
 
 namespace twodasl::ops {
 
-// Tasks are taken one by one: a thread that the system holds up leaves the rest to the others. No task depends on
-// who does it. A thread is asked for every `worth` tasks: all threads must come to the end, so that for little work one
-// alone is as fast on an idle machine, and far faster on a busy one, where the others have to wait for a core.
-// Where the call is interrupted, or a task throws, no further task is begun and `each` throws.
+// Threads take tasks one by one, so that a delayed thread leaves the rest to the others. No result depends on which
+// thread runs a task. There is one thread for every `worth` tasks: all threads must finish, so for little work a single
+// one is as fast on an idle machine, and far faster on a busy one, where the others have to wait for a core.
+// If the call is interrupted or a task throws, no further task starts and `each` throws.
 template <class Run>
 void each(int64_t tasks, const Run& run, int64_t worth = 1) {
   const int64_t threads = std::min<int64_t>(torch::stable::get_num_threads(), tasks / worth);
@@ -40,7 +40,7 @@ void each(int64_t tasks, const Run& run, int64_t worth = 1) {
 
 inline int64_t chunks(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
-// The least of the tasks that something was wrong with; `tasks` where nothing was.
+// The lowest task that failed; `tasks` if none did.
 class FirstWrong {
  public:
   explicit FirstWrong(int64_t tasks) : tasks_(tasks), first_(tasks) {}

@@ -1,4 +1,4 @@
-// Arrays placed so that an access outside of them shows, and the splitting of tasks over threads.
+// Arrays placed so that an access outside of them is detected, and the splitting of tasks over threads.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -103,7 +103,7 @@ class Array {
 // splits would repeat, slowly, what the other programs check.
 inline bool looks_for_races() { return &__tsan_init != nullptr; }
 
-// How a range of tasks is handed to threads. What a kernel writes must not depend on it, nor on where it writes.
+// How a range of tasks is divided among threads. What a kernel writes must not depend on it, nor on where it writes.
 inline constexpr int kOneTaskEach = 0;
 inline std::vector<int> splits(Place place) {
   if (looks_for_races()) return place == Place::exact ? std::vector<int>{1, kOneTaskEach} : std::vector<int>{};

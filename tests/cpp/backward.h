@@ -1,4 +1,4 @@
-// vertices, backward, for coefficients and pose: what every test of it needs.
+// vertices, backward, for coefficients and pose: shared by its tests.
 //   grad c_k = sum_n q[n] . modes_k[n],  q[n] = M^T g[n];   grad M = sum_n g[n] p[n]^T;   grad t = sum_n g[n].
 #pragma once
 
@@ -38,13 +38,13 @@ template <class T>
 struct Gradients {
   Array<T> coefficients, pose;
 
-  // What is not needed has no storage.
+  // Outputs that are not needed have no storage.
   Gradients(Place place, const Sizes& sizes, bool need_coefficients, bool need_pose)
       : coefficients(place, need_coefficients ? sizes.batch * sizes.modes : 0),
         pose(place, need_pose ? sizes.batch * 12 : 0) {}
 };
 
-// What the kernel and the sum of the parts are given, but for the order of the faces; `partial` is their scratch.
+// The parameters of the kernel and of the sum of the parts, except the order of the faces; `partial` is scratch.
 template <class T, class S>
 VerticesBackwardParams<T, S> backward_params(const Basis<T, S>& basis, const Faces<T>& faces,
                                              const Gradient<T>& gradient, Array<T>& partial) {

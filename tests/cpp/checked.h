@@ -1,4 +1,4 @@
-// What is tested and lives in headers, compiled as the kernels are: with the sanitizers, which the tests do without.
+// Tested code from headers, compiled like the kernels with the sanitizers, which the tests themselves do without.
 #pragma once
 
 #include "../../csrc/cpu/kernels/recover.h"

@@ -63,7 +63,7 @@ struct DistanceInputs {
   double factor_at(int64_t i, int64_t j) const { return widen(factor[i * sizes.padded_features() + j]); }
 };
 
-// The features of row r: differences, so that what is close does not cancel. Three roundings each.
+// The features of row r: differences, so that close values do not cancel. Three roundings each.
 template <class T>
 std::vector<Sum> distance_features_of(const DistanceInputs<T>& in, int64_t face, int64_t r) {
   const int64_t modes = in.sizes.modes;

@@ -1,4 +1,4 @@
-// Gradients with respect to the vertices as autograd hands them over: with any strides, zero included.
+// Gradients with respect to the vertices as autograd provides them: with any strides, including zero.
 #pragma once
 
 #include "oracle.h"
@@ -11,7 +11,7 @@ enum class Layout {
   one_face,    // the same for all faces: expanded
   one_vertex,  // the same for all vertices, such as the gradient of a mean
   transposed,  // (3, N, B)
-  every_other, // each second number of rows of six
+  every_other, // every second number of rows of six
   cut_out,     // some vertices of more, from the middle
 };
 inline constexpr Layout kLayouts[] = {Layout::dense,      Layout::one_number,  Layout::one_face, Layout::one_vertex,

@@ -7,7 +7,7 @@
 
 namespace twodasl::test {
 
-// A number, and the size of the terms behind it: every rounding on the way changes it by a roundoff of that at most.
+// A number, and the size of the terms behind it: every rounding changes it by at most a roundoff of that size.
 struct Term {
   long double value = 0, size = 0;
 
@@ -30,7 +30,7 @@ struct Counts {
   std::vector<int64_t> counts;  // of the source, an element
 };
 
-// Nothing, a point, beside every multiple of a part, of a vector and of what is summed at once; finished elements.
+// No points, one, around every multiple of a part, of a vector and of what is summed at once; finished elements.
 inline const std::vector<Counts>& cloud_sizes() {
   static const std::vector<Counts> sizes = {
       {1, 1, {1}},           {7, 5, {7, 0, 3}},       {63, 9, {63, 62}},         {65, 9, {65, 64}},

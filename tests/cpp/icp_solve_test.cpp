@@ -138,7 +138,7 @@ TEST(IcpSolve, DegeneratePairsGiveTheBestRotation) {
         }
         EXPECT_LE(found, mean_square(pairs, rival.data()) + 1e-12);
       }
-      if (kind >= 3) {  // a point says nothing about a turn
+      if (kind >= 3) {  // a point does not determine a turn
         for (int i = 0; i < 9; ++i) EXPECT_NEAR(step.next[i], pairs.clouds.pose[i], 1e-12);
       }
     }
@@ -159,13 +159,13 @@ TEST(IcpSolve, KeepsThePoseWithoutPairs) {
   Pairs finished(30);
   finished.clouds.counts[0] = 0;
   EXPECT_EQ(expect_kept(finished, false), 0.0);
-  Pairs huge(30);  // products overflow: a pose that is none would follow
+  Pairs huge(30);  // products overflow: the pose would be invalid
   for (double& x : huge.clouds.source) x *= 1e200;
   for (double& x : huge.clouds.target) x *= 1e200;
   EXPECT_EQ(expect_kept(huge, false), 30.0);
 }
 
-// A small motion along the normals of a bumpy surface: found but for what is of second order.
+// A small motion along the normals of a bumpy surface: found up to terms of second order.
 TEST(IcpSolve, PlanesHoldASmallMotion) {
   for (const bool scale : {false, true}) {
     Pairs pairs(400);
@@ -182,7 +182,7 @@ TEST(IcpSolve, PlanesHoldASmallMotion) {
   }
 }
 
-// Nothing holds a source on a plane from sliding and turning in it; it only drops.
+// A source on a plane can slide and turn in it; it only drops.
 TEST(IcpSolve, SlidesNowhereAlongAPlane) {
   Pairs pairs(60);
   for (int64_t i = 0; i < 60; ++i) {

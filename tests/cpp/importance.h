@@ -50,7 +50,7 @@ std::vector<Known> expected_weights(const Basis<T, T>& basis, const T* predicted
     Norm norm;
     for (int64_t n = 0; n < sizes.vertices; ++n) norm.add(c < 3 ? basis.shape(target + 12, n, c) : Sum{1.0, 0.0});
     for (int64_t r = 0; r < 3; ++r) {
-      // Nothing in an image supervises depth: in the plane the whole third row, in space its translation.
+      // An image does not determine depth: in the plane the whole third row is ignored, in space its translation.
       if (r < 2 || (!choice.planar && c < 3)) set(4 * r + c, norm.get(sizes.modes, unit));
     }
   }
@@ -78,7 +78,7 @@ std::vector<Known> expected_weights(const Basis<T, T>& basis, const T* predicted
   }
   if (choice.by_maximum) whole.value += 1e-6;
   for (Known& weight : weights) {
-    if (whole.value == 0.0) continue;  // a perfect prediction weighs nothing
+    if (whole.value == 0.0) continue;  // a perfect prediction has zero weights
     // Both errors of the quotient, and the roundings of the reciprocal and of the product.
     weight.error = (weight.error + weight.value * (whole.error / whole.value + 3 * unit)) / whole.value;
     weight.value /= whole.value;

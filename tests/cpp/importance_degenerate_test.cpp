@@ -13,7 +13,7 @@ constexpr int64_t kFractions = sizeof(kBeside) / sizeof(kBeside[0]);
 
 enum class Line {
   any,
-  sight,     // what the target's first two rows do not see
+  sight,     // what the target's first two rows project to zero
   one_axis,  // x, y and z in turn
   nowhere,   // zeros, whatever the fraction
 };

@@ -58,7 +58,7 @@ class ImportanceWeights : public LevelTest {};
 TEST_P(ImportanceWeights, Float32) { check_all(level().f32); }
 TEST_P(ImportanceWeights, Float64) { check_all(level().f64); }
 
-// A NaN in one face's parameters shows in all of its weights, and in no other face's.
+// A NaN in one face's parameters reaches all of its weights, and no other face's.
 TEST_P(ImportanceWeights, NotANumberStaysInItsFace) {
   for (const Choice& choice : kChoices) {
     const Sizes sizes{17, 5, 3};

@@ -1,4 +1,4 @@
-// Memory for large results: blocks that are kept for reuse, within limits, and handed to one owner at a time.
+// Memory for large results: blocks that are kept for reuse, within limits, and owned by one caller at a time.
 #include "../../csrc/cpu/memory.h"
 
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ namespace {
 
 constexpr size_t kMegabyte = size_t(1) << 20;
 
-// Starts with nothing kept, and leaves nothing behind.
+// Starts and ends with nothing kept.
 class Memory : public testing::Test {
  protected:
   void SetUp() override {
@@ -67,7 +67,7 @@ TEST_F(Memory, IsReusedForTheSameSizeAlone) {
   const size_t kept = cpu::idle_bytes();
   void* const other = cpu::acquire(kMegabyte);
   EXPECT_NE(other, block);
-  EXPECT_EQ(cpu::idle_bytes(), kept);  // little enough to stay while more is asked for
+  EXPECT_EQ(cpu::idle_bytes(), kept);  // little enough to stay while more is requested
   void* const again = cpu::acquire(3 * kMegabyte);
   EXPECT_EQ(again, block);
   EXPECT_EQ(cpu::idle_bytes(), 0u);
@@ -80,7 +80,7 @@ TEST_F(Memory, IsReusedForTheSameSizeAlone) {
   EXPECT_EQ(cpu::idle_bytes(), 2 * kept + kMegabyte);
 }
 
-// The peak is that of a program without reuse: much that is kept goes before more is asked for.
+// The peak is that of a program without reuse: large kept blocks are released before more is requested.
 TEST_F(Memory, KeepsLittleWhileMoreIsAskedFor) {
   void* const large = cpu::acquire(10 * kMegabyte);
   cpu::release(large, 10 * kMegabyte);

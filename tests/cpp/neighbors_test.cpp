@@ -1,4 +1,4 @@
-// The nearest neighbor of every level against a plain loop, bit for bit; the tree's own promises.
+// The nearest neighbor of every level against a plain loop, bit for bit; and the invariants of the tree.
 #include "../../csrc/cpu/neighbors/neighbors.h"
 
 #include "arrays.h"
@@ -238,7 +238,7 @@ void check_tight() {
 TEST(Tighten, KeepsThePointsOfARunFloat32) { check_tight<float>(); }
 TEST(Tighten, KeepsThePointsOfARunFloat64) { check_tight<double>(); }
 
-// What it is for: on a surface it makes the boxes of the leaves shorter.
+// The purpose: on a surface it makes the boxes of the leaves shorter.
 TEST(Tighten, ShortensTheBoxes) {
   constexpr int64_t kCount = 8192;
   Array<double> points(Place::exact, 3 * kCount);

@@ -1,4 +1,4 @@
-// What the kernels must compute, in double-precision loops, with the size of the terms beside every sum.
+// The expected results in double-precision loops, with the size of the terms of every sum.
 #pragma once
 
 #include <cmath>
@@ -27,7 +27,7 @@ inline constexpr double kRoundoff = std::numeric_limits<T>::epsilon() / 2;  // r
 
 // |result - expected| <= operations * roundoff * size. `operations` is the number of roundings that any one term
 // meets on its way into the result: every one of them changes it by at most its roundoff. The oracle rounds as
-// often, in double precision. A NaN, such as an element that nobody wrote, fails.
+// often, in double precision. A NaN, such as an element that was never written, fails.
 template <class T>
 testing::AssertionResult close(const Array<T>& result, const std::vector<Sum>& expected, int64_t operations) {
   if (result.size() != static_cast<int64_t>(expected.size())) {
@@ -96,7 +96,7 @@ inline std::ostream& operator<<(std::ostream& out, const Sizes& sizes) {
   return out << "N = " << sizes.vertices << ", K = " << sizes.modes << ", B = " << sizes.batch;
 }
 
-// Every count of vertices beside a multiple of the block; several parts and several groups of faces; nothing at all.
+// Every count of vertices around a multiple of the block; several parts and several groups of faces; none at all.
 inline constexpr Sizes kSizes[] = {
     {1, 0, 1},   {1, 1, 7},    {1, 49, 33},  {15, 49, 7},  {16, 0, 7},   {16, 49, 1}, {17, 1, 1000}, {31, 500, 7},
     {47, 2, 3},  {79, 500, 3}, {203, 49, 7}, {203, 0, 65}, {203, 500, 1}, {1000, 2, 70}, {1000, 49, 2}, {17, 49, 0},

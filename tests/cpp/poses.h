@@ -1,4 +1,4 @@
-// Poses whose shape can be taken from the posed vertices, and poses of which it cannot.
+// Poses whose shape can be recovered from the posed vertices, and poses whose shape cannot.
 #pragma once
 
 #include "oracle.h"
@@ -19,7 +19,7 @@ inline constexpr int64_t kHardPoseCount = sizeof(kHardPoses) / sizeof(kHardPoses
 
 template <class T>
 void set_pose(Pose pose, Random& random, T* output) {
-  // A rotation out of a unit quaternion.
+  // A rotation from a unit quaternion.
   double q[4], squares = 0.0;
   do {
     squares = 0.0;

@@ -1,4 +1,4 @@
-// What rasterize asks of its inputs before a kernel runs: indices inside, numbers finite.
+// The checks of rasterize's inputs before a kernel runs: indices in range, finite numbers.
 #include "../../csrc/cpu/kernels/rasterize.h"
 #include "arrays.h"
 

@@ -34,7 +34,7 @@ double edge_size(const Corner& a, const Corner& b, Wide x, Wide y) {
   return static_cast<double>(std::max(from(a), from(b)));
 }
 
-// What a triangle gives a pixel, with bounds for the kernel's rounding.
+// A triangle's values at a pixel, with bounds for the kernel's rounding.
 struct Sample {
   bool covered = false;
   double weight[3] = {}, weight_error[3] = {};

@@ -1,4 +1,4 @@
-// Small eigenproblems and the nearest rotation: what defines them, to rounding, where nothing else is defined too.
+// Small eigenproblems and the nearest rotation: their defining properties, up to rounding, unique or not.
 #include "arrays.h"
 #include "checked.h"
 #include "oracle.h"
@@ -103,7 +103,7 @@ Matrix nearest(const Matrix& given) {
   return result;
 }
 
-// A rotation, and no other agrees better: neither a near one nor any of many.
+// A rotation, and none agrees better: neither a close one nor any of many others.
 template <class T>
 void check_nearest(const Matrix& given, Random& random) {
   Matrix rounded{};

@@ -12,7 +12,7 @@ template <class T>
 struct Results {
   Array<T> cost, residual, scratch, grad_predicted, grad_target;
 
-  // What is not needed has no storage.
+  // Outputs that are not needed have no storage.
   Results(Place place, const DistanceSizes& s, bool for_predicted, bool for_target)
       : cost(place, s.batch), residual(place, s.batch * 3 * s.padded_features()),
         scratch(place, s.batch * 3 * s.padded_features()),
@@ -164,7 +164,7 @@ TEST_P(VertexDistance, IdenticalPredictionCostsNothing) {
   check_identical(level().f64);
 }
 
-// Faces share tiles: a NaN in the parameters of one, or in its gradient, shows there and nowhere else.
+// Faces share tiles: a NaN in the parameters of one, or in its gradient, reaches its results and no others.
 template <class T>
 void check_not_a_number(const cpu::Kernels<T>& kernels, int64_t parameter, bool in_target) {
   const DistanceSizes sizes{30, 16, 17};

@@ -1,5 +1,5 @@
-// vertices, backward, with shapes taken from the forward's result: grad M = (sum_n g[n] (V[n] - t)^T) M^-T where M is
-// far from singular; see cpu/kernels/recover.h.
+// vertices, backward, with shapes recovered from the forward's result: grad M = (sum_n g[n] (V[n] - t)^T) M^-T where M
+// is far from singular; see cpu/kernels/recover.h.
 #include "backward.h"
 #include "levels.h"
 #include "poses.h"
@@ -8,7 +8,7 @@ namespace twodasl::test {
 
 namespace {
 
-// The forward's result, with rounding that the kernel cannot foresee: of double-precision loops.
+// The forward's result, with rounding unlike the kernel's: from double-precision loops.
 template <class T, class S>
 void synthesize(const Basis<T, S>& basis, const Faces<T>& faces, Array<T>& vertices) {
   const Sizes& s = basis.sizes;
@@ -52,7 +52,7 @@ void widen_bounds(const Basis<T, S>& basis, const Faces<T>& faces, const Gradien
   }
 }
 
-// One way of putting easy poses and others into a batch.
+// One way to arrange easy poses and others in a batch.
 struct Mixture {
   const char* name;
   bool (*easy)(int64_t face);

@@ -1,4 +1,4 @@
-"""Where the tests of CUDA kernels run: on a GPU, in the emulator, or visibly not at all."""
+"""Where the tests of CUDA kernels run: on a GPU, in the emulator, or as a visible skip."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from twodasl_ext import _load
 
 
 def _emulated() -> bool:
-    """Whether the plugin of tests/cuda/emulator has put the CUDA kernels in the CPU kernels' place."""
+    """Whether the plugin of tests/cuda/emulator has replaced the CPU kernels by the CUDA ones."""
     return "emulated" in sys.modules
 
 
 def _missing() -> str | None:
-    """Why CUDA tensors have no kernels here; None where they have."""
+    """Why CUDA tensors have no kernels here; None if they have."""
     if "cuda" not in _load.DEVICES:
         return "the CUDA operators are not loaded here"
     if not torch.cuda.is_available():
@@ -50,8 +50,8 @@ def _real_device() -> torch.device:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What asks for a device is marked `cuda`: `-m cuda` is what a machine with a GPU has to run."""
-    here = Path(__file__).parent  # the items are those of the whole run
+    """Marks tests that need a device as `cuda`: a machine with a GPU runs `-m cuda`."""
+    here = Path(__file__).parent  # `items` are those of the whole run
     for item in items:
         if here in item.path.parents and {"device", "gpu"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.cuda)
@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Puts all skips for want of a device in one place, so that the summary folds hundreds into one line.
+    """Gives all skips without a device one location, so that the summary folds hundreds into one line.
 
     `pytest --no-fold-skipped` (8.3 and newer) lists them.
     """

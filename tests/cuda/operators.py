@@ -1,4 +1,4 @@
-"""Every operator as a call on one device: what repeated runs, streams and graphs are tested with."""
+"""Every operator as a call on one device: used to test repeated runs, streams and graphs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ FACE = CASES[7]
 
 
 def on(inputs: Inputs, device: torch.device) -> Inputs:
-    """The same numbers there."""
+    """The same numbers on the device."""
     return Inputs(**{name: tensor.to(device) for name, tensor in vars(inputs).items()})
 
 
 def clouds(device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
-    """Query (3, 700, 3), points (3, 900, 3) on a sphere and how many of them count."""
+    """Query (3, 700, 3), points (3, 900, 3) on a sphere, and the number of real ones."""
     generator = torch.Generator().manual_seed(3)
     query, points = (torch.randn(3, n, 3, generator=generator, dtype=torch.float64) for n in (700, 900))
     points = points / points.norm(dim=2, keepdim=True)
@@ -39,7 +39,7 @@ def scene(device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[Ten
 
 
 def calls(device: torch.device) -> dict[str, Call]:
-    """Each operator forward, and backward where it has one, on tensors that stay where they are."""
+    """Each operator forward, and backward where it has one, on tensors whose addresses do not change."""
     inputs = on(make(FACE).to(torch.float32), device)
     basis, half = inputs.basis(), inputs.basis(torch.bfloat16)
     basis.packed_distance_factor()  # kept from here on: a graph cannot build it
@@ -110,7 +110,7 @@ NAMES = (
 
 
 def registration(points: Tensor) -> tuple[Tensor, ...]:
-    """Brings 5 iterations of a moved cloud back."""
+    """Five iterations that bring a moved cloud back."""
     moved = points[:, :500] * 1.01 + 0.05
     found = te.iterative_closest_point(moved, points, scale=True, max_iterations=5, tolerance=None)
     return found.rotation, found.translation, found.scale, found.rmse

@@ -1,4 +1,4 @@
-"""The emulator itself: it means what CUDA means, and it finds the faults it is there to find.
+"""The emulator itself: it has the semantics of CUDA, and it finds the faults that it should find.
 
 Both programs are plain C++ here (tests/cuda/emulator/*.cu) and need a compiler, but neither torch nor a GPU.
 """
@@ -20,7 +20,7 @@ SANITIZERS = ("-fsanitize=address,alignment", "-fno-sanitize-recover=all")
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    """Compiles one of the programs with the emulator; once each."""
+    """Compiles a program with the emulator, once."""
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
     if compiler is None:
         pytest.skip("no C++ compiler")
@@ -65,7 +65,7 @@ STOPS = {
     "dynamic_index": "heap-buffer-overflow",
     "wide_load": "misaligned address",
 }
-"""Kernels whose fault a sanitizer stops, and what it says."""
+"""Kernels whose fault a sanitizer reports, and its message."""
 
 ERRORS = {
     "shuffle_outside": "a shuffle reads from a lane outside of its mask",
@@ -76,7 +76,7 @@ ERRORS = {
     "much_shared": "more than 48 KB of shared arrays",
     "block_size": "a block has 1 to 1024 threads",
 }
-"""Kernels whose fault the launch reports, and what it says."""
+"""Kernels whose fault the launch reports, and its message."""
 
 SPOILS = ("no_barrier", "only_the_warp", "tile_used_again", "no_syncwarp", "never_written")
 """Kernels whose fault shows in the numbers."""

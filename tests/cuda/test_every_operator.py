@@ -1,4 +1,4 @@
-"""What holds of every operator on CUDA alike: repeated runs, schemas, devices that do not fit."""
+"""Properties of every operator on CUDA: repeated runs, schemas, tensors on different devices."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_basis_moves_to_the_device_and_back(device):
     for name, tensor in basis.state_dict().items():
         assert torch.equal(tensor.cpu(), saved[name])
     there = operators.on(inputs, device)
-    # Made there it is the same basis.
+    # A basis made there is the same.
     made = there.basis(torch.bfloat16)
     for ours, other in zip(basis.packed(), made.packed(), strict=True):
         assert torch.equal(ours, other)
@@ -75,7 +75,7 @@ def test_tensors_of_two_devices_are_an_error_and_no_crash(gpu):
         te.vertices(there.basis(), there.coefficients, inputs.pose)
     mean, modes = there.basis().packed()
     count = here.vertex_count
-    # Directly, past the facade.
+    # Called directly, without the Python checks.
     with pytest.raises(RuntimeError, match="another device"):
         ops.vertices(mean, modes, count, inputs.coefficients, there.pose)
     with pytest.raises(RuntimeError, match="another device"):

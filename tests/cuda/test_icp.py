@@ -1,4 +1,4 @@
-"""iterative_closest_point on CUDA: one operator for all iterations, which the host does not wait for."""
+"""iterative_closest_point on CUDA: one operator for all iterations, without waiting for the device."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def assert_motion(result, degrees, scale=1.0, tolerance=1e-9):
 
 
 def assert_refused(result, element, count=0):
-    """NaN wherever there can be one; nothing converged, nothing done."""
+    """NaN in every floating-point field; not converged, no iterations."""
     for name in FLOATS:
         assert getattr(result, name)[element].isnan().all(), name
     assert not result.converged[element]
@@ -64,7 +64,9 @@ def assert_refused(result, element, count=0):
 def test_a_known_motion_is_found(device, degrees, dtype, tolerance):
     points, _ = surface()
     result = icp(points.to(dtype), moved(points, degrees).to(dtype), device, max_iterations=80)
-    assert_motion(result, degrees, tolerance=tolerance)  # the pairs are right in the end: rounding is left
+    assert_motion(
+        result, degrees, tolerance=tolerance
+    )  # the pairs are right in the end, and only rounding remains
     assert result.converged
     assert result.matched == 1
     assert result.rmse <= 100 * torch.finfo(dtype).eps

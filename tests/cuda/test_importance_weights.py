@@ -1,4 +1,4 @@
-"""importance_weights on CUDA: sizes beside those of a block's work, and faces that do not mix."""
+"""importance_weights on CUDA: sizes around those of a block's work, and faces that do not mix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""nearest_rotation on CUDA: batches beside whole warps, and matrices that are not finite."""
+"""nearest_rotation on CUDA: batches around whole warps, and matrices that are not finite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twodasl_ext import reference
 def test_batches(batch, dtype, device):
     generator = torch.Generator().manual_seed(batch)
     turns = reference.nearest_rotation(torch.randn(batch, 3, 3, generator=generator, dtype=torch.float64))
-    values = torch.rand(batch, 3, generator=generator, dtype=torch.float64) + 0.5  # far from a second answer
+    values = torch.rand(batch, 3, generator=generator, dtype=torch.float64) + 0.5  # far from ambiguous
     matrices = (turns * values[:, None] @ turns.mT @ turns).to(device, dtype)
     result = te.nearest_rotation(matrices)
     expected = reference.nearest_rotation(matrices.cpu().double())

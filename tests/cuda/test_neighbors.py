@@ -159,7 +159,7 @@ def test_lengths_out_of_range_answer_nan(device):
 def test_hints_that_are_none_are_ignored(device):
     query, points, lengths = random(19, 1, 40, 3), random(20, 1, 90, 3), torch.tensor([60])
     expected = reference.nearest_neighbors(query, points, lengths=lengths)
-    points[:, 60:] = query[:, :30]  # nearest of all, and not real
+    points[:, 60:] = query[:, :30]  # nearest of all, but padding
     for hint in (-1, 60, 89, 90, 2**40, -(2**63)):
         given = torch.full((1, 40), hint, device=device)
         distances, indices = te.nearest_neighbors(
@@ -229,7 +229,7 @@ def test_an_index_out_of_range_is_nan_for_its_query_alone(device):
 
 
 def test_a_wrong_tree_reads_nothing_outside(device):
-    """A direct call may bring any tree: nothing in it is used as an address."""
+    """A direct call may pass any tree: no number in it is used as an address."""
     query, points = random(29, 1, 40, 3).to(device), random(30, 1, 500, 3).to(device)
     leaves, ids, boxes, lowest = OPS.neighbor_tree(points, None, False)
     for wrong in (
@@ -245,7 +245,7 @@ def test_a_wrong_tree_reads_nothing_outside(device):
 
 
 def test_nothing_is_read_or_waited_for(gpu):
-    """The whole of it, gradients included, can be captured in a CUDA graph and replayed with other values."""
+    """All of it, including gradients, can be captured in a CUDA graph and replayed with other values."""
     query, points = (random(n, 2, n, 3).to(gpu).requires_grad_() for n in (700, 900))
 
     def step():

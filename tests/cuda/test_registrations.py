@@ -15,12 +15,12 @@ import twodasl_ext as te
 from twodasl_ext import _load
 
 OF_THE_CPU_ALONE = {"huge_copy", "release_memory", "icp_sorted", "icp_step"}
-"""About the CPU's memory; and the steps of a loop that on CUDA is one operator, icp_run."""
+"""Operators about the CPU's memory, and the steps of a loop that is one operator on CUDA, icp_run."""
 
 OF_CUDA_ALONE = {"icp_run"}
 
 IN_PYTHON = {"basis_factor", "basis_vertices", "basis_vertices_backward", "basis_vertices_forward"}
-"""For graphs, on any device: they look up what was made of a basis, and call the others."""
+"""Operators for graphs, on any device: they look up what is derived from a basis and call the others."""
 
 LISTING = """
 import json, torch, twodasl_ext
@@ -55,7 +55,7 @@ def test_every_operator_has_a_cuda_kernel(device, name):
 
 @pytest.mark.slow
 def test_the_cuda_library_loads_under_a_cuda_torch(tmp_path):
-    """Without a GPU too: nothing of CUDA is started by loading it."""
+    """Even without a GPU: loading it does not start CUDA."""
     python = os.environ.get("TWODASL_CUDA_PYTHON")
     if python is None:
         pytest.skip("TWODASL_CUDA_PYTHON names no Python that has a CUDA build of torch")

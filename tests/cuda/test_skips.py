@@ -1,4 +1,4 @@
-"""What a run without a GPU says: one line, whatever the number of tests that need one."""
+"""The summary of a run without a GPU: one line for all tests that need one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On a GPU alone: side streams, captured graphs, a second device."""
+"""On a real GPU only: side streams, captured graphs, a second device."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_an_operator_runs_on_torchs_current_stream(gpu, calls, name):
 def test_an_operator_is_captured_and_replayed(gpu, calls, name):
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # what is built at a first call is built before
+    with torch.cuda.stream(side):  # what the first call builds is built before
         expected = [t.clone() for t in calls[name]()]
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()

@@ -1,4 +1,4 @@
-"""vertex_distance_cost on CUDA: sizes beside those of a block's work, batches with and without tiles."""
+"""vertex_distance_cost on CUDA: sizes around those of a block's work, batches with and without tiles."""
 
 from __future__ import annotations
 

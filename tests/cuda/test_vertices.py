@@ -1,4 +1,4 @@
-"""vertices on CUDA: every kernel and tile gives a face the bits that it has alone."""
+"""vertices on CUDA: every kernel and tile gives a face the same bits as alone."""
 
 from __future__ import annotations
 

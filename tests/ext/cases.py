@@ -61,7 +61,7 @@ class Inputs:
         return Inputs(**parts)
 
     def basis(self, storage: torch.dtype | None = None) -> te.MorphableBasis:
-        """The basis in the storage of the mean's dtype unless told."""
+        """The basis, stored in the mean's dtype by default."""
         return te.MorphableBasis(self.mean, self.modes, self.landmarks, storage=storage or self.mean.dtype)
 
 

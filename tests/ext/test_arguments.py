@@ -1,4 +1,4 @@
-"""NumPy's numbers and lists where sizes, counts, fractions and indices go; and what is refused in words."""
+"""NumPy numbers and lists as sizes, counts, fractions and indices; and what is refused with a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chamfer distances against the whole matrix of distances."""
+"""Chamfer distances against the full distance matrix."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_lengths_leave_out_what_is_past_them(squared):
         te.chamfer_distance(a[i : i + 1, :n], b[i : i + 1, :m], squared=squared)
         for i, (n, m) in enumerate(zip(a_lengths.tolist(), b_lengths.tolist(), strict=True))
     ]
-    for i in range(3):  # nothing there is looked at
+    for i in range(3):  # values there are ignored
         a[i, a_lengths[i] :] = torch.nan
         b[i, b_lengths[i] :] = torch.inf
     a.requires_grad_()

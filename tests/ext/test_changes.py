@@ -1,4 +1,4 @@
-"""A basis whose tensors are changed or replaced: every operator goes on with what they are now."""
+"""A basis whose tensors are changed or replaced: every operator uses their current values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of tensors on a device that the operators cannot serve. No GPU is needed: fakes stand in."""
+"""The errors for tensors on a device without operators. Fakes take the place of a GPU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .cases import CASES, make
 
 @pytest.fixture
 def build(monkeypatch):
-    """Pretends that the libraries were built, and loaded, otherwise than they were."""
+    """Pretends that the libraries were built and loaded differently."""
 
     def pretend(devices, cuda=True, architectures="75;80;86;90", capability=(9, 0)):
         info = {**te.build_info(), "cuda": cuda, "cuda_architectures": architectures}
@@ -148,7 +148,7 @@ def test_a_basis_says_at_the_move_that_nothing_will_run_there(face, build):
 
     with pytest.raises(ValueError, match=r"^basis: no operators for device cuda:0; this build has operators"):
         basis._apply(move)
-    assert basis.device == torch.device("cpu")  # and is left where it was
+    assert basis.device == torch.device("cpu")  # and stays where it was
     te.vertices(basis, inputs.coefficients, inputs.pose)
     mean, modes = on("cuda:0", inputs.mean, inputs.modes)
     with pytest.raises(ValueError, match=r"^basis: no operators for device cuda:0"):
@@ -156,7 +156,7 @@ def test_a_basis_says_at_the_move_that_nothing_will_run_there(face, build):
 
 
 def test_importing_does_not_start_cuda():
-    # Asking whether a GPU is available would, and may be wrong later.
+    # Asking whether a GPU is available would start CUDA, and the answer may change later.
     source = "".join(path.read_text() for path in _package_files())
     assert "is_available" not in source
 

@@ -1,4 +1,4 @@
-"""Which dress an operator runs in, and that nobody can tell from bits, gradients, hooks or errors."""
+"""Which call path an operator takes, and that bits, gradients, hooks and errors do not depend on it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from twodasl_ext import _dispatch, _operator
 
 from .cases import CASES, make
 
-# Where something looks on, a whole basis comes as its own tensors, to an operator that packs them when it
-# runs; a few rows are gathered before.
+# If something watches the call, a whole basis is passed as its own tensors to an operator that packs them
+# when it runs; a few rows are gathered first.
 LEAN, REGISTERED, REGISTERED_WHOLE, TRANSFORMED = (
     "Vertices",
     "GeneratedBackwardFor_twodasl_vertices_default",
@@ -53,7 +53,7 @@ class Dispatches(TorchDispatchMode):
 
 @contextlib.contextmanager
 def blind():
-    """As under a torch whose state cannot be seen."""
+    """As under a torch whose state is not accessible."""
     _dispatch._CAN_SEE = False
     try:
         yield
@@ -67,7 +67,7 @@ def dual():
         yield
 
 
-DRESSES = {
+PATHS = {
     "plain": (contextlib.nullcontext, LEAN),
     "blind": (blind, REGISTERED),
     "function mode": (Functions, REGISTERED),
@@ -76,7 +76,7 @@ DRESSES = {
 }
 
 
-def dress(output):
+def path_of(output):
     return output.grad_fn.name().removesuffix("Backward")
 
 
@@ -89,32 +89,32 @@ def run(basis, inputs, names=("coefficients", "pose"), function=te.vertices, gra
     return output, torch.autograd.grad(output, [leaves[name] for name in names], grad)
 
 
-@pytest.mark.parametrize("name", DRESSES)
+@pytest.mark.parametrize("name", PATHS)
 @pytest.mark.parametrize("function", [te.vertices, te.landmarks], ids=["vertices", "landmarks"])
-def test_every_dress_gives_the_same_bits(basis, inputs, name, function):
+def test_every_path_gives_the_same_bits(basis, inputs, name, function):
     expected, gradients = run(basis, inputs, function=function)
-    context, graph_node = DRESSES[name]
+    context, graph_node = PATHS[name]
     if graph_node == REGISTERED and function is te.vertices:
         graph_node = REGISTERED_WHOLE
     with context():
         for names in (("coefficients", "pose"), ("coefficients",), ("pose",)):
             output, grads = run(basis, inputs, names, function)
-            assert dress(output) == graph_node
+            assert path_of(output) == graph_node
             assert torch.equal(output, expected)
             wanted = [g for g, n in zip(gradients, ("coefficients", "pose"), strict=True) if n in names]
             assert all(torch.equal(a, b) for a, b in zip(grads, wanted, strict=True))
         assert torch.equal(function(basis, inputs.coefficients, inputs.pose), expected)
 
 
-@pytest.mark.parametrize("name", DRESSES)
-def test_every_dress_trains_a_basis(inputs, name):
+@pytest.mark.parametrize("name", PATHS)
+def test_every_path_trains_a_basis(inputs, name):
     def gradients():
         basis = te.MorphableBasis(torch.nn.Parameter(inputs.mean), torch.nn.Parameter(inputs.modes))
         te.vertices(basis, inputs.coefficients, inputs.pose).sin().sum().backward()
         return [p.grad for p in basis.parameters()]
 
     expected = gradients()
-    with DRESSES[name][0]():
+    with PATHS[name][0]():
         assert all(torch.equal(a, b) for a, b in zip(gradients(), expected, strict=True))
 
 
@@ -139,7 +139,7 @@ def test_plain_calls_really_are_lean(basis, inputs):
     assert called() == (
         ["twodasl::huge_copy", *kernels],
         packing,
-    )  # the first use packs the basis, none later
+    )  # the first use packs the basis, later ones do not
     assert called() == (kernels, set())
 
 
@@ -168,16 +168,16 @@ def test_a_device_context_changes_nothing(basis, inputs):
     assert all(torch.equal(a, b) for a, b in zip(grads, expected[1], strict=True))
 
 
-@pytest.mark.parametrize("name", DRESSES)
-def test_every_dress_saves_only_what_is_needed(inputs, basis, name):
+@pytest.mark.parametrize("name", PATHS)
+def test_every_path_saves_only_what_is_needed(inputs, basis, name):
     trained = te.MorphableBasis(torch.nn.Parameter(inputs.mean), torch.nn.Parameter(inputs.modes))
     saved = []
     with (
-        DRESSES[name][0](),
+        PATHS[name][0](),
         torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.dim()) or t, lambda t: t),
     ):
         te.vertices(basis, inputs.coefficients, inputs.pose.clone().requires_grad_())
-        # Mean and modes are packed, or the basis's own; then the coefficients and the pose. Transforms cannot
+        # Mean and modes, packed or as in the basis; then the coefficients and the pose. Transforms cannot
         # keep the result beside the saved tensors, so there it is one of them.
         needed = {"plain": [3, 4, 2, 3], "forward mode": [3, 4, 2, 3, 3]}
         assert saved == needed.get(name, [2, 3, 2, 3])
@@ -189,9 +189,9 @@ def test_every_dress_saves_only_what_is_needed(inputs, basis, name):
         assert saved == []
 
 
-@pytest.mark.parametrize("name", DRESSES)
+@pytest.mark.parametrize("name", PATHS)
 def test_changing_an_input_before_backward_is_an_error(inputs, basis, name):
-    with DRESSES[name][0]():
+    with PATHS[name][0]():
         c = inputs.coefficients.clone().requires_grad_()
         changed = c * 1
         output = te.vertices(basis, changed, inputs.pose)
@@ -200,9 +200,9 @@ def test_changing_an_input_before_backward_is_an_error(inputs, basis, name):
             output.sum().backward()
 
 
-@pytest.mark.parametrize("name", DRESSES)
-def test_a_second_derivative_is_refused_in_every_dress(inputs, basis, name):
-    with DRESSES[name][0]():
+@pytest.mark.parametrize("name", PATHS)
+def test_a_second_derivative_is_refused_on_every_path(inputs, basis, name):
+    with PATHS[name][0]():
         c = inputs.coefficients.clone().requires_grad_()
         output = te.vertices(basis, c, inputs.pose).square().sum()
         (first,) = torch.autograd.grad(output, c, create_graph=True)
@@ -302,7 +302,7 @@ def test_several_python_threads_share_a_basis(inputs, basis):
         for _ in range(30):
             output, grads = run(basis, inputs, function=te.landmarks)
             right = torch.equal(output, expected) and all(map(torch.equal, grads, gradients))
-            if not (right and dress(output) == LEAN):
+            if not (right and path_of(output) == LEAN):
                 wrong.append(output)
 
     threads = [threading.Thread(target=work) for _ in range(4)]

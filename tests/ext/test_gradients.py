@@ -119,7 +119,7 @@ def test_what_is_saved_follows_what_is_needed():
             te.MorphableBasis(inputs.mean.requires_grad_(), inputs.modes), inputs.coefficients, inputs.pose
         )
     assert with_pose == 4
-    assert [shape for shape in saved[with_pose:] if len(shape) == 4] == []  # the modes are not kept for it
+    assert [shape for shape in saved[with_pose:] if len(shape) == 4] == []  # the modes are not saved for it
 
 
 def test_a_second_derivative_is_refused():

@@ -1,6 +1,6 @@
-"""iterative_closest_point: clouds that determine little or nothing, and wrong arguments in words."""
+"""iterative_closest_point: clouds that determine little or nothing, and the messages for wrong arguments."""
 
-# ruff: noqa: E501 (a message a line)
+# ruff: noqa: E501 (one message per line)
 
 from __future__ import annotations
 

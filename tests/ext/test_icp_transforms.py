@@ -1,4 +1,4 @@
-"""iterative_closest_point under torch.compile, torch.func and autograd; and the order that it searches in."""
+"""iterative_closest_point under torch.compile, torch.func and autograd; and its order of search."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def test_compiled_it_runs_between_two_graphs(clouds):
         for got, expected in zip(compiled(source, clouds[1]), run(source, clouds[1]), strict=True):
             torch.testing.assert_close(got, expected, rtol=0, atol=0, equal_nan=True)
     assert graphs.frame_count <= 4  # one before and one after, and both once more for another size
-    with pytest.raises(torch._dynamo.exc.Unsupported, match="iterates until its points say so"):
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="number of iterations depends on the points"):
         torch.compile(run, backend="aot_eager", fullgraph=True)(*clouds)
     with pytest.raises(ValueError, match=r"^trim: expected a fraction in"):
         torch.compile(lambda a, b: icp(a, b, trim=2.0), backend="aot_eager")(*clouds)
     torch._dynamo.reset()
 
 
-def test_vmap_is_refused_in_words(clouds):
+def test_vmap_is_refused_with_a_message(clouds):
     source, target = clouds
 
     def error(s, t):
@@ -55,7 +55,7 @@ def test_vmap_is_refused_in_words(clouds):
     for case in cases:
         with pytest.raises(RuntimeError, match=REFUSAL):
             case()
-    # Clouds that are no samples are the same in each of them.
+    # Clouds that are not vmapped are the same in each sample.
     shifted = vmap(lambda x: x + error(source, target))(torch.arange(3.0))
     assert torch.equal(shifted, torch.arange(3.0)[:, None] + error(source, target))
 
@@ -83,7 +83,7 @@ def test_the_motion_is_a_constant_of_every_derivative(clouds):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_each_step_has_the_exact_neighbors_of_the_sorted_source(dtype):
-    """What a step pairs is what nearest_neighbors pairs, whatever the hint; lattices are full of ties."""
+    """A step finds the pairs of nearest_neighbors, whatever the hint; lattices are full of ties."""
     ops = torch.ops.twodasl
     generator = torch.Generator().manual_seed(1)
     source = torch.randn(2, 1500, 3, generator=generator, dtype=dtype)

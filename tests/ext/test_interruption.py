@@ -1,4 +1,4 @@
-"""A call that takes minutes runs Python's signal handlers, and ends with what one of them raises."""
+"""A call of minutes runs Python's signal handlers, and ends with the exception that one of them raises."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ try:
 except InterruptedError as error:
     print(error, flush=True)
 """
-# From the middle of a sphere everything is the nearest, but for rounding.
+# From the center of a sphere all points are equally near, except for rounding.
 SPHERE = """
 points = torch.nn.functional.normalize(torch.randn(400_000, 3, generator=generator), dim=1)
 query = torch.randn(400_000, 3, generator=generator) * 1e-7
@@ -57,7 +57,7 @@ def test_a_signal_ends_a_long_call(name):
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             began = time.monotonic()
-            for _ in range(2):  # the first handler only takes note, and the call goes on
+            for _ in range(2):  # the first handler only records the signal, and the call goes on
                 time.sleep(0.5)
                 process.send_signal(signal.SIGINT)
                 assert process.stdout.readline() == "seen\n"

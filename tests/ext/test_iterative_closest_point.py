@@ -55,7 +55,7 @@ def assert_motion(result, degrees, scale=1.0, tolerance=1e-9):
 def test_a_known_motion_is_found(degrees, dtype):
     source = face(dtype=dtype)
     result = icp(source, moved(source, degrees), max_iterations=200)
-    # The pairs are all right in the end: what is left is the rounding of the coordinates, of some 300 mm.
+    # All pairs are right in the end: what remains is the rounding of the coordinates, of some 300 mm.
     assert_motion(result, degrees, tolerance=1e-6 if dtype == torch.float32 else 1e-13)
     assert result.converged
     assert result.rmse <= 500 * torch.finfo(dtype).eps
@@ -73,7 +73,7 @@ def test_similarity():
 
 
 def test_outliers_are_trimmed():
-    """30 % of the source lies far off the target; trimmed, it has no say."""
+    """30 % of the source is far from the target; trimmed, it has no effect."""
     source = face()
     target = moved(source, 15)
     spoiled = source.clone()
@@ -83,7 +83,7 @@ def test_outliers_are_trimmed():
     start = (rotation(10), SHIFT + 2)
     result = icp(spoiled, target, trim=0.35, max_iterations=200, initialize=start)
     assert_motion(result, 15, tolerance=1e-12)
-    assert 0.65 <= result.matched <= 0.7  # ties stay, what was moved does not
+    assert 0.65 <= result.matched <= 0.7  # ties stay, moved points do not
     plain = icp(spoiled, target, max_iterations=200, initialize=start)
     assert (plain.rotation - rotation(15)).abs().max() > 1e-3
 
@@ -101,7 +101,7 @@ def test_pairs_beyond_the_maximum_distance_have_no_say():
 
 
 def test_point_to_plane_needs_fewer_iterations():
-    """Between different samplings of one surface, where points slide along it."""
+    """Different samplings of one surface, along which points slide."""
     source, full = face(3000), face(9000)
     target = moved(full, 12)
     normals = _normals_of_height(full) @ rotation(12).T

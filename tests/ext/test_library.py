@@ -1,4 +1,4 @@
-"""The built libraries: what they need, what they report, and what a wrong installation says."""
+"""The built libraries: what they need, what they report, and the errors of a wrong installation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def library(request):
 
 
 def undefined(library):
-    """Names that the library expects of others, without their versions."""
+    """The symbols that the library needs from others, without their versions."""
     lines = tool("nm", "-D", "--undefined-only", str(library)).splitlines()
     return {line.split()[-1].split("@")[0] for line in lines}
 
@@ -55,7 +55,7 @@ def test_the_cuda_library_expects_only_torch_and_the_system():
     assert {s for s in plain if not s.startswith(("aoti_torch_", "torch_"))} == set()
     versions = {line.split("@")[-1].split("_")[0] for line in found if "@" in line}
     assert versions <= {"GLIBC", "GLIBCXX", "CXXABI", "GCC"}
-    # CUDA's runtime is inside, and looks for the driver when it is first used: loading needs no GPU.
+    # CUDA's runtime is inside, and looks for the driver at first use: loading needs no GPU.
     header = tool("objdump", "-p", str(cuda_library())).splitlines()
     needed = {line.split()[-1] for line in header if "NEEDED" in line}
     assert {"libtorch_cpu.so", "libtorch_cuda.so"} <= needed
@@ -92,7 +92,7 @@ def test_build_info():
 
 def run_copy(folder, site=None):
     """Imports the copy of the sources in `folder` as from a checkout, with `site` as what is installed, or
-    with nothing. Gives back what was printed and the last line of the error."""
+    with nothing. Returns what was printed and the last line of the error."""
     program = f"import sys; sys.path[:0] = {[str(folder), *([str(site)] if site else [])]!r}\n"
     if site is None:
         program += (

@@ -1,4 +1,4 @@
-"""Large results: blocks that are reused, handed back on request, and never shared."""
+"""Large results: blocks that are reused, released on request, and never shared."""
 
 from __future__ import annotations
 

@@ -61,12 +61,12 @@ def zeros(generator, *shape):
 
 
 def missing(generator, *shape):
-    """A scan: what it did not see is (0, 0, 0)."""
+    """A scan whose missing points are (0, 0, 0)."""
     return normal(generator, *shape) * (normal(generator, *shape[:-1], 1) > 0)
 
 
 def crowds(generator, *shape):
-    """A few places that many share."""
+    """Many points in a few places."""
     return normal(generator, 7, 3)[torch.randint(0, 7, shape[:-1], generator=generator)]
 
 
@@ -138,7 +138,7 @@ def test_any_sizes_lengths_and_hints(data):
     asked = torch.tensor(asked, dtype=torch.int64)
     points, query = points.clone(), query.clone()
     hint = torch.full((batch, queries), -1)
-    for b in range(batch):  # what is past the end is never looked at
+    for b in range(batch):  # points past the end are never read
         points[b, lengths[b] :] = torch.nan
         query[b, asked[b] :] = torch.inf
         if asked[b]:
@@ -182,14 +182,14 @@ EQUALLY_FAR = {
 
 @pytest.mark.parametrize("kind", EQUALLY_FAR)
 def test_equal_distances_do_not_cost_all_pairs(kind):
-    """Within 3 times of other points, and here 8: to visit all leaves takes 30 times as long."""
+    """Within 3 times of other points, and here 8: visiting all leaves takes 30 times as long."""
     generator = torch.Generator().manual_seed(11)
     query, points = normal(generator, 3000, 3).float(), normal(generator, 800_000, 3).float()
 
     def timed(query, points):
         index, best = te.PointIndex(points), torch.inf
         for _ in range(3):
-            start = time.thread_time()  # of this thread: other programs do not count
+            start = time.thread_time()  # CPU time of this thread, which other programs do not affect
             found = te.nearest_neighbors(query, index)
             best = min(best, time.thread_time() - start)
         hint = torch.randint(0, len(points), (len(query),), generator=generator)

@@ -1,4 +1,4 @@
-"""Wrong arguments: the right exception with the right words, and never a crash."""
+"""Wrong arguments: the right exception and message, and never a crash."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_rasterize_looks_at_values():
 
 @pytest.mark.parametrize("seed", range(60))
 def test_random_arguments_never_crash(face, seed):
-    """Shapes, dtypes and values at random: a Python exception of ours or a result, nothing else."""
+    """Shapes, dtypes and values at random: one of our Python exceptions or a result, nothing else."""
     basis, inputs = face
     rng = random.Random(seed)
 

@@ -1,4 +1,4 @@
-"""What a call says when memory runs out: torch's reason, in torch's class."""
+"""The error when memory runs out: torch's reason, in torch's exception class."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_batch_that_is_too_large_says_that_memory_ran_out():
     for line, elements in zip(said, (4000 * 50000 * 3, 20000**2), strict=True):
         assert f"out of memory: allocating {elements} elements" in line
         assert "API call" not in line
-        if torch.__version__ >= "2.13":  # before, torch does not hand its message on
+        if torch.__version__ >= "2.13":  # older versions do not pass the message on
             assert "allocate" in line.split("failed: ")[1]
 
 
@@ -61,7 +61,7 @@ def test_a_full_gpu_is_torchs_own_class():
     "context", [contextlib.nullcontext, lambda: torch.device("cpu")], ids=["plain", "mode"]
 )
 @pytest.mark.parametrize("needing", [False, True])
-def test_a_full_gpu_is_the_same_in_every_dress(context, needing):
+def test_a_full_gpu_is_the_same_on_every_path(context, needing):
     def full(value: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("twodasl: CUDA out of memory: allocating 12 elements of 4 bytes failed: Tried to")
 

@@ -1,4 +1,4 @@
-"""A forward of a large batch needs its result and next to nothing else, measured in a process of its own."""
+"""A forward of a large batch needs little memory besides its result, measured in a process of its own."""
 
 from __future__ import annotations
 

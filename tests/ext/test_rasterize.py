@@ -1,4 +1,4 @@
-"""rasterize against brute force in double precision, and the rules that a picture depends on."""
+"""rasterize against brute force in double precision, and the rules of sampling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twodasl_ext import reference
 def random_scene(seed, dtype, snap=False, count=120, span=40.0):
     generator = torch.Generator().manual_seed(seed)
     vertices = (torch.rand(2, count, 3, generator=generator, dtype=torch.float64) - 0.1) * span
-    if snap:  # corners on pixel centers and halves: every tie rule at work
+    if snap:  # corners on pixel centers and halves: every tie rule applies
         vertices[..., :2] = (vertices[..., :2] * 2).round() / 2
         vertices[..., 2] = vertices[..., 2].round()
     triangles = torch.randint(0, count, (200, 3), generator=generator)
@@ -141,7 +141,7 @@ def test_huge_coordinates(huge):
     far[..., 0] = far[..., 0].abs() + huge / 2
     assert (te.rasterize(far.clamp(max=3.4e38), triangles, (5, 9))[0] == -1).all()
     extreme = torch.tensor([[[-1.7e308, 0, 0], [1.7e308, 0, 0], [0, 1.7e308, 0]]], dtype=torch.float64)
-    te.rasterize(extreme, triangles, 4)  # overflows inside: anything but a crash
+    te.rasterize(extreme, triangles, 4)  # overflows inside: any result but a crash
 
 
 def test_images_of_a_batch_do_not_mix():

@@ -1,4 +1,4 @@
-"""The pose's gradient reads the shape before the pose off the result, where that is exact enough."""
+"""The pose's gradient recovers the shape before the pose from the result, where that is accurate enough."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def rotations(batch: int, seed: int = 3) -> torch.Tensor:
 
 
 def poses(kind: str, batch: int) -> torch.Tensor:
-    """Poses (B, 3, 4) in double precision: easy ones, and those from which a shape cannot be read back."""
+    """Poses (B, 3, 4) in double precision: easy ones, and those from which a shape cannot be recovered."""
     turn = rotations(batch) * torch.linspace(0.5, 3, batch, dtype=torch.float64)[:, None, None]
     shift = torch.linspace(-60, 60, 3 * batch, dtype=torch.float64).reshape(batch, 3, 1)
     if kind == "mirrored":
         turn = turn * torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)
-    if kind == "flat":  # a projection: nothing of the depth is left
+    if kind == "flat":  # a projection loses the depth
         turn = turn * torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)[:, None]
     if kind == "nearly flat":
         turn = turn * torch.tensor([1.0, 1.0, 1e-4], dtype=torch.float64)[:, None]
     if kind == "zero":
         turn = turn * 0
-    if kind == "far away":  # the result's digits are the translation's
+    if kind == "far away":  # the translation uses up the result's digits
         shift = shift + 1e6
     if kind == "mixed":
         turn[::3, 2] = 0
@@ -59,7 +59,7 @@ def test_against_the_reference(kind, dtype):
     inputs = exact.to(dtype)
     result = te.vertices(inputs.basis(dtype), inputs.coefficients, pose.to(dtype))
     _, grad = gradients(exact, pose, dtype, result)
-    # As many roundings as when the shape is synthesized: reading it back adds a few and saves K.
+    # As many roundings as when the shape is synthesized: recovering it adds a few and saves K.
     assert_close(grad, expected, scale, (CASE.modes + 32 + 16 + 8) * EPSILON[dtype])
 
 

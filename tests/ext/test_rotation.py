@@ -1,4 +1,4 @@
-"""nearest_rotation against the float64 SVD, and what it promises of matrices that have no single answer."""
+"""nearest_rotation against the float64 SVD, and its rule for matrices without a unique answer."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_many_best_rotations(values, reflected):
 
 
 def test_what_is_left_open_does_not_turn():
-    """Of all rotations that take u to v the one about u x v turns least; zeros ask for the identity."""
+    """Of all rotations that take u to v the one about u x v turns least; zeros give the identity."""
     u, v = (torch.nn.functional.normalize(normal(300, 3, seed=s), dim=1) for s in (3, 4))
     result = te.nearest_rotation(v[:, :, None] * u[:, None])
     angle = (((result.diagonal(dim1=1, dim2=2).sum(dim=1) - 1) / 2).clamp(-1, 1)).acos()

@@ -18,7 +18,7 @@ CASE = Case("samples of faces", 40, 5, 6, 3)
 
 @pytest.fixture(autouse=True)
 def rules_of_our_own():
-    """Without a rule, vmap would run an operator sample by sample in silence; here that is an error."""
+    """Without a rule, vmap would silently run an operator sample by sample; here that is an error."""
     torch._C._functorch._set_vmap_fallback_enabled(False)
     yield
     torch._C._functorch._set_vmap_fallback_enabled(True)
@@ -181,7 +181,7 @@ def test_gradients_of_every_sample(basis, inputs):
     assert same(vmap(one)(c, p), looped(one, c, p))
     assert same(vmap(one, in_dims=(0, None))(c, p[0]), looped(one, c, [p[0]] * SAMPLES))
     assert same(vmap(grad(lambda c: loss(basis, c, p[0])))(c), looped(one, c, [p[0]] * SAMPLES)[0])
-    # The other way round: one gradient of what was vmapped.
+    # The reverse: one gradient of a vmapped function.
     total = grad(lambda c: vmap(lambda c: loss(basis, c, p[0]))(c).sum())
     assert same(total(c), looped(one, c, [p[0]] * SAMPLES)[0])
 

@@ -14,7 +14,7 @@ DTYPES = (torch.float32, torch.float64)
 
 
 def magnitude(exact: Inputs) -> torch.Tensor:
-    """The sum of the absolute values of all that is added up in a vertex: what rounding is relative to."""
+    """The sum of the absolute values of all terms of a vertex, which rounding is relative to."""
     shape = exact.mean.abs() + torch.einsum("bk,knc->bnc", exact.coefficients.abs(), exact.modes.abs())
     turned = torch.einsum("brc,bnc->bnr", exact.pose[:, :, :3].abs(), shape)
     return turned + exact.pose[:, None, :, 3].abs()

@@ -16,7 +16,7 @@ OUT_OF_A_TILE = Case("other sizes of tiles", 400, 33, 0, 13)
 
 
 def steps(exact):
-    """What moves the vertices by about one unit: the natural scale of every parameter."""
+    """The change of each parameter that moves the vertices by about one unit: its natural scale."""
     pose = torch.ones(3, 4, dtype=torch.float64)
     pose[:, :3] = 1 / exact.mean.square().mean().sqrt()
     return torch.cat((pose.flatten(), 1 / exact.modes.square().mean(dim=(1, 2)).sqrt()))
@@ -149,7 +149,7 @@ def test_nan_stays_in_its_face():
         assert all(torch.isnan(s[2]).any() for s in spoiled)
 
 
-# ---- what comes in and out ---------------------------------------------------------------------------------
+# ---- inputs and outputs ------------------------------------------------------------------------------------
 
 
 def test_inputs_of_any_strides_and_half_precision():

@@ -24,7 +24,7 @@ constexpr int kCount = sizeof(kLevels) / sizeof(kLevels[0]);
 
 bool runs(const char* level) {
 #if defined(__x86_64__) || defined(__i386__)
-  // These ask the operating system too: registers that it does not save are not reported.
+  // These also check the operating system: registers that it does not save are not reported.
   if (std::strcmp(level, "avx512") == 0) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&

@@ -3,7 +3,7 @@
 
 namespace twodasl::cpu {
 
-// Names of the compiled levels, lowest first; `count` receives how many.
+// Names of the compiled levels, lowest first; `count` receives their number.
 const char* const* compiled_levels(int* count);
 
 // Indices into compiled_levels().

@@ -7,7 +7,7 @@
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 
-// A tile of the products with the factor: three rows each of so many faces, by so many vectors of the factor.
+// A tile of the products with the factor: three rows of each of this many faces by this many vectors of the factor.
 // In 32 registers: 27 sums, 3 vectors and 1 feature. In 16: 9 sums, which keep the multipliers busy.
 #if defined(__aarch64__)
 inline constexpr int kDistanceFaces = 3;
@@ -15,7 +15,7 @@ inline constexpr int kDistanceFaces = 3;
 inline constexpr int kDistanceFaces = Vec<float>::lanes == 16 ? 3 : 1;
 #endif
 inline constexpr int kDistanceVectors = 3;
-// A panel of the factor stays in the first-level cache while so many faces' tiles pass over it.
+// A panel of the factor stays in the first-level cache while the tiles of this many faces pass over it.
 inline constexpr int64_t kDistanceGroup = 4 * kDistanceFaces;
 
 template <class T>
@@ -50,8 +50,8 @@ inline __attribute__((always_inline)) void multiply_add(const T* matrix, int64_t
   }
 }
 
-// R a: entries [first, first + Vectors * lanes) of every row. R is upper triangular, so features before `first` count
-// nothing; and the tile may overwrite the features that it has read (in place, from the first panel to the last).
+// R a: entries [first, first + Vectors * lanes) of every row. R is upper triangular, so features before `first` do not
+// count, and the tile may overwrite the features that it has read (in place, from the first panel to the last).
 struct ResidualTile {
   template <int Faces, int Vectors, class T>
   static void run(const DistanceFactor<T>& factor, int64_t first, const T* values, T* output) {
@@ -94,7 +94,7 @@ struct ResidualTile {
   }
 };
 
-// R^T y: the same entries. Residuals past the diagonal count nothing.
+// R^T y: the same entries. Residuals past the diagonal do not count.
 struct FeatureGradientTile : ResidualTile {
   template <int Faces, int Vectors, class T>
   static void run(const DistanceFactor<T>& factor, int64_t first, const T* values, T* output) {
@@ -206,7 +206,7 @@ void vertex_distance_cost(const VertexDistanceParams<T>& params, int64_t begin, 
   }
 }
 
-// The gradient of one face's parameters out of that of its features, (3, width).
+// The gradient of one face's parameters from that of its features, (3, width).
 template <class T>
 inline void distance_parameters(const T* features, int64_t width, const T* parameters, int64_t modes_count, T scale,
                                 T* output) {

@@ -1,4 +1,4 @@
-// What every gradient of the vertices starts with: the incoming gradient, read with any strides and turned back.
+// What every gradient of the vertices starts with: the incoming gradient, read with any strides and rotated back.
 #pragma once
 
 namespace twodasl::cpu::TWODASL_LEVEL {
@@ -28,7 +28,7 @@ inline Vec<T> turn_back(const T* pose, int column, const Vec<T> (&g)[3]) {
              fma(broadcast(pose[4 + column]), g[1], mul(broadcast(pose[8 + column]), g[2])));
 }
 
-// The sums over the lanes of `Count` vectors, four at a time where there are four: their additions share.
+// The sums over the lanes of `Count` vectors, four at a time where possible, which share additions.
 template <int Count, class T>
 inline __attribute__((always_inline)) void sum_each(const Vec<T>* a, T* output) {
   constexpr int fours = Count / 4 * 4;

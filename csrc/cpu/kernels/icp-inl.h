@@ -1,5 +1,5 @@
-// The sums of one level over the pairs of a part; see icp.h. Pairs that move something are gathered in double
-// precision, kPairs at a time and axis by axis, and then summed a vector at a time.
+// The sums over the pairs of a part, at one instruction-set level; see icp.h. Pairs that affect the motion are gathered
+// in double precision, kPairs at a time and axis by axis, and then summed a vector at a time.
 #pragma once
 
 #include "icp.h"
@@ -9,7 +9,7 @@ namespace twodasl::cpu::TWODASL_LEVEL {
 constexpr int kPairs = 64;
 using Doubles = Vec<double>;
 
-// `count` pairs that wait to be summed, and the sums of those that are.
+// `count` pairs still to be summed, and the sums so far.
 struct PairSums {
   static constexpr int kRows = 8;
   alignas(64) double source[3][kPairs], target[3][kPairs], normal[3][kPairs];  // about the centroids
@@ -43,7 +43,7 @@ struct PairSums {
     }
   }
 
-  // Fills up with pairs that add nothing to a sum; their error is cleared.
+  // Pads with pairs that add nothing to a sum; their error is cleared.
   int pad() {
     const int padded = (count + Doubles::lanes - 1) / Doubles::lanes * Doubles::lanes;
     for (int i = count; i < padded && i < kPairs; ++i) {
@@ -149,7 +149,7 @@ void icp_accumulate(const IcpUpdateParams<T>& params, int64_t begin, int64_t end
       const int64_t j = indices[i];
       if (j < 0 || j >= params.target_count) continue;
       const T* n = normals ? normals + 3 * j : nullptr;
-      if (n && n[0] == T(0) && n[1] == T(0) && n[2] == T(0)) continue;  // a vertex of no triangle has no plane
+      if (n && n[0] == T(0) && n[1] == T(0) && n[2] == T(0)) continue;  // a vertex without triangles has no plane
       counted += 1.0;
       if (!(static_cast<double>(squared[i]) <= params.max_squared)) continue;
       used += 1.0;

@@ -1,11 +1,11 @@
-// iterative_closest_point between two searches: what a set of pairs (source point, nearest target point) says about
-// the pose. All sums are in double precision, about the clouds' centroids, so that clouds far from the origin lose
-// nothing; and they run over parts of fixed size, added in order.
+// iterative_closest_point between two searches: from pairs (source point, nearest target point) to the pose. All sums
+// are in double precision about the clouds' centroids, so that clouds far from the origin lose no precision. They run
+// over parts of fixed size, which are added in order.
 //
 // A pair counts unless trimming drops it: of n pairs the ceil((1 - trim) n) nearest count (and those that are as far as
-// the last of them). A pair that counts and is further apart than the maximum distance moves nothing and adds that
-// distance to the error. So the error, a mean of min(d^2, max^2) over a fixed number of pairs, falls in every iteration
-// of point-to-point, as the plain one does.
+// the last of them). A pair that counts and is farther apart than the maximum distance does not affect the motion
+// and adds that distance to the error. So the error, a mean of min(d^2, max^2) over a fixed number of pairs, falls in
+// every iteration of point-to-point, as it does without a maximum distance.
 #pragma once
 
 #include "../../common/icp_params.h"

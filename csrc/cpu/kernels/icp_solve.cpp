@@ -32,7 +32,7 @@ void icp_solve(const IcpUpdateParams<T>& params, int64_t begin, int64_t end) {
     } else {
       icp::point_to_point(used, sums + 3, pc, qc, params.scale, params.recenter, pose, next);
     }
-    // Numbers that overflow, in clouds of such sizes: better no step than a pose that is none.
+    // The numbers overflowed for clouds of such a size: no step is better than an invalid pose.
     bool finite = true;
     for (int64_t i = 0; i < kPoseNumbers; ++i) finite = finite && std::isfinite(next[i]);
     for (int64_t i = 0; i < kPoseNumbers && !finite; ++i) next[i] = pose[i];

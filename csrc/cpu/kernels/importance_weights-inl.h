@@ -68,7 +68,7 @@ inline Vec<T> turned_norm(const T* pose, int rows, const T* factor, int64_t stri
   return root(total);
 }
 
-// Everything of one face once the squared norms of its shape's components are there.
+// The weights of one face from the squared norms of its shape's components.
 template <class T>
 void weigh(const ImportanceWeightsParams<T>& params, int64_t face, const T (&squares)[3]) {
   const int64_t modes_count = params.basis.modes_count, width = 12 + modes_count;
@@ -79,7 +79,7 @@ void weigh(const ImportanceWeightsParams<T>& params, int64_t face, const T (&squ
   const T norm[4] = {root(squares[0]), root(squares[1]), root(squares[2]),
                      root(static_cast<T>(params.basis.vertices))};
   for (int i = 0; i < 12; ++i) output[i] = magnitude(predicted[i] - target[i]) * norm[i % 4];
-  // Nothing in an image supervises depth: in the plane the whole third row, in space t_z alone.
+  // An image does not determine depth: in the plane the whole third row gets weight 0, in space only t_z.
   for (int i = params.planar ? 8 : 11; i < 12; ++i) output[i] = T(0);
   for (int64_t k = 0; k < modes_count; k += Vec<T>::lanes) {
     T size[Vec<T>::lanes];
@@ -93,12 +93,12 @@ void weigh(const ImportanceWeightsParams<T>& params, int64_t face, const T (&squ
     const double w = static_cast<double>(output[i]);
     if (!params.by_maximum) {
       whole += w;
-    } else if (w > whole || w != w) {  // a NaN shows in every weight instead of vanishing
+    } else if (w > whole || w != w) {  // a NaN reaches every weight instead of disappearing
       whole = w;
     }
   }
   if (params.by_maximum) whole += 1e-6;
-  // A perfect prediction weighs nothing: zeros, not zero over zero.
+  // A perfect prediction has zero weights, not zero over zero.
   const T scale = whole == 0.0 ? T(0) : static_cast<T>(1.0 / whole);
   for (int64_t i = 0; i < width; ++i) output[i] *= scale;
 }

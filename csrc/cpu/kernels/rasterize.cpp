@@ -8,7 +8,7 @@
 namespace twodasl::cpu {
 
 bool indices_inside(const int64_t* indices, int64_t count, int64_t vertices) {
-  int64_t signs = 0;  // the sign bit gathers every index below 0 or above the last
+  int64_t signs = 0;  // the sign bit collects every index below 0 or above the last
   for (int64_t i = 0; i < count; ++i) {
     const uint64_t beyond = static_cast<uint64_t>(vertices - 1) - static_cast<uint64_t>(indices[i]);
     signs |= indices[i] | static_cast<int64_t>(beyond);
@@ -35,8 +35,8 @@ template bool all_finite<double>(const double*, int64_t);
 
 namespace {
 
-// The columns of a row, of those given, in which the triangle is: along a row an edge's number only rises or only falls,
-// after every rounding too, so the columns on its inner side are those from one end up to some column.
+// The columns of a row, of those given, in which the triangle is: along a row an edge's number only rises or only
+// falls, after every rounding too, so the columns on its inner side are those from one end up to some column.
 struct Columns {
   int64_t first, last;  // none: first > last
 
@@ -57,7 +57,7 @@ struct Columns {
   }
 };
 
-// Whether no edge's number overflows: it could be NaN, which neither rises nor falls.
+// Whether no edge function overflows: it could become NaN, which is not monotonic.
 template <class T>
 bool is_tame(const T* a, const T* b, const T* c) {
   if constexpr (sizeof(T) == 4) return true;
@@ -141,7 +141,7 @@ void rasterize_end(const RasterizeParams<T>& params, int64_t image, int64_t row_
   const int64_t width = params.width, offset = (image * params.height + row_begin) * width;
   const T* vertices = params.vertices + image * params.vertices_count * 3;
   const int64_t* index = params.index + offset;
-  // Weights are written once a pixel, for the triangle that stayed.
+  // Weights are written once per pixel, for the triangle that won.
   T* depth = params.depth + offset;
   T* barycentrics = params.barycentrics + 3 * offset;
   for (int64_t row = row_begin; row < row_end; ++row) {

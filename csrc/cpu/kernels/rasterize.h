@@ -12,19 +12,19 @@
 
 namespace twodasl::cpu {
 
-// What would make a kernel read outside the vertices or draw nonsense; memory speed, no branches.
+// Checks that keep a kernel from reading outside the vertices; they run at memory speed, without branches.
 bool indices_inside(const int64_t* indices, int64_t count, int64_t vertices);
 template <class T>
 bool all_finite(const T* values, int64_t count);
 
 // Rows [row_begin, row_end) of image `image`: what follows, one after the other. `nearest` is scratch for
-// (row_end - row_begin) * width doubles. Every pixel depends on its own triangles alone, so the split into rows does not
-// change the result.
+// (row_end - row_begin) * width doubles. Every pixel depends on its own triangles alone, so the split into rows does
+// not change the result.
 template <class T>
 void rasterize_begin(const RasterizeParams<T>& params, int64_t image, int64_t row_begin, int64_t row_end,
                      double* nearest);
 
-// Draws triangles from `first` on, until they have asked for some fractions of a second's pixels; the next one.
+// Draws triangles from `first` on for a fraction of a second, and returns the next one to draw.
 template <class T>
 int64_t rasterize_triangles(const RasterizeParams<T>& params, int64_t image, int64_t row_begin, int64_t row_end,
                             int64_t first, double* nearest);

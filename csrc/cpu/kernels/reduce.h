@@ -1,4 +1,4 @@
-// The last step of a gradient: the parts' sums, added in order. No level of its own: it is small.
+// The last step of a gradient: the parts' sums, added in order. Compiled once, not per level, because it is small.
 #pragma once
 
 #include "recover.h"

@@ -22,7 +22,7 @@ inline __attribute__((always_inline)) void synthesize(const T* mean, const S* mo
   for (int64_t k = 0; k < modes_count; ++k) {
     const S* mode = modes + lane;
     const Vec<T> x = load(mode), y = load(mode + kBlock), z = load(mode + 2 * kBlock);
-    if constexpr (Faces > 1) {  // one face is so quick that this would only stand in the way
+    if constexpr (Faces > 1) {  // one face is so fast that prefetching would only slow it down
       __builtin_prefetch(mode + modes_count * kBlockRow, 0, 2);
       __builtin_prefetch(mode + modes_count * kBlockRow + kBlock, 0, 2);
       __builtin_prefetch(mode + modes_count * kBlockRow + 2 * kBlock, 0, 2);

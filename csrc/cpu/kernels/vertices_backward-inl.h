@@ -50,8 +50,8 @@ inline void product_modes(const T* turned, const S* modes, int64_t modes_count, 
   }
 }
 
-// The product walks through the modes with long strides, which hardware does not foresee. So whoever comes to a
-// part first reads its modes in order, a byte of every line: that it does foresee.
+// The product reads the modes with long strides, which the hardware does not prefetch. So the first tile of a part
+// reads its modes in order, one byte of every cache line, which it does prefetch.
 template <class S>
 inline void fetch_block(const S* modes, int64_t modes_count) {
   const volatile char* bytes = reinterpret_cast<const volatile char*>(modes);
@@ -151,7 +151,7 @@ void backward_tile(const VerticesBackwardParams<T, S>& params, const Task& task,
   const int64_t modes_count = params.basis.modes_count, width = 12 + modes_count;
   T* partial = params.partial + (task.part * params.batch + row) * width;
   alignas(64) T turned[Faces * kTurnedStride];
-  // Faces of both kinds may meet in a tile: each is turned back by its own kind, the product asks no more.
+  // Faces of both kinds may share a tile: each is rotated back in its own way, and the product is the same.
   int64_t read = params.need_pose ? params.recovered - row : Faces;
   read = read < 0 ? 0 : (read > Faces ? Faces : read);
   for (int64_t f = 0; f < read; ++f) {
@@ -164,7 +164,7 @@ void backward_tile(const VerticesBackwardParams<T, S>& params, const Task& task,
                             turned + read * kTurnedStride, partial + read * width, width);
   }
   if (!params.need_coefficients) return;
-  // Few faces make few sums: more modes then keep the multipliers busy.
+  // Few faces give few sums, so more modes keep the multipliers busy.
   constexpr int modes_tile = Faces >= kGradFaces ? kGradModes : kGradModes * 2;
   product_modes<Faces, modes_tile>(turned, params.basis.modes + task.first_block * modes_count * kBlockRow, modes_count,
                                    0, task.last_block - task.first_block, partial + 12, width);

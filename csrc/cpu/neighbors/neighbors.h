@@ -30,16 +30,18 @@ bool bounding_box(const T* points, int64_t begin, int64_t end, T* box);
 template <class T>
 void curve_keys(const T* points, const T* box, uint64_t* keys, int64_t begin, int64_t end);
 
-// Sorts by the cells' places, stably. `other` has room for `count` keys; the result is in what is returned, one of both.
+// Sorts stably by the cells' positions. `other` has room for `count` keys; returns the one of the two that holds the
+// result.
 uint64_t* sort_keys(uint64_t* keys, uint64_t* other, int64_t count);
 
 // Sorts runs of more than a leaf's points in one cell again, by the cells of a box of their own.
 template <class T>
 void refine_keys(const T* points, uint64_t* keys, uint64_t* other, int64_t count);
 
-// The curve's runs of sixteen are longer and more ragged than they need be. For a tree that is asked often: cuts every
-// kTightRun of the sorted points [begin, end) in halves across its longest side, down to leaves, which cuts a search by
-// a quarter. `begin` is a multiple of kTightRun, and `end` too unless it is the last. The keys are indices thereafter.
+// The curve's runs of sixteen are longer and more ragged than they need be. For a tree that is searched often: cuts
+// every kTightRun of the sorted points [begin, end) in halves across its longest side, down to leaves, which cuts a
+// search by a quarter. `begin` is a multiple of kTightRun, and `end` too unless it is the last. The keys are indices
+// thereafter.
 inline constexpr int64_t kTightRun = 64 * kBlock;
 template <class T>
 void tighten_keys(const T* points, uint64_t* keys, int64_t begin, int64_t end);

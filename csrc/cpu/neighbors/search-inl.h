@@ -81,8 +81,8 @@ struct Search {
     return x;
   }
 
-  // Squared distances from the group's box to those of a node's children, and the children within the limit. A wrong tree
-  // may have boxes where there are no children.
+  // Squared distances from the group's box to those of a node's children, and the children within the limit. A wrong
+  // tree may have boxes where there are no children.
   unsigned look(int level, int64_t node, const Group<T>& group, T* bounds) const {
     const T* box = tree.boxes + (first[level] + node) * 6 * kRow;
     const V limit = broadcast(group.limit);
@@ -101,7 +101,7 @@ struct Search {
     return real < kRow ? within & ((1u << real) - 1) : within;
   }
 
-  // The queries for which a child of a node may hold a better point.
+  // The queries for which a child of a node may contain a better point.
   unsigned wanted(int64_t node, int child, const Group<T>& group) const {
     const T* box = tree.boxes + node * 6 * kRow + child;
     V low[3], high[3];
@@ -162,8 +162,8 @@ struct Search {
     if (better) group.find_limit();
   }
 
-  // The leaves under a node of level 1. kNearestFirst: the nearest one makes the others needless soonest. With good hints
-  // they are needless from the start, and to look for it takes longer than it saves.
+  // The leaves under a node of level 1. kNearestFirst: the nearest one rules out the others soonest. With good hints
+  // they are ruled out from the start, and finding the nearest takes longer than it saves.
   template <bool kNearestFirst>
   void visit_leaves(int64_t node, Group<T>& group) const {
     alignas(64) T bounds[kRow];
@@ -184,7 +184,7 @@ struct Search {
     }
   }
 
-  // The nearest of `children`; of equally near ones the one with the lowest index, which makes the others needless where
+  // The nearest of `children`; of equally near ones the one with the lowest index, which rules out the others where
   // many points are as far.
   static int foremost(unsigned children, const T* bounds, const int32_t* lowest) {
     int found = __builtin_ctz(children);

@@ -1,4 +1,4 @@
-// Runs of the curve, cut in halves: the leaves of a tree that is asked often.
+// Runs of the curve, cut in halves: the leaves of a tree that is searched often.
 #include <algorithm>
 
 #include "neighbors.h"
@@ -18,8 +18,8 @@ T middle(T a, T b, T c) {
   return std::max(std::min(a, b), std::min(std::max(a, b), c));
 }
 
-// Those below the pivot first; how many they are. Both ends are written and one of them moves on: no branch to
-// mispredict.
+// Moves those below the pivot to the front and returns their number. Both ends are written and one of them moves on: no
+// branch to mispredict.
 template <class T>
 int64_t split(Place<T>* places, Place<T>* other, int64_t count, T pivot) {
   Place<T>*low = other, *high = other + count - 1;

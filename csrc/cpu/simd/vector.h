@@ -72,7 +72,7 @@ inline void store(T* p, Vec<T> a) {
 }
 template <class T>
 inline Vec<T> broadcast(T x) {
-  // Spelled out: from a loop over the lanes GCC makes a dozen instructions instead of two.
+  // Written out: for a loop over the lanes GCC emits a dozen instructions instead of two.
   if constexpr (Vec<T>::lanes == 2) {
     return {typename Vec<T>::Native{x, x}};
   } else {

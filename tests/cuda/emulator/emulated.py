@@ -1,7 +1,7 @@
-"""A pytest plugin: the operators of CPU tensors are served by the CUDA kernels, in the emulator.
+"""A pytest plugin: operators on CPU tensors run the CUDA kernels in the emulator.
 
 `TWODASL_EMULATED_OPERATORS` names the library, which tests/cuda/run_emulated.sh builds. It registers the CUDA
-operators for CPU tensors, over the CPU library's own; so every test of an operator becomes one of its CUDA
+operators for CPU tensors, replacing the CPU library's; so every test of an operator tests its CUDA
 kernel. `TWODASL_EMULATED_PART=1/4` runs the second of every four tests.
 """
 
@@ -20,10 +20,10 @@ from twodasl_ext import _values
 LIBRARY = os.environ["TWODASL_EMULATED_OPERATORS"]
 PART = os.environ.get("TWODASL_EMULATED_PART", "0/1")
 
-_VALUES = "values are not looked at on CUDA, see tests/cuda/test_icp.py"
+_VALUES = "values are not checked on CUDA, see tests/cuda/test_icp.py"
 _LONG = "hundreds of steps over thousands of points take too long here, tests/cuda/test_icp.py has fewer"
-# What a test asks of the CPU kernels alone, and so says nothing of the CUDA ones: a part of its name -> why.
-VALUES = "on CUDA values are not looked at: see tests/cuda/test_neighbors.py"
+# Tests of the CPU kernels alone, which say nothing about the CUDA ones: a part of the name -> why.
+VALUES = "on CUDA values are not checked: see tests/cuda/test_neighbors.py"
 OF_THE_CPU_ALONE = {
     "test_nearest_neighbors.py::test_many_points": "100,000 queries take too long here",
     "test_nearest_neighbors.py::test_equal_distances": "800,000 points take too long here",
@@ -39,7 +39,7 @@ OF_THE_CPU_ALONE = {
     "test_threads_and_levels": "threads and instruction-set levels are the CPU's",
     "test_emulator": "compiles the emulator itself",
     "test_skips": "is about runs without the emulator",
-    "test_devices": "is about what the facade says",
+    "test_devices": "is about the messages of the Python functions",
     "test_library": "looks at the built CPU library",
     "test_interruption": "a call on CUDA does not wait for its kernels",
     "test_memory": "reused memory is the CPU's",
@@ -73,15 +73,15 @@ OF_THE_CPU_ALONE = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Puts the emulated kernels in the CPU kernels' place."""
+    """Replaces the CPU kernels by the emulated ones."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch tells of every kernel that is replaced
+        warnings.simplefilter("ignore")  # torch warns about every replaced kernel
         torch.ops.load_library(LIBRARY)
-    _values.LOOKED_AT.clear()  # and the facades go the way of CUDA tensors
+    _values.LOOKED_AT.clear()  # and the Python functions take the path of CUDA tensors
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skips what is not about CUDA kernels, and says why; leaves out the other parts' tests."""
+    """Skips tests that are not about CUDA kernels, with the reason; leaves out the other parts' tests."""
     for item in items:
         for part, reason in OF_THE_CPU_ALONE.items():
             if part in item.nodeid:
@@ -93,10 +93,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def launches() -> int:
-    """How many grids the emulator has run."""
+    """The number of grids that the emulator has run."""
     return ctypes.c_ulonglong.in_dll(ctypes.CDLL(LIBRARY), "twodasl_emulator_launches").value
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A run that started no kernel has tested nothing: its reader has to see that."""
+    """Reports the number of launches: a run without any has tested nothing."""
     terminalreporter.write_line(f"emulated launches: {launches()}")

@@ -1,4 +1,4 @@
-// Grids, blocks, warps: who goes on when, and what a launch that cannot go on says.
+// Grids, blocks, warps: the schedule, and the errors of a launch that cannot continue.
 #include "emulator.h"
 
 #include <cstdlib>
@@ -14,7 +14,7 @@
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
-// How many grids have run: a test run that ran none has tested nothing.
+// The number of grids that have run: a test run without any has tested nothing.
 extern "C" __attribute__((visibility("default"))) unsigned long long twodasl_emulator_launches;
 unsigned long long twodasl_emulator_launches = 0;
 
@@ -89,7 +89,7 @@ std::vector<size_t> arranged(size_t count) {
   return numbers;
 }
 
-// Whether every lane of the leader's mask has come to the same operation.
+// Whether every lane of the leader's mask has reached the same operation.
 bool complete(size_t first, const Thread& leader) {
   for (size_t lane = 0; lane < kLanes; ++lane) {
     if ((leader.mask >> lane & 1u) == 0) continue;
@@ -104,7 +104,7 @@ bool complete(size_t first, const Thread& leader) {
   return true;
 }
 
-// Lets the lanes of a warp go whose operation is complete.
+// Resumes the lanes of a warp whose operation is complete.
 bool release_warp(size_t first) {
   bool any = false;
   for (size_t i = first; i < std::min(first + kLanes, machine.count); ++i) {
@@ -206,7 +206,7 @@ void run_block() {
   }
 }
 
-// Exactly so many bytes, all ones: NaN in every floating-point format, -1 in integers.
+// Exactly this many bytes, all ones: NaN in every floating-point format, -1 in integers.
 void* filled(size_t bytes) {
   void* memory = nullptr;
   if (posix_memalign(&memory, 16, bytes) != 0) std::abort();

@@ -1,10 +1,10 @@
-// A CUDA grid on the CPU, for running kernels where there is no GPU and for finding what a GPU would hide. Kernel files
+// A CUDA grid on the CPU, for running kernels without a GPU and for finding faults that a GPU would hide. Kernel files
 // (csrc/cuda/*.cu) are compiled as plain C++ against this header instead of cuda_runtime.h.
 //
 // Every CUDA thread is a fiber that runs until it waits: at __syncthreads, or at an operation of its warp. A warp runs
 // ahead of the others as far as it comes. Lanes, warps and blocks take turns in an order drawn from
 // TWODASL_EMULATOR_ORDER (0: by number, 1: from the last to the first, any other number: shuffled by it, and a warp may
-// give way at any of its operations), so what a missing barrier spoils changes with the order. Shared arrays are heap
+// give way at any of its operations), so the effect of a missing barrier changes with the order. Shared arrays are heap
 // blocks of exactly their size, filled with NaN for every block: AddressSanitizer sees an index outside of them.
 // A launch reports, as an error: threads that wait at different barriers; a warp operation that some lane of its mask
 // never reaches, or reaches at another line or with another mask; a shuffle from a lane outside of the mask. That is
@@ -75,7 +75,7 @@ const uint64_t* wait_for_warp(Operation operation, unsigned mask, uint64_t value
 // Where this thread is in its warp.
 int lane();
 
-// What the current block knows under `key`: fresh memory of `bytes`, filled with ones.
+// The current block's memory for `key`: fresh memory of `bytes`, filled with ones.
 void* shared_block(const void* key, size_t bytes);
 void* dynamic_shared_block();
 
@@ -244,7 +244,7 @@ const char* launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t 
                    Arguments&&... arguments) {
   static_assert(sizeof...(Parameters) == sizeof...(Arguments), "one argument for each of the kernel's parameters");
   const auto start = [&](Parameters... parameters) {
-    // Every thread gets copies of its own, as on a GPU.
+    // Every thread gets its own copies, as on a GPU.
     const auto call = [=] { kernel(parameters...); };
     const auto entry = [](const void* given) { (*static_cast<const decltype(call)*>(given))(); };
     return emulator::run(entry, &call, grid, block, shared);

@@ -1,4 +1,4 @@
-// Changing stacks, and telling AddressSanitizer of it.
+// Switches stacks, and informs AddressSanitizer.
 #include "fiber.h"
 
 #include <sys/mman.h>
@@ -12,7 +12,7 @@
 #endif
 
 #if defined(__x86_64__)
-// Saves the registers that a call must keep, changes stacks, restores: ucontext would ask the system each time.
+// Saves the registers that a call must keep, changes stacks, restores: ucontext would make a system call each time.
 extern "C" void twodasl_emulator_switch(void** from, void* to);
 asm(R"(
 .text
@@ -45,7 +45,7 @@ namespace {
 
 constexpr size_t kStack = 256 * 1024;
 
-// Who resumed the fiber that runs: one at a time, as one thread of the machine runs them all.
+// The context that resumed the running fiber: one at a time, as one thread of the machine runs them all.
 #if defined(__x86_64__)
 void* outside = nullptr;
 #else

@@ -1,4 +1,4 @@
-// A thread that runs until it gives way: a stack of its own and a place to go on from.
+// A thread that runs until it yields: a stack of its own and the point to continue from.
 #pragma once
 
 #include <cstddef>
@@ -11,10 +11,10 @@ namespace twodasl::emulator {
 
 class Fiber {
  public:
-  // Begins anew with `main`, which never returns: it ends with pause(true). Keeps the stack of an earlier run.
+  // Starts over with `main`, which never returns: it ends with pause(true). Keeps the stack of an earlier run.
   void prepare(void (*main)());
 
-  // Runs it until it pauses. To be called from outside of every fiber.
+  // Runs it until it pauses. Call it from outside of every fiber.
   void resume();
 
   // Back to who resumed it; returns when it is resumed again. From within only; `for_good` at its end.
@@ -24,7 +24,7 @@ class Fiber {
   void arrive();
 
  private:
-  unsigned char* stack_ = nullptr;  // never given back: the next launch has use for it
+  unsigned char* stack_ = nullptr;  // never freed: the next launch uses it again
   bool left_behind_ = false;        // it paused and was not resumed: its frames are still marked as in use
 #if defined(__x86_64__)
   void* context_ = nullptr;

@@ -1,5 +1,5 @@
 // What the language of csrc/cuda/grid.h means, lane by lane: operations of a warp, votes of a block, atomics, bits and
-// launches, against what the CUDA C++ Programming Guide says in words. Compiled for the emulator it tests the emulator;
+// launches, against the CUDA C++ Programming Guide. Compiled for the emulator it tests the emulator;
 // compiled by nvcc (benchmarks/gpu.sh does) it tests that a GPU agrees.
 //
 //   semantics      prints the number of checks; lines of what was expected and what came, and exit code 1
@@ -105,7 +105,7 @@ void check_shuffles(const char* what) {
   }
 }
 
-// Every lane of the mask votes; the others stay away.
+// Every lane of the mask votes; the others do not take part.
 __global__ void votes(unsigned mask, unsigned predicate, int* out) {
   const int lane = static_cast<int>(threadIdx.x);
   if ((mask >> lane & 1u) == 0) return;
