@@ -12,7 +12,8 @@ import pytest
 import torch
 from twodasl.geometry.crops import flip_y
 from twodasl.morphable import load_model, split_parameters
-from twodasl.synthetic import SyntheticFaces, SyntheticOptions, generate_pool
+from twodasl.synthetic import SyntheticFaces, SyntheticOptions
+from twodasl.training import FacePool
 
 from twodasl_ext import reference
 
@@ -53,11 +54,11 @@ def bench_one_core(benchmark, supersampling):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [0, 2])
 def bench_pool(benchmark, workers):
     faces = SyntheticFaces(load_model("procedural"), POOL)
     checked(faces)
     benchmark.group = f"pool of {POOL} synthetic faces, start of the processes included"
     benchmark.name = f"{workers} workers"
-    benchmark.pedantic(lambda: generate_pool(faces, workers, progress=False), rounds=2)
+    benchmark.pedantic(lambda: FacePool(faces, workers, progress=False), rounds=2)
     benchmark.extra_info["faces_per_second"] = POOL / benchmark.stats.stats.min

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from twodasl.morphable import Whitening
 from twodasl.networks import Critic, Encoder
-from twodasl.training.objective import Faces, Networks
+from twodasl.training.objective import Networks, StepBatch
 
 import twodasl_ext as te
 
@@ -38,7 +38,7 @@ class Step:
 
     networks: Networks
     """With `Replay` for all three."""
-    faces: Faces
+    faces: StepBatch
     """A quarter of them without parameters, as photographs are."""
     target: Tensor
     """(B, 12+K) parameters of all of them."""
@@ -89,7 +89,7 @@ def make_step(batch: int) -> Step:
     )
     with torch.no_grad():
         observed = networks.project(target)[..., :2] + normal(batch, 18, 2)
-    faces = Faces(
+    faces = StepBatch(
         inputs=normal(batch, 4, 120, 120),
         observed=observed,
         visible=torch.rand(batch, 18, generator=generator) > 0.1,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Faces(Protocol):
+class BenchmarkFaces(Protocol):
     """n images with faces: `Aflw2000` or `SparseSet` of `twodasl.datasets.benchmarks`.
 
     names: of the images. rows: (n,) each image's row in the whole folder of `total` images.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..arguments import flag
 from ..landmarks.schemes import FLIPS
-from .faces import Faces
+from .faces import BenchmarkFaces
 
 _POOR = 0.05  # a median error below this, a fraction of the face, leaves nothing to explain
 _BETTER = 0.5  # the part of the error that may remain where a mistake is taken for one
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 def landmark_warnings(
-    predicted: Floats, truth: Floats, normalizer: Floats, data: Faces, *, crop_pixels: bool = False
+    predicted: Floats, truth: Floats, normalizer: Floats, data: BenchmarkFaces, *, crop_pixels: bool = False
 ) -> list[str]:
     """Sentences on what seems to be mixed up; mostly none, and never more than one.
 
@@ -55,7 +55,9 @@ def landmark_warnings(
     return []
 
 
-def _remedies(found: Floats, truth: Floats, data: Faces, crop_pixels: bool) -> list[tuple[Floats, str]]:
+def _remedies(
+    found: Floats, truth: Floats, data: BenchmarkFaces, crop_pixels: bool
+) -> list[tuple[Floats, str]]:
     """Points as they would be without a mistake, and words on that."""
     # The crops' pixels become the image's by a scale and a shift.
     corners = np.tile([[0.0, 0.0], [1.0, 1.0]], (len(data), 1, 1))

@@ -16,12 +16,12 @@ from ..reconstruction.face_input import FaceInput
 
 if TYPE_CHECKING:
     from ..reconstruction.reconstructor import FaceReconstructor, Reconstruction
-    from .faces import Faces
+    from .faces import BenchmarkFaces
 
 
 def network_landmarks(
     reconstructor: FaceReconstructor,
-    data: Faces,
+    data: BenchmarkFaces,
     landmarks: NDArray[np.float64] | None,
     *,
     boxes: NDArray[np.float64] | None,
@@ -75,7 +75,7 @@ def from_all(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _faces(
     reconstructor: FaceReconstructor,
-    data: Faces,
+    data: BenchmarkFaces,
     landmarks: NDArray[np.float64] | None,
     boxes: NDArray[np.float64] | None,
     refinements: int | None,

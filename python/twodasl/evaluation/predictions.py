@@ -15,7 +15,7 @@ from ..datasets.sparse_basis import SparseBasis, is_sparse_basis
 from ..errors import InputError
 from ..geometry.parameters import POSE_SIZE, Whitening
 from ..io.arrays import read_array, read_point_array
-from .faces import Faces
+from .faces import BenchmarkFaces
 
 BASIS_FOLDER = "bfm_landmarks"
 """Where the basis of published predictions is looked for: a folder of this name in the root or beside it."""
@@ -36,7 +36,7 @@ class Predicted:
 
 def read_predictions(
     path: str | os.PathLike[str],
-    data: Faces,
+    data: BenchmarkFaces,
     *,
     basis: SparseBasis | None = None,
     whitening: Whitening | None = None,
@@ -92,7 +92,9 @@ def find_basis_folder(root: Path) -> Path | None:
     return next((place for place in places if is_sparse_basis(place)), None)
 
 
-def _rows(path: str | os.PathLike[str], array: NDArray[np.float64], data: Faces) -> NDArray[np.float64]:
+def _rows(
+    path: str | os.PathLike[str], array: NDArray[np.float64], data: BenchmarkFaces
+) -> NDArray[np.float64]:
     if len(array) == len(data):
         return array
     if len(array) == data.total:

@@ -11,9 +11,9 @@ class Critic(nn.Module):
 
     The paper ends the critic with a softmax, but a softmax over one neuron is the constant 1 and has no
     gradient. The working reading, used here, is a sigmoid: the output is the probability that the
-    coefficients are ground truth for the image behind z. `forward` returns the *logit*, because
+    coefficients are ground truth for the image behind z. `forward` returns its *logit*, because
     `log sigmoid` and `log (1 - sigmoid)` are only stable when taken from it (`twodasl.training.losses`
-    does so); `probability` applies the sigmoid.
+    does so).
 
     Args:
         latent: size of z.
@@ -35,7 +35,3 @@ class Critic(nn.Module):
     def forward(self, z: Tensor, coefficients: Tensor) -> Tensor:
         """(B, latent), (B, 12+K) whitened -> (B,) logits."""
         return self.layers(torch.cat([z, coefficients], dim=1)).squeeze(1)
-
-    def probability(self, z: Tensor, coefficients: Tensor) -> Tensor:
-        """(B,) in (0, 1): the critic's belief that the coefficients are ground truth."""
-        return torch.sigmoid(self(z, coefficients))

@@ -2,6 +2,5 @@
 
 from .dataset import SyntheticFaces
 from .options import SyntheticOptions
-from .pool import FacePool, generate_pool
 
-__all__ = ["FacePool", "SyntheticFaces", "SyntheticOptions", "generate_pool"]
+__all__ = ["SyntheticFaces", "SyntheticOptions"]

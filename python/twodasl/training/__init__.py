@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     )
     from .loop import Progress, TrainingResult, train
     from .presets import ABLATIONS, PRESETS, preset
+    from .streams import FacePool
 
 __all__ = [
     "ABLATIONS",
     "PRESETS",
     "AugmentConfig",
     "DataConfig",
+    "FacePool",
     "LandmarkConfig",
     "LossConfig",
     "NetworkConfig",
@@ -48,6 +50,7 @@ _HOMES = {
     ".checkpoint": ("check_model", "load_checkpoint", "load_regressor", "save_checkpoint"),
     ".loop": ("Progress", "TrainingResult", "train"),
     ".presets": ("ABLATIONS", "PRESETS", "preset"),
+    ".streams": ("FacePool",),
 }
 
 

@@ -15,7 +15,7 @@ from ..geometry.projection import crop_landmarks, crop_vertices
 from ..io.files import writing
 from ..morphable import MorphableModel
 from ..pictures.render import contact_sheet, draw_landmarks, overlay
-from .objective import Faces, Networks
+from .objective import Networks, StepBatch
 
 FOLDER = "tensorboard"
 """Inside the output folder."""
@@ -38,7 +38,7 @@ class Board:
     """
 
     def __init__(
-        self, folder: Path, model: MorphableModel, networks: Networks, faces: Faces, step: int
+        self, folder: Path, model: MorphableModel, networks: Networks, faces: StepBatch, step: int
     ) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
@@ -73,7 +73,7 @@ class Board:
 
 @torch.no_grad()
 def face_pictures(
-    regressor: nn.Module, networks: Networks, model: MorphableModel, faces: Faces
+    regressor: nn.Module, networks: Networks, model: MorphableModel, faces: StepBatch
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Two sheets, uint8 BGR: the predicted 68 landmarks on each crop, and the mesh over it.
 

@@ -89,7 +89,7 @@ class LandmarkConfig(Record):
     The error of a face is a shift of all points, an affine distortion about their centre, and an error of
     each point, times a factor that is log-normal over faces and grows with |yaw|. The defaults are about the
     spread of a common detector's landmarks on AFLW2000-3D against its annotation; against landmarks that were
-    re-annotated later it is half of that, as in the preset `small-cpu` (docs/experiments.md).
+    re-annotated later it is half of that, as in the preset `small` (docs/experiments.md).
     """
 
     shift: float = 0.8

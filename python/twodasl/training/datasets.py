@@ -13,22 +13,20 @@ from ..geometry.crops import SIZE
 from ..morphable import MorphableModel
 from ..synthetic import SyntheticFaces
 from .config import TrainingConfig
-from .streams import Faces, LandmarksOnly
-
-# Seeds of the synthetic faces: a run's two sets never share a face.
-_FACE_SEEDS, _PHOTO_SEEDS = 2_000_000, 3_000_000
+from .random_streams import SyntheticSeed
+from .streams import FaceDataset, LandmarksOnly
 
 # What a pooled face needs besides its pixels: landmarks, visibility, parameters.
 _EXTRA_BYTES = 2048
 
 
-def configured_faces(config: TrainingConfig, model: MorphableModel, progress: bool = True) -> Faces:
+def configured_faces(config: TrainingConfig, model: MorphableModel, progress: bool = True) -> FaceDataset:
     """The 3D-annotated faces.
 
     Raises InputError where `data.face_source` has no parameters of this face model, and says why.
     """
     if not config.data.face_source:
-        return SyntheticFaces(model, config.data.faces, config.seed + _FACE_SEEDS)
+        return SyntheticFaces(model, config.data.faces, config.seed + SyntheticSeed.FACES)
     faces = _open(config, config.data.face_source, model, progress)
     if faces.without_parameters:
         raise InputError(
@@ -38,7 +36,9 @@ def configured_faces(config: TrainingConfig, model: MorphableModel, progress: bo
     return faces
 
 
-def configured_photos(config: TrainingConfig, model: MorphableModel, progress: bool = True) -> Faces | None:
+def configured_photos(
+    config: TrainingConfig, model: MorphableModel, progress: bool = True
+) -> FaceDataset | None:
     """The faces of which only the visible 2D landmarks are used, or None where the run has none."""
     if not config.photo_batch:
         return None
@@ -46,10 +46,10 @@ def configured_photos(config: TrainingConfig, model: MorphableModel, progress: b
         return LandmarksOnly(_open(config, config.data.photo_source, None, progress))
     if not config.data.photos:
         return None
-    return LandmarksOnly(SyntheticFaces(model, config.data.photos, config.seed + _PHOTO_SEEDS))
+    return LandmarksOnly(SyntheticFaces(model, config.data.photos, config.seed + SyntheticSeed.PHOTOS))
 
 
-def check_memory(faces: Faces, photos: Faces | None, copies: int = 1) -> None:
+def check_memory(faces: FaceDataset, photos: FaceDataset | None, copies: int = 1) -> None:
     """Raise InputError where the machine cannot hold both sets' pools, so many times (once a process)."""
     count = (len(faces) + (0 if photos is None else len(photos))) * copies
     needed = count * (3 * SIZE * SIZE + _EXTRA_BYTES)

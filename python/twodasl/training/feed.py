@@ -10,21 +10,24 @@ from torch import Tensor
 from ..distributed import Ranks, processes_here
 from .config import TrainingConfig
 from .datasets import check_memory
-from .objective import Faces, prepare
-from .streams import Batch, Order, Pool, Subset, batches, name_of, read, stack
-from .streams import Faces as FaceSet
-
-# Random streams of a run: these, and augmentation's (2) in objective.py.
-_FACES, _PHOTOS, _FACE_SHARE, _PHOTO_SHARE = 0, 1, 3, 4
+from .objective import StepBatch, prepare
+from .random_streams import RandomStream
+from .streams import Batch, FaceDataset, FacePool, Order, Subset, batches, name_of, read, stack
 
 
-def shares(config: TrainingConfig, faces: FaceSet, photos: FaceSet | None) -> tuple[FaceSet, FaceSet | None]:
+def shares(
+    config: TrainingConfig, faces: FaceDataset, photos: FaceDataset | None
+) -> tuple[FaceDataset, FaceDataset | None]:
     """Both data sets, cut to the shares that the configuration asks for."""
     data = config.data
     if data.face_share < 1:
-        faces = Subset(faces, data.face_share, (config.seed, _FACE_SHARE))
+        faces = Subset(faces, data.face_share, (config.seed, RandomStream.FACE_SHARE))
     if photos is not None and data.photo_share < 1:
-        photos = Subset(photos, data.photo_share, (config.seed, _PHOTO_SHARE)) if data.photo_share else None
+        photos = (
+            Subset(photos, data.photo_share, (config.seed, RandomStream.PHOTO_SHARE))
+            if data.photo_share
+            else None
+        )
     return faces, photos
 
 
@@ -41,27 +44,27 @@ class Feed:
     def __init__(
         self,
         config: TrainingConfig,
-        faces: FaceSet,
-        photos: FaceSet | None,
+        faces: FaceDataset,
+        photos: FaceDataset | None,
         mirror: Tensor | None = None,
         progress: bool = True,
     ) -> None:
         self.config, self.mirror, self.ranks = config, mirror, Ranks.here()
         photos = photos if config.photo_batch else None
-        orders = [Order(len(faces), config.batch, (config.seed, _FACES), self.ranks)]
+        orders = [Order(len(faces), config.batch, (config.seed, RandomStream.FACE_ORDER), self.ranks)]
         if photos is not None:
-            seed = (config.seed, _PHOTOS)
+            seed = (config.seed, RandomStream.PHOTO_ORDER)
             orders.append(Order(len(photos), config.photo_batch, seed, self.ranks, "photo_batch"))
         if config.data.pool:
             check_memory(faces, photos, processes_here())
-            faces = Pool(faces, config.data.workers, "preparing faces", progress)
+            faces = FacePool(faces, config.data.workers, "preparing faces", progress)
             if photos is not None:
-                photos = Pool(photos, config.data.workers, "preparing photos", progress)
+                photos = FacePool(photos, config.data.workers, "preparing photos", progress)
         self._sets = [(faces, orders[0])]
         if photos is not None:
             self._sets.append((photos, orders[1]))
 
-    def steps(self, start: int, stop: int) -> Generator[Faces, None, None]:
+    def steps(self, start: int, stop: int) -> Generator[StepBatch, None, None]:
         """What steps start, ..., stop - 1 see. Close the iterator: worker processes end then."""
         workers = self.config.data.workers
         with ExitStack() as opened:
@@ -72,7 +75,7 @@ class Feed:
             for step, parts in zip(range(start, stop), zip(*streams, strict=True), strict=True):
                 yield self._prepared(list(parts), step, self.ranks)
 
-    def first(self, faces: int | None = None, photos: int | None = None) -> Faces:
+    def first(self, faces: int | None = None, photos: int | None = None) -> StepBatch:
         """The data sets' first faces, so many of each kind, to try or to show something.
 
         None: as many as in this process's share of a batch.
@@ -92,6 +95,6 @@ class Feed:
         """The faces of a step's batch by name, those with 3D annotation first."""
         return [name_of(faces, index) for faces, order in self._sets for index in order.whole(step)]
 
-    def _prepared(self, parts: list[Batch], step: int, ranks: Ranks | None = None) -> Faces:
+    def _prepared(self, parts: list[Batch], step: int, ranks: Ranks | None = None) -> StepBatch:
         photos = parts[1] if len(parts) > 1 else None
         return prepare(parts[0], photos, self.config, step, self.mirror, ranks)

@@ -26,12 +26,11 @@ from .config import TrainingConfig
 from .datasets import configured_faces, configured_photos
 from .feed import Feed, shares
 from .journal import LOG_EVERY, Journal
-from .objective import Faces, critic_term, regressor_terms, term_weights
+from .objective import StepBatch, critic_term, regressor_terms, term_weights
 from .pace import fitted, refitted
 from .signals import StopSignals
 from .state import CHECKPOINT, Run, begin, contents, restore, resumed_config, saved_run, share
-from .streams import WORKERS
-from .streams import Faces as FaceSet
+from .streams import WORKERS, FaceDataset
 from .watch import Stopwatch, name_batch
 
 
@@ -77,8 +76,8 @@ def train(
     output: str | os.PathLike[str] | None = None,
     resume: bool = False,
     model: MorphableModel | None = None,
-    faces: FaceSet | None = None,
-    photos: FaceSet | None = None,
+    faces: FaceDataset | None = None,
+    photos: FaceDataset | None = None,
     device: torch.device | str = "cpu",
     callback: Callable[[Progress], None] | None = None,
     progress: bool = True,
@@ -93,7 +92,7 @@ def train(
         resume: go on from `output/checkpoint.pt`, bit for bit as if the run had not stopped; where there is
             no checkpoint yet, begin.
         model: the face model; None loads `config.data.model`.
-        faces: 3D-annotated faces instead of those that `config.data` names, see `streams.Faces`.
+        faces: 3D-annotated faces instead of those that `config.data` names, see `streams.StepBatch`.
         photos: faces with 2D landmarks instead of those that `config.data` names.
         device: where to compute.
         callback: called after every step.
@@ -132,7 +131,7 @@ def _train(
     config: TrainingConfig,
     folder: Path | None,
     resume: bool,
-    data: tuple[MorphableModel | None, FaceSet | None, FaceSet | None],
+    data: tuple[MorphableModel | None, FaceDataset | None, FaceDataset | None],
     device: torch.device,
     callback: Callable[[Progress], None] | None,
     progress: bool,
@@ -204,7 +203,7 @@ def _train(
 
 
 def _step(
-    run: Run, ranks: Ranks, faces: Faces, step: int, watch: Stopwatch | None = None
+    run: Run, ranks: Ranks, faces: StepBatch, step: int, watch: Stopwatch | None = None
 ) -> dict[str, float]:
     """One training step, the regressor then encoder and critic; the values of all terms.
 

@@ -20,6 +20,7 @@ from ..networks.inputs import network_input
 from . import losses
 from .augment import PartOfGenerator, Random, augment, detect, observed_eighteen, observed_twenty_one
 from .config import LossConfig, StageConfig, TrainingConfig
+from .random_streams import RandomStream
 from .streams import Batch
 
 _HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -67,7 +68,7 @@ class Networks:
 
 
 @dataclass
-class Faces:
+class StepBatch:
     """A batch as the step sees it: 3D-annotated faces first, then the 2D-only ones."""
 
     inputs: Tensor
@@ -79,9 +80,9 @@ class Faces:
     parameters: Tensor
     """(A, 12+K) ground truth of the first A faces."""
 
-    def to(self, device: torch.device | str) -> Faces:
+    def to(self, device: torch.device | str) -> StepBatch:
         """The same on a device."""
-        return Faces(
+        return StepBatch(
             self.inputs.to(device),
             self.observed.to(device),
             self.visible.to(device),
@@ -96,7 +97,7 @@ def prepare(
     step: int,
     mirror: Tensor | None = None,
     ranks: Ranks | None = None,
-) -> Faces:
+) -> StepBatch:
     """Augment, simulate the detector, draw the maps. The random numbers are a function of seed and step.
 
     ranks: where the batches are shares of larger ones; the faces then become what they become in those.
@@ -105,7 +106,7 @@ def prepare(
     """
     observe = observed_eighteen if config.loss.points == 18 else observed_twenty_one
     parts = [faces] if photos is None else [faces, photos]
-    whole = np.random.default_rng((config.seed, _AUGMENT, step))
+    whole = np.random.default_rng((config.seed, RandomStream.AUGMENTATION, step))
     rng: Random = whole if ranks is None else PartOfGenerator(whole, ranks.rank, ranks.count)
     columns: list[tuple[Tensor, ...]] = []
     for position, part in enumerate(parts):
@@ -115,7 +116,7 @@ def prepare(
             parameters, visible = part["parameters"], observed.isfinite().all(dim=-1)
         columns.append((part["image"], *detect(part, config.landmarks, rng), observed, visible))
     images, points, shown, observed, visible = (torch.cat(column) for column in zip(*columns, strict=True))
-    return Faces(network_input(images, points, shown), observed, visible, parameters)
+    return StepBatch(network_input(images, points, shown), observed, visible, parameters)
 
 
 def term_weights(loss: LossConfig, stage: StageConfig) -> dict[str, float]:
@@ -131,7 +132,7 @@ def term_weights(loss: LossConfig, stage: StageConfig) -> dict[str, float]:
 
 
 def regressor_terms(
-    networks: Networks, faces: Faces, loss: LossConfig, weights: dict[str, float], second_pass: bool
+    networks: Networks, faces: StepBatch, loss: LossConfig, weights: dict[str, float], second_pass: bool
 ) -> tuple[dict[str, Tensor], Tensor]:
     """The terms, not yet weighted, that have a weight; and the whitened prediction (B, 12+K).
 
@@ -177,14 +178,10 @@ def regressor_terms(
     return terms, whitened
 
 
-def critic_term(networks: Networks, faces: Faces, whitened: Tensor) -> Tensor:
+def critic_term(networks: Networks, faces: StepBatch, whitened: Tensor) -> Tensor:
     """The critic's loss: ground truth of annotated faces against what was regressed for the 2D-only ones."""
     annotated = len(faces.parameters)
     code = networks.encoder(faces.inputs)
     real = networks.critic(code[:annotated], networks.whitening.whiten(faces.parameters))
     fake = networks.critic(code[annotated:], whitened[annotated:].detach())
     return losses.critic_loss(real, fake)
-
-
-# Names the random stream of this module beside the data orders' (see loop.py).
-_AUGMENT = 2

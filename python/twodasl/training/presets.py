@@ -102,10 +102,11 @@ PRESETS: dict[str, TrainingConfig] = {
     # The stages one at a time: the second goes on from a checkpoint of the first (network.start).
     "paper-stage1": replace(_PAPER, preset="paper-stage1", stage2=replace(_PAPER.stage2, steps=0)),
     STAGE_2: replace(_PAPER, preset=STAGE_2, stage1=replace(_PAPER.stage1, steps=0)),
-    "small-cpu": replace(_SMALL, preset="small-cpu"),
     "small": _SMALL,
     "demo": _DEMO,
 }
+# Names that presets once had, and what they are called now.
+_RENAMED = {"small-cpu": "small"}
 
 _NO_CYCLE: dict[str, Any] = {
     "loss": {"landmarks_2d": 0.0, "landmarks_3d": 0.0, "cycle": 0.0},
@@ -131,6 +132,8 @@ mask, and per cent of the data (Table 3)."""
 
 def preset(name: str, ablations: Sequence[str] = ()) -> TrainingConfig:
     """The configuration of that name, changed by ablations. Raises InputError naming those there are."""
+    if name in _RENAMED:
+        raise InputError(f"preset: {name!r} is now called {_RENAMED[name]!r}; give that name")
     if name not in PRESETS:
         hint = did_you_mean(name, PRESETS)
         raise InputError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}{hint}")

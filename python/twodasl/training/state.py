@@ -20,7 +20,7 @@ from .ema import WeightAverage
 from .mirror import mirror_map
 from .objective import Networks
 from .start import start
-from .streams import Faces, read
+from .streams import FaceDataset, read
 
 CHECKPOINT = "checkpoint.pt"
 """The newest checkpoint's name in the output folder."""
@@ -58,8 +58,8 @@ def begin(
     config: TrainingConfig,
     name: str,
     model: MorphableModel,
-    faces: Faces,
-    photos: Faces | None,
+    faces: FaceDataset,
+    photos: FaceDataset | None,
     device: torch.device,
 ) -> Run:
     """Fresh networks and optimisers. name: what `load_model` finds the face model by, for the checkpoint."""
@@ -111,7 +111,7 @@ def _eared(model: MorphableModel) -> torch.Tensor:
     return torch.from_numpy(np.concatenate([model.landmarks, ears]))
 
 
-def estimate_whitening(faces: Faces, samples: int = _WHITENING_SAMPLES) -> Whitening:
+def estimate_whitening(faces: FaceDataset, samples: int = _WHITENING_SAMPLES) -> Whitening:
     """Mean and standard deviation of every parameter over at most `samples` faces, spread over a data set.
 
     Data sets on disk are sorted: 300W-LP's first folders are not like its others. A dataset with

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..arguments import flag, whole_number
 from ..distributed import Ranks
 from ..progress import progress_bar
 from ..workers import Batch, made_ahead
@@ -20,11 +21,11 @@ Sample = dict[str, Any]
 WORKERS = "data.workers"
 """The setting that is to blame where worker processes fail."""
 
-# Faces that a worker renders before it hands them over.
+# FaceDataset that a worker renders before it hands them over.
 _CHUNK = 64
 
 
-class Faces(Protocol):
+class FaceDataset(Protocol):
     """A map-style dataset of faces: what `twodasl.synthetic.SyntheticFaces` gives for an index.
 
     A sample has image (120, 120, 3) uint8 BGR, landmarks (68, 2 or 3) crop pixels and visible (68,) bool (or
@@ -38,9 +39,9 @@ class Faces(Protocol):
 
 
 class LandmarksOnly(Dataset):
-    """Faces of which only the visible 2D landmarks are known, made from annotated ones."""
+    """FaceDataset of which only the visible 2D landmarks are known, made from annotated ones."""
 
-    def __init__(self, faces: Faces) -> None:
+    def __init__(self, faces: FaceDataset) -> None:
         self.faces = faces
 
     def __len__(self) -> int:
@@ -63,7 +64,7 @@ class LandmarksOnly(Dataset):
 class Subset(Dataset):
     """A share of a dataset's faces, drawn once; of two with one seed the smaller is part of the larger."""
 
-    def __init__(self, faces: Faces, share: float, seed: Sequence[int]) -> None:
+    def __init__(self, faces: FaceDataset, share: float, seed: Sequence[int]) -> None:
         self.faces = faces
         count = max(1, round(share * len(faces)))
         self.rows = np.sort(np.random.default_rng(tuple(seed)).permutation(len(faces))[:count])
@@ -89,17 +90,27 @@ class Subset(Dataset):
         return name_of(self.faces, int(self.rows[index]))
 
 
-class Pool(Dataset):
-    """Every sample of a dataset, made once and kept in memory; of several ranks each makes its part.
+class FacePool(Dataset):
+    """Every sample of a dataset, made once and kept in memory: 43 KB a face.
+
+    Where several processes train together each makes a part, and all hold the whole. Samples are those of the
+    dataset, with tensors throughout: yaw becomes float32. `columns` holds them stacked.
 
     Args:
-        faces: the dataset.
-        workers: processes that make the samples; 0 makes them here.
+        faces: the dataset; what the pool holds does not depend on the other arguments.
+        workers: processes that make the samples; 0 makes them here. They are spawned, so a script that asks
+            for them needs the usual `if __name__ == "__main__":`.
         label: what the progress bar says.
         progress: whether there is one.
+
+    Raises InputError where `workers` is negative, or as `workers.made_ahead`.
     """
 
-    def __init__(self, faces: Faces, workers: int = 0, label: str = "faces", progress: bool = True) -> None:
+    def __init__(
+        self, faces: FaceDataset, workers: int = 0, label: str = "faces", progress: bool = True
+    ) -> None:
+        progress = flag(progress, "progress")
+        workers = whole_number(workers, "workers", 0)
         ranks, chunks = Ranks.here(), range(0, len(faces), _CHUNK)
         divided = len(chunks) >= ranks.count > 1
         if divided:
@@ -120,7 +131,7 @@ class Pool(Dataset):
             ranks.merge(self.columns)
 
     def __len__(self) -> int:
-        return len(self.columns["image"])
+        return len(self.faces)
 
     def __getitem__(self, index: int) -> Sample:
         return {key: values[index] for key, values in self.columns.items()}
@@ -170,36 +181,40 @@ class Order:
 
 
 def batches(
-    faces: Faces, order: Order, start: int, stop: int, workers: int = 0
+    faces: FaceDataset, order: Order, start: int, stop: int, workers: int = 0
 ) -> Generator[Batch, None, None]:
     """The stacked batches of steps start, ..., stop - 1; `workers` processes, if any, make them ahead.
 
     Close the iterator: its workers end then. Raises InputError as `workers.made_ahead`.
     """
-    if isinstance(faces, Pool):
+    if isinstance(faces, FacePool):
         return (faces.gather(order.indices(step)) for step in range(start, stop))
     return made_ahead(_Steps(faces, order), range(start, stop), workers, WORKERS)
 
 
-def read(faces: Faces, indices: Sequence[int]) -> list[Sample]:
+def read(faces: FaceDataset, indices: Sequence[int]) -> list[Sample]:
     """Several samples of a dataset, with its `batch` where it has one."""
     if hasattr(faces, "batch"):
         return faces.batch(indices)
     return [faces[index] for index in indices]
 
 
-def name_of(faces: Faces, index: int) -> str:
+def name_of(faces: FaceDataset, index: int) -> str:
     """What a person calls a face: its file, where the dataset knows it, or its number."""
     return faces.name(index) if hasattr(faces, "name") else f"face {index}"
 
 
 def stack(samples: Sequence[Sample]) -> Batch:
-    """One tensor a key."""
-    return {key: torch.stack([torch.as_tensor(s[key]) for s in samples]) for key in samples[0]}
+    """One tensor a key; Python's numbers become float32, whatever torch's default is."""
+    return {key: torch.stack([_tensor(sample[key]) for sample in samples]) for key in samples[0]}
+
+
+def _tensor(value: Any) -> Tensor:
+    return torch.tensor(value, dtype=torch.float32) if isinstance(value, float) else torch.as_tensor(value)
 
 
 class _Chunks:
-    def __init__(self, faces: Faces) -> None:
+    def __init__(self, faces: FaceDataset) -> None:
         self.faces = faces
 
     def __call__(self, start: int) -> Batch:
@@ -207,7 +222,7 @@ class _Chunks:
 
 
 class _Steps:
-    def __init__(self, faces: Faces, order: Order) -> None:
+    def __init__(self, faces: FaceDataset, order: Order) -> None:
         self.faces, self.order = faces, order
 
     def __call__(self, step: int) -> Batch:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from twodasl.reconstruction.reconstructor import FaceReconstructor
-from twodasl.synthetic import FacePool, SyntheticFaces
+from twodasl.synthetic import SyntheticFaces
+from twodasl.training import FacePool
 
 from ..tiny_runs import assert_same_state, tiny_config, tiny_run
 
@@ -43,10 +44,9 @@ def test_training(in_both, ball_model, tmp_path):
 
 
 def test_synthetic_faces(in_both, ball_model):
-    usual, other = in_both(lambda: FacePool.generate(SyntheticFaces(ball_model, 4), 0, progress=False).pool)
+    usual, other = in_both(lambda: FacePool(SyntheticFaces(ball_model, 4), progress=False).columns)
     assert_same_state(usual, other)
+    assert usual["yaw"].dtype == torch.float32
     assert {key: value.dtype for key, value in usual.items()} == {
         key: value.dtype for key, value in other.items()
     }
-    empty, other = in_both(lambda: FacePool.generate(SyntheticFaces(ball_model, 0), 0, progress=False).pool)
-    assert {key: value.dtype for key, value in empty.items()} == {key: v.dtype for key, v in other.items()}

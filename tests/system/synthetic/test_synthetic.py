@@ -16,7 +16,8 @@ import torch
 from twodasl.errors import InputError
 from twodasl.geometry.crops import flip_y
 from twodasl.morphable import decompose_pose, load_model, split_parameters
-from twodasl.synthetic import FacePool, SyntheticFaces, SyntheticOptions, generate_pool
+from twodasl.synthetic import SyntheticFaces, SyntheticOptions
+from twodasl.training import FacePool
 
 import twodasl_ext
 
@@ -95,15 +96,14 @@ def test_the_number_of_threads_does_not_matter() -> None:
 
 def test_a_pool_holds_the_same_samples_whatever_the_workers() -> None:
     dataset = SyntheticFaces(load_model("procedural"), 60, seed=3)
-    pools = [generate_pool(dataset, workers=workers, progress=False) for workers in (0, 2)]
-    for key in pools[0]:
-        assert torch.equal(pools[0][key], pools[1][key]), key
-    pool = FacePool(pools[1])
-    assert len(pool) == 60
+    pools = [FacePool(dataset, workers, progress=False) for workers in (0, 2)]
+    for key, values in pools[0].columns.items():
+        assert torch.equal(values, pools[1].columns[key]), key
+    assert len(pools[1]) == 60
     sample = dataset[59]
-    sample["yaw"] = float(np.float32(sample["yaw"]))  # a pool keeps it in float32
-    assert_same(pool[59], sample)
-    assert len(generate_pool(SyntheticFaces(load_model("procedural"), 0), progress=False)["images"]) == 0
+    sample["yaw"] = torch.tensor(sample["yaw"], dtype=torch.float32)  # a pool keeps tensors
+    assert_same(pools[1][59], sample)
+    assert len(FacePool(SyntheticFaces(load_model("procedural"), 0), progress=False)) == 0
 
 
 def test_landmarks_are_those_of_the_parameters() -> None:
@@ -247,10 +247,8 @@ def test_bad_arguments_are_refused() -> None:
         SyntheticFaces(load_model("procedural"), 1, seed=-1)
     with pytest.raises(InputError, match="length"):
         SyntheticFaces(load_model("procedural"), -1)
-    with pytest.raises(ValueError, match="workers"):
-        generate_pool(faces(), workers=-1)
-    with pytest.raises(ValueError, match="pool"):
-        FacePool({"images": torch.zeros(3), "yaw": torch.zeros(2)})
+    with pytest.raises(InputError, match=r"workers: expected .* at least 0, got -1"):
+        FacePool(faces(), workers=-1)
 
 
 def test_command_writes_a_sheet_and_samples(tmp_path, capsys) -> None:

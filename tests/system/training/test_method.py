@@ -207,8 +207,8 @@ def test_ablations_train_with_their_terms_alone(ball_model, ablation, terms):
 
 
 def test_ablations_change_presets():
-    config = preset("small-cpu", ["sc-no-mask", "photos-25"])
-    assert config.preset == "small-cpu sc-no-mask photos-25"
+    config = preset("small", ["sc-no-mask", "photos-25"])
+    assert config.preset == "small sc-no-mask photos-25"
     assert config.landmarks.map_dropout == 1
     assert not config.loss.importance
     assert not config.loss.landmark_weights

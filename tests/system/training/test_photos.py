@@ -12,7 +12,7 @@ from twodasl.training import TrainingConfig, load_checkpoint, train
 from twodasl.training import datasets as training_datasets
 from twodasl.training.objective import prepare
 from twodasl.training.state import estimate_whitening
-from twodasl.training.streams import LandmarksOnly, Pool, stack
+from twodasl.training.streams import FacePool, LandmarksOnly, stack
 
 from ..photo_sets import link_wild, write_aflw, write_basis, write_folder, write_w300lp
 
@@ -123,7 +123,7 @@ def test_a_pool_beyond_the_memory_is_refused(monkeypatch, ball_model):
 def test_hidden_landmarks_of_photos_do_not_count(tmp_path, photo68):
     points, visible = write_aflw(tmp_path / "data", photo68)
     photos = LandmarksOnly(open_photos("aflw", tmp_path / "data", cache=tmp_path / "cache"))
-    batch = Pool(photos, progress=False).gather(range(6))
+    batch = FacePool(photos, progress=False).gather(range(6))
     part = stack([{**photos[i], "parameters": torch.zeros(62)} for i in range(2)])
     config = TrainingConfig().updated({"augment": {"rotation": 0, "scale": 0, "shift": 0, "gain": 0}})
     faces = prepare(part, batch, config, 0)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from twodasl.synthetic import SyntheticFaces
-from twodasl.training.streams import LandmarksOnly, Order, Pool, batches, stack
+from twodasl.training.streams import FacePool, LandmarksOnly, Order, batches, stack
 
 
 class Numbered:
@@ -65,7 +65,7 @@ def test_streams_begin_anywhere():
 
 def test_pool_holds_what_the_dataset_gives():
     faces, order = Numbered(150), Order(150, 16, (0,))
-    pool = Pool(faces, progress=False)
+    pool = FacePool(faces, progress=False)
     assert len(pool) == 150
     assert same(stack([pool[i] for i in range(150)]), stack([faces[i] for i in range(150)]))
     direct = list(batches(faces, order, 2, 12))
@@ -76,7 +76,7 @@ def test_pool_holds_what_the_dataset_gives():
 @pytest.mark.slow
 def test_workers_give_what_the_process_itself_gives(ball_model):
     faces = LandmarksOnly(SyntheticFaces(ball_model, 100))
-    assert same(Pool(faces, 2, progress=False).columns, Pool(faces, 0, progress=False).columns)
+    assert same(FacePool(faces, 2, progress=False).columns, FacePool(faces, 0, progress=False).columns)
     order = Order(100, 4, (0,))
     here, there = (list(batches(faces, order, 3, 8, workers)) for workers in (0, 2))
     assert len(there) == 5
@@ -85,7 +85,7 @@ def test_workers_give_what_the_process_itself_gives(ball_model):
 
 def test_pool_reads_each_face_once():
     faces = Numbered(70)
-    pool = Pool(faces, progress=False)
+    pool = FacePool(faces, progress=False)
     list(batches(pool, Order(70, 16, (0,)), 0, 20))
     assert faces.reads == 70
 
@@ -93,7 +93,7 @@ def test_pool_reads_each_face_once():
 def test_streams_leave_the_global_random_state_alone():
     before = torch.get_rng_state()
     list(batches(Numbered(8), Order(8, 2, (0,)), 0, 3))
-    Pool(Numbered(8), progress=False)
+    FacePool(Numbered(8), progress=False)
     assert torch.equal(before, torch.get_rng_state())
 
 

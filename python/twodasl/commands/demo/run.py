@@ -28,10 +28,8 @@ from ...reconstruction.results import write_results
 from ...synthetic import SyntheticFaces
 from ...training import TrainingConfig, preset, train
 from ...training.augment import detect
+from ...training.random_streams import SyntheticSeed
 from ...training.streams import Batch, stack
-
-HELD_OUT_SEED = 1_000_000
-"""Seed of the held-out faces; training draws its own from 2,000,000 on (`training/loop.py`)."""
 
 _SHOWN = 4  # held-out faces that are reconstructed to files
 _BATCH = 64
@@ -76,7 +74,7 @@ def _demo(
     result = train(config, output=folder, progress=progress)
     say(f"Trained {result.config.steps:,} steps in {time.monotonic() - started:.0f} s; wrote {checkpoint}.")
 
-    faces = SyntheticFaces(result.model, held_out, HELD_OUT_SEED)
+    faces = SyntheticFaces(result.model, held_out, SyntheticSeed.HELD_OUT)
     batch = stack(faces.batch(range(held_out)))
     torch.manual_seed(config.seed)
     untrained = build_regressor(config.network.regressor, len(result.whitening.mean)).eval()
@@ -110,7 +108,7 @@ def _report(
 ) -> Report:
     """NME of both networks on the same faces with the same simulated detector."""
     detector = replace(config.landmarks, map_dropout=0.0)  # the table has a row of its own for blank maps
-    points, shown = detect(batch, detector, np.random.default_rng(HELD_OUT_SEED))
+    points, shown = detect(batch, detector, np.random.default_rng(SyntheticSeed.HELD_OUT))
     given = network_input(batch["image"], points, shown)
     blank = network_input(batch["image"], points, torch.zeros_like(shown))
     truth = batch["landmarks"][..., :2].numpy()
@@ -125,7 +123,7 @@ def _report(
             "yaw source": "the pose with which each face was rendered",
             "landmark input": "18 points with a simulated detector's errors, as in training; or none",
         },
-        names=[f"synthetic {HELD_OUT_SEED}/{index}" for index in range(len(truth))],
+        names=[f"synthetic {SyntheticSeed.HELD_OUT:d}/{index}" for index in range(len(truth))],
         yaw_degrees=np.degrees(batch["yaw"].numpy().astype(np.float64)),
         errors={
             "untrained network": error(untrained, given),
@@ -149,14 +147,14 @@ def _held_out_faces(folder: Path, reconstructor: FaceReconstructor, batch: Batch
     """Reconstruct held-out faces spread over yaw, from the picture and slightly wrong landmarks."""
     order = batch["yaw"].argsort()
     chosen = order[torch.linspace(0.08, 0.92, _SHOWN).mul(len(order)).long()].tolist()
-    rng = np.random.default_rng(HELD_OUT_SEED)
+    rng = np.random.default_rng(SyntheticSeed.HELD_OUT)
     written = []
     for number, index in enumerate(chosen, 1):
         image = batch["image"][index].numpy()
         truth = batch["landmarks"][index, :, :2].numpy()
         points = np.clip(truth + rng.normal(0, 1, truth.shape), 0, SIZE - 1)
         face = reconstructor(image, points, (0, 0, SIZE, SIZE))
-        source = {"name": f"synthetic face {index} of seed {HELD_OUT_SEED}"}
+        source = {"name": f"synthetic face {index} of seed {SyntheticSeed.HELD_OUT:d}"}
         written.append(write_results(folder, f"held-out-{number}", image, reconstructor, face, source)[-1])
     return written
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...evaluation import Report
-    from ...evaluation.faces import Faces
+    from ...evaluation.faces import BenchmarkFaces
     from ...pictures.render import Image
 
 FILES = ("report.json", "table.csv", "images.csv", "error-curve.png", "worst-images.png")
@@ -69,7 +69,7 @@ def check_outputs(options: argparse.Namespace, images: int) -> None:
 def finish(
     options: argparse.Namespace,
     report: Report,
-    data: Faces,
+    data: BenchmarkFaces,
     truth: NDArray[np.float64],
     predicted: NDArray[np.float64],
 ) -> int:
@@ -127,7 +127,11 @@ def _curves(report: Report) -> Image:
 
 
 def _worst(
-    report: Report, data: Faces, truth: NDArray[np.float64], predicted: NDArray[np.float64], shown: int
+    report: Report,
+    data: BenchmarkFaces,
+    truth: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    shown: int,
 ) -> Image:
     from ...evaluation.worst_sheet import WorstFace, worst_sheet
 
