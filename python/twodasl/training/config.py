@@ -10,26 +10,8 @@ import math
 from dataclasses import dataclass, field
 
 from ..datasets.photos.kinds import split_source
-from ..errors import InputError
 from ..networks import REGRESSORS
-from .records import Record, shown
-
-
-def _expect(condition: bool, key: str, expected: str, got: object) -> None:
-    if not condition:
-        raise InputError(f"configuration: {key}: expected {expected}, got {shown(got)}")
-
-
-def _expect_within(record: Record, least: float, most: float, *keys: str) -> None:
-    """Numbers beyond any use crash, fill the memory, or take for ever somewhere else."""
-    for key in keys:
-        value = getattr(record, key)
-        _expect(least <= value <= most, key, f"a number from {least:,} to {most:,}", value)
-
-
-def _expect_share(record: Record, *keys: str) -> None:
-    _expect_within(record, 0, 1, *keys)
-
+from .records import Record, expect, expect_share, expect_within
 
 # Steps or faces more than any run has; seconds of thirty years; crop pixels.
 _MOST_STEPS, _MOST_FACES, _MOST_SECONDS, _MOST_PIXELS = 10**9, 10**7, 10**9, 120
@@ -72,11 +54,11 @@ class DataConfig(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _expect_within(self, 2, _MOST_FACES, "faces")
-        _expect_within(self, 0, _MOST_FACES, "photos")
-        _expect_within(self, 0, _MOST_WORKERS, "workers")
-        _expect_share(self, "face_share", "photo_share")
-        _expect(self.face_share > 0, "face_share", "a number above 0", self.face_share)
+        expect_within(self, 2, _MOST_FACES, "faces")
+        expect_within(self, 0, _MOST_FACES, "photos")
+        expect_within(self, 0, _MOST_WORKERS, "workers")
+        expect_share(self, "face_share", "photo_share")
+        expect(self.face_share > 0, "face_share", "a number above 0", self.face_share)
         for key in ("photo_source", "face_source"):
             if getattr(self, key):
                 split_source(getattr(self, key), f"configuration: {key}")
@@ -84,9 +66,9 @@ class DataConfig(Record):
 
 @dataclass(frozen=True)
 class LandmarkConfig(Record):
-    """What a landmark detector does to the landmarks before they enter the map; all drawn anew for each use.
+    """What a landmark detector does to the landmarks before they enter the map; drawn again for each use.
 
-    The error of a face is a shift of all points, an affine distortion about their centre, and an error of
+    The error of a face is a shift of all points, an affine distortion about their center, and an error of
     each point, times a factor that is log-normal over faces and grows with |yaw|. The defaults are about the
     spread of a common detector's landmarks on AFLW2000-3D against its annotation; against landmarks that were
     re-annotated later it is half of that, as in the preset `small` (docs/experiments.md).
@@ -112,9 +94,9 @@ class LandmarkConfig(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _expect_within(self, 0, _MOST_PIXELS, "shift", "jitter")
-        _expect_within(self, 0, _MOST_SPREAD, "affine", "profile", "tail")
-        _expect_share(self, "point_dropout", "hide_occluded", "map_dropout")
+        expect_within(self, 0, _MOST_PIXELS, "shift", "jitter")
+        expect_within(self, 0, _MOST_SPREAD, "affine", "profile", "tail")
+        expect_share(self, "point_dropout", "hide_occluded", "map_dropout")
 
 
 @dataclass(frozen=True)
@@ -136,10 +118,10 @@ class AugmentConfig(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _expect_within(self, 0, 360, "rotation")
-        _expect_within(self, 0, _MOST_PIXELS, "shift")
-        _expect_within(self, 0, _MOST_SPREAD, "scale", "gain")
-        _expect_share(self, "flip")
+        expect_within(self, 0, 360, "rotation")
+        expect_within(self, 0, _MOST_PIXELS, "shift")
+        expect_within(self, 0, _MOST_SPREAD, "scale", "gain")
+        expect_share(self, "flip")
 
 
 @dataclass(frozen=True)
@@ -158,14 +140,12 @@ class NetworkConfig(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _expect(self.regressor in REGRESSORS, "regressor", " or ".join(sorted(REGRESSORS)), self.regressor)
-        fit = len(self.encoder_widths) == 6 and all(
-            0 < width <= _MOST_CHANNELS for width in self.encoder_widths
-        )
-        expected = f"six widths from 1 to {_MOST_CHANNELS}"
-        _expect(fit, "encoder_widths", expected, self.encoder_widths)
+        expect(self.regressor in REGRESSORS, "regressor", " or ".join(sorted(REGRESSORS)), self.regressor)
+        widths = self.encoder_widths
+        fit = len(widths) == 6 and all(0 < width <= _MOST_CHANNELS for width in widths)
+        expect(fit, "encoder_widths", f"six widths from 1 to {_MOST_CHANNELS}", widths)
         known = ("float32", "bfloat16", "float16", "auto")
-        _expect(self.precision in known, "precision", " or ".join(known), self.precision)
+        expect(self.precision in known, "precision", " or ".join(known), self.precision)
 
 
 @dataclass(frozen=True)
@@ -189,7 +169,7 @@ class LossConfig(Record):
     wide and long a face is. 21 needs a face model that names its ears (`MorphableModel.named_landmarks`) and
     is for photos that have them annotated; the landmark map keeps to the 18."""
     landmark_weights: bool = True
-    """v of L2d-con: nose tip and mouth centre count 4, eye centres and mouth corners 2, the rest 1. Otherwise
+    """v of L2d-con: nose tip and mouth center count 4, eye centers and mouth corners 2, the rest 1. Otherwise
     all points count alike, with the same sum."""
     space: str = "3d"
     """Importance weights of L3d: landmarks in `3d` or `2d`."""
@@ -200,13 +180,13 @@ class LossConfig(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _expect_within(self, 0, _MOST_WEIGHT, "landmarks_2d", "landmarks_3d", "cycle", "self_critic")
-        _expect_within(self, 1, _MOST_STEPS, "second_pass_every")
-        _expect(self.points in (18, 21), "points", "18 or 21", self.points)
-        _expect(self.space in ("2d", "3d"), "space", "2d or 3d", self.space)
-        _expect(self.normalize in ("sum", "max"), "normalize", "sum or max", self.normalize)
+        expect_within(self, 0, _MOST_WEIGHT, "landmarks_2d", "landmarks_3d", "cycle", "self_critic")
+        expect_within(self, 1, _MOST_STEPS, "second_pass_every")
+        expect(self.points in (18, 21), "points", "18 or 21", self.points)
+        expect(self.space in ("2d", "3d"), "space", "2d or 3d", self.space)
+        expect(self.normalize in ("sum", "max"), "normalize", "sum or max", self.normalize)
         forms = ("saturating", "non-saturating")
-        _expect(self.adversarial in forms, "adversarial", " or ".join(forms), self.adversarial)
+        expect(self.adversarial in forms, "adversarial", " or ".join(forms), self.adversarial)
 
 
 @dataclass(frozen=True)
@@ -227,11 +207,11 @@ class OptimizerConfig(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _expect(self.name in ("adam", "sgd"), "name", "adam or sgd", self.name)
-        _expect_within(self, 0, _MOST_WEIGHT, "weight_decay", "clip")
+        expect(self.name in ("adam", "sgd"), "name", "adam or sgd", self.name)
+        expect_within(self, 0, _MOST_WEIGHT, "weight_decay", "clip")
         for key in ("momentum", "ema"):
-            _expect(0 <= getattr(self, key) < 1, key, "a number from 0 to below 1", getattr(self, key))
-        _expect_within(self, _LEAST_RATE, _MOST_RATE, "critic_learning_rate")
+            expect(0 <= getattr(self, key) < 1, key, "a number from 0 to below 1", getattr(self, key))
+        expect_within(self, _LEAST_RATE, _MOST_RATE, "critic_learning_rate")
 
 
 @dataclass(frozen=True)
@@ -255,12 +235,10 @@ class StageConfig(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _expect_within(self, 0, _MOST_STEPS, "steps", "warmup")
-        _expect_within(self, 0, _MOST_WEIGHT, "parameters", "vertices")
-        _expect_within(self, _LEAST_RATE, _MOST_RATE, "learning_rate", "final_learning_rate")
-        _expect(
-            self.schedule in ("cosine", "exponential"), "schedule", "cosine or exponential", self.schedule
-        )
+        expect_within(self, 0, _MOST_STEPS, "steps", "warmup")
+        expect_within(self, 0, _MOST_WEIGHT, "parameters", "vertices")
+        expect_within(self, _LEAST_RATE, _MOST_RATE, "learning_rate", "final_learning_rate")
+        expect(self.schedule in ("cosine", "exponential"), "schedule", "cosine or exponential", self.schedule)
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of step 0 <= step < steps of this stage."""
@@ -314,13 +292,13 @@ class TrainingConfig(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _expect_within(self, 0, _MOST_SEED, "seed")
-        _expect_within(self, 2, _MOST_BATCH, "batch")  # batch normalization needs two
-        _expect_within(self, 0, _MOST_BATCH, "photo_batch")
-        _expect_within(self, 0, _MOST_STEPS, "keep_every")
-        _expect_within(self, 0, _MOST_SECONDS, "time_limit")
-        _expect_within(self, 1, _MOST_STEPS, "checkpoint_every")
-        _expect(self.steps > 0, "stage1.steps", "at least one step in one of the stages", self.steps)
+        expect_within(self, 0, _MOST_SEED, "seed")
+        expect_within(self, 2, _MOST_BATCH, "batch")  # batch normalization needs two
+        expect_within(self, 0, _MOST_BATCH, "photo_batch")
+        expect_within(self, 0, _MOST_STEPS, "keep_every")
+        expect_within(self, 0, _MOST_SECONDS, "time_limit")
+        expect_within(self, 1, _MOST_STEPS, "checkpoint_every")
+        expect(self.steps > 0, "stage1.steps", "at least one step in one of the stages", self.steps)
 
     @property
     def steps(self) -> int:

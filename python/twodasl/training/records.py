@@ -69,6 +69,24 @@ class Record:
         return [f"{key} ({mine[key]!r} and {theirs[key]!r})" for key in mine if mine[key] != theirs[key]]
 
 
+def expect(condition: bool, key: str, expected: str, got: object) -> None:
+    """Raise InputError, naming a setting, where the condition on it does not hold."""
+    if not condition:
+        raise InputError(f"configuration: {key}: expected {expected}, got {shown(got)}")
+
+
+def expect_within(record: Record, least: float, most: float, *keys: str) -> None:
+    """Raise InputError where a setting is outside: such numbers crash, fill the memory, or take forever."""
+    for key in keys:
+        value = getattr(record, key)
+        expect(least <= value <= most, key, f"a number from {least:,} to {most:,}", value)
+
+
+def expect_share(record: Record, *keys: str) -> None:
+    """Raise InputError where a setting is not from 0 to 1."""
+    expect_within(record, 0, 1, *keys)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
