@@ -1,6 +1,6 @@
 """python -m benchmarks.training.step: what the losses cost beside the ResNet-50 that they train.
 
-The losses run as in training: `twodasl.training.objective.regressor_terms` with all terms of both stages and
+The losses run as in training: `twodasl.training.model.regressor_terms` with all terms of both stages and
 the second pass, forward and backward; only the networks are replaced by tensors that stand for their outputs.
 The networks are timed alone, in turn with the losses, on the same cores. For contrast the same losses with
 the operators in plain PyTorch, by their definitions and at their best.
@@ -24,8 +24,8 @@ from twodasl.geometry import projection
 from twodasl.landmarks import landmark_map
 from twodasl.networks import Critic, Encoder, build_regressor
 from twodasl.training import losses
-from twodasl.training.config import LossConfig, StageConfig
-from twodasl.training.objective import regressor_terms, term_weights
+from twodasl.training.config import StageConfig, TrainingConfig
+from twodasl.training.model import regressor_terms, term_weights
 
 from twodasl_ext import MorphableBasis, reference
 
@@ -36,14 +36,14 @@ from ..operators.eager_vertices import by_component
 from .step_data import Replay, Step, make_step
 from .step_table import markdown
 
-_LOSS, _STAGE = LossConfig(), StageConfig(parameters=1.0, vertices=1.0)
+_CONFIG, _STAGE = TrainingConfig(), StageConfig(parameters=1.0, vertices=1.0)
 
 
 def all_losses(step: Step) -> tuple[Tensor, ...]:
     """Every term, forward and backward: gradients of what the networks predicted."""
     cast(Replay, step.networks.regressor).rewind()
-    weights = term_weights(_LOSS, _STAGE)
-    terms, _ = regressor_terms(step.networks, step.faces, _LOSS, weights, second_pass=True)
+    weights = term_weights(_CONFIG.loss, _STAGE)
+    terms, _ = regressor_terms(step.networks, step.faces, _CONFIG, weights, second_pass=True)
     total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
     total = total + losses.critic_loss(step.real, step.fake)
     return torch.autograd.grad(total, step.leaves)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from twodasl.morphable import Whitening
 from twodasl.networks import Critic, Encoder
-from twodasl.training.objective import Networks, StepBatch
+from twodasl.training.model import Networks, StepBatch
 
 import twodasl_ext as te
 

@@ -1,9 +1,13 @@
 """Several processes that train as one: who does what, and the sums that make their result one process's.
 
-Every process (rank) has the same networks and optimisers and works on its share of each batch. Shares are of
+Every process (rank) has the same networks and optimizers and works on its share of each batch. Shares are of
 one size and every term of the loss is a mean over faces, so the mean over the ranks is the term of the whole
 batch: each rank differentiates its term over the number of ranks, and gradients are summed. Batch statistics
 are those of the whole batch, see `shared_statistics`. What is left between this and one process is rounding.
+
+Gradients are summed by hand because DistributedDataParallel groups them anew after the first step of every
+process: three or more ranks then add in another order, and a resumed run would not have the same bits. Its
+`find_unused_parameters` prevents that, but warns on stderr of a choice that the user has not made.
 """
 
 from __future__ import annotations
@@ -51,7 +55,7 @@ class Ranks:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the one that writes and talks."""
+        """Whether this is the one that writes files and prints."""
         return self.rank == 0
 
     def share(self, items: Sequence[T], key: str) -> Sequence[T]:
@@ -166,7 +170,7 @@ def device_here(name: str) -> str:
 
 
 def processes_here() -> int:
-    """How many of the processes share this host."""
+    """The number of processes on this host."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if Ranks.here().count > 1 else 1
 
 
@@ -180,19 +184,27 @@ def _attempt() -> int:
 
 
 def shared_statistics(network: nn.Module, ranks: Ranks) -> nn.Module:
-    """The network, with batch normalisation over the batches of all ranks; weights and names stay."""
+    """The network, with batch normalization over the batches of all ranks; weights and names stay."""
     if ranks.count == 1:
         return network
     if any(parameter.is_cuda for parameter in network.parameters()):
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    for module in network.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = SharedBatchNorm2d
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.BatchNorm2d:
+                setattr(module, name, SharedBatchNorm2d.like(child))
     return network
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation over all ranks' batches, of one size, on any device (torch's own needs CUDA)."""
+    """Batch normalization over all ranks' batches, of one size, on any device (torch's own needs CUDA)."""
+
+    @classmethod
+    def like(cls, other: nn.BatchNorm2d) -> SharedBatchNorm2d:
+        """In place of another one: the same settings, and the same tensors for weights and statistics."""
+        module = cls(other.num_features, other.eps, other.momentum, other.affine, other.track_running_stats)
+        module._parameters, module._buffers = other._parameters, other._buffers
+        return module.train(other.training)
 
     def forward(self, x: Tensor) -> Tensor:
         ranks = Ranks.here()
@@ -203,14 +215,14 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         wide = x.float()  # statistics of half-precision maps need the room
         count = ranks.count * x[:, 0].numel()
         mean = _sum_over_ranks(wide.sum(dim=(0, 2, 3))) / count
-        centred = wide - mean[:, None, None]
-        variance = _sum_over_ranks(centred.square().sum(dim=(0, 2, 3))) / count
+        centered = wide - mean[:, None, None]
+        variance = _sum_over_ranks(centered.square().sum(dim=(0, 2, 3))) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+        return (centered * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
 class _SumOverRanks(torch.autograd.Function):

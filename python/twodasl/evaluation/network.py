@@ -96,7 +96,9 @@ def _faces(
         raise InputError(f"{data.names[rows[0]]} to {data.names[rows[-1]]}: {error}") from error
 
 
-def _face(data: Faces, row: int, landmarks: NDArray[np.float64] | None, box: list[float] | None) -> FaceInput:
+def _face(
+    data: BenchmarkFaces, row: int, landmarks: NDArray[np.float64] | None, box: list[float] | None
+) -> FaceInput:
     image = data.read_image(row)
     try:
         return FaceInput.given(image, landmarks, box)

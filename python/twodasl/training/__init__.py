@@ -20,7 +20,8 @@ if TYPE_CHECKING:
         StageConfig,
         TrainingConfig,
     )
-    from .loop import Progress, TrainingResult, train
+    from .hooks import Progress
+    from .loop import TrainingResult, train
     from .presets import ABLATIONS, PRESETS, preset
     from .streams import FacePool
 
@@ -48,7 +49,8 @@ __all__ = [
 
 _HOMES = {
     ".checkpoint": ("check_model", "load_checkpoint", "load_regressor", "save_checkpoint"),
-    ".loop": ("Progress", "TrainingResult", "train"),
+    ".hooks": ("Progress",),
+    ".loop": ("TrainingResult", "train"),
     ".presets": ("ABLATIONS", "PRESETS", "preset"),
     ".streams": ("FacePool",),
 }

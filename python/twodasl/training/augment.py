@@ -108,9 +108,9 @@ def detect(batch: Batch, config: LandmarkConfig, rng: Random) -> tuple[Tensor, T
     yaw = batch["yaw"].numpy() if "yaw" in batch else np.zeros(count)
     size = np.exp(config.tail * _normal(rng, count)) * (1 + config.profile * np.abs(yaw) / (math.pi / 2))
     known = np.asarray(np.isfinite(points).all(axis=2))[..., None]
-    centred = points - (np.where(known, points, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))[:, None]
+    centered = points - (np.where(known, points, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))[:, None]
     error = config.shift * _normal(rng, (count, 1, 2))
-    error = error + centred @ (config.affine * _normal(rng, (count, 2, 2)))
+    error = error + centered @ (config.affine * _normal(rng, (count, 2, 2)))
     error = error + config.jitter * _normal(rng, (count, 18, 2))
     found = points + size[:, None, None] * error
     shown = rng.random((count, 18)) >= config.point_dropout
@@ -158,10 +158,10 @@ def _normal(rng: Random, shape: int | tuple[int, ...]) -> NDArray[np.float64]:
 def _moved(
     image: NDArray[np.uint8], angle: float, scale: float, shift: NDArray[np.float64]
 ) -> NDArray[np.uint8]:
-    centre = (SIZE - 1) / 2
+    center = (SIZE - 1) / 2
     cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
     linear = np.array([[cosine, -sine], [sine, cosine]])
-    offset = centre + shift - linear @ [centre, centre]
+    offset = center + shift - linear @ [center, center]
     matrix = np.concatenate([linear, offset[:, None]], axis=1)
     return np.asarray(
         cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
@@ -179,13 +179,13 @@ def _move_points(
     points: Tensor, angle: NDArray[np.float64], scale: NDArray[np.float64], shift: NDArray[np.float64]
 ) -> Tensor:
     """Landmarks (B, L, 2 or 3) of the moved image; depth is scaled."""
-    centre = (SIZE - 1) / 2
+    center = (SIZE - 1) / 2
     cosine, sine, dx, dy = (
         torch.from_numpy(v).to(points.dtype)[:, None]
         for v in (scale * np.cos(angle), scale * np.sin(angle), shift[:, 0], shift[:, 1])
     )
-    x, row = points[..., 0] - centre, points[..., 1] - centre
-    moved = [cosine * x - sine * row + centre + dx, sine * x + cosine * row + centre + dy]
+    x, row = points[..., 0] - center, points[..., 1] - center
+    moved = [cosine * x - sine * row + center + dx, sine * x + cosine * row + center + dy]
     if points.shape[-1] == 3:
         moved.append(points[..., 2] * torch.from_numpy(scale).to(points.dtype)[:, None])
     return torch.stack(moved, dim=-1)
@@ -195,8 +195,8 @@ def _move_parameters(
     parameters: Tensor, angle: NDArray[np.float64], scale: NDArray[np.float64], shift: NDArray[np.float64]
 ) -> Tensor:
     """Parameters (B, 12+K) whose landmarks are those of `_move_points`: rows point down, y points up."""
-    centre = (SIZE - 1) / 2
-    middle = np.array([centre, float(flip_y(np.array(centre))), 0.0])
+    center = (SIZE - 1) / 2
+    middle = np.array([center, float(flip_y(np.array(center))), 0.0])
     pose = parameters[:, :12].double().numpy().reshape(-1, 3, 4)
     turn = np.zeros((len(pose), 3, 3))
     turn[:, 0, 0] = turn[:, 1, 1] = scale * np.cos(angle)

@@ -15,39 +15,50 @@ from ..geometry.projection import crop_landmarks, crop_vertices
 from ..io.files import writing
 from ..morphable import MorphableModel
 from ..pictures.render import contact_sheet, draw_landmarks, overlay
-from .objective import Networks, StepBatch
+from .hooks import Hook
+from .model import Networks, StepBatch
+from .state import Run
 
 FOLDER = "tensorboard"
 """Inside the output folder."""
+SHOWN = (4, 4)
+"""Faces shown: with 3D annotation, and 2D-only."""
 
 # A crop is shown this many times larger.
 _ZOOM = 3
-_SPEED = ("images_per_second", "data_share", "loss_share")
+_SPEED = ("images_per_second", "data_share")
 
 
-class Board:
+class Board(Hook):
     """Writes event files.
 
     Args:
         folder: of the event files.
-        model, networks: what is trained.
+        run: what another process wrote of steps after its last one is hidden.
         faces: those to show.
-        step: steps done; what another process wrote of later ones is hidden.
+        every: steps from one set of pictures to the next.
 
     Raises InputError where the package tensorboard is missing.
     """
 
-    def __init__(
-        self, folder: Path, model: MorphableModel, networks: Networks, faces: StepBatch, step: int
-    ) -> None:
+    def __init__(self, folder: Path, run: Run, faces: StepBatch, every: int) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise InputError(f"tensorboard: the package is not installed; {install_extra('log')}") from error
-        self.model, self.networks, self.faces = model, networks, faces
-        self._folder = folder
+        self._folder, self._faces, self._every = folder, faces, every
         with writing(folder):
-            self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+            self._writer = SummaryWriter(str(folder), purge_step=run.step + 1 if run.step else None)
+
+    def after_step(self, run: Run, terms: dict[str, float]) -> None:
+        """Now and then, what the regressor makes of the faces: landmarks in the crops, meshes over them."""
+        if run.step % self._every:
+            return
+        regressor = run.networks.regressor if run.average is None else run.average.network
+        landmarks, meshes = face_pictures(regressor, run.networks, run.model, self._faces)
+        for name, picture in (("faces/landmarks", landmarks), ("faces/mesh", meshes)):
+            with writing(self._folder):
+                self._writer.add_image(name, picture[..., ::-1].copy(), run.step, dataformats="HWC")
 
     def scalars(self, entry: dict[str, float]) -> None:
         """The numbers of a log entry, named as there."""
@@ -57,13 +68,6 @@ class Board:
                 group = "speed" if name in _SPEED else "rate" if name == "learning_rate" else "loss"
                 with writing(self._folder):
                     self._writer.add_scalar(f"{group}/{name}", value, step)
-
-    def pictures(self, regressor: nn.Module, step: int) -> None:
-        """What the regressor makes of the faces: landmarks drawn in the crops, meshes over them."""
-        landmarks, meshes = face_pictures(regressor, self.networks, self.model, self.faces)
-        for name, picture in (("faces/landmarks", landmarks), ("faces/mesh", meshes)):
-            with writing(self._folder):
-                self._writer.add_image(name, picture[..., ::-1].copy(), step, dataformats="HWC")
 
     def close(self) -> None:
         """Write what is left."""
@@ -101,7 +105,7 @@ def face_pictures(
 
 
 def _zoomed(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Points (N, 2 or 3) of the enlarged crop: pixel centres are at integers in both."""
+    """Points (N, 2 or 3) of the enlarged crop: pixel centers are at integers in both."""
     moved = points * _ZOOM
     moved[:, :2] += (_ZOOM - 1) / 2
     return moved

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import ExitStack, closing
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from ..distributed import Ranks, processes_here
+from ..networks.inputs import network_input
+from .augment import PartOfGenerator, Random, augment, detect, observed_eighteen, observed_twenty_one
 from .config import TrainingConfig
 from .datasets import check_memory
-from .objective import StepBatch, prepare
+from .model import StepBatch
 from .random_streams import RandomStream
 from .streams import Batch, FaceDataset, FacePool, Order, Subset, batches, name_of, read, stack
 
@@ -98,3 +102,32 @@ class Feed:
     def _prepared(self, parts: list[Batch], step: int, ranks: Ranks | None = None) -> StepBatch:
         photos = parts[1] if len(parts) > 1 else None
         return prepare(parts[0], photos, self.config, step, self.mirror, ranks)
+
+
+def prepare(
+    faces: Batch,
+    photos: Batch | None,
+    config: TrainingConfig,
+    step: int,
+    mirror: Tensor | None = None,
+    ranks: Ranks | None = None,
+) -> StepBatch:
+    """Augment, simulate the detector, draw the maps. The random numbers are a function of seed and step.
+
+    ranks: where the batches are shares of larger ones; the faces then become what they become in those.
+    The landmarks of a 3D-annotated face are its model's, and all that there are count; of a 2D-only face the
+    visible ones.
+    """
+    observe = observed_eighteen if config.loss.points == 18 else observed_twenty_one
+    parts = [faces] if photos is None else [faces, photos]
+    whole = np.random.default_rng((config.seed, RandomStream.AUGMENTATION, step))
+    rng: Random = whole if ranks is None else PartOfGenerator(whole, ranks.rank, ranks.count)
+    columns: list[tuple[Tensor, ...]] = []
+    for position, part in enumerate(parts):
+        part = augment(part, config.augment, rng, mirror)
+        observed, visible = observe(part)
+        if position == 0:
+            parameters, visible = part["parameters"], observed.isfinite().all(dim=-1)
+        columns.append((part["image"], *detect(part, config.landmarks, rng), observed, visible))
+    images, points, shown, observed, visible = (torch.cat(column) for column in zip(*columns, strict=True))
+    return StepBatch(network_input(images, points, shown), observed, visible, parameters)

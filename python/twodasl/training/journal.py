@@ -1,50 +1,39 @@
-"""What is told about a run while it goes on: bar, speed, the file of numbers, TensorBoard."""
+"""What a run says while it goes on: a bar, or a line now and then, and the numbers of each entry."""
 
 from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Callable, Sequence
 
 from tqdm import tqdm
 
-from .board import FOLDER, Board
-from .feed import Feed
+from .hooks import Hook
 from .state import Run
-from .watch import METRICS, Metrics, Stopwatch
+from .watch import Stopwatch
 
-LOG_EVERY = 20
-"""Steps averaged in one entry of the history."""
 # Seconds between two lines where there is no terminal to draw a bar on.
 _SAY_EVERY = 30.0
-# Faces shown on the board: with 3D annotation, and 2D-only.
-_SHOWN = (4, 4)
 
 
-class Journal:
-    """Listens to a run; nothing in the run depends on it.
+class Journal(Hook):
+    """Shows how a run goes on; nothing in the run depends on it.
 
     Args:
         run: from `run.step` on.
-        folder: for metrics.jsonl and the board; None keeps nothing.
-        feed: has the faces to show.
+        watch: measures its speed.
         progress: a bar on a terminal, elsewhere a line now and then.
-        pictures_every: steps from one set of pictures on the board to the next; 0: no board.
+        writers: each is given every entry of the history, with the speed.
     """
 
     def __init__(
-        self, run: Run, folder: Path | None, feed: Feed, progress: bool, pictures_every: int
+        self,
+        run: Run,
+        watch: Stopwatch,
+        progress: bool,
+        writers: Sequence[Callable[[dict[str, float]], None]] = (),
     ) -> None:
-        self.stopwatch = Stopwatch(run.networks.regressor, run.networks.whitening.mean.device)
-        self._run, self._progress, self._pictures_every = run, progress, pictures_every
-        self._metrics: Metrics | None = None
-        self._board: Board | None = None
-        if folder is not None:
-            self._metrics = Metrics(folder / METRICS, run.history)
-            if pictures_every:
-                shown = feed.first(*_SHOWN)
-                self._board = Board(folder / FOLDER, run.model, run.networks, shown, run.step)
+        self._watch, self._progress, self._writers = watch, progress, writers
         self._bar = tqdm(
             total=run.config.steps,
             initial=run.step,
@@ -55,51 +44,31 @@ class Journal:
         self._speed: dict[str, float] = {}
         self._said = -_SAY_EVERY
 
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.close()
-        if self._board is not None:
-            self._board.close()
-
-    def times_losses(self, step: int) -> bool:
-        """Whether a step is the one of its log entry whose losses are timed.
-
-        It has another place in each entry: steps with a second pass and steps without have their turn.
-        """
-        return step % LOG_EVERY == step // LOG_EVERY % LOG_EVERY
-
-    def step(self, terms: dict[str, float]) -> None:
-        """A step was done; its terms."""
+    def after_step(self, run: Run, terms: dict[str, float]) -> None:
+        """Move the bar; pass on the history's entry where the step completed one."""
+        if run.entry is not None:
+            self._speed = self._watch.read()
+            self._tell(run.entry | self._speed, run.config.steps)
         shown = {name: f"{value:.3g}" for name, value in (terms | self._speed).items()}
         self._bar.set_postfix(shown, refresh=False)
-        self._bar.total = self._run.config.steps
+        self._bar.total = run.config.steps
         self._bar.update()
-        if self._board is not None and self._run.step % self._pictures_every == 0:
-            average = self._run.average
-            regressor = self._run.networks.regressor if average is None else average.network
-            self._board.pictures(regressor, self._run.step)
 
-    def entry(self, entry: dict[str, float]) -> None:
-        """An entry of the history was made."""
-        self._speed = self.stopwatch.read()
-        entry = entry | self._speed
-        if self._metrics is not None:
-            self._metrics.append(entry)
-        if self._board is not None:
-            self._board.scalars(entry)
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self._bar.close()
+
+    def _tell(self, entry: dict[str, float], steps: int) -> None:
+        for write in self._writers:
+            write(entry)
         if self._progress and self._bar.disable and time.monotonic() - self._said >= _SAY_EVERY:
             self._said = time.monotonic()
-            print(speed_line(entry, self._run.config.steps), file=sys.stderr, flush=True)
+            print(speed_line(entry, steps), file=sys.stderr, flush=True)
 
 
 def speed_line(entry: dict[str, float], steps: int) -> str:
     """One sentence of an entry, for logs."""
-    line = (
+    return (
         f"step {entry['step']:.0f} of {steps}: total {entry['total']:.4g}, {entry['images_per_second']:.4g}"
         f" images/s, {entry['data_share']:.0%} of the time waiting for data"
     )
-    return line + (f", {entry['loss_share']:.0%} of a step in the losses" if "loss_share" in entry else "")

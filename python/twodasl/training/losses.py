@@ -65,7 +65,7 @@ def landmark_consistency_2d(
         observed: (B, N, 2) the landmarks of the photograph.
         visible: (B, N) bool; a point that was not annotated counts nothing (N stays). None: all are.
         weights: (N,) the v_i. None takes EIGHTEEN_WEIGHTS or TWENTY_ONE_WEIGHTS: 4 nose tip and mouth
-            centre, 2 eye centres and mouth corners, 1 the rest.
+            center, 2 eye centers and mouth corners, 1 the rest.
     """
     if weights is None:
         weights = constant(_WEIGHTS[predicted.shape[-2]], predicted.device, predicted.dtype)

@@ -1,4 +1,4 @@
-"""What a training step minimises: the terms of both stages, from a batch of each kind of face."""
+"""What is trained, and for what: the three networks of the paper and the objective of a step (section 3)."""
 
 from __future__ import annotations
 
@@ -8,43 +8,57 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from twodasl_ext import MorphableBasis
 
-from ..distributed import Ranks
+from ..errors import InputError
 from ..geometry.projection import crop_landmarks
 from ..landmarks import eighteen_from_21, eighteen_from_68, landmark_map, twenty_one_from_68
-from ..morphable import Whitening
-from ..networks import Critic, Encoder
-from ..networks.inputs import network_input
+from ..morphable import MorphableModel, Whitening
+from ..networks import Critic, Encoder, build_regressor
 from . import losses
-from .augment import PartOfGenerator, Random, augment, detect, observed_eighteen, observed_twenty_one
 from .config import LossConfig, StageConfig, TrainingConfig
-from .random_streams import RandomStream
-from .streams import Batch
 
 _HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass
 class Networks:
-    """What is trained, and what it is trained with."""
+    """Regressor, encoder and critic, and what turns the regressor's output into points of the image."""
 
     regressor: nn.Module
     encoder: Encoder
     critic: Critic
     basis: MorphableBasis
     whitening: Whitening
-    precision: str = "float32"
-    mirror: Tensor | None = None
-    """The face model's `mirror_map`, where faces are mirrored and it has one."""
     eared: Tensor | None = None
     """(70,) int64, the vertices of the 68 landmarks and of AFLW's ears, the image's left one first, where the
     losses use 21 points."""
 
-    def regress(self, inputs: Tensor) -> Tensor:
-        """(B, 4, 120, 120) -> whitened parameters (B, 12+K) float32."""
-        half = _HALVES.get(self.precision)
+    @classmethod
+    def build(
+        cls, config: TrainingConfig, model: MorphableModel, whitening: Whitening, device: torch.device
+    ) -> Networks:
+        """Fresh networks for a face model, with random weights from torch's generator.
+
+        Raises InputError where `loss.points` needs ears that the model does not name.
+        """
+        basis = model.basis(device)
+        outputs = 12 + basis.mode_count
+        regressor = build_regressor(config.network.regressor, outputs)
+        encoder = Encoder(config.network.encoder_widths)
+        critic = Critic(encoder.latent, outputs)
+        eared = _eared(model).to(device) if config.loss.points == 21 else None
+        networks = (regressor.to(device), encoder.to(device), critic.to(device))
+        return cls(*networks, basis, whitening.to(device), eared)
+
+    def regress(self, inputs: Tensor, precision: str = "float32") -> Tensor:
+        """(B, 4, 120, 120) -> whitened parameters (B, 12+K) float32.
+
+        precision: of the arithmetic inside the regressor, see `NetworkConfig.precision`; not "auto".
+        """
+        half = _HALVES.get(precision)
         with torch.autocast(inputs.device.type, half, enabled=half is not None):
             whitened = self.regressor(inputs)
         return whitened.float()
@@ -61,8 +75,13 @@ class Networks:
         eighteen = points if self.eared is None else eighteen_from_21(points)
         return landmark_map(eighteen[..., :2])
 
+    def judge(self, code: Tensor, whitened: Tensor) -> Tensor:
+        """The critic's logits (B,), for the regressor to learn from: the critic's weights are constants."""
+        weights = {name: weight.detach() for name, weight in self.critic.named_parameters()}
+        return functional_call(self.critic, weights, (code, whitened))
+
     def adversaries(self) -> Iterator[nn.Parameter]:
-        """The weights of encoder and critic, which one optimiser trains."""
+        """The weights of encoder and critic, which one optimizer trains."""
         yield from self.encoder.parameters()
         yield from self.critic.parameters()
 
@@ -90,35 +109,6 @@ class StepBatch:
         )
 
 
-def prepare(
-    faces: Batch,
-    photos: Batch | None,
-    config: TrainingConfig,
-    step: int,
-    mirror: Tensor | None = None,
-    ranks: Ranks | None = None,
-) -> StepBatch:
-    """Augment, simulate the detector, draw the maps. The random numbers are a function of seed and step.
-
-    ranks: where the batches are shares of larger ones; the faces then become what they become in those.
-    The landmarks of a 3D-annotated face are its model's, and all that there are count; of a 2D-only face the
-    visible ones.
-    """
-    observe = observed_eighteen if config.loss.points == 18 else observed_twenty_one
-    parts = [faces] if photos is None else [faces, photos]
-    whole = np.random.default_rng((config.seed, RandomStream.AUGMENTATION, step))
-    rng: Random = whole if ranks is None else PartOfGenerator(whole, ranks.rank, ranks.count)
-    columns: list[tuple[Tensor, ...]] = []
-    for position, part in enumerate(parts):
-        part = augment(part, config.augment, rng, mirror)
-        observed, visible = observe(part)
-        if position == 0:
-            parameters, visible = part["parameters"], observed.isfinite().all(dim=-1)
-        columns.append((part["image"], *detect(part, config.landmarks, rng), observed, visible))
-    images, points, shown, observed, visible = (torch.cat(column) for column in zip(*columns, strict=True))
-    return StepBatch(network_input(images, points, shown), observed, visible, parameters)
-
-
 def term_weights(loss: LossConfig, stage: StageConfig) -> dict[str, float]:
     """The weight of every term in a stage."""
     return {
@@ -132,18 +122,24 @@ def term_weights(loss: LossConfig, stage: StageConfig) -> dict[str, float]:
 
 
 def regressor_terms(
-    networks: Networks, faces: StepBatch, loss: LossConfig, weights: dict[str, float], second_pass: bool
+    networks: Networks,
+    batch: StepBatch,
+    config: TrainingConfig,
+    weights: dict[str, float],
+    second_pass: bool,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """The terms, not yet weighted, that have a weight; and the whitened prediction (B, 12+K).
 
     Args:
+        weights: as `term_weights` gives them.
         second_pass: whether L3d-con and Lcyc, which need one, are computed in this step.
     """
-    annotated = len(faces.parameters)
-    whitened = networks.regress(faces.inputs)
+    loss, precision = config.loss, config.network.precision
+    annotated = len(batch.parameters)
+    whitened = networks.regress(batch.inputs, precision)
     predicted = networks.whitening.unwhiten(whitened)
     points = networks.project(predicted)
-    supervised, target = predicted[:annotated], faces.parameters
+    supervised, target = predicted[:annotated], batch.parameters
     terms: dict[str, Tensor] = {}
     if weights["parameters"]:
         terms["parameters"] = losses.parameter_loss(
@@ -160,28 +156,40 @@ def regressor_terms(
     if weights["landmarks_2d"]:
         importance = None if loss.landmark_weights else losses.equal_weights(points)
         terms["landmarks_2d"] = losses.landmark_consistency_2d(
-            points[..., :2], faces.observed, faces.visible, importance
+            points[..., :2], batch.observed, batch.visible, importance
         )
     if second_pass and (weights["landmarks_3d"] or weights["cycle"]):
         # The same image with the map of the landmarks just predicted: a face must map to itself.
-        redrawn = torch.cat([faces.inputs[:, :3], networks.redraw(points)], dim=1)
-        returned = networks.project(networks.whitening.unwhiten(networks.regress(redrawn)))
+        redrawn = torch.cat([batch.inputs[:, :3], networks.redraw(points)], dim=1)
+        returned = networks.project(networks.whitening.unwhiten(networks.regress(redrawn, precision)))
         if weights["landmarks_3d"]:
             terms["landmarks_3d"] = losses.landmark_consistency_3d(points, returned)
         if weights["cycle"]:
-            terms["cycle"] = losses.cycle_loss(faces.observed, returned[..., :2], faces.visible)
+            terms["cycle"] = losses.cycle_loss(batch.observed, returned[..., :2], batch.visible)
     if weights["self_critic"] and annotated < len(whitened):
-        fakes, images = whitened[annotated:], faces.inputs[annotated:]
+        fakes, images = whitened[annotated:], batch.inputs[annotated:]
         with torch.no_grad():
             code = networks.encoder(images)
-        terms["self_critic"] = losses.self_critic_loss(networks.critic(code, fakes), loss.adversarial)
+        terms["self_critic"] = losses.self_critic_loss(networks.judge(code, fakes), loss.adversarial)
     return terms, whitened
 
 
-def critic_term(networks: Networks, faces: StepBatch, whitened: Tensor) -> Tensor:
+def critic_term(networks: Networks, batch: StepBatch, whitened: Tensor) -> Tensor:
     """The critic's loss: ground truth of annotated faces against what was regressed for the 2D-only ones."""
-    annotated = len(faces.parameters)
-    code = networks.encoder(faces.inputs)
-    real = networks.critic(code[:annotated], networks.whitening.whiten(faces.parameters))
+    annotated = len(batch.parameters)
+    code = networks.encoder(batch.inputs)
+    real = networks.critic(code[:annotated], networks.whitening.whiten(batch.parameters))
     fake = networks.critic(code[annotated:], whitened[annotated:].detach())
     return losses.critic_loss(real, fake)
+
+
+def _eared(model: MorphableModel) -> Tensor:
+    """The vertices of landmarks and ears, see `Networks`. Raises InputError when the model names no ears."""
+    names = ("ear_left", "ear_right")
+    if missing := [name for name in names if name not in model.named_landmarks]:
+        raise InputError(
+            f"loss.points: 21 points need a face model whose named_landmarks have ear_left and ear_right,"
+            f" {model.name!r} lacks {', '.join(missing)}; set loss.points=18"
+        )
+    ears = [model.named_landmarks[name] for name in names]
+    return torch.from_numpy(np.concatenate([model.landmarks, ears]))

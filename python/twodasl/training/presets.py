@@ -127,7 +127,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     **{f"photos-{share}": {"data": {"photo_share": share / 100}} for share in (0, 25, 50, 75)},
 }
 """What an ablation changes in a preset: parts of the method (the paper's Table 2), each also without the
-mask, and per cent of the data (Table 3)."""
+mask, and percentages of the data (Table 3)."""
 
 
 def preset(name: str, ablations: Sequence[str] = ()) -> TrainingConfig:

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
+from .hooks import Hook
+from .state import Run
 
-class StopSignals:
-    """Takes note of SIGTERM and SIGINT instead of dying of them; a second signal acts as it always does.
 
-    Only the main thread can do that; in others, and with `active` false, nothing is changed.
+class StopSignals(Hook):
+    """Ends a run after the step in which SIGTERM or SIGINT arrived at any of its processes.
+
+    A second signal acts as it always does. Only the main thread can listen; in others nothing is changed.
     """
 
-    def __init__(self, active: bool = True) -> None:
+    def __init__(self) -> None:
         self.received: str = ""
         """The first signal's name; empty while there was none."""
-        self._active = active and threading.current_thread() is threading.main_thread()
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopSignals:
-        if self._active:
+        if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def after_step(self, run: Run, terms: dict[str, float]) -> None:
+        """Tell the run what arrived."""
+        run.stopped_by = run.ranks.signal_of_any(self.received)
+
+    def close(self) -> None:
+        """Leave signals to those who had them before."""
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:

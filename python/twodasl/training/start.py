@@ -14,7 +14,7 @@ from ..morphable import MorphableModel
 from ..networks import ResNet50, authors_state_dict, imagenet_state_dict
 from .checkpoint import FORMAT, check_model, checked
 from .config import NetworkConfig
-from .objective import Networks
+from .model import Networks
 
 
 def start(networks: Networks, config: NetworkConfig, model: MorphableModel) -> None:
@@ -62,7 +62,7 @@ def load_start_weights(
     try:
         state = authors_state_dict(contents) if authors else imagenet_state_dict(contents)
         missing, unexpected = regressor.load_state_dict(state, strict=authors)
-    except Exception as error:  # names and values are a stranger's
+    except Exception as error:  # names and values may be anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
             f"{path}: expected a ResNet-50, ImageNet's or the authors', with as many outputs as the face"

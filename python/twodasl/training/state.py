@@ -1,139 +1,101 @@
-"""The state of a training run: how it begins, what a checkpoint holds of it, how it is put back."""
+"""The state of a run: what changes while it goes on, what a checkpoint holds of it, how it is put back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from ..distributed import Ranks, shared_statistics
+from ..distributed import Ranks
 from ..errors import InputError
-from ..morphable import MorphableModel, Whitening
+from ..morphable import MorphableModel
 from ..morphable.sketch import sketch
-from ..networks import Critic, Encoder, build_regressor
-from .checkpoint import check_model, load_checkpoint
+from .checkpoint import load_checkpoint
 from .config import TrainingConfig
 from .ema import WeightAverage
-from .mirror import mirror_map
-from .objective import Networks
-from .start import start
-from .streams import FaceDataset, read
+from .model import Networks
 
 CHECKPOINT = "checkpoint.pt"
 """The newest checkpoint's name in the output folder."""
+LOG_EVERY = 20
+"""Steps averaged in one entry of the history."""
 
 # What a run needs of a checkpoint beyond what every checkpoint has.
 _TO_GO_ON = ("encoder", "critic", "optimizers", "lengths", "rng", "history")
-# What optimisers remember of a weight.
+# What optimizers remember of a weight.
 _ADAM = {"step", "exp_avg", "exp_avg_sq"}
 _REMEMBERED = {torch.optim.Adam: _ADAM, torch.optim.AdamW: _ADAM, torch.optim.SGD: {"momentum_buffer"}}
-# Parameter vectors from which the whitening is estimated.
-_WHITENING_SAMPLES = 20_000
 
 
 @dataclass
 class Run:
-    """Everything that changes while a run goes on."""
+    """Everything that changes while a run goes on, and what it goes on with."""
 
     config: TrainingConfig
+    """The one that counts, with precision and steps as `plan` decided them."""
     model_name: str
     model: MorphableModel
     networks: Networks
     optimizer: torch.optim.Optimizer
     critic_optimizer: torch.optim.Optimizer
     lengths: list[int]
+    """The numbers of 3D-annotated and of 2D-only faces."""
     scaler: torch.amp.GradScaler
     """Does nothing but for float16."""
     average: WeightAverage | None
+    mirror: Tensor | None
+    """The face model's `mirror_map`, where faces are mirrored and it has one."""
+    ranks: Ranks = field(default_factory=Ranks)
+    resumed: bool = False
     step: int = 0
+    """Steps done."""
+    stopped_by: str = ""
+    """The signal that ends the run before its last step; empty where there is none."""
     history: list[dict[str, float]] = field(default_factory=list)
     recent: list[dict[str, float]] = field(default_factory=list)
     """The steps since the last entry of the history."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether no step is left to do."""
+        return self.step == self.config.steps or bool(self.stopped_by)
 
-def begin(
-    config: TrainingConfig,
-    name: str,
-    model: MorphableModel,
-    faces: FaceDataset,
-    photos: FaceDataset | None,
-    device: torch.device,
-) -> Run:
-    """Fresh networks and optimisers. name: what `load_model` finds the face model by, for the checkpoint."""
-    mirror = mirror_map(model) if config.augment.flip else None
-    if config.augment.flip and mirror is None and photos is None:
-        raise InputError(
-            f"augment.flip: the face model {model.name!r} is not symmetric, so that faces with parameters"
-            " cannot be mirrored, and the run has no others; set augment.flip=0"
-        )
-    basis = model.basis(device)
-    outputs = 12 + basis.mode_count
-    regressor = build_regressor(config.network.regressor, outputs)
-    encoder = Encoder(config.network.encoder_widths)
-    networks = Networks(
-        regressor.to(device),
-        encoder.to(device),
-        Critic(encoder.latent, outputs).to(device),
-        basis,
-        estimate_whitening(faces).to(device),
-        config.network.precision,
-        mirror,
-        _eared(model).to(device) if config.loss.points == 21 else None,
-    )
-    if config.network.start:
-        start(networks, config.network, model)
-    choice, weights = config.optimizer, list(regressor.parameters())
-    rate = config.stage1.learning_rate
-    optimizer: torch.optim.Optimizer
-    if choice.name == "sgd":
-        optimizer = torch.optim.SGD(weights, rate, momentum=choice.momentum, weight_decay=choice.weight_decay)
-    else:
-        optimizer = torch.optim.AdamW(weights, rate, weight_decay=choice.weight_decay)
-    critic_optimizer = torch.optim.Adam(list(networks.adversaries()), choice.critic_learning_rate)
-    lengths = [len(faces), 0 if photos is None else len(photos)]
-    scaler = torch.amp.GradScaler(device.type, enabled=config.network.precision == "float16")
-    average = WeightAverage(regressor, choice.ema) if choice.ema else None
-    return Run(config, name, model, networks, optimizer, critic_optimizer, lengths, scaler, average)
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether a checkpoint follows the last step."""
+        return self.step == self.config.steps or self.step % self.config.checkpoint_every == 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.networks.whitening.mean.device
+
+    @property
+    def learning_rate(self) -> float:
+        """The regressor's, of the last step."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    @property
+    def entry(self) -> dict[str, float] | None:
+        """The entry of the history that the last step completed, if it did."""
+        return self.history[-1] if self.history and self.history[-1]["step"] == self.step else None
+
+    def record(self, terms: dict[str, float]) -> None:
+        """Count a step that was done, and note its terms."""
+        self.step += 1
+        self.recent.append({"learning_rate": self.learning_rate, **terms})
+        if self.step % LOG_EVERY == 0 or self.checkpoint_due:
+            self.history.append({"step": self.step, **_means(self.recent)})
+            self.recent = []
 
 
-def _eared(model: MorphableModel) -> torch.Tensor:
-    """The vertices of landmarks and ears, see `Networks`. Raises InputError when the model names no ears."""
-    names = ("ear_left", "ear_right")
-    if missing := [name for name in names if name not in model.named_landmarks]:
-        raise InputError(
-            f"loss.points: 21 points need a face model whose named_landmarks have ear_left and ear_right,"
-            f" {model.name!r} lacks {', '.join(missing)}; set loss.points=18"
-        )
-    ears = [model.named_landmarks[name] for name in names]
-    return torch.from_numpy(np.concatenate([model.landmarks, ears]))
-
-
-def estimate_whitening(faces: FaceDataset, samples: int = _WHITENING_SAMPLES) -> Whitening:
-    """Mean and standard deviation of every parameter over at most `samples` faces, spread over a data set.
-
-    Data sets on disk are sorted: 300W-LP's first folders are not like its others. A dataset with
-    `parameters(index)` is asked for those alone, so that no picture is drawn.
-    """
-    count = min(samples, len(faces))
-    chosen = [index * len(faces) // count for index in range(count)]
-    if hasattr(faces, "parameters"):
-        vectors = [faces.parameters(index) for index in chosen]
-    else:
-        vectors = [sample["parameters"] for sample in read(faces, chosen)]
-    return Whitening.from_samples(torch.stack([torch.as_tensor(v) for v in vectors]))
-
-
-def share(run: Run, ranks: Ranks) -> None:
-    """Make the run one of several ranks': the same weights everywhere, batch statistics over all batches."""
-    networks = run.networks
-    average = [] if run.average is None else [run.average.network]
-    ranks.copy_from_leader(
-        [networks.regressor, networks.encoder, networks.critic, networks.whitening, *average]
-    )
-    networks.regressor = shared_statistics(networks.regressor, ranks)
+def _means(entries: list[dict[str, float]]) -> dict[str, float]:
+    """Means of each key over the entries that have it."""
+    keys = dict.fromkeys(key for entry in entries for key in entry)
+    return {key: sum(e[key] for e in entries if key in e) / sum(key in e for e in entries) for key in keys}
 
 
 def contents(run: Run) -> dict[str, Any]:
@@ -181,30 +143,6 @@ def saved_run(folder: Path | None, resume: bool) -> dict[str, Any] | None:
     return load_checkpoint(path)
 
 
-def resumed_config(
-    path: Path, saved: dict[str, Any], config: TrainingConfig, model: MorphableModel
-) -> TrainingConfig:
-    """The configuration of a run to go on with: the one asked for, with what the run decided when it began.
-
-    Raises InputError when the checkpoint belongs to another face model or configuration.
-    """
-    check_model(path, saved, model)
-    began = TrainingConfig.from_dict(saved["config"], where=str(path))
-    if config.network.precision == "auto":
-        precision = began.network.precision
-        config = replace(config, network=replace(config.network, precision=precision))
-    if config.time_limit:
-        stage1 = replace(config.stage1, steps=began.stage1.steps, warmup=began.stage1.warmup)
-        stage2 = replace(config.stage2, steps=began.stage2.steps, warmup=began.stage2.warmup)
-        config = replace(config, stage1=stage1, stage2=stage2)
-    if differences := began.differences(config):
-        raise InputError(
-            f"{path}: the run began with another configuration: {', '.join(differences)}; resume with the"
-            " same, or choose another folder"
-        )
-    return config
-
-
 def restore(run: Run, saved: dict[str, Any], path: Path) -> None:
     """Put a checkpoint's state back. Raises InputError when it does not fit the run.
 
@@ -237,9 +175,9 @@ def restore(run: Run, saved: dict[str, Any], path: Path) -> None:
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Any]]) -> None:
-    """Put back what an optimiser remembers of each weight; its settings are the configuration's.
+    """Put back what an optimizer remembers of each weight; its settings are the configuration's.
 
-    Raises ValueError where it is not this optimiser's, of these weights: a step would stop at it later.
+    Raises ValueError where it is not this optimizer's, of these weights: a step would stop at it later.
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     names = _REMEMBERED[type(optimizer)]

@@ -57,7 +57,7 @@ class LandmarksOnly(Dataset):
         return [{**sample, "landmarks": sample["landmarks"][:, :2]} for sample in samples]
 
     def name(self, index: int) -> str:
-        """What a person calls a face."""
+        """The display name of a sample."""
         return name_of(self.faces, index)
 
 
@@ -86,7 +86,7 @@ class Subset(Dataset):
         return self[index]["parameters"]
 
     def name(self, index: int) -> str:
-        """What a person calls a face."""
+        """The display name of a sample."""
         return name_of(self.faces, int(self.rows[index]))
 
 
@@ -200,7 +200,7 @@ def read(faces: FaceDataset, indices: Sequence[int]) -> list[Sample]:
 
 
 def name_of(faces: FaceDataset, index: int) -> str:
-    """What a person calls a face: its file, where the dataset knows it, or its number."""
+    """The display name of a sample: its file, where the dataset knows it, or its number."""
     return faces.name(index) if hasattr(faces, "name") else f"face {index}"
 
 

@@ -3,100 +3,54 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
 
+from ..distributed import ToldElsewhere
+from ..errors import InputError
 from ..io.files import atomic_path, writing
+from .feed import Feed
+from .model import StepBatch
+from .state import CHECKPOINT, Run
 
 METRICS = "metrics.jsonl"
 """The numbers' file in the output folder."""
 
 
 class Stopwatch:
-    """Throughput, and the shares of a step's time that go into waiting for data and into the losses.
+    """Throughput, and the share of the time that goes into waiting for data.
 
-    The losses (all of the objective but the regressor, forward and backward) are timed in one step of every
-    log entry, because that takes a second backward pass through them and, on a GPU, waiting for it. What is
-    trained does not change by it. `device` is the regressor's.
+    Args:
+        device: where the run computes.
+        processes: how many share each batch.
     """
 
-    def __init__(self, regressor: nn.Module, device: torch.device) -> None:
-        self._regressor, self._device = regressor, device
-        self._images = 0
-        self._began = self._now()
-        self._waited = 0.0
-        self._timing = False
-        self._losses = self._extra = 0.0
-        self._loss_share: float | None = None
-        self._outputs: list[Tensor] = []
+    def __init__(self, device: torch.device, processes: int = 1) -> None:
+        self._device, self._processes = device, processes
+        self._images, self._waited, self._began = 0, 0.0, self._now()
 
-    @contextmanager
-    def step(self, images: int, time_losses: bool) -> Iterator[None]:
-        """Around a step of so many images; whether its losses are timed."""
-        self._timing, self._losses, self._extra = time_losses, 0.0, 0.0
-        began = self._now()
-        yield
-        self._images += images
-        if time_losses:
-            self._loss_share = self._losses / max(self._now() - began - self._extra, 1e-9)
-        self._timing = False
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Around what gets the data ready."""
-        began = time.perf_counter()
-        yield
-        self._waited += time.perf_counter() - began
-
-    @contextmanager
-    def forward(self) -> Iterator[None]:
-        """Around the computation of the terms: what the regressor takes of it is not the losses'."""
-        if not self._timing:
-            yield
-            return
-        inside: list[float] = []
-
-        def enter(*_: Any) -> None:
-            inside.append(-self._now())
-
-        def leave(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            inside.append(self._now())
-            self._outputs.append(output)
-
-        hooks = [
-            self._regressor.register_forward_pre_hook(enter),
-            self._regressor.register_forward_hook(leave),
-        ]
-        began = self._now()
-        yield
-        self._losses += self._now() - began - sum(inside)
-        for hook in hooks:
-            hook.remove()
-
-    def backward(self, total: Tensor) -> None:
-        """Time the gradient of the losses alone."""
-        if not self._timing:
-            return
-        began = self._now()
-        torch.autograd.grad(total, self._outputs, retain_graph=True)
-        self._extra = self._now() - began
-        self._losses += self._extra
-        self._outputs = []
+    def timed(self, batches: Iterable[StepBatch]) -> Iterator[StepBatch]:
+        """The same batches, each one waited for and counted."""
+        waiting = iter(batches)
+        while True:
+            began = time.perf_counter()
+            batch = next(waiting, None)
+            self._waited += time.perf_counter() - began
+            if batch is None:
+                return
+            self._images += len(batch.inputs) * self._processes
+            yield batch
 
     def read(self) -> dict[str, float]:
-        """images_per_second and data_share since the last reading; loss_share of the last step timed, of the
-        time that it took without the wait for data."""
+        """images_per_second and data_share since the last reading."""
         now = self._now()
         seconds = max(now - self._began, 1e-9)
         speed = {"images_per_second": self._images / seconds, "data_share": self._waited / seconds}
-        if self._loss_share is not None:
-            speed["loss_share"] = self._loss_share
         self._images, self._waited, self._began = 0, 0.0, now
         return speed
 
@@ -126,8 +80,39 @@ class Metrics:
             file.write(json.dumps(entry) + "\n")
 
 
-def name_batch(folder: Path, step: int, names: list[str]) -> Path:
-    """Write down which faces a step saw, one a line; the file."""
+class NotFinite(InputError):
+    """A loss or a gradient that is no number any more."""
+
+
+def check_finite(values: dict[str, float], step: int) -> None:
+    """Raise NotFinite where a value of a step, counted from 0, is NaN or infinite."""
+    if all(math.isfinite(value) for value in values.values()):
+        return
+    listed = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
+    raise NotFinite(
+        f"step {step + 1}: the loss is no longer finite ({listed}); lower the learning rate or optimizer.clip"
+    )
+
+
+@contextmanager
+def naming_faces(run: Run, feed: Feed, folder: Path | None) -> Iterator[None]:
+    """Around the steps: one that is not finite leaves a file with the names of its faces in the folder."""
+    try:
+        yield
+    except NotFinite as error:
+        if not run.ranks.leads:
+            raise ToldElsewhere(str(error)) from None
+        if folder is None:
+            raise
+        text = f"{error}; {_name_batch(folder, run.step, feed.names(run.step))} names the step's faces"
+        checkpoint = folder / CHECKPOINT
+        if checkpoint.exists():
+            text += f"; {checkpoint} holds the last good state"
+        raise InputError(text) from None
+
+
+def _name_batch(folder: Path, step: int, names: list[str]) -> Path:
+    """Write down which faces a step, counted from 0, saw, one a line; the file."""
     path = folder / f"batch-{step + 1:07d}.txt"
     with atomic_path(path) as temporary:
         temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")

@@ -229,7 +229,10 @@ def test_a_checkpoint_or_model_that_is_no_path_is_named(ball_checkpoint, wrong):
         FaceReconstructor(ball_checkpoint, device=[wrong])
 
 
-@pytest.mark.parametrize("wrong", [5, "x", b"x", {}, iter([])], ids=["number", "text", "bytes", "dict", "iterator"])
+WRONG = {"number": 5, "text": "x", "bytes": b"x", "dict": {}, "iterator": iter([])}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_lists_of_the_wrong_kind_are_named(steady, photo, wrong):
     with pytest.raises(InputError, match=r"^images: expected a list of images, got "):
         steady.batch(wrong)

@@ -14,9 +14,10 @@ from twodasl.morphable import MorphableModel, Whitening
 from twodasl.morphable.sketch import sketch
 from twodasl.networks import ResNet50, build_regressor
 from twodasl.training import TrainingConfig, check_model, load_checkpoint, load_regressor, save_checkpoint
+from twodasl.training.setup import begin
 from twodasl.training.start import load_start_weights
-from twodasl.training.state import begin, restore
 from twodasl.training.state import contents as state_contents
+from twodasl.training.state import restore
 
 from ..tiny_runs import tiny_config
 

@@ -1,5 +1,6 @@
 """Several processes that train as one: one process's result to rounding, and again after a crash."""
 
+import copy
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from twodasl.cli import main
-from twodasl.distributed import Ranks
+from twodasl.distributed import Ranks, SharedBatchNorm2d, shared_statistics
 from twodasl.errors import InputError
 from twodasl.training import load_checkpoint
 from twodasl.training.augment import PartOfGenerator
@@ -31,13 +32,13 @@ CRASHING = """
 import os, signal, sys
 from twodasl.cli import main
 from twodasl.training import loop
-inner = loop._step
+inner = loop.training_step
 def step(run, *rest):
     if run.step == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return inner(run, *rest)
 if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
-    loop._step = step
+    loop.training_step = step
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -141,6 +142,20 @@ def test_a_signal_to_one_process_ends_all(ball_path, tmp_path):
     assert process.returncode == 0, errors
     step = load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"]
     assert output.count(f"stopped by SIGTERM after step {step} of 100003") == 1
+
+
+def test_shared_statistics_keep_weights_and_names():
+    """An optimizer made before still moves them; alone, normalization is torch's own."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Sequential(torch.nn.BatchNorm2d(2)))
+    plain, weights = copy.deepcopy(network), list(network.parameters())
+    shared = shared_statistics(network, Ranks(0, 2))
+    assert type(shared[1][0]) is SharedBatchNorm2d
+    assert [id(weight) for weight in shared.parameters()] == [id(weight) for weight in weights]
+    x = torch.randn(4, 1, 5, 5)
+    for mode in (True, False):
+        assert torch.equal(shared.train(mode)(x), plain.train(mode)(x))
+    assert_same_state(dict(shared.state_dict()), dict(plain.state_dict()))
 
 
 def test_batches_must_divide():

@@ -12,8 +12,9 @@ import torch
 from twodasl.errors import InputError
 from twodasl.morphable import MorphableModel, split_parameters
 from twodasl.training import StageConfig, load_checkpoint, train
-from twodasl.training.objective import prepare, regressor_terms, term_weights
-from twodasl.training.state import begin, estimate_whitening
+from twodasl.training.feed import prepare
+from twodasl.training.model import regressor_terms, term_weights
+from twodasl.training.setup import begin, estimate_whitening
 from twodasl.training.streams import LandmarksOnly, Order, stack
 
 import twodasl_ext
@@ -246,7 +247,7 @@ def test_every_term_reaches_the_regressor(ball_model):
     photos = stack([LandmarksOnly(faces)[i] for i in range(4)])
     batch = prepare(stack([faces[i] for i in range(6)]), photos, config, 0)
     weights = term_weights(config.loss, StageConfig(parameters=1.0, vertices=1.0))
-    terms, _ = regressor_terms(run.networks, batch, config.loss, weights, second_pass=True)
+    terms, _ = regressor_terms(run.networks, batch, config, weights, second_pass=True)
     assert set(terms) == set(weights)
     for name, term in terms.items():
         gradients = torch.autograd.grad(
@@ -254,6 +255,40 @@ def test_every_term_reaches_the_regressor(ball_model):
         )
         assert all(g is not None and torch.isfinite(g).all() for g in gradients), name
         assert sum(g.abs().sum() for g in gradients) > 0, name
+
+
+def test_the_regressor_learns_from_the_critic_and_not_the_reverse(ball_model):
+    """Its step leaves no gradient in the critic's weights; what reaches it is that of the critic itself."""
+    faces = Dots(ball_model, 4)
+    networks = begin(tiny_config(), "ball", ball_model, faces, None, torch.device("cpu")).networks
+    code, whitened = torch.randn(3, 4), torch.randn(3, 15, requires_grad=True)
+    logits = networks.judge(code, whitened)
+    assert torch.equal(logits, networks.critic(code, whitened))
+    logits.sum().backward()
+    assert all(weight.grad is None for weight in networks.critic.parameters())
+    (expected,) = torch.autograd.grad(networks.critic(code, whitened).sum(), whitened)
+    assert torch.equal(whitened.grad, expected)
+
+
+def test_the_presets_name_does_not_keep_a_run_from_going_on(ball_model, tmp_path):
+    """It is a note, and presets are renamed."""
+    tiny_run(ball_model, tiny_config(preset="small-cpu"), output=tmp_path)
+    again = tiny_run(ball_model, tiny_config(preset="small"), output=tmp_path, resume=True)
+    assert again.config == tiny_config(preset="small-cpu")
+
+
+def test_hooks_are_left_however_a_run_ends(ball_model, tmp_path):
+    """A callback that fails: the signals' handlers are what they were, and the folder is free."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def fail(progress):
+        assert signal.getsignal(signal.SIGTERM) is not before
+        raise Stop
+
+    for _ in range(2):
+        with pytest.raises(Stop):
+            tiny_run(ball_model, tiny_config(), output=tmp_path, callback=fail, stop_on_signals=True)
+        assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_whitening_is_estimated_from_the_faces(ball_model):

@@ -28,8 +28,8 @@ from twodasl.training import (
 )
 from twodasl.training.ema import WeightAverage
 from twodasl.training.feed import Feed
-from twodasl.training.objective import regressor_terms
-from twodasl.training.state import begin
+from twodasl.training.model import regressor_terms
+from twodasl.training.setup import begin
 from twodasl.training.streams import Subset
 
 import twodasl_ext
@@ -145,7 +145,7 @@ def test_ears_and_chin_count_with_21_points(ball_model):
 
     def loss(observed):
         changed = replace(given, observed=observed)
-        return regressor_terms(run.networks, changed, config.loss, weights, True)[0]["landmarks_2d"].item()
+        return regressor_terms(run.networks, changed, config, weights, True)[0]["landmarks_2d"].item()
 
     run.networks.regressor.eval()
     with torch.no_grad():

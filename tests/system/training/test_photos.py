@@ -10,8 +10,8 @@ from twodasl.datasets.photos.sources import open_photos
 from twodasl.errors import InputError
 from twodasl.training import TrainingConfig, load_checkpoint, train
 from twodasl.training import datasets as training_datasets
-from twodasl.training.objective import prepare
-from twodasl.training.state import estimate_whitening
+from twodasl.training.feed import prepare
+from twodasl.training.setup import estimate_whitening
 from twodasl.training.streams import FacePool, LandmarksOnly, stack
 
 from ..photo_sets import link_wild, write_aflw, write_basis, write_folder, write_w300lp

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from twodasl.synthetic import SyntheticFaces
+from twodasl.training.random_streams import RandomStream, SyntheticSeed
 from twodasl.training.streams import FacePool, LandmarksOnly, Order, batches, stack
 
 
@@ -39,6 +40,14 @@ def test_order_is_a_function_of_seed_and_step():
     assert [again.indices(step) for step in reversed(range(20))] == steps[::-1]
     assert Order(50, 8, (4, 0)).indices(0) != steps[0]
     assert Order(50, 8, (3, 1)).indices(0) != steps[0]
+
+
+def test_random_streams_keep_their_numbers():
+    """A run that is resumed, or made again from its seed, sees the faces that it saw."""
+    assert [*RandomStream] == [0, 1, 2, 3, 4]
+    assert Order(50, 8, (3, RandomStream.PHOTO_ORDER)).indices(0) == Order(50, 8, (3, 1)).indices(0)
+    starts = sorted(SyntheticSeed)
+    assert starts == [1_000_000, 2_000_000, 3_000_000]
 
 
 def test_a_batch_may_be_larger_than_the_data():

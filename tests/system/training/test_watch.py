@@ -16,14 +16,15 @@ from twodasl.training import load_checkpoint, train
 from twodasl.training.board import face_pictures
 from twodasl.training.feed import Feed
 from twodasl.training.journal import speed_line
+from twodasl.training.model import StepBatch
+from twodasl.training.setup import begin
 from twodasl.training.signals import StopSignals
-from twodasl.training.state import begin
 from twodasl.training.streams import LandmarksOnly
 from twodasl.training.watch import Metrics, Stopwatch
 
 from ..tiny_runs import Dots, Stop, assert_same_state, tiny_config, tiny_run
 
-SPEED = {"images_per_second", "data_share", "loss_share"}
+SPEED = {"images_per_second", "data_share"}
 
 
 def entries(folder):
@@ -48,7 +49,6 @@ def test_the_file_of_numbers_goes_on_after_a_resume(ball_model, tmp_path):
         assert set(entry) > SPEED
         assert entry["images_per_second"] > 0
         assert 0 < entry["data_share"] < 1
-        assert 0 < entry["loss_share"] < 1
 
     with pytest.raises(Stop):
         tiny_run(ball_model, tiny_config(checkpoint_every=4), output=tmp_path / "parts", callback=interrupt)
@@ -75,53 +75,29 @@ def test_lost_lines_are_written_again(tmp_path):
     ]
 
 
-class Slow(torch.autograd.Function):
-    """Takes a while in both directions."""
-
-    @staticmethod
-    def forward(ctx, x, seconds):
-        ctx.seconds = seconds
-        time.sleep(seconds)
-        return x * 2
-
-    @staticmethod
-    def backward(ctx, gradient):
-        time.sleep(ctx.seconds)
-        return gradient * 2, None
-
-
-class SlowNetwork(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(1))
-
-    def forward(self, x):
-        return Slow.apply(x * self.weight, 0.03)
-
-
 def test_where_the_time_goes():
-    """A step of 0.12 s in the network, 0.04 s in the losses and 0.05 s of waiting before it, both passes."""
-    network = SlowNetwork()
-    watch = Stopwatch(network, torch.device("cpu"))
-    for timed in (False, True):
-        with watch.waiting():
+    """Two steps of 0.1 s, each after 0.05 s of waiting for its batch; two processes share each."""
+    batch = StepBatch(torch.zeros(5, 4, 2, 2), torch.zeros(5, 18, 2), torch.zeros(5, 18), torch.zeros(4, 15))
+
+    def batches():
+        for _ in range(2):
             time.sleep(0.05)
-        with watch.step(10, timed):
-            with watch.forward():
-                first = network(torch.ones(3))
-                total = Slow.apply(first, 0.02).sum() + network(torch.ones(3)).sum()
-            watch.backward(total)
-            total.backward()
+            yield batch
+
+    watch = Stopwatch(torch.device("cpu"), processes=2)
+    for given in watch.timed(batches()):
+        assert given is batch
+        time.sleep(0.1)
     speed = watch.read()
     # A busy machine sleeps longer than it is told.
-    assert speed["loss_share"] == pytest.approx(0.04 / 0.16, abs=0.1)
-    assert speed["data_share"] == pytest.approx(0.1 / 0.44, abs=0.1)
-    assert 20 / 0.44 / 2 < speed["images_per_second"] < 20 / 0.44
-    assert network.weight.grad.item() == 2 * (3 * 4 + 3 * 2)  # timing leaves nothing behind
-    assert set(watch.read()) == SPEED
-    line = speed_line({"step": 20, "total": 1.25, **speed, "data_share": 0.21, "loss_share": 0.254}, 600)
+    assert speed["data_share"] == pytest.approx(0.1 / 0.3, abs=0.15)
+    assert 20 / 0.3 / 2 < speed["images_per_second"] < 20 / 0.3
+    again = watch.read()
+    assert set(again) == SPEED
+    assert again["images_per_second"] == again["data_share"] == 0
+    line = speed_line({"step": 20, "total": 1.25, **speed, "data_share": 0.21}, 600)
     assert line.startswith("step 20 of 600: total 1.25, ")
-    assert line.endswith(" images/s, 21% of the time waiting for data, 25% of a step in the losses")
+    assert line.endswith(" images/s, 21% of the time waiting for data")
 
 
 def test_logs_have_a_line_now_and_then(ball_model, capfd):
@@ -162,7 +138,7 @@ def test_the_second_signal_acts_as_usual():
             assert stop.received == "SIGINT"
             with pytest.raises(KeyboardInterrupt):
                 signal.raise_signal(signal.SIGINT)
-        with StopSignals(active=False), pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
