@@ -1,8 +1,8 @@
 """python -m benchmarks.experiments.face_sheet ROOT CHECKPOINT OUT.png: best, median and worst faces, drawn.
 
 Evaluates a network on AFLW2000-3D's development images with detected landmarks and draws, for each of the
-faces, the predicted surface and over it the predicted landmarks beside the true ones. The photographs, which
-may not be passed on, stay out of the picture.
+faces, the predicted surface and over it the predicted landmarks beside the true ones. The photos, which may
+not be redistributed, stay out of the picture.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from twodasl.evaluation.network import network_landmarks
 from twodasl.geometry.crops import Crop
 from twodasl.io.images import write_image
 from twodasl.landmarks import CONNECTIONS_68
-from twodasl.pictures.charts import Canvas
-from twodasl.pictures.render import Image, contact_sheet, render_mesh, stack_sheets
+from twodasl.pictures.charts import Page, style
+from twodasl.pictures.render import Image, render_mesh
 from twodasl.reconstruction.reconstructor import FaceReconstructor, Reconstruction
 
-TILE = 250
+TILE, CAPTION, GAP, HEADER = 250, 26, 6, 40  # pixels
 TRUTH, PREDICTED = (80, 215, 70), (50, 90, 255)  # BGR
 GROUPS = ("best", "median", "worst")
 _BITS = 4
@@ -65,20 +65,16 @@ def sheet(
 ) -> Image:
     """Three rows of tiles under a line of explanation."""
     errors = 100 * normalized_mean_error(predicted, data.truth)
-    rows = []
-    for name, members in chosen(errors, count).items():
-        tiles = []
-        for row in members:
-            drawn = tile(faces[row], triangles, data.truth[row], predicted[row, :, :2])
-            words = Canvas(TILE, 26)
-            caption = f"{name}: NME {errors[row]:.2f} %, yaw {data.yaw_degrees[row]:.0f}°"
-            words.text((TILE / 2, 12), caption, 14)
-            tiles.append(np.vstack([drawn, words.image()]))
-        rows.append(contact_sheet(tiles, count))
-    grid = stack_sheets(rows)
-    head = Canvas(grid.shape[1], 34)
-    head.text((10, 17), "Predicted surface and landmarks (red), annotated landmarks (green)", 16, "lm")
-    return stack_sheets([head.image(), grid])
+    with style():
+        page = Page(count * (TILE + GAP) + GAP, HEADER + len(GROUPS) * (TILE + CAPTION + GAP))
+        page.text(10, HEADER / 2, "Predicted surface and landmarks (red), annotated landmarks (green)", 12)
+        for line, (name, members) in enumerate(chosen(errors, count).items()):
+            for column, row in enumerate(members):
+                x, y = GAP + column * (TILE + GAP), HEADER + line * (TILE + CAPTION + GAP)
+                page.paste(tile(faces[row], triangles, data.truth[row], predicted[row, :, :2]), x, y)
+                caption = f"{name}: NME {errors[row]:.2f} %, yaw {data.yaw_degrees[row]:.0f}°"
+                page.text(x + TILE / 2, y + TILE + CAPTION / 2, caption, 10, "center")
+        return page.image()
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ timed in turn; the machine's own limits are looked at again after every row; see
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import time
 from pathlib import Path
@@ -79,8 +78,6 @@ def main() -> None:
         report = json.loads(options.draw.read_text())
         print("\n".join(map(str, charts.draw(report, options.images or options.draw.parent))))
         return
-    if options.sweeps and importlib.util.find_spec("matplotlib") is None:
-        parser.error("--sweeps draws charts: pip install '.[bench]' brings matplotlib")
     if options.threads:
         torch.set_num_threads(options.threads)
     kinds = (FUSED, EAGER) if options.no_compile else KINDS

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import importlib.util
 import json
 import time
 from collections.abc import Callable
@@ -219,8 +218,6 @@ def main() -> None:
         "-o", "--output", type=Path, help="path without suffix (default: results/registration-DATE)"
     )
     options = parser.parse_args()
-    if importlib.util.find_spec("matplotlib") is None:
-        parser.error("the charts need matplotlib: pip install '.[bench]'")
     if options.draw:
         report = json.loads(options.draw.read_text())
         drawn = registration_charts.draw(report, options.images or options.draw.parent)

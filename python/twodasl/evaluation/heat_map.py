@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..pictures.charts import Canvas, color_bar, nice_ticks, ramp
+from ..pictures.charts import Page, color_bar, nice_ticks, ramp, style
 from ..pictures.render import Image, camera_view, render_mesh
 from .reconstruction import ReconstructionError
 
@@ -18,7 +18,15 @@ TURNED = 40.0
 
 Y_AXES = ("auto", "up", "down")
 
-_TILE, _GAP, _LEFT, _TOP, _ROW, _BAR = 270, 10, 22, 92, 336, 150
+_TILE, _GAP, _LEFT, _TOP, _BAR = 360, 10, 24, 104, 180  # pixels
+_HEADING = 34
+_ROW = _TILE + _HEADING + 40
+_COLUMNS = (
+    "ground truth",
+    "prediction, aligned",
+    "error on the ground truth",
+    f"the same, turned by {TURNED:g}°",
+)
 _SHADING = 0.5  # part of the picture that is shaded; the rest is the colour as the bar shows it
 _COVERED = 99.0  # percentile of the shown errors at which the colours end
 
@@ -55,31 +63,24 @@ def heat_map(faces: Sequence[Face], title: str, label: str, y_axis: str = "auto"
         raise ValueError(f"y_axis: expected one of {', '.join(Y_AXES)}, got {y_axis!r}")
     percents = [100 * face.error.relative for face in faces]
     ticks = nice_ticks(float(np.percentile(np.concatenate(percents), _COVERED)), most=5)
-    width = _LEFT + 4 * (_TILE + _GAP) + _BAR
-    canvas = Canvas(width, _TOP + _ROW * len(faces) + 6)
-    canvas.text((_LEFT, 28), title, 20, "lm")
-    columns = (
-        "ground truth",
-        "prediction, aligned",
-        "error on the ground truth",
-        f"the same, turned by {TURNED:g}°",
-    )
-    for column, words in enumerate(columns):
-        canvas.text((_LEFT + column * (_TILE + _GAP) + _TILE / 2, 66), words, 15)
-    for row, (face, percent) in enumerate(zip(faces, percents, strict=True)):
-        top = _TOP + row * _ROW
-        canvas.text((_LEFT, top + 12), face.heading, 15, "lm")
-        for column, tile in enumerate(_tiles(face, ramp(percent / ticks[-1]), y_axis)):
-            if tile is not None:
-                canvas.paste(tile, (_LEFT + column * (_TILE + _GAP), top + 30))
-    if any(face.predicted_triangles is None for face in faces):
-        missing = next(row for row, face in enumerate(faces) if face.predicted_triangles is None)
-        middle = (_LEFT + 1.5 * _TILE + _GAP, _TOP + missing * _ROW + 30 + _TILE / 2)
-        canvas.text(middle, "(no triangles)", 14)
-    x = _LEFT + 4 * (_TILE + _GAP) + 14
-    bottom = _TOP + _ROW * len(faces) - 24
-    color_bar(canvas, (x, _TOP + 34, x + 22, bottom), ticks, label, f"{ticks[-1]:g} or more")
-    return canvas.image()
+    column = _TILE + _GAP
+    with style():
+        page = Page(_LEFT + 4 * column + _BAR, _TOP + _ROW * len(faces) + 6)
+        page.text(_LEFT, 32, title, 15)
+        for number, words in enumerate(_COLUMNS):
+            page.text(_LEFT + number * column + _TILE / 2, 78, words, 11, "center")
+        for row, (face, percent) in enumerate(zip(faces, percents, strict=True)):
+            top = _TOP + row * _ROW
+            page.text(_LEFT, top + 14, face.heading, 11)
+            for number, tile in enumerate(_tiles(face, ramp(percent / ticks[-1]), y_axis)):
+                x = _LEFT + number * column
+                if tile is None:
+                    page.text(x + _TILE / 2, top + _HEADING + _TILE / 2, "(no triangles)", 10, "center")
+                else:
+                    page.paste(tile, x, top + _HEADING)
+        height = _ROW * len(faces) - _HEADING - 40
+        color_bar(page.axes(_LEFT + 4 * column + 16, _TOP + _HEADING, 24, height), ticks, label)
+        return page.image()
 
 
 def _tiles(face: Face, colors: NDArray[np.float32], y_axis: str) -> list[Image | None]:

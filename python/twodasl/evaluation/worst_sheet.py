@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,15 +15,21 @@ from ..datasets.report import printable
 from ..errors import InputError
 from ..geometry.crops import Crop
 from ..landmarks import CONNECTIONS_68
-from ..pictures.charts import INK, RGB, Canvas
-from ..pictures.render import Image, contact_sheet, stack_sheets
+from ..pictures.charts import RGB, Page, hex_color, style
+from ..pictures.render import Image
+
+if TYPE_CHECKING:
+    from matplotlib.lines import Line2D
 
 TRUTH, PREDICTED = (70, 215, 80), (255, 90, 50)  # RGB
 GUIDE = (255, 225, 90)
 TILE = 260
 COLUMNS = 5
 
-_CAPTION = 40
+_CAPTION, _GAP, _HEADER = 42, 6, 78  # pixels
+_NARROWEST = 820  # pixels that the header needs
+_LETTERS = 38  # of a name below its tile
+_GUIDE_ON_WHITE = "#c8aa1e"
 _BORDER = 0.08  # of the tile, around all points
 _WIDEST = 3.0  # sides of the true landmarks' box that a tile shows at most
 _EMPTY = 205
@@ -55,35 +62,38 @@ def worst_sheet(faces: Sequence[WorstFace], title: str, note: str = "") -> Image
     """
     if not faces:
         raise ValueError("faces: expected at least one")
-    tiles = [_captioned(_tile(face), face, rank) for rank, face in enumerate(faces, 1)]
-    grid = contact_sheet(tiles, min(COLUMNS, len(tiles)))
-    width = max(grid.shape[1], 820)
-    canvas = Canvas(width, 92 if note else 70)
-    canvas.text((10, 22), title, 19, "lm")
-    place = 14.0
-    for color, words in (
-        (TRUTH, "annotated"),
-        (PREDICTED, "predicted"),
-        (GUIDE, "joins the two: the error of a point"),
-    ):
-        if color == GUIDE:
-            canvas.line([(place, 52), (place + 18, 52)], (200, 170, 30), 3)
-        else:
-            canvas.rectangle((place + 3, 46, place + 15, 58), color)
-        canvas.text((place + 25, 52), words, 15, "lm")
-        place += 52 + 8.2 * len(words)
-    if note:
-        canvas.text((10, 78), note, 13, "lm")
-    return stack_sheets([canvas.image(), grid])
+    columns = min(COLUMNS, len(faces))
+    rows = -(-len(faces) // columns)
+    top = _HEADER + (24 if note else 0)
+    width = max(columns * (TILE + _GAP) + _GAP, _NARROWEST)
+    left = (width - columns * (TILE + _GAP) + _GAP) // 2
+    with style():
+        page = Page(width, top + rows * (TILE + _CAPTION + _GAP))
+        page.text(12, 24, title, 14)
+        page.legend(14, 56, _legend())
+        if note:
+            page.text(12, 86, note, 10)
+        for number, face in enumerate(faces):
+            row, column = divmod(number, columns)
+            x, y = left + column * (TILE + _GAP), top + row * (TILE + _CAPTION + _GAP)
+            page.paste(_tile(face), x, y)
+            yaw = "" if face.yaw is None else f",  yaw {face.yaw:.0f}°"
+            words = f"{number + 1}.  NME {face.error:.2f} %{yaw}"
+            page.text(x + TILE / 2, y + TILE + 13, words, 10, "center")
+            name = printable(face.name)  # before it is cut
+            name = name if len(name) <= _LETTERS else f"...{name[3 - _LETTERS :]}"
+            page.text(x + TILE / 2, y + TILE + 31, name, 8, "center")
+        return page.image()
 
 
-def _captioned(tile: Image, face: WorstFace, rank: int) -> Image:
-    canvas = Canvas(TILE, _CAPTION)
-    yaw = "" if face.yaw is None else f",  yaw {face.yaw:.0f}°"
-    canvas.text((TILE / 2, 11), f"{rank}.  NME {face.error:.2f} %{yaw}", 14)
-    name = printable(face.name)
-    canvas.text((TILE / 2, 29), name if len(name) <= 38 else f"...{name[-35:]}", 12, color=INK)
-    return np.vstack([tile, canvas.image()])
+def _legend() -> list[Line2D]:
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D([], [], color=hex_color(TRUTH), marker="o", linestyle="", label="annotated"),
+        Line2D([], [], color=hex_color(PREDICTED), marker="o", linestyle="", label="predicted"),
+        Line2D([], [], color=_GUIDE_ON_WHITE, linewidth=2.5, label="joins the two: the error of a point"),
+    ]
 
 
 def _tile(face: WorstFace) -> Image:

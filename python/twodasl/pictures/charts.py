@@ -1,155 +1,191 @@
-"""Charts drawn with Pillow, which the base installation has: axes, ticks, curves, a colour bar.
+"""Charts: one style, one palette and one color scale for everything that matplotlib draws here.
 
-Everything is drawn at `SUPERSAMPLING` times its size and scaled down, which smooths lines and letters alike.
+matplotlib is imported when something is drawn. Only its object interface is used: no global backend is chosen
+and no figure stays registered, so a notebook's own plots are left alone.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Any
+import logging
+import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
 
-from ..io.terminal import one_line, shortened
+from ..io.terminal import one_line
 from .render import Image
 
-SUPERSAMPLING = 3
-INK = (45, 45, 50)
-FAINT = (226, 226, 230)
-COLORS = ((31, 97, 168), (200, 70, 40), (60, 140, 80), (130, 90, 170))
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+INK, FAINT, MUTED = "#2d2d32", "#e4e4e4", "#6b6b6b"
+# Okabe and Ito's palette, which survives the common kinds of color blindness.
+BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SKY, ORANGE = "#56B4E9", "#E69F00"
+COLORS = (BLUE, VERMILION, GREEN, PURPLE)
 
 RGB = tuple[int, int, int]
 
-_MARGIN = 4  # pixels between words and the picture's border
-_LONGEST_WORDS = 500  # characters of which any can be seen
+STYLE: Mapping[str, Any] = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same picture on every machine
+    "font.size": 10,
+    "text.color": INK,
+    "text.parse_math": False,  # names come from files: a dollar sign is a dollar sign
+    "figure.constrained_layout.w_pad": 0.1,
+    "figure.constrained_layout.h_pad": 0.1,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid.which": "major",
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.8,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "twodasl",  # the same ids every time
+}
 
-# Pale to dark, so that the shading of what has no error stays visible and gray prints keep the order.
-_RAMP = np.array(
-    [(247, 244, 232), (250, 220, 150), (247, 165, 80), (222, 90, 50), (160, 25, 55), (80, 5, 50)], np.float64
-)
+DPI = 150
+"""Pixels per inch of a chart."""
+
+_LETTER = 0.56  # mean width of a letter over the font size
+_PAGE_DPI = 100  # a font size of 10 is 14 pixels high on a Page
+
+# Pale to dark: shading stays visible where there is no error, and a gray print keeps the order.
+_RAMP = ("#f7f4e8", "#fadc96", "#f7a550", "#de5a32", "#a01937", "#500532")
+
+
+def style() -> AbstractContextManager[None]:
+    """The style, for the figures that are made and drawn inside this context."""
+    import matplotlib
+
+    # The font cache, built on the first use of a fresh installation, is announced like a problem.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    return matplotlib.rc_context(dict(STYLE))
+
+
+def new_figure(width: float, height: float, dpi: float = DPI, layout: str | None = "constrained") -> Figure:
+    """An empty figure, width x height inches, that is drawn by Agg. Call it inside `style()`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def figure_image(figure: Figure) -> Image:
+    """What a figure shows, (H, W, 3) uint8 BGR. Call it inside `style()`."""
+    canvas: Any = figure.canvas
+    with warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box, which says enough.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[:, :, 2::-1])
+
+
+@cache
+def colormap() -> Colormap:
+    """The color scale of errors, from pale (0) to dark red (1)."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("error", _RAMP)
 
 
 def ramp(values: ArrayLike) -> NDArray[np.float32]:
-    """Colours (N, 3) sRGB in [0, 1] of values (N,) in [0, 1], pale for 0 and dark red for 1; clipped."""
-    place = np.clip(np.asarray(values, np.float64), 0, 1) * (len(_RAMP) - 1)
-    channels = [np.interp(place, np.arange(len(_RAMP)), _RAMP[:, channel]) for channel in range(3)]
-    return (np.stack(channels, axis=-1) / 255).astype(np.float32)
+    """Colors (N, 3), sRGB in [0, 1], of values (N,) in [0, 1]; values outside are clipped."""
+    return np.asarray(colormap()(np.clip(np.asarray(values, np.float64), 0, 1))[..., :3], np.float32)
+
+
+def hex_color(color: RGB) -> str:
+    """Red, green and blue, 0 to 255, as matplotlib takes it: "#rrggbb"."""
+    return "#{:02x}{:02x}{:02x}".format(*color)
 
 
 def nice_ticks(top: float, most: int = 6) -> list[float]:
-    """Round numbers from 0 that cover `top`: at most `most` + 1 of them, the last one not below `top`."""
-    if not math.isfinite(top) or top <= 0:
+    """At most `most` + 1 round numbers, evenly spaced from 0; the last one is not below `top`."""
+    from matplotlib.ticker import MaxNLocator
+
+    if not np.isfinite(top) or top <= 0:
         top = 1.0
-    power = 10.0 ** math.floor(math.log10(top / most))
-    step = next(
-        factor * power for factor in (1, 2, 2.5, 5, 10, 20) if factor * power * most >= top * (1 - 1e-9)
-    )
-    count = math.ceil(top / step * (1 - 1e-9))
-    return [index * step for index in range(count + 1)]
+    ticks = MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10]).tick_values(0, top)
+    return [float(tick) for tick in ticks]
 
 
-class Canvas:
-    """A white picture to draw on, in pixels of its final size."""
+def heading(figure: Figure, words: str, size: float = 13) -> None:
+    """A title at the upper left of the whole figure, shortened where it is longer than that is wide."""
+    figure.suptitle(_shortened(words, figure.get_figwidth(), size), x=0.012, ha="left", fontsize=size)
+
+
+def _shortened(words: str, room: float, size: float) -> str:
+    """The words in one line of about `room` inches at a font size of `size` points."""
+    return one_line(words, max(4, int(room * 72 / (_LETTER * size))))
+
+
+def color_bar(axes: Axes, ticks: list[float], label: str) -> None:
+    """Turn the axes into an upright color bar from 0 to the last tick, at which the scale is cut off."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    scale = ScalarMappable(Normalize(0, ticks[-1]), colormap())
+    figure: Any = axes.figure
+    bar = figure.colorbar(scale, cax=axes, ticks=ticks)
+    bar.set_ticklabels([*(f"{tick:g}" for tick in ticks[:-1]), f"{ticks[-1]:g} or more"])
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+
+
+class Page:
+    """Pictures with words around them: a white figure measured in pixels from its upper left corner."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
-        size = (width * SUPERSAMPLING, height * SUPERSAMPLING)
-        self._picture = Pillow.new("RGB", size, (255, 255, 255))
-        self._draw = ImageDraw.Draw(self._picture)
+        self._figure = new_figure(width / _PAGE_DPI, height / _PAGE_DPI, _PAGE_DPI, layout=None)
 
-    def line(self, points: Sequence[tuple[float, float]], color: RGB, width: float = 1.0) -> None:
-        """A polyline through (x, y) points."""
-        flat = [(x * SUPERSAMPLING, y * SUPERSAMPLING) for x, y in points]
-        self._draw.line(flat, fill=color, width=max(1, round(width * SUPERSAMPLING)), joint="curve")
+    def paste(self, picture: Image, x: int, y: int) -> None:
+        """A finished picture (H, W, 3) uint8 BGR with its upper left corner at (x, y), pixel for pixel."""
+        bottom = self.height - y - picture.shape[0]
+        self._figure.figimage(picture[:, :, ::-1], xo=x, yo=bottom, origin="upper")
 
-    def dashes(
-        self, start: tuple[float, float], end: tuple[float, float], color: RGB, width: float = 1.0
-    ) -> None:
-        """A dashed line."""
-        length = math.dist(start, end)
-        for first in np.arange(0, length, 8.0):
-            shares = first / length, min(first + 5, length) / length
-            ends = [tuple(a + share * (b - a) for a, b in zip(start, end, strict=True)) for share in shares]
-            self.line([(ends[0][0], ends[0][1]), (ends[1][0], ends[1][1])], color, width)
+    def text(self, x: float, y: float, words: str, size: float = 10, align: str = "left") -> None:
+        """Words in one line whose middle is at the height y; `align` says where x is: left, center or right.
 
-    def rectangle(self, box: tuple[float, float, float, float], color: RGB) -> None:
-        """A filled rectangle x0 y0 x1 y1."""
-        self._draw.rectangle([round(edge * SUPERSAMPLING) for edge in box], fill=color)
-
-    def text(
-        self, place: tuple[float, float], words: str, size: float = 14, anchor: str = "mm", color: RGB = INK
-    ) -> None:
-        """Words at a place, in one line; `anchor` as Pillow's: l, m or r, then t, m, s or b.
-
-        What would reach over the picture's border is shortened.
+        What would cross the page's edge is shortened.
         """
-        xy = (place[0] * SUPERSAMPLING, place[1] * SUPERSAMPLING)
-        left, right = place[0] - _MARGIN, self.width - _MARGIN - place[0]
-        room = {"l": right, "r": left, "m": 2 * min(left, right)}[anchor[0]]
-        font = _font(size)
-        self._draw.text(xy, _fitted(words, font, room * SUPERSAMPLING), fill=color, font=font, anchor=anchor)
+        room = {"left": self.width - x, "right": x, "center": 2 * min(x, self.width - x)}[align]
+        place = (x / self.width, 1 - y / self.height)
+        line = _shortened(words, room / _PAGE_DPI, size)
+        self._figure.text(*place, line, fontsize=size, ha=align, va="center")
 
-    def vertical_text(
-        self, place: tuple[float, float], words: str, size: float = 14, color: RGB = INK
-    ) -> None:
-        """Words that run upwards, centred on a place."""
-        font = _font(size)
-        left, top, right, bottom = (round(edge) for edge in font.getbbox(words))
-        strip = Pillow.new("RGB", (right - left + 4, bottom - top + 4), (255, 255, 255))
-        ImageDraw.Draw(strip).text((2 - left, 2 - top), words, fill=color, font=font)
-        turned = strip.transpose(Pillow.Transpose.ROTATE_90)
-        corner = (
-            round(place[0] * SUPERSAMPLING - turned.width / 2),
-            round(place[1] * SUPERSAMPLING - turned.height / 2),
+    def legend(self, x: float, y: float, handles: list[Any], size: float = 10) -> None:
+        """Labeled artists in one row, which starts at (x, y), its middle."""
+        self._figure.legend(
+            handles=handles,
+            loc="center left",
+            bbox_to_anchor=(x / self.width, 1 - y / self.height),
+            ncols=len(handles),
+            fontsize=size,
+            borderaxespad=0,
+            borderpad=0,
+            handlelength=1.2,
+            columnspacing=1.6,
         )
-        self._picture.paste(turned, corner)
 
-    def paste(self, picture: Image, place: tuple[int, int]) -> None:
-        """A finished picture (H, W, 3) uint8 BGR with its upper left corner at (x, y)."""
-        height, width = picture.shape[:2]
-        large = Pillow.fromarray(np.ascontiguousarray(picture[:, :, ::-1])).resize(
-            (width * SUPERSAMPLING, height * SUPERSAMPLING), Pillow.Resampling.NEAREST
-        )
-        self._picture.paste(large, (place[0] * SUPERSAMPLING, place[1] * SUPERSAMPLING))
+    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Axes whose frame is this box."""
+        left, bottom = x / self.width, 1 - (y + height) / self.height
+        return self._figure.add_axes((left, bottom, width / self.width, height / self.height))
 
     def image(self) -> Image:
         """What was drawn, (height, width, 3) uint8 BGR."""
-        small = self._picture.resize((self.width, self.height), Pillow.Resampling.BOX)
-        return np.ascontiguousarray(np.asarray(small)[:, :, ::-1])
-
-
-def color_bar(
-    canvas: Canvas, box: tuple[float, float, float, float], ticks: Sequence[float], label: str, top: str = ""
-) -> None:
-    """An upright bar of `ramp` in the box, with its ticks and its label at its right.
-
-    ticks: from 0 at the bottom to the last at the top. `top` replaces the last tick's number ("6 or more").
-    """
-    x0, y0, x1, y1 = box
-    rows = round((y1 - y0) * SUPERSAMPLING)
-    for row, color in enumerate(np.rint(255 * ramp(np.linspace(1, 0, rows))).astype(int).tolist()):
-        upper = y0 + row / SUPERSAMPLING
-        canvas.rectangle((x0, upper, x1, upper + 1 / SUPERSAMPLING), (color[0], color[1], color[2]))
-    for tick in ticks:
-        y = y1 - (y1 - y0) * tick / ticks[-1]
-        canvas.line([(x1, y), (x1 + 5, y)], INK)
-        words = top if top and tick == ticks[-1] else f"{tick:g}"
-        canvas.text((x1 + 9, y), words, 13, "lm")
-    canvas.vertical_text((x1 + 92, (y0 + y1) / 2), label, 14)
-
-
-def _fitted(words: str, font: Any, room: float) -> str:
-    """The words in one line, shortened to a length of `room` where they are longer."""
-    line = one_line(words, _LONGEST_WORDS)
-    if font.getlength(line) <= room:
-        return line
-    fits = [most for most in range(4, len(line)) if font.getlength(shortened(line, most)) <= room]
-    return shortened(line, fits[-1]) if fits else ""
-
-
-def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size * SUPERSAMPLING)
+        return figure_image(self._figure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from ..datasets.report import printable
 from ..landmarks import CONNECTIONS_18, CONNECTIONS_68, EIGHTEEN_NAMES, FLIPS, TWENTY_ONE_NAMES
-from .charts import COLORS, FAINT, INK, Canvas, nice_ticks
+from .charts import BLUE, Page, figure_image, hex_color, new_figure, nice_ticks, style
 from .render import Image, caption, contact_sheet, stack_sheets
+
+if TYPE_CHECKING:
+    from matplotlib.lines import Line2D
 
 TILE = 240
 COLUMNS = 8
@@ -116,54 +119,42 @@ def yaw_histogram(yaw_degrees: NDArray[np.float64], width: int, height: int = 26
     high = max(90, BIN_DEGREES * math.floor(yaw_degrees.max() / BIN_DEGREES + 1))
     # Rounded: 20 degrees, kept as float32 radians, may come back as 19.9999994.
     counts, edges = np.histogram(np.round(yaw_degrees, 3), np.arange(low, high + 1, BIN_DEGREES))
-    ticks = nice_ticks(float(counts.max()), 4)
-    canvas = Canvas(width, height)
-    left, right, top, bottom = 80.0, width - 30.0, 40.0, height - 55.0
-
-    def x_of(value: float) -> float:
-        return left + (right - left) * (value - low) / (high - low)
-
-    canvas.text(
-        (left, 20), f"Yaw of {len(yaw_degrees):,} photos, in steps of {BIN_DEGREES} degrees", 15, "lm"
-    )
-    for tick in ticks:
-        y = bottom - (bottom - top) * tick / ticks[-1]
-        canvas.line([(left, y), (right, y)], FAINT)
-        canvas.text((left - 8, y), f"{tick:,.0f}" if tick == round(tick) else "", 13, "rm")
-    for count, first, last in zip(counts, edges[:-1], edges[1:], strict=True):
-        y = bottom - (bottom - top) * count / ticks[-1]
-        if count:
-            canvas.rectangle((x_of(first) + 1.5, y, x_of(last) - 1.5, bottom), COLORS[0])
-    canvas.line([(left, bottom), (right, bottom)], INK)
-    for value in range(math.ceil(low / 30) * 30, high + 1, 30):
-        canvas.line([(x_of(value), bottom), (x_of(value), bottom + 5)], INK)
-        canvas.text((x_of(value), bottom + 15), f"{value}", 13)
-    canvas.text(((left + right) / 2, bottom + 38), f"degrees; {words}" if words else "degrees", 13)
-    return canvas.image()
+    title = f"Yaw of {len(yaw_degrees):,} photos, in steps of {BIN_DEGREES} degrees"
+    with style():
+        figure = new_figure(width / 100, height / 100, dpi=100)
+        axes = figure.subplots()
+        axes.set_title(title)
+        axes.bar(edges[:-1], counts, 0.94 * BIN_DEGREES, align="edge", color=BLUE)
+        axes.set(xlim=(low, high), xlabel=f"degrees; {words}" if words else "degrees", ylabel="photos")
+        axes.set_xticks(range(math.ceil(low / 30) * 30, high + 1, 30))
+        ticks = nice_ticks(float(counts.max()), 4)
+        whole = [tick for tick in ticks if tick == round(tick)]
+        axes.set_ylim(0, ticks[-1])
+        axes.set_yticks(whole, [f"{tick:,.0f}" for tick in whole])
+        axes.grid(True, axis="y")
+        return figure_image(figure)
 
 
 def _header(title: str, notes: Sequence[str], width: int) -> Image:
-    canvas = Canvas(width, 66 + 20 * len(notes))
-    canvas.text((10, 20), title, 20, "lm")
-    place = 12.0
-    for color, words in (
-        (VISIBLE, "visible landmark"),
-        (HIDDEN, "hidden, place known"),
-        (LEFT, "a part that is at the left of a frontal face's picture"),
-        (RIGHT, "at the right"),
-    ):
-        ink = (color[2], color[1], color[0])
-        if color in (LEFT, RIGHT):
-            canvas.line([(place, 48), (place + 16, 48)], ink, 3)
-        else:
-            canvas.rectangle((place + 2, 42, place + 14, 54), ink)
-            if color == HIDDEN:
-                canvas.rectangle((place + 5, 45, place + 11, 51), (255, 255, 255))
-        canvas.text((place + 22, 48), words, 14, "lm")
-        place += 40 + 7.4 * len(words)
-    for row, words in enumerate(notes):
-        canvas.text((12, 74 + 20 * row), words, 13, "lm")
-    return canvas.image()
+    with style():
+        page = Page(width, 74 + 21 * len(notes))
+        page.text(10, 22, title, 14)
+        page.legend(12, 52, _legend())
+        for row, words in enumerate(notes):
+            page.text(12, 80 + 21 * row, words, 9.5)
+        return page.image()
+
+
+def _legend() -> list[Line2D]:
+    from matplotlib.lines import Line2D
+
+    visible, hidden, left, right = (hex_color(bgr[::-1]) for bgr in (VISIBLE, HIDDEN, LEFT, RIGHT))
+    return [
+        Line2D([], [], color=visible, marker="o", linestyle="", label="visible landmark"),
+        Line2D([], [], color=hidden, marker="o", linestyle="", fillstyle="none", label="hidden landmark"),
+        Line2D([], [], color=left, linewidth=2.5, label="parts on the left of a frontal face's picture"),
+        Line2D([], [], color=right, linewidth=2.5, label="on the right"),
+    ]
 
 
 def _side(count: int, first: int, second: int) -> tuple[int, int, int]:

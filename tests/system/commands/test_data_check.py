@@ -130,7 +130,7 @@ def test_bars_of_the_histogram_are_as_high_as_the_counts():
     # The second lies on the border of two bars and, as float32 radians, a little below it.
     yaw = np.repeat([-85.0, np.degrees(np.float32(np.radians(20))).astype(float), 25, 45], [10, 30, 10, 20])
     picture = yaw_histogram(yaw, 900)
-    blue = (np.abs(picture.astype(int) - [168, 97, 31]).max(axis=2) < 10).sum(axis=0)
+    blue = (np.abs(picture.astype(int) - [178, 114, 0]).max(axis=2) < 10).sum(axis=0)
     starts = np.flatnonzero(np.diff((blue > 0).astype(int)) == 1) + 2
     heights = blue[starts]
     assert len(heights) == 3

@@ -2,11 +2,14 @@
 
 import csv
 import json
+import warnings
 from argparse import Namespace
 
 import cv2
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib._pylab_helpers import Gcf
 from twodasl.cli import main
 from twodasl.commands.evaluate.outputs import check_outputs
 from twodasl.errors import InputError
@@ -194,6 +197,30 @@ def test_curves_end_with_the_crowd():
     assert many.shape[0] > charts[0].shape[0]
     with pytest.raises(ValueError, match="at least one"):
         error_curves({}, "title", "x")
+
+
+def test_any_name_is_drawn_as_it_is():
+    """A leading underscore, dollar signs, letters that the font lacks, bytes that are no UTF-8."""
+    values = np.linspace(1, 4, 50)
+    plain = error_curves({"a": values}, "title", "x")
+    for name in ("_hidden", "$x_1$", "\u6f22\u5b57", "\udcff", "a\\frac"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            named = error_curves({name: values}, "title", "x")
+            worst_sheet([WorstFace(None, np.eye(3)[:, :2], np.eye(3)[:, :2], name, 6.0, None)], name)
+        assert named.shape == plain.shape
+        axes = slice(-400, None)  # the words are above
+        np.testing.assert_array_equal(named[axes], plain[axes])
+        assert (named != plain).any()
+    dollars = error_curves({"$x$ and $y$": values}, "title", "x")
+    assert (dollars != error_curves({"x and y": values}, "title", "x")).any()
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_alone():
+    before = matplotlib.rcParams.copy()
+    error_curves({"a": np.linspace(1, 4, 9)}, "title", "x")
+    assert matplotlib.rcParams.copy() == before
+    assert not Gcf.get_all_fig_managers()
 
 
 def test_reports_side_by_side(capsys, folder):

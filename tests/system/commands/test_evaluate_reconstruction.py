@@ -247,9 +247,9 @@ def test_the_heat_map_shows_where_the_error_is_and_which_way_is_up():
         faces = [Face("face", truth * sign, triangles, found * sign, triangles, error)]
         pictures.append(heat_map(faces, "title", "label"))
     np.testing.assert_allclose(pictures[0].astype(int), pictures[1], atol=2)
-    tile = pictures[0][122:392, 582:852].astype(int)  # the third
+    tile = pictures[0][138:498, 764:1124].astype(int)  # the third
     redness = tile[..., 2] - tile[..., 0]
-    assert redness[30:60, 100:170].mean() > 30 + redness[170:230, 100:170].mean()
+    assert redness[40:80, 133:227].mean() > 30 + redness[227:307, 133:227].mean()
     upside_down = heat_map(faces, "title", "label", y_axis="up")
     assert np.abs(upside_down.astype(int) - pictures[1]).mean() > 3
 
