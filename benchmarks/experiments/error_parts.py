@@ -24,14 +24,14 @@ Array = NDArray[np.float64]
 
 def shifted_and_scaled(points: Array, target: Array) -> Array:
     """(L, 2) points, least squares to (L, 2) by a shift and a scale."""
-    centred, wanted = points - points.mean(0), target - target.mean(0)
-    return centred * (centred * wanted).sum() / (centred**2).sum() + target.mean(0)
+    centered, wanted = points - points.mean(0), target - target.mean(0)
+    return centered * (centered * wanted).sum() / (centered**2).sum() + target.mean(0)
 
 
 def turned_too(points: Array, target: Array) -> Array:
     """As `shifted_and_scaled`, with a turn in the image plane: x + iy times a complex number."""
-    centred, wanted = ((p - p.mean(0)) @ np.array([1, 1j]) for p in (points, target))
-    moved = centred * (centred.conj() * wanted).sum() / (np.abs(centred) ** 2).sum()
+    centered, wanted = ((p - p.mean(0)) @ np.array([1, 1j]) for p in (points, target))
+    moved = centered * (centered.conj() * wanted).sum() / (np.abs(centered) ** 2).sum()
     return np.stack([moved.real, moved.imag], axis=1) + target.mean(0)
 
 

@@ -32,7 +32,7 @@ def fit(mean: Array, modes: Array, target: Array, penalty: float) -> Array:
     normal = flat @ flat.T + penalty * np.eye(len(flat))
     points = mean
     for _ in range(_ROUNDS):
-        own = best_motion(points, target, scale=True).inverse().apply(target)  # in the model's millimetres
+        own = best_motion(points, target, scale=True).inverse().apply(target)  # in the model's millimeters
         points = mean + np.tensordot(np.linalg.solve(normal, flat @ (own - mean).ravel()), modes, 1)
     return best_motion(points, target, scale=True).apply(points)
 

@@ -66,7 +66,7 @@ class Row:
     tolerance: float = 1e-4
     """Relative difference of the ways' results that rounding explains."""
     exact: bool = True
-    """Whether results are compared at all: neighbours may be others that are as near."""
+    """Whether results are compared at all: neighbors may be others that are as near."""
 
 
 def rows(device: torch.device, sizes: Sizes, *, compiled: bool = True) -> Iterator[Callable[[], Row]]:
@@ -171,13 +171,13 @@ def _registration(count: int, iterations: int, device: torch.device) -> Row:
             moved = source[0] @ turn.T + shift
             nearest = torch.cat([torch.cdist(q, target[0]).argmin(dim=1) for q in moved.split(8192)])
             chosen = target[0][nearest]
-            centres = source[0].mean(dim=0), chosen.mean(dim=0)
-            covariance = (chosen - centres[1]).T @ (source[0] - centres[0])
+            centers = source[0].mean(dim=0), chosen.mean(dim=0)
+            covariance = (chosen - centers[1]).T @ (source[0] - centers[0])
             u, _, v = torch.linalg.svd(covariance)
             flip = torch.ones(3, device=device)
             flip[2] = torch.sign(torch.det(u @ v))
             turn = u @ (flip[:, None] * v)
-            shift = centres[1] - turn @ centres[0]
+            shift = centers[1] - turn @ centers[0]
         return turn[None], shift[None]
 
     runs: dict[str, Run] = {"fused": fused, "eager: cdist and SVD": eager}

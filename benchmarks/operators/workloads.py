@@ -35,12 +35,12 @@ class Workload:
 
     @property
     def sparse(self) -> bool:
-        """Whether only the landmarks are synthesised."""
+        """Whether only the landmarks are synthesized."""
         return self.operator in ("landmarks", "importance_weights")
 
     @property
     def rows(self) -> int:
-        """Vertices that are synthesised."""
+        """Vertices that are synthesized."""
         return self.landmarks if self.sparse else self.vertices
 
     @property

@@ -1,4 +1,4 @@
-"""python -m benchmarks.registration: nearest neighbours and ICP beside other libraries, over the points.
+"""python -m benchmarks.registration: nearest neighbors and ICP beside other libraries, over the points.
 
 Every search is checked against SciPy's k-d tree, every registration against Open3D's motion, before its time
 counts. Writes JSON, a Markdown page and charts; see docs/registration.md.
@@ -53,7 +53,7 @@ class Workload:
         return f"{what} N={self.count} {'aligned' if self.aligned else 'not-aligned'}"
 
     def clouds(self) -> tuple[Tensor, Tensor]:
-        """Queries or source, points or target: (N, 3) float32 each, in millimetres."""
+        """Queries or source, points or target: (N, 3) float32 each, in millimeters."""
         return aligned_pair(self.count) if self.aligned else unaligned_pair(self.count)
 
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours of two clouds: every library that finds them where it is installed, and workloads."""
+"""Nearest neighbors of two clouds: every library that finds them where it is installed, and workloads."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def workloads() -> list[NeighborWorkload]:
 
 @lru_cache(maxsize=2)
 def make_faces(workload: NeighborWorkload) -> tuple[Tensor, Tensor]:
-    """(N, 3) twice, in millimetres, sampled on the surfaces of two different heads; float32."""
+    """(N, 3) twice, in millimeters, sampled on the surfaces of two different heads; float32."""
     model = procedural_model()
     generator = torch.Generator().manual_seed(0)
     mean, triangles = torch.as_tensor(model.mean).double(), torch.as_tensor(model.triangles).long()
@@ -79,7 +79,7 @@ def _ours_indexed(query: Tensor, points: Tensor) -> Search:
 
 def _ours_hinted(query: Tensor, points: Tensor) -> Search:
     index = te.PointIndex(points)
-    # As in a registration: the neighbours that the queries had before they moved a little.
+    # As in a registration: the neighbors that the queries had before they moved a little.
     before = query @ rotation(1.0, (0.4, 1.0, -0.3)).float().T + 0.5
     hint = te.nearest_neighbors(before, index)[1]
     return lambda: te.nearest_neighbors(query, index, hint=hint)
@@ -144,7 +144,7 @@ def _pytorch3d(query: Tensor, points: Tensor) -> Search:
 
 @dataclass(frozen=True)
 class Peer:
-    """One way of finding the neighbours."""
+    """One way of finding the neighbors."""
 
     make: Callable[[Tensor, Tensor], Search]
     package: str | None = None
@@ -222,7 +222,7 @@ class Expected:
 
 
 def implementation(workload: NeighborWorkload, name: str) -> Search | None:
-    """One way of finding the neighbours, checked; None where it is not installed or would take minutes."""
+    """One way of finding the neighbors, checked; None where it is not installed or would take minutes."""
     if missing(name) or (PEERS[name].all_pairs and workload.count > _LARGEST_ALL_PAIRS):
         return None
     query, points = make_faces(workload)

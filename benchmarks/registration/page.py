@@ -24,7 +24,7 @@ _NOTES = """\
 Milliseconds of one call, medians of interleaved blocks of calls, the minimum in brackets; a time without
 brackets is that of a single call. N queries among N points, float32: two different people's faces, *aligned*
 or one turned by 20 degrees and 24 mm away, the points in rows as a scanner has them. *ours*, and all of the
-others, build their structure in every call; a *ready index* was built before; *hints* are the neighbours
+others, build their structure in every call; a *ready index* was built before; *hints* are the neighbors
 that the queries had before they moved by one degree and 0.9 mm. *not compact* is SciPy's tree with
 `balanced_tree=False, compact_nodes=False`. FAISS and torch.cdist compare all pairs. *best other / ours* has
 the fastest of the others over *ours*. `-`: left out, see below."""
@@ -32,7 +32,7 @@ _ICP_NOTES = """\
 {iterations} point-to-point iterations from the same start, the pair that is not aligned; both arrive at the
 same motion."""
 _MEMORY_NOTES = """\
-Bytes by which the peak of a process rose, for each of N points, while it found the neighbours of N queries:
+Bytes by which the peak of a process rose, for each of N points, while it found the neighbors of N queries:
 structure and result, without the clouds themselves. A number that stays the same is memory linear in N."""
 
 
@@ -40,7 +40,7 @@ def markdown(report: dict[str, Any]) -> str:
     """Machine, the searches, the registrations, the memory, and who was left out."""
     about, rows = report["machine"], report["rows"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    lines = ["# Nearest neighbours and ICP beside other libraries", "", *heading(about)]
+    lines = ["# Nearest neighbors and ICP beside other libraries", "", *heading(about)]
     lines += [f"{versions}." if versions else "No other library was installed.", ""]
     for aligned in (False, True):
         some = [row for row in rows if row["kind"] == "search" and row["aligned"] == aligned]

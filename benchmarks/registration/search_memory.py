@@ -1,4 +1,4 @@
-"""How far a process's peak memory rises while neighbours are found, in a process of its own.
+"""How far a process's peak memory rises while neighbors are found, in a process of its own.
 
 `python -m benchmarks.registration.search_memory "scipy: cKDTree" 1000000` prints the bytes.
 """

@@ -10,7 +10,7 @@ from torch import Tensor
 PAPER = 53215
 """Vertices of the Basel face model without its neck."""
 
-# Centre (across, up), widths, height in millimetres of what stands out of an ellipsoid, or is sunk into it.
+# Center (across, up), widths, height in millimeters of what stands out of an ellipsoid, or is sunk into it.
 _FEATURES = (
     (0, -8, 11, 22, 24),  # nose
     (0, 34, 46, 12, 6),  # brow
@@ -25,7 +25,7 @@ _FEATURES = (
 
 
 def face(vertices: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    """(N, 3) millimetres, y up, z toward the viewer; `seed` varies the features by some 15 %."""
+    """(N, 3) millimeters, y up, z toward the viewer; `seed` varies the features by some 15 %."""
     generator = torch.Generator().manual_seed(seed)
     step = torch.arange(vertices, dtype=torch.float64) + 0.5
     angle, radius = step * math.pi * (3 - math.sqrt(5)), (step / vertices).sqrt()  # a sunflower: even spacing

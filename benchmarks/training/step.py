@@ -130,7 +130,7 @@ def at_its_best(basis: MorphableBasis) -> dict[str, Callable[..., Tensor]]:
 
 
 def networks_once(step: Step, regressor: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """Milliseconds of one pass of the ResNet-50 and of its optimiser."""
+    """Milliseconds of one pass of the ResNet-50 and of its optimizer."""
     clock = [time.perf_counter()]
     output = regressor(step.faces.inputs)
     clock.append(time.perf_counter())
@@ -140,7 +140,7 @@ def networks_once(step: Step, regressor: nn.Module, optimizer: torch.optim.Optim
     optimizer.step()
     optimizer.zero_grad()
     clock.append(time.perf_counter())
-    names = ("ResNet-50 forward", "ResNet-50 backward", "clipping and optimiser")
+    names = ("ResNet-50 forward", "ResNet-50 backward", "clipping and optimizer")
     return {n: MILLISECONDS * (b - a) for n, a, b in zip(names, clock, clock[1:], strict=False)}
 
 

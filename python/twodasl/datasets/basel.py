@@ -1,11 +1,11 @@
 """3DDFA's 62 numbers of a face, and what they are for a face model of the same basis.
 
-300W-LP and 3DDFA describe a face by a camera and by the coefficients of a basis in micrometres that is not
-scaled: BFM 2009 for identity, FaceWarehouse's modes for expression, 53,215 vertices. With S in micrometres,
+300W-LP and 3DDFA describe a face by a camera and by the coefficients of a basis in micrometers that is not
+scaled: BFM 2009 for identity, FaceWarehouse's modes for expression, 53,215 vertices. With S in micrometers,
 
     V = [fR | t] (S, 1),  S = mean + sum_j a_j w_j,  j over 40 shape and 10 expression modes.
 
-A `MorphableModel` may hold that basis in millimetres and with modes of another length, m_j = s_j w_j / 1000.
+A `MorphableModel` may hold that basis in millimeters and with modes of another length, m_j = s_j w_j / 1000.
 Then the same vertices are given by the camera `[1000 fR | t]` and the coefficients `a_j / s_j`. Whether a
 model is one of those is measured at the 68 landmarks, not taken from its name.
 """
@@ -29,8 +29,8 @@ SHAPES, EXPRESSIONS = 40, 10
 
 RAW_SIZE = 12 + SHAPES + EXPRESSIONS
 
-_MILLIMETRE = 1e-3
-# Two stored forms of one basis agree to float32; a landmark of another vertex is millimetres away.
+_MILLIMETER = 1e-3
+# Two stored forms of one basis agree to float32; a landmark of another vertex is millimeters away.
 _MEAN_TOLERANCE, _MODE_TOLERANCE = 0.02, 2e-3
 _ARRAYS = ("u_shp.npy", "u_exp.npy", "w_shp_sim.npy", "w_exp_sim.npy", "keypoints_sim.npy")
 
@@ -39,7 +39,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class RawBasis:
-    """The basis at the 68 landmarks, as 3DDFA scales it, in micrometres.
+    """The basis at the 68 landmarks, as 3DDFA scales it, in micrometers.
 
     mean: (68, 3) float64; modes: (50, 68, 3) float64, 40 of shape and 10 of expression.
     """
@@ -63,7 +63,7 @@ class RawBasis:
             InputError: the model's mean or a mode is not that of this basis at the 68 landmarks.
         """
         marks = model.landmarks
-        off = float(np.abs(model.mean[marks] - self.mean * _MILLIMETRE).max())
+        off = float(np.abs(model.mean[marks] - self.mean * _MILLIMETER).max())
         if off > _MEAN_TOLERANCE:
             raise InputError(
                 f"the face model {model.name!r} is of another basis: its mean differs by {off:.2g} mm at"
@@ -71,7 +71,7 @@ class RawBasis:
             )
         scales = np.ones(SHAPES + EXPRESSIONS)
         for index, mode in self._pairs(model):
-            raw = self.modes[index].ravel() * _MILLIMETRE
+            raw = self.modes[index].ravel() * _MILLIMETER
             own = mode[marks].astype(np.float64).ravel()
             scales[index] = own @ raw / (raw @ raw)
             rest = float(np.linalg.norm(own - scales[index] * raw)) / max(float(np.linalg.norm(own)), 1e-30)
@@ -101,7 +101,7 @@ class Conversion:
         """(..., 62) to parameters (..., 12+K) float32 of the model, in the same crop."""
         values = np.asarray(raw, dtype=np.float64)
         camera = values[..., :12].reshape(*values.shape[:-1], 3, 4).copy()
-        camera[..., :3] /= _MILLIMETRE
+        camera[..., :3] /= _MILLIMETER
         own = np.zeros((*values.shape[:-1], 12 + self.shapes + self.expressions))
         own[..., :12] = camera.reshape(*values.shape[:-1], 12)
         scaled = values[..., 12:] / self.scales

@@ -1,4 +1,4 @@
-"""The error on the face: both meshes side by side, and each true vertex coloured by its distance."""
+"""The error on the face: both meshes side by side, and each true vertex colored by its distance."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _COLUMNS = (
     "error on the ground truth",
     f"the same, turned by {TURNED:g}°",
 )
-_SHADING = 0.5  # part of the picture that is shaded; the rest is the colour as the bar shows it
-_COVERED = 99.0  # percentile of the shown errors at which the colours end
+_SHADING = 0.5  # part of the picture that is shaded; the rest is the color as the bar shows it
+_COVERED = 99.0  # percentile of the shown errors at which the colors end
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +50,9 @@ class Face:
 def heat_map(faces: Sequence[Face], title: str, label: str, y_axis: str = "auto") -> Image:
     """A row for each face: the true mesh, the prediction laid on it, and the error from two sides.
 
-    The colours run from 0 to the 99th percentile of all errors shown, rounded up to a round number, and are
-    the same in all rows. title: the first line. label: of the colour bar, with its unit; errors are drawn in
-    percent of the normaliser. y_axis: which way y grows in the meshes, "up", "down" (image pixels) or "auto":
+    The colors run from 0 to the 99th percentile of all errors shown, rounded up to a round number, and are
+    the same in all rows. title: the first line. label: of the color bar, with its unit; errors are drawn in
+    percent of the normalizer. y_axis: which way y grows in the meshes, "up", "down" (image pixels) or "auto":
     as the triangles, counter-clockwise seen from outside, say. z grows towards the viewer.
 
     Returns (H, W, 3) uint8 BGR. Raises ValueError when there is no face, or one without triangles.

@@ -2,7 +2,7 @@
 
 Coordinates follow the 3DDFA family, so that its published boxes and parameters keep their meaning:
 crop pixel u of a box (x0, x1) shows the image point `x0 + u * (x1 - x0) / size`. `Crop.image` resamples at
-exactly those points (pixel centres at integers on both sides), so pixels and maps agree to float accuracy.
+exactly those points (pixel centers at integers on both sides), so pixels and maps agree to float accuracy.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Crop:
     ) -> NDArray[np.uint8]:
         """The crop's pixels: (H, W, 3) uint8 to (size, size, 3) uint8.
 
-        Reduction averages (no aliasing); what lies outside the image has the colour `border`: black, as in
+        Reduction averages (no aliasing); what lies outside the image has the color `border`: black, as in
         the 3DDFA family's crops, unless given. The image may be of any size: OpenCV 4, which takes at most
         32,766 pixels a side, is shown the part under the box, reduced. Raises InputError when image and box
         do not overlap.
@@ -131,7 +131,7 @@ class Crop:
         block_x, block_y = _block(step_x), _block(step_y)
         if block_x > 1 or block_y > 1:
             part = block_means(part, block_x, block_y)
-            # A block's centre lies (block - 1) / 2 pixels past its first pixel.
+            # A block's center lies (block - 1) / 2 pixels past its first pixel.
             left, top = (left - (block_x - 1) / 2) / block_x, (top - (block_y - 1) / 2) / block_y
             step_x, step_y = step_x / block_x, step_y / block_y
         if step_x > 1 or step_y > 1:
@@ -168,7 +168,7 @@ class Crop:
 def crop_from_landmarks(points: ArrayLike, size: int = SIZE) -> Crop:
     """The square crop around landmarks (L, 2 or more columns; image pixels).
 
-    Its centre is that of the landmarks' bounding box, its side sqrt(2) times the longer side of that box:
+    Its center is that of the landmarks' bounding box, its side sqrt(2) times the longer side of that box:
     the rule with which the 3DDFA family makes its crops from 68 points. Raises InputError when a coordinate
     is not finite or all points coincide.
     """

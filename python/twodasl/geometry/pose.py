@@ -37,7 +37,7 @@ def pose_matrix(scale: Tensor | float, angles: Tensor, translation: Tensor) -> T
     """The camera `V = (f R) S + t` as one matrix `[f R | t]`.
 
     Args:
-        scale: (...) pixels per millimetre, positive.
+        scale: (...) pixels per millimeter, positive.
         angles: (..., 3) pitch, yaw, roll in radians.
         translation: (..., 3) in pixels.
 

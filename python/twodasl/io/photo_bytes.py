@@ -1,6 +1,6 @@
 """What a photo's file says beside its pixels: how to turn it is read, the rest is left out before decoding.
 
-Decoders read every note that a file carries (resolutions, comments, colour profiles, previews) and fail at
+Decoders read every note that a file carries (resolutions, comments, color profiles, previews) and fail at
 the first they dislike, although no pixel depends on it. So they are given the file without its notes, and the
 one that matters, the EXIF or XMP orientation, is read here. Nothing here fails: bytes that do not fit stay as
 they are, for the decoder to complain of.
@@ -14,7 +14,7 @@ import zlib
 from itertools import islice
 
 _ORIENTATION = 274
-# The TIFF tags that decoding takes: sizes, samples, strips and tiles, compression, palette, colour space.
+# The TIFF tags that decoding takes: sizes, samples, strips and tiles, compression, palette, color space.
 _TIFF_TAGS = {
     *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324),
     *(325, 332, 334, 338, 339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532),
@@ -107,7 +107,7 @@ def _jpeg(data: bytes) -> tuple[bytes, int]:
             exif = body
         elif body.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
             xmp = xmp or body
-        # Colour depends on two of the application's segments, where they are whole.
+        # Color depends on two of the application's segments, where they are whole.
         wanted = (marker == 0xE0 and len(body) >= 14) or (marker == 0xEE and len(body) >= 12)
         if wanted or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
             parts.append(segment)

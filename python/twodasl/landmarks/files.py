@@ -29,7 +29,7 @@ Counts = tuple[int, ...]
 def read_landmarks(
     path: str | os.PathLike[str], counts: Counts = (68,), *, gaps: bool = False
 ) -> NDArray[np.float64]:
-    """Read landmarks: (L, 2) float64, image pixels (x, row), 0-based (the first pixel's centre is 0, 0).
+    """Read landmarks: (L, 2) float64, image pixels (x, row), 0-based (the first pixel's center is 0, 0).
 
     counts: how many points there may be, L is one of them. gaps: a point may be NaN, which says that it is
     not annotated; all of them may not.

@@ -1,6 +1,6 @@
 """The three landmark schemes of the field and the maps between them.
 
-68: the iBUG scheme, 0-based. 21: AFLW's (brows, eyes, nose, mouth with their centres, ears, chin). 18: the
+68: the iBUG scheme, 0-based. 21: AFLW's (brows, eyes, nose, mouth with their centers, ears, chin). 18: the
 paper's, AFLW's without ears and chin; what the network's landmark channel and the 2D loss use. "Left" and
 "right" are those of the image of a frontal face, as in AFLW: `ear_left` is the subject's right ear.
 """
@@ -54,11 +54,11 @@ CONNECTIONS_68: tuple[tuple[int, int], ...] = _edges(GROUPS_68)
 _BROWS_AND_EYES = tuple(
     f"{part}_{side}_{place}"
     for part in ("brow", "eye")
-    for side, places in (("left", ("outer", "centre", "inner")), ("right", ("inner", "centre", "outer")))
+    for side, places in (("left", ("outer", "center", "inner")), ("right", ("inner", "center", "outer")))
     for place in places
 )
 _NOSE = ("nose_left", "nose_tip", "nose_right")
-_MOUTH = ("mouth_left", "mouth_centre", "mouth_right")
+_MOUTH = ("mouth_left", "mouth_center", "mouth_right")
 
 EIGHTEEN_NAMES: tuple[str, ...] = (*_BROWS_AND_EYES, *_NOSE, *_MOUTH)
 """Names of the paper's 18 points, in order."""
@@ -69,8 +69,8 @@ TWENTY_ONE_NAMES: tuple[str, ...] = (*_BROWS_AND_EYES, "ear_left", *_NOSE, "ear_
 CONNECTIONS_18: tuple[tuple[int, int], ...] = _edges({str(i): (i, i + 1, i + 2) for i in range(0, 18, 3)})
 """Pairs of points to join with a line when the 18 points are drawn."""
 
-_FOUR = ("nose_tip", "mouth_centre")
-_TWO = ("eye_left_centre", "eye_right_centre", "mouth_left", "mouth_right")
+_FOUR = ("nose_tip", "mouth_center")
+_TWO = ("eye_left_center", "eye_right_center", "mouth_left", "mouth_right")
 
 
 def _weights(names: tuple[str, ...]) -> torch.Tensor:
@@ -115,7 +115,7 @@ FLIP_21: tuple[int, ...] = _flip(TWENTY_ONE_NAMES)
 # that exists among the 68 is paired with itself.
 _FIRST = [17, 19, 21, 22, 24, 26, 36, 37, 39, 42, 43, 45, 31, 30, 35, 48, 62, 54]
 _SECOND = [17, 19, 21, 22, 24, 26, 36, 40, 39, 42, 46, 45, 31, 30, 35, 48, 66, 54]
-_MOUTH_CENTRE = EIGHTEEN_NAMES.index("mouth_centre")
+_MOUTH_CENTER = EIGHTEEN_NAMES.index("mouth_center")
 _MOUTH_PAIRS = {"inner-lips": (62, 66), "corners": (48, 54)}
 _18_OF_21 = [i for i, name in enumerate(TWENTY_ONE_NAMES) if name in EIGHTEEN_NAMES]
 _CHIN_68 = 8
@@ -129,8 +129,8 @@ def _check(points: torch.Tensor | NDArray[Any], count: int) -> None:
 def eighteen_from_68(points: Points, mouth: str = "inner-lips") -> Points:
     """The paper's 18 points from the 68: (..., 68, D) to (..., 18, D), tensors or arrays; differentiable.
 
-    Eye centres are midpoints of a diagonal between the lids (37, 40 and 43, 46; on a mirrored face these are
-    the other diagonals, so mirror the 18 points rather than the 68 where it matters). The mouth centre is the
+    Eye centers are midpoints of a diagonal between the lids (37, 40 and 43, 46; on a mirrored face these are
+    the other diagonals, so mirror the 18 points rather than the 68 where it matters). The mouth center is the
     midpoint of the inner lips (62, 66) as in the authors' code, or with `mouth="corners"` that of the two
     corners (48, 54) as in the paper's text. Raises ValueError on another number of points or another `mouth`.
     """
@@ -138,7 +138,7 @@ def eighteen_from_68(points: Points, mouth: str = "inner-lips") -> Points:
     if mouth not in _MOUTH_PAIRS:
         raise ValueError(f"mouth: expected 'inner-lips' or 'corners', got {mouth!r}")
     first, second = list(_FIRST), list(_SECOND)
-    first[_MOUTH_CENTRE], second[_MOUTH_CENTRE] = _MOUTH_PAIRS[mouth]
+    first[_MOUTH_CENTER], second[_MOUTH_CENTER] = _MOUTH_PAIRS[mouth]
     if isinstance(points, torch.Tensor):
         rows = [constant(tuple(pair), points.device, torch.int64) for pair in (first, second)]
         return (points[..., rows[0], :] + points[..., rows[1], :]) / 2

@@ -13,7 +13,7 @@ from .schemes import eighteen_from_21
 
 # The box of `crop_from_landmarks` in terms of the 18 points, fitted to AFLW2000-3D's 68: its side over the
 # hypotenuse of their extent and the way from eyes to mouth (spread 5 %), and how far below the middle of
-# their bounding box its centre is, as a share of that way.
+# their bounding box its center is, as a share of that way.
 _SPARSE_SIDE, _SPARSE_DROP = 1.57, 0.26
 
 

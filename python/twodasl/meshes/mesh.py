@@ -13,7 +13,7 @@ from ..errors import InputError
 MAX_VERTICES = 20_000_000
 """More vertices, or triangles, than this are a damaged file and not a face."""
 
-# A head in nanometres is nearer. Beyond it one damaged file would be the mean of a whole set's errors.
+# A head in nanometers is nearer. Beyond it one damaged file would be the mean of a whole set's errors.
 _FARTHEST = 1e9
 
 

@@ -49,7 +49,7 @@ _BEGINNINGS = ((b"ply", ".ply"), (b"\x93NUMPY", ".npy"), (b"MATLAB 5.0", ".mat")
 def read_mesh(path: str | os.PathLike[str]) -> Mesh:
     """The mesh in a file; its suffix, in any case, says the format.
 
-    `.obj`: Wavefront; polygons become fans of triangles; colours and texture coordinates are ignored. `.ply`:
+    `.obj`: Wavefront; polygons become fans of triangles; colors and texture coordinates are ignored. `.ply`:
     ascii, or binary of either byte order. `.npy`: vertices alone, (N, 3) or (3, N), any real type. `.mat`:
     MATLAB 5 to 7, vertices in a variable of one of the names `matlab.VERTEX_NAMES`, (N, 3) or (3, N);
     triangles, if any, in one of `matlab.TRIANGLE_NAMES`, counted from 1. Nothing is unpickled.

@@ -1,4 +1,4 @@
-"""Meshes as files that every viewer opens: Wavefront OBJ and binary PLY, with a colour a vertex."""
+"""Meshes as files that every viewer opens: Wavefront OBJ and binary PLY, with a color a vertex."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROWS = 16_384  # formatted at once
 def write_obj(
     path: str | os.PathLike[str], vertices: ArrayLike, triangles: ArrayLike, colors: ArrayLike | None = None
 ) -> None:
-    """Write a Wavefront OBJ; colours follow the coordinates (`v x y z r g b`) as MeshLab and Blender read.
+    """Write a Wavefront OBJ; colors follow the coordinates (`v x y z r g b`) as MeshLab and Blender read.
 
     Args:
         path: the file; written atomically.
@@ -39,7 +39,7 @@ def write_obj(
 def write_ply(
     path: str | os.PathLike[str], vertices: ArrayLike, triangles: ArrayLike, colors: ArrayLike | None = None
 ) -> None:
-    """Write a binary little-endian PLY: float32 x y z, uchar red green blue where there are colours.
+    """Write a binary little-endian PLY: float32 x y z, uchar red green blue where there are colors.
 
     Arguments and errors as `write_obj`.
     """

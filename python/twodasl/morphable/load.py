@@ -9,7 +9,7 @@ from ..errors import InputError, reading
 from ..io.files import regular_file
 from .model import MorphableModel
 from .procedural import procedural_model
-from .readers.recognise import read_file, read_folder
+from .readers.recognize import read_file, read_folder
 
 EMBEDDED = "procedural"
 
@@ -19,7 +19,7 @@ def load_model(name_or_path: str | os.PathLike[str] | MorphableModel) -> Morphab
 
     Args:
         name_or_path: "procedural" (the embedded model), the path of a `.npz` that `MorphableModel.save`
-            wrote, or a model in one of the field's layouts, which is recognised by its content: see
+            wrote, or a model in one of the field's layouts, which is recognized by its content: see
             "Face models" in docs/data-formats.md and `twodasl.morphable.readers`. A model is handed back as
             it is.
 

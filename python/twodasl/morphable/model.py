@@ -24,12 +24,12 @@ Indices = NDArray[np.int64]
 
 
 FARTHEST = 1e6
-"""Coordinates beyond this, a kilometre, are a damaged file's; their products would overflow float32."""
+"""Coordinates beyond this, a kilometer, are a damaged file's; their products would overflow float32."""
 
 
 @dataclass(frozen=True, eq=False)
 class MorphableModel:
-    """A linear face model, `S = mean + sum_k c_k modes_k`, in millimetres.
+    """A linear face model, `S = mean + sum_k c_k modes_k`, in millimeters.
 
     Axes of the model: +x to the right of the image of a frontal face (the subject's left), +y up, +z toward
     the viewer. All arrays are numpy and C-contiguous; treat them as constants.
@@ -44,7 +44,7 @@ class MorphableModel:
         landmarks: (68,) int64 vertex indices, iBUG order.
         named_landmarks: AFLW's points outside the 68: `ear_left`, `ear_right`, `chin` -> vertex index. Left
             is AFLW's left, the left of the image of a frontal face (x < 0).
-        albedo_mean: (N, 3) float32 sRGB in [0, 1], or None where the model has no colours.
+        albedo_mean: (N, 3) float32 sRGB in [0, 1], or None where the model has no colors.
         albedo_modes: (Ka, N, 3) float32, or None.
         albedo_std: (Ka,) float32, positive, or None.
         mode_names: Ks+Ke words for people, shape modes first, or None.
@@ -118,7 +118,7 @@ class MorphableModel:
             return
         _check_shape("albedo_mean", self.albedo_mean, (len(self.mean), 3))
         if self.albedo_mean.min() < 0 or self.albedo_mean.max() > 1:
-            raise ValueError("albedo_mean: expected colours in [0, 1], got values outside")
+            raise ValueError("albedo_mean: expected colors in [0, 1], got values outside")
         if (self.albedo_modes is None) != (self.albedo_std is None):
             raise ValueError("albedo_std: expected together with albedo_modes, got one without the other")
         if self.albedo_modes is not None and self.albedo_std is not None:
@@ -145,7 +145,7 @@ class MorphableModel:
     def identity(self) -> str:
         """SHA-256 (hex) of the geometry: mean, modes, triangles, landmarks.
 
-        Two models of one identity give the same vertices for the same parameters. Names, spreads and colours
+        Two models of one identity give the same vertices for the same parameters. Names, spreads and colors
         do not count.
         """
         digest = hashlib.sha256()
@@ -170,7 +170,7 @@ class MorphableModel:
         return twodasl_ext.MorphableBasis(*arrays, storage=storage).to(device)
 
     def shape(self, coefficients: ArrayLike) -> Floats:
-        """Vertices (N, 3) in millimetres of coefficients (K,), for a picture or two.
+        """Vertices (N, 3) in millimeters of coefficients (K,), for a picture or two.
 
         Batches and gradients belong to `twodasl_ext.vertices`.
         """
@@ -178,12 +178,12 @@ class MorphableModel:
         return self.mean + np.tensordot(given, self.modes, 1)
 
     def albedo(self, coefficients: ArrayLike | None = None) -> Floats:
-        """Colours (N, 3) sRGB in [0, 1], clipped, of albedo coefficients (Ka,) or of the mean.
+        """Colors (N, 3) sRGB in [0, 1], clipped, of albedo coefficients (Ka,) or of the mean.
 
         Raises ValueError where the model has no albedo.
         """
         if self.albedo_mean is None:
-            raise ValueError(f"albedo: the face model {self.name!r} has no colours")
+            raise ValueError(f"albedo: the face model {self.name!r} has no colors")
         if coefficients is None:
             return self.albedo_mean.copy()
         given = _coefficients(coefficients, 0 if self.albedo_std is None else len(self.albedo_std))

@@ -26,7 +26,7 @@ twentieth of a millimeter exceeds it."""
 
 
 def sketch(model: MorphableModel) -> NDArray[np.float64]:
-    """(1+K, 8, 3) float64: sums of mean and modes over all vertices, each with random signs, in millimetres.
+    """(1+K, 8, 3) float64: sums of mean and modes over all vertices, each with random signs, in millimeters.
 
     The last sum runs over the 68 landmarks alone, so that other landmark indices are another sketch.
     """

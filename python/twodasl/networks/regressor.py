@@ -11,7 +11,7 @@ REGRESSORS: dict[str, type[nn.Module]] = {"resnet50": ResNet50, "small": SmallRe
 
 
 def build_regressor(name: str, outputs: int) -> nn.Module:
-    """A freshly initialised regressor.
+    """A freshly initialized regressor.
 
     Args:
         name: `"resnet50"`, the paper's network, or `"small"`, a network that trains on a CPU in minutes.

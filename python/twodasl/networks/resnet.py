@@ -81,7 +81,7 @@ def imagenet_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     - `fc` (1000 classes) is left out: load with `strict=False` and expect only `fc` to be missing.
     - `conv1` (64, 3, 7, 7) becomes (64, 4, 7, 7). The three image channels are reordered from RGB to BGR and
-      rescaled from the ImageNet normalisation to `(BGR - 127.5) / 128`; the constant that remains goes into
+      rescaled from the ImageNet normalization to `(BGR - 127.5) / 128`; the constant that remains goes into
       `bn1.running_mean`, so that away from the zero-padded border the first layer answers as it did.
     - The landmark map's filters start at zero: the network begins as the ImageNet network and learns the map.
 

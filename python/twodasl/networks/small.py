@@ -6,7 +6,7 @@ What shapes it:
   convolution of stride 4, which sees every pixel of its 4x4 patch in a weight of its own and so loses no
   position. Four residual stages follow at 30, 15, 8 and 4 pixels.
 - The landmark map holds 18 single pixels. Its value in a patch jumps when a point moves by one pixel, and a
-  network needs many examples to learn that neighbouring weights mean neighbouring places. The stem
+  network needs many examples to learn that neighboring weights mean neighboring places. The stem
   therefore spreads the points with a fixed Gaussian of one pixel before its convolution. In a trial on maps
   alone (16,000 faces, one epoch) the mean landmark error was 2.7 px with it and 3.1 px without; coordinate
   channels changed nothing and were left out.
@@ -29,7 +29,7 @@ CROP = 120
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with batch normalisation, the first of which may halve the map; a shortcut."""
+    """Two 3x3 convolutions with batch normalization, the first of which may halve the map; a shortcut."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()

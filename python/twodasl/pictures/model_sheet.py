@@ -25,7 +25,7 @@ def model_sheet(model: MorphableModel, seed: int = 0, progress: bool = True) -> 
     """Draw a model: mean from five yaws, each mode at -3 and +3 standard deviations, random faces.
 
     Args:
-        model: any face model; one without colours is drawn in clay.
+        model: any face model; one without colors is drawn in clay.
         seed: of the random faces.
         progress: whether to show a progress bar on a terminal.
 
@@ -99,7 +99,7 @@ class _Studio:
         yaw = 55.0 if (step[:, 2] ** 2).sum() > 0.5 * weight.sum() else 0.0
         moved = share @ model.mean
         spread = float(np.sqrt(share @ ((model.mean - moved) ** 2))[:2].max())
-        # What moves lies within about two spreads of its centre: show the smallest of three frames that holds
+        # What moves lies within about two spreads of its center: show the smallest of three frames that holds
         # it, never so close to the border of the face that one loses one's way.
         aside = np.array([0.18, 0.3, 1.0]) * self.face_height
         center = np.clip(moved, self.face_center - aside, self.face_center + aside)
@@ -121,7 +121,7 @@ class _Studio:
         """The two tiles of an albedo mode."""
         model = self.model
         assert model.albedo_std is not None
-        name = f"colour {index + 1}" if model.albedo_names is None else model.albedo_names[index]
+        name = f"color {index + 1}" if model.albedo_names is None else model.albedo_names[index]
         tiles = []
         for sign in (-1, 1):
             coefficients = np.zeros(len(model.albedo_std), np.float32)

@@ -158,7 +158,7 @@ def _legend() -> list[Line2D]:
 
 
 def _side(count: int, first: int, second: int) -> tuple[int, int, int]:
-    """The colour of a line: every scheme numbers a point at the left before its opposite."""
+    """The color of a line: every scheme numbers a point at the left before its opposite."""
     sides = {int(np.sign(FLIPS[count][index] - index)) for index in (first, second)} - {0}
     return MIDDLE if len(sides) != 1 else LEFT if 1 in sides else RIGHT
 

@@ -19,14 +19,14 @@ from ..io.terminal import one_line
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-CLAY = (0.80, 0.77, 0.74)  # RGB of a mesh without colours
+CLAY = (0.80, 0.77, 0.74)  # RGB of a mesh without colors
 GAMMA = 2.2
 BACK_FACE = 0.35  # how much light the inside of a surface receives: the neck's and the mouth's
 # Lights as (direction toward the light: x right, y up, z toward the viewer; strength), and what is left in
 # the dark.
 LIGHTS = {
     "headlight": ([((0.0, 0.0, 1.0), 0.92)], 0.08),
-    "flat": ([], 1.0),  # the colours as they are: a photo's have their light in them
+    "flat": ([], 1.0),  # the colors as they are: a photo's have their light in them
     "studio": ([((-0.55, 0.55, 0.75), 0.85), ((0.8, 0.1, 0.45), 0.22), ((0.1, -0.9, 0.35), 0.06)], 0.10),
 }
 _LINEAR = (np.arange(256, dtype=np.float32) / 255) ** GAMMA
@@ -125,7 +125,7 @@ def render_mesh(
     opacity: float = 1.0,
     samples: int = 2,
 ) -> Image:
-    """Draw a mesh over a plain colour (BGR) or a picture (H, W, 3) uint8 BGR; arguments as `render_layer`.
+    """Draw a mesh over a plain color (BGR) or a picture (H, W, 3) uint8 BGR; arguments as `render_layer`.
 
     `opacity` 1 hides what is behind, 0 draws nothing. Returns (H, W, 3) uint8 BGR.
     """
@@ -191,7 +191,7 @@ def draw_landmarks(image: Image, points: ArrayLike) -> Image:
 
     Args:
         image: (H, W, 3) uint8 BGR.
-        points: (68, 2) or (68, 3) image pixels; pixel centres at integers. What lies outside is cut off.
+        points: (68, 2) or (68, 3) image pixels; pixel centers at integers. What lies outside is cut off.
     """
     marks = np.asarray(points, np.float64)[:, :2]
     if marks.shape != (68, 2) or not np.isfinite(marks).all():
@@ -223,7 +223,7 @@ def camera_view(
 
     Args:
         size: the picture's edge in pixels.
-        span: millimetres across the picture.
+        span: millimeters across the picture.
         center: (3,) the model-space point in the middle of the picture, about which the model turns.
         yaw, pitch: degrees, as AFLW2000 (yaw > 0: the nose to the image's left).
     """
@@ -263,7 +263,7 @@ def contact_sheet(tiles: Sequence[Image], columns: int, margin: int = 6) -> Imag
 
 
 def stack_sheets(sheets: Sequence[Image]) -> Image:
-    """Sheets one below the other, centred on white."""
+    """Sheets one below the other, centered on white."""
     width = max(sheet.shape[1] for sheet in sheets)
     padded = []
     for sheet in sheets:

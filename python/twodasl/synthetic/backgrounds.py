@@ -1,4 +1,4 @@
-"""What is behind the head: colour gradients, textures, shapes, stripes, blurred lights, photographs."""
+"""What is behind the head: color gradients, textures, shapes, stripes, blurred lights, photographs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Backgrounds:
         return clipped(image)
 
     def texture(self, rng: np.random.Generator, height: int = SIZE, width: int = SIZE) -> Floats:
-        """A coloured texture, for occluders and cloth."""
+        """A colored texture, for occluders and cloth."""
         if self.photographs and rng.random() < 0.3:
             return self._photograph(rng, height, width)
         return _ramp(self.bank.patch(rng, height, width), _palette(rng, 3))
@@ -140,23 +140,23 @@ def _grid() -> tuple[Floats, Floats]:
     return row, column
 
 
-def _colour(rng: np.random.Generator) -> NDArray[np.float64]:
-    """BGR; more often muted than vivid, often grey, black or white."""
+def _color(rng: np.random.Generator) -> NDArray[np.float64]:
+    """BGR; more often muted than vivid, often gray, black or white."""
     kind = rng.random()
     if kind < 0.3:
         return np.full(3, rng.uniform(0, 1)) + rng.normal(0, 0.02, 3)
     if kind < 0.9:
-        grey = rng.uniform(0.05, 0.95)
-        return np.clip(grey + rng.normal(0, 0.11, 3), 0, 1)
+        gray = rng.uniform(0.05, 0.95)
+        return np.clip(gray + rng.normal(0, 0.11, 3), 0, 1)
     return rng.uniform(0, 1, 3)
 
 
 def _palette(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-    return np.stack([_colour(rng) for _ in range(count)])
+    return np.stack([_color(rng) for _ in range(count)])
 
 
 def _ramp(field: Floats, palette: NDArray[np.float64]) -> Floats:
-    """A field in [0, 1] as colours between the palette's entries."""
+    """A field in [0, 1] as colors between the palette's entries."""
     place = np.arange(256) * ((len(palette) - 1) / 255)
     table = np.empty((256, 3), np.float32)
     for channel in range(3):
@@ -166,7 +166,7 @@ def _ramp(field: Floats, palette: NDArray[np.float64]) -> Floats:
 
 
 def _flat(rng: np.random.Generator) -> Floats:
-    return np.tile(_colour(rng).astype(np.float32), (SIZE, SIZE, 1))
+    return np.tile(_color(rng).astype(np.float32), (SIZE, SIZE, 1))
 
 
 def _gradient(rng: np.random.Generator) -> Floats:
@@ -183,19 +183,19 @@ def _gradient(rng: np.random.Generator) -> Floats:
 def _shapes(rng: np.random.Generator) -> Floats:
     image = _gradient(rng)
     for _ in range(rng.integers(3, 22)):
-        colour = tuple(_colour(rng).tolist())
+        color = tuple(_color(rng).tolist())
         x, y = (int(v) for v in rng.uniform(-20, SIZE + 20, 2))
         size = float(np.exp(rng.uniform(1.0, 4.0)))
         kind = rng.integers(3)
         if kind == 0:
             axes = (int(size) + 1, int(size * rng.uniform(0.2, 1)) + 1)
-            cv2.ellipse(image, (x, y), axes, rng.uniform(0, 180), 0, 360, colour, -1, cv2.LINE_AA)
+            cv2.ellipse(image, (x, y), axes, rng.uniform(0, 180), 0, 360, color, -1, cv2.LINE_AA)
         elif kind == 1:
             corners = np.array([x, y]) + rng.normal(0, size, (rng.integers(3, 7), 2))
-            cv2.fillPoly(image, [corners.astype(np.int32)], colour, cv2.LINE_AA)
+            cv2.fillPoly(image, [corners.astype(np.int32)], color, cv2.LINE_AA)
         else:
             end = tuple(int(v) for v in np.array([x, y]) + rng.normal(0, 60, 2))
-            cv2.line(image, (x, y), end, colour, int(rng.integers(1, 7)), cv2.LINE_AA)
+            cv2.line(image, (x, y), end, color, int(rng.integers(1, 7)), cv2.LINE_AA)
     return image
 
 
@@ -213,9 +213,9 @@ def _lights(rng: np.random.Generator) -> Floats:
     """A dark place with lamps out of focus."""
     image = _gradient(rng) * np.float32(rng.uniform(0.05, 0.5))
     for _ in range(rng.integers(4, 25)):
-        centre = tuple(int(v) for v in rng.uniform(0, SIZE, 2))
-        colour = tuple((rng.uniform(0.3, 1) * (0.5 + 0.5 * _colour(rng))).tolist())
-        cv2.circle(image, centre, int(rng.integers(1, 11)), colour, -1, cv2.LINE_AA)
+        center = tuple(int(v) for v in rng.uniform(0, SIZE, 2))
+        color = tuple((rng.uniform(0.3, 1) * (0.5 + 0.5 * _color(rng))).tolist())
+        cv2.circle(image, center, int(rng.integers(1, 11)), color, -1, cv2.LINE_AA)
     return blurred(image, rng.uniform(0.6, 3))
 
 
@@ -227,7 +227,7 @@ def _crowd(rng: np.random.Generator) -> Floats:
         size = rng.uniform(8, 32)
         light = rng.uniform(0.25, 1.0)
         skin = (light * np.array([0.62, 0.7, 0.92]) * rng.uniform(0.85, 1.1, 3)).tolist()
-        cloth = tuple(_colour(rng).tolist())
+        cloth = tuple(_color(rng).tolist())
         cv2.ellipse(
             image,
             (int(x), int(y + 2.4 * size)),
@@ -253,9 +253,9 @@ def _buildings(rng: np.random.Generator) -> Floats:
     for _ in range(rng.integers(4, 18)):
         x, y = (int(v) for v in rng.uniform(-20, SIZE, 2))
         width, height = (int(v) for v in np.exp(rng.uniform(1.5, 4.3, 2)))
-        colour = tuple(_colour(rng).tolist())
-        cv2.rectangle(image, (x, y), (x + width, y + height), colour, -1)
+        color = tuple(_color(rng).tolist())
+        cv2.rectangle(image, (x, y), (x + width, y + height), color, -1)
         if rng.random() < 0.3:
-            frame = tuple(_colour(rng).tolist())
+            frame = tuple(_color(rng).tolist())
             cv2.rectangle(image, (x, y), (x + width, y + height), frame, int(rng.integers(1, 4)))
     return image

@@ -29,7 +29,7 @@ from .scene import Look, prepared_scene
 Floats = NDArray[np.float32]
 Sample = dict[str, Any]
 
-# Faces synthesised and rasterised together; the result does not depend on it.
+# Faces synthesized and rasterized together; the result does not depend on it.
 _GROUP = 8
 
 # The random streams of a sample: geometry does not change when options of appearance do.
@@ -40,7 +40,7 @@ class SyntheticFaces(Dataset[Sample]):
     """Random 120x120 photographs of a morphable model, with exact parameters and landmarks.
 
     Args:
-        model: any MorphableModel; one without colours is painted from its landmarks.
+        model: any MorphableModel; one without colors is painted from its landmarks.
         length: number of samples.
         seed: non-negative; another seed gives other faces.
         options: what varies and how much.
@@ -127,7 +127,7 @@ class SyntheticFaces(Dataset[Sample]):
         ]
 
     def _drawn(self, rng: np.random.Generator, look: Look, pose: Pose, coefficients: Floats) -> Sample:
-        """Rasterises a look, puts things behind and before it, and photographs it."""
+        """Rasterizes a look, puts things behind and before it, and photographs it."""
         factor = self.options.supersampling
         placed = look.vertices
         placed[:, 1] = flip_y(placed[:, 1])
@@ -157,12 +157,12 @@ class SyntheticFaces(Dataset[Sample]):
         self, rng: np.random.Generator, look: Look, triangle: NDArray[np.int64], weights: Floats
     ) -> Floats:
         """Head over background, (SIZE, SIZE, 3) BGR display values."""
-        # Gathers the three corners' colours and adds them up by their barycentrics, in one pass. Where there
+        # Gathers the three corners' colors and adds them up by their barycentrics, in one pass. Where there
         # is no triangle the index is -1, taken as 0, and the weights are zero: so is the coverage.
         corners = look.triangles.astype(np.int32).take(triangle.ravel(), axis=0, mode="clip")
         blended = torch.nn.functional.embedding_bag(
             torch.from_numpy(corners).view(-1),
-            torch.from_numpy(look.colours),
+            torch.from_numpy(look.colors),
             self._bags,
             per_sample_weights=torch.from_numpy(weights).view(-1),
             mode="sum",
@@ -207,7 +207,7 @@ def _visible(
     """Landmarks in front of, or within `slack` pixels behind, something drawn within a pixel of them."""
     x, row = landmarks[:, 0], landmarks[:, 1]
     inside = (x > -0.5) & (x < SIZE - 0.5) & (row > -0.5) & (row < SIZE - 0.5)
-    # The farthest surface within a pixel: a contour's own neighbour pixels may belong to what is before it.
+    # The farthest surface within a pixel: a contour's own neighbor pixels may belong to what is before it.
     side = 2 * int(np.ceil(factor)) + 1
     farthest = cv2.erode(depth, np.ones((side, side), np.uint8), borderValue=np.inf)
     fine_x = np.clip(np.rint((x + 0.5) * factor - 0.5), 0, len(depth) - 1).astype(int)

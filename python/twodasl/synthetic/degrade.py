@@ -35,18 +35,18 @@ def _tone(rng: np.random.Generator, image: Floats, grayscale: float) -> Floats:
     """White balance, contrast, gamma, saturation, haze, vignette."""
     gains = np.exp(rng.normal(0, 0.07, 3)).astype(np.float32)
     image = image * gains
-    grey = np.einsum("hwc,c->hw", image, np.array([0.114, 0.587, 0.299], np.float32))
+    gray = np.einsum("hwc,c->hw", image, np.array([0.114, 0.587, 0.299], np.float32))
     if rng.random() < grayscale:
-        image = np.repeat(grey[..., None], 3, axis=2)
+        image = np.repeat(gray[..., None], 3, axis=2)
         if rng.random() < 0.3:  # sepia and other toned prints
             image = image * (
                 np.array([0.82, 0.95, 1.05], np.float32) + rng.normal(0, 0.05, 3).astype(np.float32)
             )
     else:
         saturation = np.float32(np.exp(rng.normal(0, 0.3)))
-        image = grey[..., None] + saturation * (image - grey[..., None])
+        image = gray[..., None] + saturation * (image - gray[..., None])
     if rng.random() < 0.5:
-        # Contrast about middle grey; a strong S-curve is what high-key and low-key portraits have.
+        # Contrast about middle gray; a strong S-curve is what high-key and low-key portraits have.
         contrast = np.float32(np.exp(rng.normal(0.12, 0.28)))
         image = 0.5 + contrast * (image - 0.5)
     image = clipped(image)

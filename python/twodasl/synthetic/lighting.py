@@ -1,4 +1,4 @@
-"""Random light, and the colour of a matt, slightly glossy surface under it."""
+"""Random light, and the color of a matt, slightly glossy surface under it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Lamp:
     """A directional light in camera axes (x right, y up, z toward the viewer)."""
 
     direction: Floats
-    colour: Floats
+    color: Floats
     sharpness: float
     """Of its shadows."""
     wrap: float
@@ -47,10 +47,10 @@ class Light:
 
 def sample_light(rng: np.random.Generator) -> Light:
     """A random illumination; overall brightness is set later, by the exposure."""
-    tint = colour_temperature(rng.uniform(-1, 1)) * rng.uniform(0.95, 1.05, 3)
+    tint = color_temperature(rng.uniform(-1, 1)) * rng.uniform(0.95, 1.05, 3)
     ambient = np.zeros((10, 3), np.float32)
     ambient[0] = rng.uniform(0.2, 0.85) * tint
-    # More from above than from below, as under a sky or a ceiling; coloured walls at the sides.
+    # More from above than from below, as under a sky or a ceiling; colored walls at the sides.
     ambient[1:4] = rng.normal(0, 0.18, (3, 1)) + rng.normal(0, 0.04, (3, 3))
     ambient[2] += 0.15
     ambient[4:] = rng.normal(0, 0.05, (6, 3))
@@ -82,16 +82,16 @@ def _sample_lamp(rng: np.random.Generator, strength: float, index: int) -> Lamp:
         np.float32,
     )
     vivid = rng.random() < 0.08  # stage and neon light
-    colour = rng.uniform(0.1, 1.0, 3) if vivid else colour_temperature(rng.uniform(-1, 1))
+    color = rng.uniform(0.1, 1.0, 3) if vivid else color_temperature(rng.uniform(-1, 1))
     return Lamp(
         direction,
-        (strength * colour).astype(np.float32),
+        (strength * color).astype(np.float32),
         (4.0, 12.0, 40.0)[rng.integers(3)],
         float(rng.uniform(0.0, 0.45)),
     )
 
 
-def colour_temperature(warmth: float) -> Floats:
+def color_temperature(warmth: float) -> Floats:
     """RGB gains from bluish (-1) to orange (1), of mean about 1."""
     return np.array([1 + 0.16 * warmth, 1.0, 1 - 0.22 * warmth], np.float32)
 
@@ -105,7 +105,7 @@ def shade(
     gloss: float | Floats = 0.0,
     shininess: int = 4,
 ) -> Floats:
-    """Linear colours (3, n) of surface points.
+    """Linear colors (3, n) of surface points.
 
     albedo (3, n) linear RGB, normals (3, n) unit in camera axes; openness (n,) dims the ambient light,
     shadows holds one (n,) array a lamp. Highlights are Blinn-Phong's with strength `gloss` (a number or (n,))
@@ -121,14 +121,14 @@ def shade(
         )
         if shadows is not None:
             diffuse *= shadows[index]
-        irradiance += lamp.colour[:, None] * diffuse
+        irradiance += lamp.color[:, None] * diffuse
         half = lamp.direction + np.array([0, 0, 1], np.float32)
         half /= max(float(np.sqrt(np.square(half).sum())), 1e-3)
         lobe = np.maximum(dot(half, normals), 0)
         for _ in range(shininess):  # far cheaper than a power
             np.square(lobe, out=lobe)
         lobe *= np.minimum(diffuse, 1)  # in shadow, no highlight
-        highlight += lamp.colour[:, None] * lobe
+        highlight += lamp.color[:, None] * lobe
     irradiance *= albedo
     highlight *= gloss
     irradiance += highlight

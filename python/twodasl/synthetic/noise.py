@@ -77,7 +77,7 @@ def _spectral(rng: np.random.Generator, slope: float, stretch: float) -> Floats:
     frequency[0, 0] = np.inf
     phase = rng.standard_normal(frequency.shape) + 1j * rng.standard_normal(frequency.shape)
     field = np.fft.irfft2(phase / frequency**slope, s=(TILE, TILE))
-    return _normalised(field)
+    return _normalized(field)
 
 
 def _worley(rng: np.random.Generator, points: int) -> Floats:
@@ -86,10 +86,10 @@ def _worley(rng: np.random.Generator, points: int) -> Floats:
     for row, column in rng.integers(0, TILE, (points, 2)):
         seeds[row::TILE, column::TILE] = 0
     distance = cv2.distanceTransform(seeds, cv2.DIST_L2, 5)[TILE : 2 * TILE, TILE : 2 * TILE]
-    return _normalised(np.asarray(distance, np.float32))
+    return _normalized(np.asarray(distance, np.float32))
 
 
-def _normalised(field: NDArray[np.floating]) -> Floats:
-    """Centred at 0.5, two standard deviations to each side inside [0, 1], clipped."""
+def _normalized(field: NDArray[np.floating]) -> Floats:
+    """Centered at 0.5, two standard deviations to each side inside [0, 1], clipped."""
     scaled = 0.5 + (field - field.mean()) / (4 * field.std())
     return np.clip(scaled, 0, 1).astype(np.float32)

@@ -24,10 +24,10 @@ class Canvas:
         self.covered = np.zeros((SIZE, SIZE), np.float32)
         """Share of each pixel that an occluder hides."""
 
-    def paint(self, mask: Floats, colour: Floats | NDArray[np.float64]) -> None:
-        """Blends a colour (3,) or picture (SIZE, SIZE, 3) in by a mask (SIZE, SIZE) in [0, 1]."""
+    def paint(self, mask: Floats, color: Floats | NDArray[np.float64]) -> None:
+        """Blends a color (3,) or picture (SIZE, SIZE, 3) in by a mask (SIZE, SIZE) in [0, 1]."""
         weight = mask[..., None]
-        self.image += weight * (np.asarray(colour, np.float32) - self.image)
+        self.image += weight * (np.asarray(color, np.float32) - self.image)
         np.maximum(self.covered, mask, out=self.covered)
 
 
@@ -41,7 +41,7 @@ def glasses(
 ) -> None:
     """Frames in space before the eyes, with their temples; parts behind the face are left out.
 
-    landmarks (68, 3) crop pixels (x, row, z); rotation (3, 3) with y up; scale in pixels per millimetre;
+    landmarks (68, 3) crop pixels (x, row, z); rotation (3, 3) with y up; scale in pixels per millimeter;
     depth (SIZE, SIZE) of the picture, -inf where there is only background.
     """
     flip = np.array([1.0, -1.0, 1.0])
@@ -78,7 +78,7 @@ def glasses(
                     * _spot(rng, points[:, :2].mean(axis=0), width),
                     np.full(3, 0.95),
                 )
-    colour = np.full(3, rng.uniform(0.02, 0.3)) if rng.random() < 0.85 else rng.uniform(0, 0.9, 3)
+    color = np.full(3, rng.uniform(0.02, 0.3)) if rng.random() < 0.85 else rng.uniform(0, 0.9, 3)
     thickness = rng.uniform(0.9, 4.5) * scale
     frame = np.zeros((SIZE, SIZE), np.float32)
     near = 2.0 * scale
@@ -90,7 +90,7 @@ def glasses(
         hinge = points[16] if side < 0 else points[0]
         tip = ear + 12 * scale * up - 2 * scale * front + side * 5 * scale * right
         _visible_line(frame, _densified(np.stack([hinge, tip]), 16), 0.9 * thickness, depth, 4 * scale)
-    canvas.paint(np.minimum(frame, 1), colour)
+    canvas.paint(np.minimum(frame, 1), color)
 
 
 def occluder(
@@ -120,7 +120,7 @@ def _hand(rng: np.random.Generator, canvas: Canvas, landmarks: Floats, skin: Flo
     away /= max(float(np.linalg.norm(away)), 1e-3)
     across = np.array([-away[1], away[0]])
     width = rng.uniform(7, 11) * size
-    colour = np.clip(skin * rng.uniform(0.8, 1.15), 0, 1)
+    color = np.clip(skin * rng.uniform(0.8, 1.15), 0, 1)
     count = int(rng.integers(1, 5))
     palm = target + away * rng.uniform(20, 32) * size
     layers = []
@@ -137,7 +137,7 @@ def _hand(rng: np.random.Generator, canvas: Canvas, landmarks: Floats, skin: Flo
         for shrink, light in ((1.0, 0.6), (0.8, 0.88), (0.45, 1.0)):
             mask = np.zeros((SIZE, SIZE), np.float32)
             _line(mask, line, thick * shrink)
-            canvas.paint(blurred(mask, 0.7), colour * light)
+            canvas.paint(blurred(mask, 0.7), color * light)
 
 
 def _object(rng: np.random.Generator, canvas: Canvas, textures: Backgrounds) -> None:
@@ -145,7 +145,7 @@ def _object(rng: np.random.Generator, canvas: Canvas, textures: Backgrounds) -> 
     size = rng.uniform(12, 50, 2)
     angle = rng.uniform(0, 2 * np.pi)
     reach = rng.uniform(30, 62)
-    centre = 60 + reach * np.array([np.cos(angle), np.sin(angle)])
+    center = 60 + reach * np.array([np.cos(angle), np.sin(angle)])
     turn = rng.uniform(0, np.pi)
     t = np.linspace(0, 2 * np.pi, 25)[:-1]
     kind = rng.integers(3)
@@ -156,7 +156,7 @@ def _object(rng: np.random.Generator, canvas: Canvas, textures: Backgrounds) -> 
     else:
         shape = np.stack([np.cos(t), np.sin(t)], axis=1) * size / 2 * rng.uniform(0.5, 1.2, (24, 1))
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    mask = _filled(shape @ rotation.T + centre)
+    mask = _filled(shape @ rotation.T + center)
     if rng.random() < 0.4:
         mask = blurred(mask, rng.uniform(0.6, 3))
     canvas.paint(mask * np.float32(rng.choice([1.0, 1.0, 0.6])), textures.texture(rng))
@@ -167,12 +167,12 @@ def _face_mask(rng: np.random.Generator, canvas: Canvas, landmarks: Floats) -> N
     top = landmarks[rng.choice([28, 29, 30]), :2]
     outline = np.concatenate([landmarks[2:15, :2] + rng.normal(0, 0.8, (13, 2)), top[None]])
     hull = cv2.convexHull(outline.astype(np.float32))[:, 0]
-    colour = (
+    color = (
         np.array([0.9, 0.85, 0.75]) * rng.uniform(0.5, 1.1) if rng.random() < 0.5 else rng.uniform(0, 1, 3)
     )
     shade = np.linspace(1.1, 0.7, SIZE, dtype=np.float32)[:, None, None]
     folds = 1 + 0.1 * np.sin(np.arange(SIZE, dtype=np.float32) / rng.uniform(1, 3))[:, None, None]
-    picture = np.clip(colour.astype(np.float32) * shade * folds, 0, 1) * np.ones((1, SIZE, 1), np.float32)
+    picture = np.clip(color.astype(np.float32) * shade * folds, 0, 1) * np.ones((1, SIZE, 1), np.float32)
     canvas.paint(_filled(np.asarray(hull, np.float32)), picture)
 
 
@@ -181,22 +181,22 @@ def _microphone(rng: np.random.Generator, canvas: Canvas, landmarks: Floats) -> 
     place = landmarks[57, :2] + rng.normal(0, [14, 9])
     radius = rng.uniform(5, 11)
     end = place + np.array([rng.normal(0, 30), rng.uniform(30, 80)])
-    grey = rng.uniform(0.03, 0.5)
+    gray = rng.uniform(0.03, 0.5)
     for thick, light in ((radius * 1.1, 0.6), (radius * 0.6, 1.0)):
         mask = np.zeros((SIZE, SIZE), np.float32)
         _line(mask, np.stack([place, end]), thick)
-        canvas.paint(mask, np.full(3, grey * light))
+        canvas.paint(mask, np.full(3, gray * light))
     for shrink, light in ((1.0, 0.7), (0.7, 1.0), (0.35, 1.5)):
         mask = np.zeros((SIZE, SIZE), np.float32)
-        centre = tuple(round(float(v) * 16) for v in place - radius * (1 - shrink) * 0.4)
-        cv2.circle(mask, centre, int(radius * shrink * 16), 1.0, -1, cv2.LINE_AA, _SHIFT)
-        canvas.paint(np.clip(mask, 0, 1), np.full(3, min(grey * light, 1)))
+        center = tuple(round(float(v) * 16) for v in place - radius * (1 - shrink) * 0.4)
+        cv2.circle(mask, center, int(radius * shrink * 16), 1.0, -1, cv2.LINE_AA, _SHIFT)
+        canvas.paint(np.clip(mask, 0, 1), np.full(3, min(gray * light, 1)))
 
 
 def _strands(rng: np.random.Generator, canvas: Canvas, landmarks: Floats) -> None:
     """Locks of hair across the forehead and cheeks."""
     root = landmarks[27, :2] + np.array([rng.normal(0, 25), rng.uniform(-55, -35)])
-    colour = np.full(3, rng.uniform(0.03, 0.6)) * np.array([0.75, 0.88, 1.0])
+    color = np.full(3, rng.uniform(0.03, 0.6)) * np.array([0.75, 0.88, 1.0])
     sweep = rng.normal(0, 18)
     for _ in range(rng.integers(3, 14)):
         start = root + rng.normal(0, [10, 4])
@@ -206,7 +206,7 @@ def _strands(rng: np.random.Generator, canvas: Canvas, landmarks: Floats) -> Non
         curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
         mask = np.zeros((SIZE, SIZE), np.float32)
         _line(mask, curve, rng.uniform(0.7, 2.6))
-        canvas.paint(mask * np.float32(rng.uniform(0.5, 1.0)), colour * rng.uniform(0.6, 1.5))
+        canvas.paint(mask * np.float32(rng.uniform(0.5, 1.0)), color * rng.uniform(0.6, 1.5))
 
 
 def _lettering(rng: np.random.Generator, canvas: Canvas) -> None:
@@ -255,7 +255,7 @@ def _visible_line(
             _line(mask, points[start:end, :2], thickness)
 
 
-def _spot(rng: np.random.Generator, centre: NDArray[np.floating], radius: float) -> Floats:
+def _spot(rng: np.random.Generator, center: NDArray[np.floating], radius: float) -> Floats:
     row, column = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
-    x, y = centre + rng.normal(0, 0.4 * radius, 2)
+    x, y = center + rng.normal(0, 0.4 * radius, 2)
     return np.exp(-((column - x) ** 2 + (row - y) ** 2) / (0.4 * radius) ** 2).astype(np.float32)

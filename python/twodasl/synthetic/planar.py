@@ -46,7 +46,7 @@ def cross(a: Floats, b: Floats) -> Floats:
     return result
 
 
-def normalised(vectors: Floats) -> Floats:
+def normalized(vectors: Floats) -> Floats:
     """(3, n) at unit length; zero vectors stay zero."""
     squares = vectors[0] * vectors[0] + vectors[1] * vectors[1] + vectors[2] * vectors[2]
     return vectors / np.maximum(np.sqrt(squares, out=squares), np.float32(1e-12))

@@ -41,7 +41,7 @@ class Regions:
     """The face proper, over which exposure is measured."""
 
 
-def head_centre(points: NDArray[np.floating]) -> NDArray[np.float64]:
+def head_center(points: NDArray[np.floating]) -> NDArray[np.float64]:
     """Middle of the head (3,) from 68 landmarks: between the ears, a little above the eyes."""
     points = np.asarray(points, np.float64)
     unit = np.linalg.norm(points[36] - points[45])
@@ -54,9 +54,9 @@ def find_regions(model: MorphableModel) -> Regions:
     mean = model.mean.astype(np.float64)
     points = mean[model.landmarks]
     unit = float(np.linalg.norm(points[36] - points[45]))  # outer eye corners: 85 to 95 mm in adults
-    centre = head_centre(points)
-    facing = _step((mean[:, 2] - centre[2]) / unit, 0.1, 0.3)
-    azimuth = np.arctan2(mean[:, 0] - centre[0], mean[:, 2] - centre[2])
+    center = head_center(points)
+    facing = _step((mean[:, 2] - center[2]) / unit, 0.1, 0.3)
+    azimuth = np.arctan2(mean[:, 0] - center[0], mean[:, 2] - center[2])
     lips = _polygon(mean, points[48:60], 0.02 * unit)
     mouth_depth = points[60:68, 2].min() - 0.06 * unit
     lips *= facing * _step(mean[:, 2] - mouth_depth, -0.03 * unit, 0.0)
@@ -75,7 +75,7 @@ def find_regions(model: MorphableModel) -> Regions:
     tip = _ball(mean, points[30], 0.16 * unit)
     ears = _step(np.abs(azimuth), 1.25, 1.45) * _step(-np.abs(azimuth), -2.1, -1.9)
     ears *= _step(
-        np.abs(mean[:, 0] - centre[0]), 0.98 * abs(points[16, 0] - centre[0]), 1.05 * abs(points[16, 0])
+        np.abs(mean[:, 0] - center[0]), 0.98 * abs(points[16, 0] - center[0]), 1.05 * abs(points[16, 0])
     )
     front = facing * _step(-np.abs(azimuth), -1.1, -0.9)
     front *= _step(points[8, 1] - mean[:, 1], 0.1 * unit, 0.0) * _step(
@@ -87,7 +87,7 @@ def find_regions(model: MorphableModel) -> Regions:
         brows=(brows * facing).astype(np.float32),
         eyes=eyes.astype(np.float32),
         sockets=sockets.astype(np.float32),
-        beard=_beard(mean, points, azimuth, centre, unit, lips),
+        beard=_beard(mean, points, azimuth, center, unit, lips),
         cheeks=cheeks.astype(np.float32),
         scalp=_scalp(mean, points, azimuth, unit, ears),
         tip=np.maximum(tip, 0.7 * ears).astype(np.float32),
@@ -127,14 +127,14 @@ def _beard(
     mean: NDArray[np.float64],
     points: NDArray[np.float64],
     azimuth: NDArray[np.float64],
-    centre: NDArray[np.float64],
+    center: NDArray[np.float64],
     unit: float,
     lips: NDArray[np.float64],
 ) -> Floats:
     """Moustache, chin, jaw and sideburns, in the plane of azimuth and height."""
 
     def unrolled(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        angle = np.arctan2(rows[:, 0] - centre[0], rows[:, 2] - centre[2])
+        angle = np.arctan2(rows[:, 0] - center[0], rows[:, 2] - center[2])
         return np.stack([angle * 0.8 * unit, rows[:, 1]], axis=1)
 
     jaw = unrolled(points[1:16])
@@ -154,7 +154,7 @@ def _beard(
     flat = np.stack([azimuth * 0.8 * unit, mean[:, 1]], axis=1)
     weight = _signed_distance(flat, outline)
     soft = _step(weight, -0.06 * unit, 0.1 * unit) * (1 - np.clip(1.5 * lips, 0, 1))
-    soft *= _step(mean[:, 2] - centre[2], -0.1 * unit, 0.05 * unit)
+    soft *= _step(mean[:, 2] - center[2], -0.1 * unit, 0.05 * unit)
     return soft.astype(np.float32)
 
 
@@ -191,8 +191,8 @@ def _step(value: NDArray[np.float64], low: float, high: float) -> NDArray[np.flo
     return t * t * (3 - 2 * t)
 
 
-def _ball(mean: NDArray[np.float64], centre: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
-    return np.exp(-2 * ((mean - centre) ** 2).sum(axis=1) / radius**2)
+def _ball(mean: NDArray[np.float64], center: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+    return np.exp(-2 * ((mean - center) ** 2).sum(axis=1) / radius**2)
 
 
 def _polygon(mean: NDArray[np.float64], outline: NDArray[np.float64], softness: float) -> NDArray[np.float64]:

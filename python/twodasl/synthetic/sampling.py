@@ -24,7 +24,7 @@ class Pose:
     rotation: NDArray[np.float64]
     """(3, 3)"""
     scale: float
-    """Crop pixels per millimetre."""
+    """Crop pixels per millimeter."""
     pitch: float
     yaw: float
     roll: float
@@ -119,11 +119,11 @@ class ParameterSampler:
         high = high + rng.normal(0.0, noise * side, 2)
         side = max(float((high - low).max()), 0.6 * side)
         scale = SIZE / (BOX_MARGIN * side)
-        # The box's centre is crop pixel size / 2 on both axes; z = 0 is the landmarks' mean depth, so that
+        # The box's center is crop pixel size / 2 on both axes; z = 0 is the landmarks' mean depth, so that
         # the depth of a face is something its picture tells.
-        centre = np.array([SIZE / 2, SIZE / 2, 0.0])
-        centre[1] = flip_y(centre[1:2])[0]
+        center = np.array([SIZE / 2, SIZE / 2, 0.0])
+        center[1] = flip_y(center[1:2])[0]
         anchor = np.array([*(low + high) / 2, projected[:, 2].mean()])
-        translation = centre - scale * anchor
+        translation = center - scale * anchor
         matrix = np.concatenate([scale * rotation, translation[:, None]], axis=1).astype(np.float32)
         return Pose(matrix, rotation, scale, pitch, yaw, roll)

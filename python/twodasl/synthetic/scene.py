@@ -1,4 +1,4 @@
-"""One mesh for everything that is drawn: head, hair or hat, torso, inside of the mouth; and its colours."""
+"""One mesh for everything that is drawn: head, hair or hat, torso, inside of the mouth; and its colors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..morphable import MorphableModel
 from .lighting import Light, sample_light, shade
 from .noise import noise_bank
 from .options import SyntheticOptions
-from .planar import cross, mean_under, mixed, normalised, planar, turned
+from .planar import cross, mean_under, mixed, normalized, planar, turned
 from .sampling import Pose
 from .shell import Shell, ShellMaker, grid_normals
-from .skin import Complexions, sample_hair_colour
+from .skin import Complexions, sample_hair_color
 from .torso import TorsoMaker
 from .transfer import light_transfer, tangent_operators
 
@@ -42,10 +42,10 @@ class Look:
     """(T, 3): those that can be seen."""
     shell_range: tuple[int, int]
     """First of the triangles that are hair or hat, and the one after the last."""
-    colours: Floats
+    colors: Floats
     """(M, 4): linear BGR, exposed, and 1."""
     skin: Floats
-    """(3,) BGR display colour of the lit face, for hands."""
+    """(3,) BGR display color of the lit face, for hands."""
 
 
 @lru_cache(maxsize=2)
@@ -95,44 +95,44 @@ class Scene:
         count = self.count
         head, shift = posed[:count], pose.matrix[:, 3]
         first, second = (planar(posed[k * count : (k + 1) * count] - shift) for k in (1, 2))
-        normals = normalised(cross(first, second))
+        normals = normalized(cross(first, second))
         # Accessories live in the head's own axes: undo the pose (a scaled rotation) of the landmarks.
         away = head[self.landmarks].astype(np.float64) - shift
         own = np.einsum("nk,kc->nc", away, pose.rotation / pose.scale)
         light = sample_light(rng)
-        hair_colour = sample_hair_colour(rng)
+        hair_color = sample_hair_color(rng)
         worn = rng.random()
         bald = worn > options.hair + options.headwear and rng.random() < 0.7
         facing = normals[2] > _AWAY
         near = np.flatnonzero(facing)
-        albedo = self.complexions.sample(rng, bare, hair_colour, bald).take(near, axis=1)
+        albedo = self.complexions.sample(rng, bare, hair_color, bald).take(near, axis=1)
         shaded = self._lit_head(rng, albedo, normals.take(near, axis=1), near, light, pose)
         face = self.complexions.regions.front[near] * np.maximum(normals[2, near], 0)
         gain = self._exposure(rng, shaded, albedo, face)
 
-        shell = self._hair_or_headwear(rng, worn, own, hair_colour, options)
+        shell = self._hair_or_headwear(rng, worn, own, hair_color, options)
         torso = None
         if rng.random() < options.torso:
             angles = (pose.pitch, pose.yaw, pose.roll)
             torso = self.torsos.torso(rng, own, angles, pose.rotation, mean_under(face, albedo))
         pieces = [piece for piece in (shell, torso) if piece is not None]
 
-        colour = np.zeros((3, count), np.float32)
-        for channel, values in zip(colour, shaded, strict=True):
+        color = np.zeros((3, count), np.float32)
+        for channel, values in zip(color, shaded, strict=True):
             channel[near] = values
         drawn = self._facing_triangles(facing)
         triangles, attached = _with_pieces(drawn, count, pieces, own)
         shell_range = (0, 0) if shell is None else (len(drawn), len(drawn) + len(shell.triangles))
         placed = np.einsum("nk,ck->nc", attached, pose.matrix[:, :3]) + shift
         around = _lit_pieces(rng, pieces, light, pose.rotation)
-        blue_first = np.concatenate([colour, around], axis=1)[::-1] * gain
+        blue_first = np.concatenate([color, around], axis=1)[::-1] * gain
         table = np.ones((blue_first.shape[1], 4), np.float32)
         table[:, :3] = blue_first.T
         return Look(
             vertices=np.concatenate([head, placed]),
             triangles=triangles,
             shell_range=shell_range,
-            colours=table,
+            colors=table,
             skin=np.sqrt(np.clip(mean_under(face, shaded) * gain, 0, 1))[::-1].astype(np.float32),
         )
 
@@ -211,7 +211,7 @@ def _lit_pieces(
     facing[2, -17:] = 1
     # The inside of a hood or of hair is seen too: light it from the viewer's side.
     facing *= np.where(facing[2] < 0, np.float32(-1), np.float32(1))
-    albedo = np.concatenate([*(planar(piece.albedo) for piece in pieces), _mouth_colours(rng)], axis=1)
+    albedo = np.concatenate([*(planar(piece.albedo) for piece in pieces), _mouth_colors(rng)], axis=1)
     gloss = np.zeros(albedo.shape[1], np.float32)
     start = 0
     for piece in pieces:
@@ -220,7 +220,7 @@ def _lit_pieces(
     return shade(albedo, facing, light, None, None, gloss, 4)
 
 
-def _mouth_colours(rng: np.random.Generator) -> Floats:
+def _mouth_colors(rng: np.random.Generator) -> Floats:
     """(3, 17): teeth above, dark red below; less light inside."""
     inside = np.array([[0.06], [0.015], [0.012]], np.float32) * np.ones((3, 17), np.float32)
     inside *= np.float32(rng.uniform(0.3, 1.2))

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..morphable import MorphableModel
 from .noise import NoiseBank
-from .planar import cross, normalised, planar
-from .regions import hairline_height, head_centre
+from .planar import cross, normalized, planar
+from .regions import hairline_height, head_center
 from .sampling import pick
 
 Floats = NDArray[np.float32]
@@ -27,7 +27,7 @@ _TOP, _BOTTOM = np.radians(88.0), np.radians(-78.0)
 
 @dataclass(frozen=True)
 class Shell:
-    """A sampled surface in the model's axes and millimetres."""
+    """A sampled surface in the model's axes and millimeters."""
 
     vertices: Floats
     """(rows * columns, 3)"""
@@ -46,7 +46,7 @@ class ShellMaker:
     def __init__(self, model: MorphableModel, bank: NoiseBank) -> None:
         self.bank = bank
         self.points = model.mean[model.landmarks].astype(np.float64)
-        self.centre = head_centre(self.points)
+        self.center = head_center(self.points)
         self.unit = float(np.linalg.norm(self.points[36] - self.points[45])) / 90.0
         # Columns start at the back, where the seam does not show.
         self.azimuth = np.linspace(-np.pi, np.pi, AZIMUTHS + 1)[:-1]
@@ -65,8 +65,8 @@ class ShellMaker:
         self.triangles = grid_triangles(ELEVATIONS, AZIMUTHS, wrap=True)
         self.hairline = self._elevation_of(hairline_height(self.azimuth, self.points))
 
-    def hair(self, rng: np.random.Generator, colour: Floats, landmarks: NDArray[np.floating]) -> Shell:
-        """Hair of a random cut, colour (3,) linear RGB."""
+    def hair(self, rng: np.random.Generator, color: Floats, landmarks: NDArray[np.floating]) -> Shell:
+        """Hair of a random cut, color (3,) linear RGB."""
         style = ("short", "medium", "long", "volume", "tied")[pick(rng, 0.36, 0.16, 0.28, 0.1, 0.1)]
         thickness = {
             "short": (4, 22),
@@ -105,7 +105,7 @@ class ShellMaker:
         shade *= (
             (0.75 + 0.25 * np.clip(self.directions[..., 1] + 0.7, 0, 1)).reshape(-1, 1).astype(np.float32)
         )
-        albedo = np.clip(colour * shade, 0.002, 0.95).astype(np.float32)
+        albedo = np.clip(color * shade, 0.002, 0.95).astype(np.float32)
         return Shell(vertices, triangles, (ELEVATIONS, AZIMUTHS), albedo, float(rng.uniform(0.0, 0.12)))
 
     def headwear(self, rng: np.random.Generator, landmarks: NDArray[np.floating]) -> Shell:
@@ -134,13 +134,13 @@ class ShellMaker:
         vertices, triangles = self._surface(
             lower, base + folds + brim, length * self.unit, landmarks, flare=1.05
         )
-        colour = np.square(
+        color = np.square(
             rng.uniform(0.03, 0.95, 3) if rng.random() < 0.6 else np.full(3, rng.uniform(0.03, 0.95))
         )
         cloth = np.exp(
             rng.uniform(0.1, 1.0) * 2 * (self.bank.window(rng, ELEVATIONS, AZIMUTHS, "streaks") - 0.5)
         )
-        albedo = colour * cloth[..., None]
+        albedo = color * cloth[..., None]
         if rng.random() < 0.4:  # stripes or a band
             rows = (np.arange(ELEVATIONS) // rng.integers(2, 7)) % 2 == 0
             albedo[rows] = np.square(rng.uniform(0.03, 0.95, 3)) * cloth[rows][..., None]
@@ -172,9 +172,9 @@ class ShellMaker:
         radius = hidden * (1 - shown) + radius * shown
         # Follow this head's width, height and depth, as its landmarks tell them.
         now = np.ptp(landmarks, axis=0) / np.ptp(self.points, axis=0)
-        centre = head_centre(landmarks)
+        center = head_center(landmarks)
         stretch = np.clip([now[0], 0.5 * (now[0] + now[1]), now[2]], 0.85, 1.2)
-        vertices = centre + self.directions * radius[..., None] * stretch
+        vertices = center + self.directions * radius[..., None] * stretch
         outside = (shown > 0).ravel()
         a, b, c = self.corner_columns
         drawn = np.flatnonzero(outside.take(a) | outside.take(b) | outside.take(c))
@@ -182,13 +182,13 @@ class ShellMaker:
 
     def _elevation_of(self, height: NDArray[np.float64]) -> NDArray[np.float64]:
         """Elevation by azimuth at which the mean head has this height."""
-        heights = self.centre[1] + self.radius * np.sin(self.elevation)[:, None]
+        heights = self.center[1] + self.radius * np.sin(self.elevation)[:, None]
         rows = np.abs(heights - height).argmin(axis=0)
         return self.elevation[rows]
 
     def _radius(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
         """Radius of the mean head by direction; where the model has no vertices, an ellipsoid's."""
-        offset = mean - self.centre
+        offset = mean - self.center
         radius = np.linalg.norm(offset, axis=1)
         elevation = np.arcsin(offset[:, 1] / np.maximum(radius, 1e-6))
         azimuth = np.arctan2(offset[:, 0], offset[:, 2])
@@ -234,4 +234,4 @@ def grid_normals(vertices: Floats, rows: int, columns: int) -> Floats:
     across = np.empty_like(grid)
     across[:, :, 1:-1] = grid[:, :, 2:] - grid[:, :, :-2]
     across[:, :, 0], across[:, :, -1] = grid[:, :, 1] - grid[:, :, -1], grid[:, :, 0] - grid[:, :, -2]
-    return normalised(cross(along.reshape(3, -1), across.reshape(3, -1)))
+    return normalized(cross(along.reshape(3, -1), across.reshape(3, -1)))

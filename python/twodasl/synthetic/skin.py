@@ -1,4 +1,4 @@
-"""Random complexions: the albedo of a face, with the model's own colour modes or without any."""
+"""Random complexions: the albedo of a face, with the model's own color modes or without any."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ _IRIS = np.array([[0.16, 0.10, 0.07], [0.25, 0.16, 0.09], [0.35, 0.42, 0.50], [0
 class Complexions:
     """Draws albedos for one model.
 
-    A model with colour modes keeps its own colours, moved along its modes; one without gets a skin tone from
+    A model with color modes keeps its own colors, moved along its modes; one without gets a skin tone from
     a ramp, lips, brows and eyes from its landmarks. Both then vary in blotches, redness, make-up, beard and
-    brow colour, and hair colours the scalp.
+    brow color, and hair colors the scalp.
     """
 
     def __init__(self, model: MorphableModel) -> None:
@@ -60,7 +60,7 @@ class Complexions:
         self.std = model.albedo_std
         self.basis: twodasl_ext.MorphableBasis | None = None
         if model.albedo_mean is not None:
-            # Colours are as linear as shapes: the same operator adds up their modes.
+            # Colors are as linear as shapes: the same operator adds up their modes.
             modes = np.zeros((1, *model.mean.shape), np.float32)
             if model.albedo_modes is not None:
                 modes = model.albedo_modes
@@ -77,7 +77,7 @@ class Complexions:
         self._painted = None if self.basis is not None else _eye_and_mouth_paint(model, self.regions, points)
 
     def bare(self, streams: list[np.random.Generator]) -> list[Floats]:
-        """Bare faces, (3, N) float32 sRGB each: from the model's colours, or painted. A stream a face."""
+        """Bare faces, (3, N) float32 sRGB each: from the model's colors, or painted. A stream a face."""
         if self.basis is None:
             return [self._plain(rng) for rng in streams]
         drawn = np.zeros((len(streams), 1), np.float32)
@@ -85,11 +85,11 @@ class Complexions:
             spread = [1.15 * truncated_normal(rng, len(self.std), 2.5) for rng in streams]
             drawn = (np.stack(spread) * self.std).astype(np.float32)
         identity = torch.eye(3, 4, dtype=torch.float32).expand(len(streams), 3, 4)
-        colours = twodasl_ext.vertices(self.basis, torch.from_numpy(drawn), identity).numpy()
-        return [planar(one) for one in colours]
+        colors = twodasl_ext.vertices(self.basis, torch.from_numpy(drawn), identity).numpy()
+        return [planar(one) for one in colors]
 
     def sample(self, rng: np.random.Generator, skin: Floats, hair: Floats, bald: bool) -> Floats:
-        """Linear RGB albedo (3, N) float32 for a person with this hair colour (3,) linear.
+        """Linear RGB albedo (3, N) float32 for a person with this hair color (3,) linear.
 
         skin: one of `bare`'s faces; it is changed in place and returned.
         """
@@ -140,13 +140,13 @@ class Complexions:
         return skin
 
 
-def sample_hair_colour(rng: np.random.Generator) -> Floats:
+def sample_hair_color(rng: np.random.Generator) -> Floats:
     """Linear RGB (3,) of natural hair, now and then dyed."""
     if rng.random() < 0.04:
-        colour = rng.uniform(0.05, 0.9, 3)
+        color = rng.uniform(0.05, 0.9, 3)
     else:
-        colour = HAIR_TONES[pick(rng, *_HAIR_WEIGHTS)] * rng.uniform(0.75, 1.25)
-    return np.square(np.clip(colour, 0.02, 1)).astype(np.float32)
+        color = HAIR_TONES[pick(rng, *_HAIR_WEIGHTS)] * rng.uniform(0.75, 1.25)
+    return np.square(np.clip(color, 0.02, 1)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -168,16 +168,16 @@ class Patch:
         return cls(indices, mask[indices].astype(np.float32))
 
     def blend(
-        self, skin: Floats, colour: NDArray[np.floating], strength: float | NDArray[np.floating] = 1.0
+        self, skin: Floats, color: NDArray[np.floating], strength: float | NDArray[np.floating] = 1.0
     ) -> None:
-        """Moves colours toward `colour` (3,), in place; strength is a number or one a vertex."""
+        """Moves colors toward `color` (3,), in place; strength is a number or one a vertex."""
         weight = self.weights * np.asarray(strength, np.float32)
-        for channel, target in zip(skin, colour.astype(np.float32), strict=True):
+        for channel, target in zip(skin, color.astype(np.float32), strict=True):
             part = channel[self.indices]
             channel[self.indices] = part + weight * (target - part)
 
     def scale(self, skin: Floats, factor: NDArray[np.floating]) -> None:
-        """Multiplies colours by `factor` (3,), in place."""
+        """Multiplies colors by `factor` (3,), in place."""
         for channel, change in zip(skin, factor.astype(np.float32) - 1, strict=True):
             channel[self.indices] *= 1 + self.weights * change
 
@@ -203,7 +203,7 @@ def _smooth_fields(mean: Floats, points: NDArray[np.float64], count: int = 14) -
 def _eye_and_mouth_paint(
     model: MorphableModel, regions: Regions, points: NDArray[np.float64]
 ) -> dict[str, Patch]:
-    """Weights for eyeballs, irises, pupils and the inside of the mouth on a model without colours."""
+    """Weights for eyeballs, irises, pupils and the inside of the mouth on a model without colors."""
     count = len(model.mean)
     paint = {key: np.zeros(count, np.float32) for key in ("eye", "iris", "pupil", "mouth")}
     balls = [members for kind, members in regions.inner if kind == "eyeball"]

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from ..morphable import MorphableModel
 from .noise import NoiseBank
-from .regions import head_centre
+from .regions import head_center
 from .sampling import rotation_matrix
 from .shell import Shell, grid_triangles
 
 Floats = NDArray[np.float32]
 
 COLUMNS = 40
-# Height below the chin, half-width, half-depth and forward shift of cross-sections, millimetres of an adult.
+# Height below the chin, half-width, half-depth and forward shift of cross-sections, millimeters of an adult.
 _SECTIONS = np.array(
     [
         [35, 46, 46, -12],
@@ -67,13 +67,13 @@ class TorsoMaker:
         if self.own_neck:  # stay inside the model's
             thickness *= np.where(height > -60 * self.unit, 0.72, 1.0)
         width, depth = width * neck * thickness, depth * neck * thickness
-        centre = head_centre(landmarks)
+        center = head_center(landmarks)
         chin = float(landmarks[8, 1])
         sine, cosine = np.sin(self.azimuth), np.cos(self.azimuth)
         grid = np.empty((ROWS, COLUMNS, 3))
-        grid[..., 0] = centre[0] + width[:, None] * sine
+        grid[..., 0] = center[0] + width[:, None] * sine
         grid[..., 1] = chin + height[:, None]
-        grid[..., 2] = centre[2] + shift[:, None] + depth[:, None] * cosine
+        grid[..., 2] = center[2] + shift[:, None] + depth[:, None] * cosine
         pitch, yaw, roll = angles
         own = rotation_matrix(
             pitch * rng.uniform(-0.1, 0.4) + rng.normal(0, 0.08),
@@ -82,7 +82,7 @@ class TorsoMaker:
         )
         # Camera <- torso is `own`; the head's rotation is applied to everything later, so undo it here.
         relative = np.einsum("kc,kj->cj", rotation, own)
-        pivot = np.array([centre[0], chin + 10 * self.unit, centre[2] - 15 * self.unit])
+        pivot = np.array([center[0], chin + 10 * self.unit, center[2] - 15 * self.unit])
         vertices = np.einsum("rak,ck->rac", grid - pivot, relative) + pivot
         return Shell(
             vertices.reshape(-1, 3).astype(np.float32),
@@ -107,11 +107,11 @@ class TorsoMaker:
         albedo = np.tile(np.asarray(skin, np.float64) * rng.uniform(0.8, 1.0), (ROWS, COLUMNS, 1))
         # The chin's shadow.
         albedo *= (0.55 + 0.45 * np.clip(depth / 60, 0, 1))[..., None]
-        colour = np.square(
+        color = np.square(
             rng.uniform(0.02, 0.97, 3) if rng.random() < 0.5 else np.full(3, rng.uniform(0.02, 0.97))
         )
         weave = np.exp(rng.uniform(0.1, 1.2) * 2 * (self.bank.window(rng, ROWS, COLUMNS, "clouds") - 0.5))
-        pattern = colour * weave[..., None]
+        pattern = color * weave[..., None]
         kind = rng.random()
         other = np.square(rng.uniform(0.02, 0.97, 3))
         if kind < 0.15:

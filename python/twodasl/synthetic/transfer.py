@@ -62,7 +62,7 @@ def light_transfer(model: MorphableModel) -> LightTransfer:
         row = np.clip(np.rint(part[..., 1]).astype(int), 0, _RESOLUTION - 1)
         nearest = depth[np.arange(len(part))[:, None], row, column]
         visibility[index : index + 8] = nearest <= part[..., 2] + slack
-    average = _neighbour_average(model.triangles, len(mean))
+    average = _neighbor_average(model.triangles, len(mean))
     for _ in range(3):
         visibility = np.ascontiguousarray((average @ visibility.T).T)
     normals = mean_normals(model)
@@ -85,7 +85,7 @@ def mean_normals(model: MorphableModel) -> Floats:
 def tangent_operators(model: MorphableModel) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
     """Two (N, N) matrices A, B: `A V` and `B V` are tangent vectors whose cross product is the normal of V.
 
-    They are the least-squares gradients of V over each vertex's neighbours, in a tangent frame of the mean
+    They are the least-squares gradients of V over each vertex's neighbors, in a tangent frame of the mean
     shape. They are linear in V and hence in the coefficients: normals of any sample come out of the same
     linear synthesis as its vertices, without touching a triangle.
     """
@@ -100,7 +100,7 @@ def tangent_operators(model: MorphableModel) -> tuple[sparse.csr_matrix, sparse.
     offset = model.mean[end].astype(np.float64) - model.mean[start]
     x, y = (offset * first[start]).sum(axis=1), (offset * second[start]).sum(axis=1)
     xx, xy, yy = (np.bincount(start, a * b, count) for a, b in ((x, x), (x, y), (y, y)))
-    # A ridge far below any real neighbourhood keeps isolated vertices at zero instead of infinity.
+    # A ridge far below any real neighborhood keeps isolated vertices at zero instead of infinity.
     ridge = 1e-6 * (xx + yy) + 1e-9
     xx, yy = xx + ridge, yy + ridge
     determinant = xx * yy - xy * xy
@@ -112,7 +112,7 @@ def tangent_operators(model: MorphableModel) -> tuple[sparse.csr_matrix, sparse.
 def _difference_matrix(
     start: NDArray[np.int64], end: NDArray[np.int64], weights: NDArray[np.float64], count: int
 ) -> sparse.csr_matrix:
-    """Sum over neighbours of weight * (V[end] - V[start])."""
+    """Sum over neighbors of weight * (V[end] - V[start])."""
     diagonal = np.arange(count)
     rows = np.concatenate([start, diagonal])
     columns = np.concatenate([end, diagonal])
@@ -129,7 +129,7 @@ def _edges(triangles: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack([keys // count, keys % count], axis=1)
 
 
-def _neighbour_average(triangles: NDArray[np.int64], count: int) -> sparse.csr_matrix:
+def _neighbor_average(triangles: NDArray[np.int64], count: int) -> sparse.csr_matrix:
     edges = _edges(triangles)
     ones = np.ones(len(edges), np.float32)
     adjacency = sparse.csr_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(count, count))

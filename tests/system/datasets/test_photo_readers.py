@@ -247,7 +247,7 @@ def test_a_folder_of_another_kind_is_refused(tmp_path, cache, kind):
     assert not list(cache.glob("*")) if cache.exists() else True
 
 
-def test_mislabelled_files_are_refused(tmp_path, photo68, cache):
+def test_mislabeled_files_are_refused(tmp_path, photo68, cache):
     write_aflw(tmp_path, photo68)
     np.save(tmp_path / "pts21.npy", np.zeros((6, 2, 68)))
     with pytest.raises(InputError, match=r"pts21.npy: expected shape \(6, 2, 21\)"):

@@ -14,69 +14,69 @@ from twodasl.io.images import MAX_PIXELS, MIN_SIDE, check_image, read_image
 
 
 @pytest.fixture
-def colours():
+def colors():
     """(48, 64, 3) RGB uint8, smooth, no two corners alike."""
     row, column = np.mgrid[0:48, 0:64]
     return np.stack([column * 4, row * 5, 255 - column * 2 - row], axis=2).astype(np.uint8)
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm", "webp"])
-def test_lossless_formats_give_bgr(tmp_path, colours, suffix):
+def test_lossless_formats_give_bgr(tmp_path, colors, suffix):
     path = tmp_path / f"photo.{suffix}"
-    Image.fromarray(colours).save(path, **({"lossless": True} if suffix == "webp" else {}))
+    Image.fromarray(colors).save(path, **({"lossless": True} if suffix == "webp" else {}))
     image = read_image(path)
     assert image.dtype == np.uint8
     assert image.flags.c_contiguous
-    np.testing.assert_array_equal(image, colours[:, :, ::-1])
+    np.testing.assert_array_equal(image, colors[:, :, ::-1])
 
 
-def test_content_decides_and_not_the_name(tmp_path, colours):
+def test_content_decides_and_not_the_name(tmp_path, colors):
     path = tmp_path / "photo.jpg"
-    Image.fromarray(colours).save(path, format="png")
-    np.testing.assert_array_equal(read_image(path), colours[:, :, ::-1])
+    Image.fromarray(colors).save(path, format="png")
+    np.testing.assert_array_equal(read_image(path), colors[:, :, ::-1])
 
 
-def test_gray_becomes_three_channels(tmp_path, colours):
-    Image.fromarray(colours[:, :, 0]).save(tmp_path / "gray.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "gray.png"), np.repeat(colours[:, :, :1], 3, axis=2))
+def test_gray_becomes_three_channels(tmp_path, colors):
+    Image.fromarray(colors[:, :, 0]).save(tmp_path / "gray.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "gray.png"), np.repeat(colors[:, :, :1], 3, axis=2))
 
 
-def test_sixteen_bits_keep_their_upper_byte(tmp_path, colours):
-    wide = colours[:, :, 0].astype(np.uint16) * 257
+def test_sixteen_bits_keep_their_upper_byte(tmp_path, colors):
+    wide = colors[:, :, 0].astype(np.uint16) * 257
     Image.fromarray(wide).save(tmp_path / "wide.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "wide.png"), np.repeat(colours[:, :, :1], 3, axis=2))
+    np.testing.assert_array_equal(read_image(tmp_path / "wide.png"), np.repeat(colors[:, :, :1], 3, axis=2))
 
 
-def test_sixteen_bit_colour_keeps_its_upper_byte(tmp_path, colours):
+def test_sixteen_bit_color_keeps_its_upper_byte(tmp_path, colors):
     import cv2
 
-    cv2.imwrite(str(tmp_path / "wide.png"), colours[:, :, ::-1].astype(np.uint16) * 257)
-    np.testing.assert_array_equal(read_image(tmp_path / "wide.png"), colours[:, :, ::-1])
+    cv2.imwrite(str(tmp_path / "wide.png"), colors[:, :, ::-1].astype(np.uint16) * 257)
+    np.testing.assert_array_equal(read_image(tmp_path / "wide.png"), colors[:, :, ::-1])
 
 
-def test_transparent_parts_are_white(tmp_path, colours):
-    alpha = np.full(colours.shape[:2], 255, np.uint8)
+def test_transparent_parts_are_white(tmp_path, colors):
+    alpha = np.full(colors.shape[:2], 255, np.uint8)
     alpha[:10] = 0
-    Image.fromarray(np.dstack([colours, alpha])).save(tmp_path / "clear.png")
+    Image.fromarray(np.dstack([colors, alpha])).save(tmp_path / "clear.png")
     image = read_image(tmp_path / "clear.png")
     assert (image[:10] == 255).all()
-    np.testing.assert_array_equal(image[10:], colours[10:, :, ::-1])
+    np.testing.assert_array_equal(image[10:], colors[10:, :, ::-1])
 
 
-def test_palette_and_cmyk(tmp_path, colours):
-    Image.fromarray(colours).quantize(64).save(tmp_path / "palette.gif")
-    Image.fromarray(colours).convert("CMYK").save(tmp_path / "print.jpg", quality=98, subsampling=0)
+def test_palette_and_cmyk(tmp_path, colors):
+    Image.fromarray(colors).quantize(64).save(tmp_path / "palette.gif")
+    Image.fromarray(colors).convert("CMYK").save(tmp_path / "print.jpg", quality=98, subsampling=0)
     for name in ("palette.gif", "print.jpg"):
-        error = np.abs(read_image(tmp_path / name).astype(int) - colours[:, :, ::-1])
-        assert np.median(error) < 12, name  # 64 colours, or JPEG in another colour space
+        error = np.abs(read_image(tmp_path / name).astype(int) - colors[:, :, ::-1])
+        assert np.median(error) < 12, name  # 64 colors, or JPEG in another color space
 
 
-def test_exif_orientation_is_applied(tmp_path, colours):
-    turned = Image.fromarray(colours)
+def test_exif_orientation_is_applied(tmp_path, colors):
+    turned = Image.fromarray(colors)
     exif = turned.getexif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
     turned.save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(read_image(tmp_path / "turned.png"), np.rot90(colours, -1)[:, :, ::-1])
+    np.testing.assert_array_equal(read_image(tmp_path / "turned.png"), np.rot90(colors, -1)[:, :, ::-1])
 
 
 def _png_claiming(width: int, height: int) -> bytes:
@@ -128,9 +128,9 @@ def test_a_cut_off_file_is_an_error(tmp_path, suffix, share):
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff", "gif", "bmp"])
-def test_damaged_bytes_never_crash(tmp_path, colours, suffix):
+def test_damaged_bytes_never_crash(tmp_path, colors, suffix):
     path = tmp_path / f"photo.{suffix}"
-    Image.fromarray(colours).save(path)
+    Image.fromarray(colors).save(path)
     whole = bytearray(path.read_bytes())
     generator = np.random.default_rng(1)
     for _ in range(60):

@@ -57,7 +57,7 @@ def test_eighteen_points_are_the_published_ones(kind):
     np.testing.assert_allclose(np.asarray(result), expected, rtol=0, atol=0)
 
 
-def test_mouth_centre_of_the_paper_is_between_the_corners():
+def test_mouth_center_of_the_paper_is_between_the_corners():
     points = np.random.default_rng(1).normal(size=(68, 2))
     inner, corners = eighteen_from_68(points), eighteen_from_68(points, mouth="corners")
     np.testing.assert_array_equal(corners[16], (points[48] + points[54]) / 2)
@@ -66,7 +66,7 @@ def test_mouth_centre_of_the_paper_is_between_the_corners():
         eighteen_from_68(points, mouth="lips")
 
 
-def test_gradient_of_a_centre_reaches_both_of_its_points():
+def test_gradient_of_a_center_reaches_both_of_its_points():
     points = torch.zeros(68, 2, requires_grad=True)
     eighteen_from_68(points)[16].sum().backward()
     assert points.grad is not None
@@ -121,9 +121,9 @@ def test_names_groups_and_connections_are_complete():
 
 def test_weights_are_four_two_one():
     by_name = dict(zip(EIGHTEEN_NAMES, EIGHTEEN_WEIGHTS.tolist(), strict=True))
-    assert {name for name, w in by_name.items() if w == 4} == {"nose_tip", "mouth_centre"}
+    assert {name for name, w in by_name.items() if w == 4} == {"nose_tip", "mouth_center"}
     assert {name for name, w in by_name.items() if w == 2} == {
-        "eye_left_centre", "eye_right_centre", "mouth_left", "mouth_right",
+        "eye_left_center", "eye_right_center", "mouth_left", "mouth_right",
     }  # fmt: skip
     assert sorted(set(by_name.values())) == [1, 2, 4]
     assert torch.equal(eighteen_from_21(TWENTY_ONE_WEIGHTS[:, None])[:, 0], EIGHTEEN_WEIGHTS)
@@ -141,11 +141,11 @@ def test_flip_keeps_lines_and_swaps_sides():
     assert {frozenset((FLIP_68[a], FLIP_68[b])) for a, b in CONNECTIONS_68} == edges
     middle = [i for i in range(68) if FLIP_68[i] == i]
     assert middle == [8, 27, 28, 29, 30, 33, 51, 57, 62, 66]
-    # Mirror then choose 18, or choose 18 then mirror: the same but for the eye centres' diagonals.
+    # Mirror then choose 18, or choose 18 then mirror: the same but for the eye centers' diagonals.
     points = np.random.default_rng(3).uniform(0, 120, (68, 2))
     first = eighteen_from_68(flip_landmarks(points, 120))
     second = flip_landmarks(eighteen_from_68(points), 120)
-    same = [i for i, name in enumerate(EIGHTEEN_NAMES) if name not in ("eye_left_centre", "eye_right_centre")]
+    same = [i for i, name in enumerate(EIGHTEEN_NAMES) if name not in ("eye_left_center", "eye_right_center")]
     np.testing.assert_allclose(first[same], second[same], rtol=0, atol=1e-12)
 
 

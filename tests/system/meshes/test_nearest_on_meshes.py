@@ -56,7 +56,7 @@ def assert_as_scipy(query: torch.Tensor, points: torch.Tensor, **keywords) -> fl
 
 
 def surface(count: int, seed: int) -> torch.Tensor:
-    """(N, 3) float64 millimetres: a bumpy ellipsoid the size of a head, its points along a spiral."""
+    """(N, 3) float64 millimeters: a bumpy ellipsoid the size of a head, its points along a spiral."""
     generator = torch.Generator().manual_seed(seed)
     step = torch.arange(count, dtype=torch.float64) + 0.5
     height, angle = 1 - 2 * step / count, step * np.pi * (3 - np.sqrt(5))
@@ -93,7 +93,7 @@ def test_two_equal_surfaces():
     assert torch.equal(doubled[1], indices)
 
 
-def test_a_wrong_neighbour_is_noticed(monkeypatch):
+def test_a_wrong_neighbor_is_noticed(monkeypatch):
     """The comparison itself: one index of 43,867 that is the second nearest fails it."""
     query, points = turned(surface(43_867, 1), 20, (12, -7, 20)).float(), surface(53_215, 2).float()
     found = te.nearest_neighbors(query, points)
@@ -109,7 +109,7 @@ def test_a_wrong_neighbour_is_noticed(monkeypatch):
 
 @pytest.fixture(scope="module")
 def heads(tmp_path_factory) -> tuple[torch.Tensor, torch.Tensor]:
-    """ICT-FaceKit's neutral head and the embedded one, eyes over eyes, in millimetres; float64."""
+    """ICT-FaceKit's neutral head and the embedded one, eyes over eyes, in millimeters; float64."""
     if not REAL.exists():
         pytest.skip("ICT-FaceKit (../shared/data/ict_facekit.tar.xz) is not here")
     folder = tmp_path_factory.mktemp("ict")
@@ -144,7 +144,7 @@ def test_real_heads_of_different_topology(heads, dtype):
         ):
             moved = scale * turned(query, degrees, shift)
             decided = assert_as_scipy(moved.to(dtype), (scale * points).to(dtype))
-            # A kilometre away the rounding of float32 hides more of the runners-up.
+            # A kilometer away the rounding of float32 hides more of the runners-up.
             assert decided > 0.98
 
 

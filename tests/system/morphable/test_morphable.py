@@ -52,7 +52,7 @@ def test_round_trip(tmp_path):
     assert again.identity == model.identity
 
 
-def test_round_trip_without_colours_and_names(tmp_path):
+def test_round_trip_without_colors_and_names(tmp_path):
     bare = small_model(
         albedo_mean=None,
         albedo_modes=None,
@@ -82,7 +82,7 @@ def test_identity_follows_the_geometry(field):
     assert dataclasses.replace(model, **{field: changed}).identity != model.identity
 
 
-def test_identity_ignores_names_and_colours():
+def test_identity_ignores_names_and_colors():
     model = small_model()
     other = small_model(name="else", albedo_mean=np.zeros((80, 3)), mode_names=None)
     assert other.identity == model.identity
@@ -297,7 +297,7 @@ def test_shape_and_albedo_are_linear():
     with pytest.raises(ValueError, match="coefficients"):
         model.shape(np.zeros(5))
     assert model.albedo(np.full(3, 9.0)).max() <= 1
-    with pytest.raises(ValueError, match="no colours"):
+    with pytest.raises(ValueError, match="no colors"):
         dataclasses.replace(
             model, albedo_mean=None, albedo_modes=None, albedo_std=None, albedo_names=None
         ).albedo()

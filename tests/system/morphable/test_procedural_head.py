@@ -99,7 +99,7 @@ def test_triangles_face_outward_and_are_well_shaped(head: HeadMesh) -> None:
     assert np.quantile(quality, 0.05) > 0.25
 
 
-def test_skin_normals_do_not_flip_between_neighbours(head: HeadMesh) -> None:
+def test_skin_normals_do_not_flip_between_neighbors(head: HeadMesh) -> None:
     v, t = head.vertices, head.triangles
     skin = ((head.regions["skin"] > 0.5) & (head.regions["nostrils"] < 0.05))[t].all(axis=1)
     corner = v[t]
@@ -113,9 +113,9 @@ def test_skin_normals_do_not_flip_between_neighbours(head: HeadMesh) -> None:
     a, b = owner[order[pair]], owner[order[pair + 1]]
     # The lips meet in a sharp crease at the corners of the mouth.
     mouth = v[head.landmarks68[54]]
-    centre = corner.mean(axis=1)
-    crease = np.abs(np.abs(centre[:, 0]) - mouth[0]) < 3
-    crease &= np.abs(centre[:, 1] - mouth[1]) < 1.5
+    center = corner.mean(axis=1)
+    crease = np.abs(np.abs(center[:, 0]) - mouth[0]) < 3
+    crease &= np.abs(center[:, 1] - mouth[1]) < 1.5
     both = skin[a] & skin[b] & ~crease[a] & ~crease[b]
     cosine = (normal[a[both]] * normal[b[both]]).sum(axis=1)
     assert cosine.min() > np.cos(np.radians(100))
@@ -198,12 +198,12 @@ def test_the_lips_are_separate_so_that_the_mouth_can_open(head: HeadMesh) -> Non
 def crossing_triangles(v: np.ndarray, t: np.ndarray) -> int:
     """Number of pairs of triangles without a common vertex where an edge of one pierces the other."""
     corner = v[t]
-    centre = corner.mean(axis=1)
-    reach = np.linalg.norm(corner - centre[:, None], axis=2).max(axis=1)
-    found = cKDTree(centre).query_ball_point(centre, np.minimum(2 * reach, reach + 2.5))
+    center = corner.mean(axis=1)
+    reach = np.linalg.norm(corner - center[:, None], axis=2).max(axis=1)
+    found = cKDTree(center).query_ball_point(center, np.minimum(2 * reach, reach + 2.5))
     first = np.repeat(np.arange(len(t)), [len(f) for f in found])
     second = np.concatenate([np.asarray(f, dtype=np.int64) for f in found])
-    close = np.linalg.norm(centre[first] - centre[second], axis=1) < reach[first] + reach[second]
+    close = np.linalg.norm(center[first] - center[second], axis=1) < reach[first] + reach[second]
     shared = (t[first][:, :, None] == t[second][:, None, :]).any(axis=(1, 2))
     pairs = np.column_stack([first, second])[close & ~shared]
     pierced = np.zeros(len(pairs), dtype=bool)

@@ -1,4 +1,4 @@
-"""The embedded model's modes and colours: each does what its name says and tears nothing."""
+"""The embedded model's modes and colors: each does what its name says and tears nothing."""
 
 import numpy as np
 import pytest
@@ -70,7 +70,7 @@ def test_modes_are_symmetric_where_they_should_be(model, head):
 
 
 def test_modes_are_smooth(model, head):
-    """Neighbouring vertices move alike: strain below a half at one sigma, but for lips parting and lids."""
+    """Neighboring vertices move alike: strain below a half at one sigma, but for lips parting and lids."""
     hidden = (
         head.regions["mouth_interior"] + head.regions["eye_socket_left"] + head.regions["eye_socket_right"]
     )
@@ -121,7 +121,7 @@ def test_eyeballs_stay_spheres(model, head, side):
 
 
 def lid_clearance(model, head, points, side):
-    """Millimetres between the skin before an eye and the eyeball's sphere (its cornea left aside)."""
+    """Millimeters between the skin before an eye and the eyeball's sphere (its cornea left aside)."""
     ball = points[head.regions[f"eyeball_{side}"] > 0.5]
     center = ball[np.argmin(ball[:, 2])] / 2 + ball[np.argmax(ball[:, 2])] / 2
     radius = np.median(np.linalg.norm(ball - center, axis=1))
@@ -213,7 +213,7 @@ def test_a_mode_moves_what_its_name_says(model, name):
     low, mean, high = (measure(marks(model, name, amount)) for amount in (-SIGMAS, 0, SIGMAS))
     assert low < mean < high
     scale = np.ptp([low, high])
-    assert scale > 1.0  # millimetres: a person sees it
+    assert scale > 1.0  # millimeters: a person sees it
 
 
 def test_the_spread_is_that_of_adults(model):
@@ -249,7 +249,7 @@ def brightness(colors, where):
     return colors[where].mean()
 
 
-def test_colours_are_colours(model, head):
+def test_colors_are_colors(model, head):
     assert model.albedo_mean.min() >= 0
     assert model.albedo_mean.max() <= 1
     forehead = head.regions["forehead"] > 0.5
@@ -275,12 +275,12 @@ def test_eyes_and_lips_are_told_from_skin(model, head):
     assert brightness(colors, brows) < 0.75 * brightness(colors, head.regions["forehead"] > 0.5)
 
 
-def test_colour_modes_stay_in_their_place(model, head):
+def test_color_modes_stay_in_their_place(model, head):
     moved = np.abs(model.albedo_modes).max(2)
     names = model.albedo_names
     ball = (head.regions["eyeball_left"] + head.regions["eyeball_right"]) > 0.5
-    assert moved[names.index("iris colour"), ~ball].max() == 0
+    assert moved[names.index("iris color"), ~ball].max() == 0
     assert moved[names.index("skin tone"), ball].max() < 1e-6
     scalp = head.regions["scalp"] > 0.9
-    assert moved[names.index("hair colour"), scalp].mean() > 0.03
-    assert moved[names.index("hair colour"), head.regions["chin"] > 0.5].max() < 1e-6
+    assert moved[names.index("hair color"), scalp].mean() > 0.03
+    assert moved[names.index("hair color"), head.regions["chin"] > 0.5].max() < 1e-6

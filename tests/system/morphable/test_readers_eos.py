@@ -65,8 +65,8 @@ def test_blendshapes_in_a_file_of_their_own(path, face_parts):
 
 @pytest.mark.parametrize("version", [2, 3, 4])
 @pytest.mark.parametrize("unit", [1.0, 0.1, 0.001])
-def test_expressions_of_components_and_colours_in_every_unit(path, face_parts, version, unit):
-    """Millimetres, centimetres and metres; colours from 0 to 1."""
+def test_expressions_of_components_and_colors_in_every_unit(path, face_parts, version, unit):
+    """Millimeters, centimeters and meters; colors from 0 to 1."""
     content = [
         struct.pack("<I", version),
         part(face_parts, "shape", face_parts.mean - 1, unit),
@@ -108,7 +108,7 @@ def test_parts_that_do_not_fit(path, refuses, face_parts):
         (components(mean, basis, -variances, face_parts.triangles), "eigenvalues: expected 5 positive"),
         (components(mean, basis, variances, face_parts.triangles + 2), r"0\.\.1001, got 1003"),
         (components(mean, basis, variances, face_parts.triangles[:0]), "triangles: expected real numbers"),
-        (components(50 * mean, basis, variances, face_parts.triangles), "no face in any of millimetre"),
+        (components(50 * mean, basis, variances, face_parts.triangles), "no face in any of millimeter"),
         (components(mean * np.nan, basis, variances, face_parts.triangles), "finite"),
     ):
         path.write_bytes(struct.pack("<I", 1) + broken + NOTHING)

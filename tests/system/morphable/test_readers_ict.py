@@ -55,7 +55,7 @@ def test_a_miniature_folder(folder):
     model = load_model(folder)
     assert model.counts == (81, 3, 4)
     assert model.landmarks[45] == SIDE - 1
-    assert np.linalg.norm(model.mean[0] - model.mean[SIDE - 1]) > 70  # centimetres became millimetres
+    assert np.linalg.norm(model.mean[0] - model.mean[SIDE - 1]) > 70  # centimeters became millimeters
     # Quads became pairs; the four quads of the eyelashes are gone.
     assert len(model.triangles) == 2 * (64 - 4)
     flat = model.expression_modes.reshape(4, -1)
@@ -129,7 +129,7 @@ def test_the_real_folder(tmp_path):
     gram = flat @ flat.T
     assert np.abs(gram - np.diag(np.diag(gram))).max() < 1e-5 * gram.max()
     marks = model.mean[model.landmarks]
-    assert 80 < np.linalg.norm(marks[36] - marks[45]) < 100  # millimetres
+    assert 80 < np.linalg.norm(marks[36] - marks[45]) < 100  # millimeters
     assert model.mean[model.named_landmarks["ear_left"], 0] < -60
     (tmp_path / "ict_facekit/README.md").unlink()
     assert read_ict_facekit(tmp_path / "ict_facekit", progress=False).identity == model.identity

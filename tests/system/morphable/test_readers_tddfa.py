@@ -22,7 +22,7 @@ def write_whitening(folder, parts, name="param_whitening.pkl", keys=("param_mean
 
 @pytest.fixture
 def folder(face_parts, tmp_path):
-    """Unit shape columns with sigmas in micrometres; of expressions the columns are in micrometres."""
+    """Unit shape columns with sigmas in micrometers; of expressions the columns are in micrometers."""
     half = face_parts.mean.ravel()[:, None] * 500
     np.save(tmp_path / "u_shp.npy", half.astype(np.float32))
     np.save(tmp_path / "u_exp.npy", half.astype(np.float32))
@@ -41,7 +41,7 @@ def test_the_folder(folder, face_parts):
     assert model.albedo_mean is None
 
 
-def test_triangles_and_colours_of_300w_lp(folder, face_parts):
+def test_triangles_and_colors_of_300w_lp(folder, face_parts):
     triangles = scipy.io.loadmat(folder / "tri.mat")["tri"]
     (folder / "tri.mat").unlink()
     colors = 255 * face_parts.colors.reshape(-1, 1)
@@ -213,7 +213,7 @@ def test_parts_that_do_not_fit(pickled, refuses, key, value, message):
 def test_the_real_mean_triangles_and_landmarks(tmp_path):
     for name in ("u_shp.npy", "u_exp.npy", "keypoints_sim.npy", "param_whitening.pkl", "Model_Shape_Sim.mat"):
         shutil.copyfile(REAL / name, tmp_path / name)
-    sparse = read_sparse_basis(REAL)  # in micrometres, a column a mode
+    sparse = read_sparse_basis(REAL)  # in micrometers, a column a mode
     places = np.load(REAL / "keypoints_sim.npy")
     for name, rows in (("w_shp_sim.npy", slice(0, 40)), ("w_exp_sim.npy", slice(40, 50))):
         basis = np.zeros((159645, rows.stop - rows.start), np.float32)
@@ -224,7 +224,7 @@ def test_the_real_mean_triangles_and_landmarks(tmp_path):
     assert model.triangles.shape == (105840, 3)
     marks = model.mean[model.landmarks]
     np.testing.assert_allclose(marks, 1e-3 * sparse.mean, atol=1e-4)
-    assert np.linalg.norm(marks[45] - marks[36]) == pytest.approx(86.262, abs=1e-3)  # millimetres
+    assert np.linalg.norm(marks[45] - marks[36]) == pytest.approx(86.262, abs=1e-3)  # millimeters
     with open(REAL / "param_whitening.pkl", "rb") as stream:
         std = pickle.load(stream)["param_std"][12:]
     wanted = 1e-3 * sparse.modes * std[:, None, None]

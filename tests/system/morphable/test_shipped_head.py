@@ -11,7 +11,7 @@ from twodasl.cli import main
 from twodasl.morphable import MorphableModel, load_model, procedural_model
 from twodasl.morphable.procedural import SHIPPED
 from twodasl.morphable.procedural.build import STEP, largest_difference
-from twodasl.morphable.readers import recognise
+from twodasl.morphable.readers import recognize
 
 IDENTITY = "2aedbca0ec6c8535e582e7d362146ab1e13ff96168975efadcca009fbe3f58ea"
 """Checkpoints hold it: another one is another face model, and theirs are refused."""
@@ -29,7 +29,7 @@ def test_its_identity_is_one_constant(threads: str) -> None:
 
 def test_the_name_means_the_file() -> None:
     assert load_model("procedural") is procedural_model()
-    assert recognise.read_file(SHIPPED).identity == IDENTITY
+    assert recognize.read_file(SHIPPED).identity == IDENTITY
     assert SHIPPED.stat().st_size < 2**21
 
 

@@ -197,11 +197,11 @@ def test_looks_do_not_change_geometry() -> None:
         assert not torch.equal(a["image"], b["image"])
 
 
-def test_a_model_without_colours_is_painted() -> None:
+def test_a_model_without_colors_is_painted() -> None:
     model = load_model("procedural")
-    grey = replace(model, albedo_mean=None, albedo_modes=None, albedo_std=None, albedo_names=None)
+    gray = replace(model, albedo_mean=None, albedo_modes=None, albedo_std=None, albedo_names=None)
     options = replace(BARE, grayscale=0)
-    images = torch.stack([sample["image"] for sample in SyntheticFaces(grey, 24, 0, options)]).float()
+    images = torch.stack([sample["image"] for sample in SyntheticFaces(gray, 24, 0, options)]).float()
     middle = images[:, 50:80, 50:80].mean((0, 1, 2))
     assert middle[2] > middle[0] + 10  # skin: more red than blue, on average over people and lights
     assert images[:, 50:80, 50:80].mean((1, 2, 3)).std() > 15
@@ -209,8 +209,8 @@ def test_a_model_without_colours_is_painted() -> None:
 
 def test_options_reach_the_picture() -> None:
     model = load_model("procedural")
-    grey = SyntheticFaces(model, 8, 0, replace(BARE, grayscale=1))
-    tinted = [np.ptp(sample["image"].numpy().reshape(-1, 3).mean(0)) for sample in grey]
+    gray = SyntheticFaces(model, 8, 0, replace(BARE, grayscale=1))
+    tinted = [np.ptp(sample["image"].numpy().reshape(-1, 3).mean(0)) for sample in gray]
     assert min(tinted) < 0.5
     bordered = SyntheticFaces(model, 8, 0, replace(BARE, black_borders=1))
     for sample in bordered:

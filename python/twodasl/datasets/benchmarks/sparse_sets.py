@@ -1,11 +1,11 @@
 """AFLW and AFLW-LFPA as test sets: 21 and 34 landmarks, of which only the visible ones count.
 
 AFLW in 3DDFA's layout, see `aflw.py`; beside its arrays may lie `AFLW_GT_pts68.npy` (or `pts68.npy`), 68
-fitted points an image, whose box normalises in 3DDFA's evaluation. AFLW-LFPA's test part, of the same files
+fitted points an image, whose box normalizes in 3DDFA's evaluation. AFLW-LFPA's test part, of the same files
 as its training part, see `aflw_lfpa.py`:
 
     Landmark.mat      phisT (n, 102): 34 x, 34 y, 34 flags
-    BoundingBox.mat   bboxesT (n, 4): x y width height of the face, which normalise
+    BoundingBox.mat   bboxesT (n, 4): x y width height of the face, which normalize
     TestImages/       1.jpg, 2.jpg, ... in the order of the rows
 """
 
@@ -130,7 +130,7 @@ def read_aflw(root: str | os.PathLike[str], normalizer: str | None = None) -> Sp
     known = np.asarray(np.isfinite(truth).all(axis=2)).any(axis=1)
     if kind == "points68":
         if file68 is None:
-            raise InputError(f"{folder}: has no 68 points to normalise by; expected {' or '.join(_POINTS68)}")
+            raise InputError(f"{folder}: has no 68 points to normalize by; expected {' or '.join(_POINTS68)}")
         points = read_point_array(file68)
         if len(points) != count:
             raise InputError(f"{file68}: expected a row for each of {count} images, got {len(points)}")
@@ -138,7 +138,7 @@ def read_aflw(root: str | os.PathLike[str], normalizer: str | None = None) -> Sp
     elif kind == "visible":
         size = np.ones(count)
         size[known] = _side(truth[known])
-        source = "the visible annotated points; not 3DDFA's normaliser, for which AFLW_GT_pts68.npy is needed"
+        source = "the visible annotated points; not 3DDFA's normalizer, for which AFLW_GT_pts68.npy is needed"
     else:
         size = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
         source = f"the crop ({files.box_file.name}), which is larger than the face"
@@ -229,6 +229,6 @@ def _with_sizes(data: SparseSet) -> SparseSet:
     if len(flat):
         raise InputError(
             f"{data.root}: {len(flat)} images, first {data.names[flat[0]]}, have points that span no box to"
-            " normalise by; choose another normaliser (--normalizer crop)"
+            " normalize by; choose another normalizer (--normalizer crop)"
         )
     return data

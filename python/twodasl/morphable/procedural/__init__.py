@@ -1,4 +1,4 @@
-"""The embedded face model: a head sculpted in code, free of any licence form, and shipped as a file."""
+"""The embedded face model: a head sculpted in code, free of any license form, and shipped as a file."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The colours of the embedded model: skin, lips, brows, short hair, eyes; and how they differ between people.
+"""The colors of the embedded model: skin, lips, brows, short hair, eyes; and how they differ between people.
 
-Colours are sRGB in [0, 1], painted as layers over the mean head: each layer covers what lies below it by an
-opacity a vertex. The modes recolour layers, so a dark skin keeps its brows and a blue iris its pupil. Skin
-tones run through the range of published photographic skin colour charts (about (0.95, 0.80, 0.70) for the
+Colors are sRGB in [0, 1], painted as layers over the mean head: each layer covers what lies below it by an
+opacity a vertex. The modes recolor layers, so a dark skin keeps its brows and a blue iris its pupil. Skin
+tones run through the range of published photographic skin color charts (about (0.95, 0.80, 0.70) for the
 lightest to (0.25, 0.15, 0.10) for the darkest).
 """
 
@@ -107,7 +107,7 @@ def _over(color: Array, opacity: Array, below: Array) -> Array:
 
 
 def _painted(p: Paint, **change: Array | float) -> Array:
-    """Colours (N, 3), not clipped, with the named layers' colours shifted by `change`."""
+    """Colors (N, 3), not clipped, with the named layers' colors shifted by `change`."""
 
     def shift(name: str) -> Array:
         return np.asarray(change.get(name, 0.0), dtype=np.float64)
@@ -137,12 +137,12 @@ _CHANGES: dict[str, dict[str, Array | float]] = {
     "skin tone": {"skin": np.array([0.105, 0.105, 0.10]), "hair": np.array([0.02, 0.012, 0.006])},
     "ruddiness": {"skin": np.array([0.011, -0.006, -0.004]), "blush": 0.5},
     "undertone": {"skin": np.array([0.004, 0.004, -0.009])},
-    "hair colour": {"hair": np.array([0.105, 0.080, 0.045])},
+    "hair color": {"hair": np.array([0.105, 0.080, 0.045])},
     "hair redness": {"hair": np.array([0.035, 0.0, -0.015])},
     "hair cover": {"cover": 0.24},
     "brow density": {"brows": 0.24},
-    "lip colour": {"lips": np.array([-0.01, -0.055, -0.04])},
-    "iris colour": {"iris": np.array([0.01, 0.06, 0.115])},
+    "lip color": {"lips": np.array([-0.01, -0.055, -0.04])},
+    "iris color": {"iris": np.array([0.01, 0.06, 0.115])},
     "iris lightness": {"iris": np.array([0.055, 0.05, 0.04])},
     "beard shadow": {"beard": 0.22},
     "dark eye sockets": {"orbit": 0.6},
@@ -150,7 +150,7 @@ _CHANGES: dict[str, dict[str, Array | float]] = {
 
 
 def albedo(a: Anatomy) -> tuple[Array, Array, tuple[str, ...]]:
-    """Mean colours (N, 3) in [0, 1], modes (Ka, N, 3) at one standard deviation, and the modes' names."""
+    """Mean colors (N, 3) in [0, 1], modes (Ka, N, 3) at one standard deviation, and the modes' names."""
     paint = Paint(a)
     mean = _painted(paint)
     modes = [_painted(paint, **change) - mean for change in _CHANGES.values()]

@@ -1,7 +1,7 @@
-"""Where things are on the mean head: what shape modes, expressions and colours are written in terms of.
+"""Where things are on the mean head: what shape modes, expressions and colors are written in terms of.
 
 Everything is found from landmarks, regions and eyeballs; nothing depends on the numbering of the vertices,
-so the sculpt may change under the modes. Fields over the head are (N, 3) displacements in millimetres.
+so the sculpt may change under the modes. Fields over the head are (N, 3) displacements in millimeters.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Anatomy:
 
     @cached_property
     def eye_distance(self) -> Array:
-        """(N,) millimetres from the surface of the nearer eyeball, negative inside."""
+        """(N,) millimeters from the surface of the nearer eyeball, negative inside."""
         return np.linalg.norm(self.away(self.eye), axis=1) - self.eye_radius
 
     @cached_property
@@ -98,8 +98,8 @@ class Anatomy:
         return np.maximum(near * front, np.minimum(inside, 1))
 
     @cached_property
-    def neighbours(self) -> csr_matrix:
-        """(N, N) the mean over a vertex's neighbours."""
+    def neighbors(self) -> csr_matrix:
+        """(N, N) the mean over a vertex's neighbors."""
         both_ways = np.concatenate([self.head.triangles, self.head.triangles[:, ::-1]])
         rows, columns = both_ways.ravel(), np.roll(both_ways, 1, axis=1).ravel()
         count = len(self.points)
@@ -108,9 +108,9 @@ class Anatomy:
         return csr_matrix(diags(1 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1)) @ graph)
 
     def smooth(self, field: Array, rounds: int = 4) -> Array:
-        """The field after some rounds of averaging with its neighbours: the edges of brushes become soft."""
+        """The field after some rounds of averaging with its neighbors: the edges of brushes become soft."""
         for _ in range(rounds):
-            field = 0.5 * (field + self.neighbours @ field)
+            field = 0.5 * (field + self.neighbors @ field)
         return field
 
     def outward(self, center: ArrayLike) -> Array:
@@ -125,7 +125,7 @@ class Anatomy:
     # What every field of the head must respect.
     def with_rigid_eyes(self, field: Array, growth: float = 0.0, turn: float = 0.0) -> Array:
         """Each eye moves as one: translated by what the field does to its lids, grown and turned about its
-        centre.
+        center.
 
         growth: relative. turn: radians, outer corner up. Eyeball, socket and lids follow exactly, so that
         lids keep hugging the eyeball; toward the border of the orbit the field takes over.
@@ -143,12 +143,12 @@ class Anatomy:
         """Each ear follows its attachment as a whole, by the affine motion that fits best there."""
         moved = field.copy()
         soft = self.smooth(self.regions["ears"][:, None], 8)
-        rim = np.asarray(self.neighbours @ self.regions["ears"]).ravel() * (self.regions["ears"] < 0.5) > 0
+        rim = np.asarray(self.neighbors @ self.regions["ears"]).ravel() * (self.regions["ears"] < 0.5) > 0
         for sign in (1.0, -1.0):
             base = rim & (self.side * sign > 0)
             center = self.points[base].mean(0)
             arm = np.column_stack([np.ones(base.sum()), self.points[base] - center])
-            # A millimetre of misfit at the rim costs as much as a strain of ten percent.
+            # A millimeter of misfit at the rim costs as much as a strain of ten percent.
             ridge = np.diag([0.0, 1, 1, 1]) * 100.0 * base.sum()
             motion = np.linalg.solve(arm.T @ arm + ridge, arm.T @ field[base])
             here = soft * (self.side * sign > 0)[:, None]

@@ -1,6 +1,6 @@
 """The coarse head: cranium, face and neck without nose, lids and lips, as a radius over directions.
 
-Hand-placed anatomical control points (half a head, millimetres, Frankfurt horizontal) are interpolated by a
+Hand-placed anatomical control points (half a head, millimeters, Frankfurt horizontal) are interpolated by a
 triharmonic radial basis function. The unknown is not the radius itself but its ratio to a simple template
 (an ellipsoid joined to a neck cylinder), which keeps the interpolation gentle where rays graze the neck.
 """
@@ -101,7 +101,7 @@ def _solve() -> tuple[Array, Array]:
 
 
 def base_radius(directions: Array) -> Array:
-    """Distance from CENTER to the coarse head along unit directions (M, 3), in millimetres."""
+    """Distance from CENTER to the coarse head along unit directions (M, 3), in millimeters."""
     sites, weights = _solve()
     template = template_radius(directions)
     query = directions * template[:, None] / 100

@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 TIE = 1e-6
-"""Diagonals that differ by less, in millimetres, are of equal length."""
+"""Diagonals that differ by less, in millimeters, are of equal length."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Nearly conformal chart of the skin: directions from the head's centre, unrolled around the crown.
+"""Nearly conformal chart of the skin: directions from the head's center, unrolled around the crown.
 
 The mid-sagittal plane becomes the line u = 0, the crown the origin, and the neck opening the outer boundary.
 """
@@ -48,7 +48,7 @@ def to_chart(directions: Array) -> Array:
 
 
 def directions_of(points: Array) -> Array:
-    """Unit directions (M, 3) from the head's centre to points (M, 3)."""
+    """Unit directions (M, 3) from the head's center to points (M, 3)."""
     ray = points - CENTER
     return np.asarray(ray / np.linalg.norm(ray, axis=1, keepdims=True), dtype=np.float64)
 
@@ -70,7 +70,7 @@ class CoarseSkin:
         self._limit = limit
 
     def radii(self, directions: Array) -> Array:
-        """Approximate skin distance from the centre along unit directions (M, 3) of the +x half."""
+        """Approximate skin distance from the center along unit directions (M, 3) of the +x half."""
         theta = np.arccos(np.clip(directions @ _POLE, -1, 1))
         turn = np.arctan2(np.maximum(directions[:, 0], 0.0), directions @ _FRONT)
         row = theta / self._limit * (len(self._rows) - 1)

@@ -1,7 +1,7 @@
 """The ten expression modes.
 
 Each is a straight movement, coefficient 1 = an ordinary strength of the expression, 3 = its extreme: eyes
-shut, mouth open by a finger's breadth, corners of a broad smile. The strengths are millimetres of landmark
+shut, mouth open by a finger's breadth, corners of a broad smile. The strengths are millimeters of landmark
 movement a unit. Modes are named from the subject's side: "blink left" shuts the eye at +x, on the right of
 the picture.
 """
@@ -151,7 +151,7 @@ def cheeks(a: Anatomy) -> Array:
 
 
 def expression_modes(a: Anatomy) -> tuple[Array, tuple[str, ...]]:
-    """All expression modes, (10, N, 3) millimetres a unit, and their names."""
+    """All expression modes, (10, N, 3) millimeters a unit, and their names."""
     blink = shut(a) / FULL
     blink = (blink + a.mirrored(blink)) / 2
     opening = jaw_open(a)

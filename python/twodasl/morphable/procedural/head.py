@@ -20,7 +20,7 @@ from twodasl.morphable.procedural.skin import build_skin
 
 @dataclass(frozen=True)
 class Eyeball:
-    """A sphere behind the lids. Lengths in mm, angles in radians from the gaze axis (+z) at the centre."""
+    """A sphere behind the lids. Lengths in mm, angles in radians from the gaze axis (+z) at the center."""
 
     center: NDArray[np.float64]
     radius: float
@@ -30,7 +30,7 @@ class Eyeball:
 
 @dataclass(frozen=True)
 class HeadMesh:
-    """The mean head in model space: millimetres, +x subject's left, +y up, +z toward the viewer.
+    """The mean head in model space: millimeters, +x subject's left, +y up, +z toward the viewer.
 
     vertices (N, 3) float64; triangles (T, 3) int64, counter-clockwise from outside; mirror (N,) int64, the
     vertex at the mirrored position (itself on the midline, where x is exactly 0); landmarks68 (68,) int64

@@ -1,4 +1,4 @@
-"""How the lids move: they slide over the eyeball, turning about the axis across the face through its centre.
+"""How the lids move: they slide over the eyeball, turning about the axis across the face through its center.
 
 A mode is linear, so a vertex travels along a straight line while the real lid travels along an arc. Lines are
 chosen that never pass through the eyeball: where a chord would, the end point is moved outward along its
@@ -30,7 +30,7 @@ UPPER_REACH, LOWER_REACH, INWARD_REACH = 15.0, 12.0, 0.9
 
 @dataclass(frozen=True)
 class Lids:
-    """Both eyes' lids, in planes across the eye: angles above the horizontal through the eyeball's centre
+    """Both eyes' lids, in planes across the eye: angles above the horizontal through the eyeball's center
     (N,)."""
 
     angle: Array

@@ -1,6 +1,6 @@
 """Published adult norms that the mean head's proportions are held to.
 
-Means are for young North American white women and men, rounded to the nearest half millimetre or degree,
+Means are for young North American white women and men, rounded to the nearest half millimeter or degree,
 with a standard deviation rounded up. Sources: L. G. Farkas (ed.), Anthropometry of the Head and Face, 2nd
 ed., Raven Press 1994, appendix A; and L. G. Farkas, M. J. Katic, C. R. Forrest et al., "International
 anthropometric study of facial morphology in various ethnic groups/races", Journal of Craniofacial Surgery

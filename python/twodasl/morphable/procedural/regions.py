@@ -1,4 +1,4 @@
-"""Soft region weights over the mean head, for expressions, shape modes and colour."""
+"""Soft region weights over the mean head, for expressions, shape modes and color."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The 40 shape modes: how heads of adults differ, one standard deviation each.
 
 The spreads follow the standard deviations of adults' measures (after Farkas, Anthropometry of the Head and
-Face, 1994), in millimetres, rounded: head width eu-eu 5.5, head length g-op 7, face width zy-zy 5, jaw width
+Face, 1994), in millimeters, rounded: head width eu-eu 5.5, head length g-op 7, face width zy-zy 5, jaw width
 go-go 5.5, face height n-gn 6, nose height n-sn 3.3, nose width al-al 2.5, nose protrusion sn-prn 1.8, eye
 spacing en-en 2.5, mouth width ch-ch 3.5, lip heights 1.3, chin height 3, ear length 3.5; canthal tilt about 2
 degrees. A mode moves one such measure; where several modes share one (a face is longer by its nose, philtrum
@@ -209,7 +209,7 @@ def eyes(a: Anatomy) -> dict[str, tuple[Array, float, float]]:
 
 
 def shape_modes(a: Anatomy) -> tuple[Array, tuple[str, ...]]:
-    """All shape modes, (40, N, 3) millimetres at one standard deviation, and their names."""
+    """All shape modes, (40, N, 3) millimeters at one standard deviation, and their names."""
     named: dict[str, Array] = {}
     groups: tuple[Callable[[Anatomy], dict[str, Array]], ...] = (cranium, face, nose, mouth, jaw)
     for group in groups:

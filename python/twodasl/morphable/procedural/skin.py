@@ -17,7 +17,7 @@ from twodasl.morphable.procedural.features.lips import CORNER_X, lower_border, u
 from twodasl.morphable.procedural.features.nose import press_nostrils
 from twodasl.morphable.procedural.field import skin_depth, skin_points, solve_rays
 from twodasl.morphable.procedural.flips import flip_edges
-from twodasl.morphable.procedural.spread import neighbour_shift, resample_by_spacing, spread_points
+from twodasl.morphable.procedural.spread import neighbor_shift, resample_by_spacing, spread_points
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -161,7 +161,7 @@ def _conforming(directions: Array, loops: list[IntArray], fixed: int) -> tuple[A
 def _relaxed(points: Array, triangles: IntArray, moving: IntArray) -> Array:
     """The ``moving`` points moved toward their neighbors' weighted mean on the surface, and put back on
     the skin."""
-    moved = points + 0.5 * neighbour_shift(points, triangles, power=1)
+    moved = points + 0.5 * neighbor_shift(points, triangles, power=1)
     moved[:, 0] = np.maximum(moved[:, 0], 0.15)
     return skin_points(directions_of(moved[moving]))
 

@@ -55,17 +55,17 @@ def _candidates(skin: CoarseSkin, count: int, rng: np.random.Generator) -> Array
 
 def _thin(points: Array, h: Array) -> IntArray:
     """Indices of a subset in which no two points are closer than ~0.8 of the spacing (earlier points win)."""
-    distance, neighbour = cKDTree(points).query(points, k=32)
-    conflict = (distance < 0.8 * np.minimum(h[:, None], h[neighbour])) & (
-        neighbour != np.arange(len(points))[:, None]
+    distance, neighbor = cKDTree(points).query(points, k=32)
+    conflict = (distance < 0.8 * np.minimum(h[:, None], h[neighbor])) & (
+        neighbor != np.arange(len(points))[:, None]
     )
     state = np.zeros(len(points), dtype=np.int8)  # 0 undecided, 1 kept, -1 dropped
     rank = np.arange(len(points))
     while (state == 0).any():
-        rival = conflict & (state[neighbour] == 0) & (neighbour < rank[:, None])
+        rival = conflict & (state[neighbor] == 0) & (neighbor < rank[:, None])
         kept = (state == 0) & ~rival.any(axis=1)
         state[kept] = 1
-        losers = neighbour[kept][conflict[kept]]
+        losers = neighbor[kept][conflict[kept]]
         state[losers[state[losers] == 0]] = -1
     return np.flatnonzero(state == 1)
 
@@ -101,7 +101,7 @@ def spread_points(
             chart = to_chart(directions)
             triangles = Delaunay(chart).simplices
             triangles = triangles[~outside(chart[triangles].mean(axis=1))]
-        step = neighbour_shift(points, triangles, power=2)[count:]
+        step = neighbor_shift(points, triangles, power=2)[count:]
         moved = directions_of(points[count:] + 0.6 * step)
         moved[:, 0] = np.maximum(moved[:, 0], 1e-3)
         ok = ~forbidden(to_chart(moved))
@@ -109,8 +109,8 @@ def spread_points(
     return directions
 
 
-def neighbour_shift(points: Array, triangles: IntArray, power: int) -> Array:
-    """Vector (N, 3) from each point to its neighbours' mean, weighted by (edge length / wanted
+def neighbor_shift(points: Array, triangles: IntArray, power: int) -> Array:
+    """Vector (N, 3) from each point to its neighbors' mean, weighted by (edge length / wanted
     spacing)^power."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     tail, head = np.concatenate([edges, edges[:, ::-1]]).T

@@ -15,11 +15,11 @@ from .containers import read_npy, read_numbers
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
-# How far apart the outer eye corners of a face may be, in millimetres, for a unit to be believed.
+# How far apart the outer eye corners of a face may be, in millimeters, for a unit to be believed.
 BIOCULAR_WIDTH = (60.0, 130.0)
 BYTE = np.float32(255)
-"""The brightest colour of files that keep them as bytes."""
-UNITS = {"millimetre": 1.0, "centimetre": 10.0, "metre": 1000.0, "inch": 25.4}
+"""The brightest color of files that keep them as bytes."""
+UNITS = {"millimeter": 1.0, "centimeter": 10.0, "meter": 1000.0, "inch": 25.4}
 SIDE_NAMES = ("{stem}.landmarks68", "landmarks68", "Landmarks68_{stem}")
 SIDE_SUFFIXES = (".txt", ".csv", ".npy", ".anl")
 
@@ -118,7 +118,7 @@ def missing_landmarks(path: Path, reason: str) -> InputError:
 
 
 def measured_unit(path: Path, landmarks: NDArray[np.floating]) -> float:
-    """Millimetres to a unit of the 68 landmarks (68, 3), for files that leave it open."""
+    """Millimeters to a unit of the 68 landmarks (68, 3), for files that leave it open."""
     width = float(np.linalg.norm(landmarks[36] - landmarks[45]))
     for factor in UNITS.values():
         if BIOCULAR_WIDTH[0] <= width * factor <= BIOCULAR_WIDTH[1]:
@@ -150,7 +150,7 @@ def assemble(
     albedo: tuple[Floats, Floats | None] | None = None,
     mode_names: tuple[str, ...] | None = None,
 ) -> MorphableModel:
-    """The model in millimetres, of arrays in units of `unit` millimetres whose modes are one sigma long.
+    """The model in millimeters, of arrays in units of `unit` millimeters whose modes are one sigma long.
 
     albedo: mean (N, 3) and modes (Ka, N, 3) or None, sRGB from 0 to 1. Raises InputError where the landmarks
     are not those of an upright face in that unit, which a wrong landmark file makes likely.

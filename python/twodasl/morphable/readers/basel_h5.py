@@ -2,7 +2,7 @@
 
 `shape/model`, `expression/model` and `color/model` hold `mean` (3N,), `pcaBasis` (3N, K) of unit columns and
 `pcaVariance` (K,), which are variances; `shape/representer/cells` (3, T) are triangles, counted from 0.
-Millimetres; colours from 0 to 1, r g b. A file without `expression` (the 2009 model in this layout) gives a
+Millimeters; colors from 0 to 1, r g b. A file without `expression` (the 2009 model in this layout) gives a
 model without expressions.
 
 Its own landmarks are named points without a jaw line, not the 68: put the vertex indices beside it, as
@@ -34,7 +34,7 @@ from .assemble import (
 )
 from .containers import LARGEST
 
-MILLIMETRE = 1.0
+MILLIMETER = 1.0
 
 
 def read_basel_h5(path: Path) -> MorphableModel:
@@ -71,7 +71,7 @@ def read_basel_h5(path: Path) -> MorphableModel:
     landmarks = side_landmarks(path, count)
     if landmarks is None:
         raise missing_landmarks(path, "has no 68 landmarks")
-    return assemble(path, path.stem, MILLIMETRE, mean, shapes, expressions, triangles, landmarks, albedo)
+    return assemble(path, path.stem, MILLIMETER, mean, shapes, expressions, triangles, landmarks, albedo)
 
 
 def _dataset(path: Path, file: Any, name: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The Basel Face Model 2009 of the University of Basel: `01_MorphableModel.mat`, 53,490 vertices.
 
-`shapeMU`, `texMU` (3N, 1), `shapePC`, `texPC` (3N, 199), x y z or r g b interleaved, in micrometres and in
-colours from 0 to 255; `shapeEV`, `texEV` (199, 1), which are standard deviations in spite of their name; `tl`
+`shapeMU`, `texMU` (3N, 1), `shapePC`, `texPC` (3N, 199), x y z or r g b interleaved, in micrometers and in
+colors from 0 to 255; `shapeEV`, `texEV` (199, 1), which are standard deviations in spite of their name; `tl`
 (T, 3) triangles, counted from 1.
 
 It has no expressions and no landmarks. Those that the field uses with it are read where they lie beside it:
@@ -15,7 +15,7 @@ It has no expressions and no landmarks. Those that the field uses with it are re
   3DDFA's `keypoints_sim.npy`, or `keypoints` of `facemodel_info.mat` through `idx` of `BFM_front_idx.mat`
   (both Deep3DFaceRecon's, counted from 1); the latter two count among the 53,215.
 
-What becomes of it: millimetres; modes of one standard deviation; colours from 0 to 1; triangles outward.
+What becomes of it: millimeters; modes of one standard deviation; colors from 0 to 1; triangles outward.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from .assemble import (
 )
 from .containers import LARGEST, read_npy, read_numbers
 from .face3d import scaled
-from .tddfa import MICROMETRE
+from .tddfa import MICROMETER
 
 NAME = "01_MorphableModel.mat"
 KEYS = ("shapeMU", "shapePC", "shapeEV", "tl")
@@ -84,7 +84,7 @@ def read_bfm2009(path: Path) -> MorphableModel:
         if expressions is None and kept is not None:
             landmarks = kept[landmarks]
     albedo = None if colors is None else (colors, tones)
-    return assemble(path, "bfm-2009", MICROMETRE, mean, shapes, expressions, triangles, landmarks, albedo)
+    return assemble(path, "bfm-2009", MICROMETER, mean, shapes, expressions, triangles, landmarks, albedo)
 
 
 def _kept_vertices(path: Path, count: int) -> Indices | None:

@@ -1,10 +1,10 @@
 """Deep3DFaceRecon's `BFM_model_front.mat` (made by that project from BFM 2009), 35,709 vertices of the face.
 
 `meanshape`, `meantex` (1, 3N), `idBase` (3N, 80), `exBase` (3N, 64), `texBase` (3N, 80), x y z or r g b
-interleaved, in decimetres and in colours from 0 to 255, scaled by their standard deviations already; `tri`
+interleaved, in decimeters and in colors from 0 to 255, scaled by their standard deviations already; `tri`
 (T, 3) and `keypoints` (1, 68) counted from 1.
 
-What becomes of it: millimetres; colours from 0 to 1; triangles outward. The masks and `point_buf` are not
+What becomes of it: millimeters; colors from 0 to 1; triangles outward. The masks and `point_buf` are not
 read; the mean is not moved to its centroid, as that project's code does on loading.
 """
 
@@ -17,7 +17,7 @@ from ...io.matlab import read_mat
 from ..model import MorphableModel
 from .assemble import BYTE, assemble, columns, points, triangle_rows, vertex_indices
 
-DECIMETRE = 100.0
+DECIMETER = 100.0
 KEYS = ("meanshape", "idBase", "exBase", "tri", "keypoints")
 COLORS = ("meantex", "texBase")
 
@@ -45,7 +45,7 @@ def read_deep3d(path: Path) -> MorphableModel:
     return assemble(
         path,
         "deep3d-front",
-        DECIMETRE,
+        DECIMETER,
         mean,
         columns(path, "idBase", arrays["idBase"], count, None),
         columns(path, "exBase", arrays["exBase"], count, None),

@@ -1,7 +1,7 @@
 """Models of eos (github.com/patrikhuber/eos), the Surrey Face Model `sfm_shape_3448.bin` among them.
 
 eos writes its models with cereal's binary archive: little-endian, without a header. Its class of models puts
-a uint32 version (1 to 4) first, then the shape model, the colour model and, from version 2 on, an optional
+a uint32 version (1 to 4) first, then the shape model, the color model and, from version 2 on, an optional
 expression model; what follows (landmark names, texture coordinates) is not read. A model of components is
 
     mean, orthonormal basis, eigenvalues    each int32 rows, int32 columns, float32 by columns
@@ -15,9 +15,9 @@ a file of their own beside the model, `expression_blendshapes_*.bin`, which is r
 eos maps the 68 landmarks to the Surrey model without the jaw line and the inner mouth corners, so a file
 with all the 68 vertex indices must lie beside the model: `MODEL.landmarks68.txt`.
 
-What becomes of it: millimetres (the file's unit is measured between the outer eye corners); modes of one
+What becomes of it: millimeters (the file's unit is measured between the outer eye corners); modes of one
 standard deviation; of blendshapes, whose coefficients go from 0 to 1, `EXPRESSION_SPREAD` is taken for one,
-as for ICT-FaceKit; triangles outward; colours from 0 to 1 as they are (to 255: divided). Version 0, before
+as for ICT-FaceKit; triangles outward; colors from 0 to 1 as they are (to 255: divided). Version 0, before
 2017, kept OpenCV matrices and is refused, as eos does.
 """
 
@@ -144,7 +144,7 @@ def read_eos(path: Path) -> MorphableModel:
         raise missing_landmarks(path, "has no 68 landmarks")
     albedo = None
     if color.mean.size:
-        tones = points(path, "mean colour", color.mean, count)
+        tones = points(path, "mean color", color.mean, count)
         scale = np.float32(1 if tones.max() <= 2 else 1 / 255)
         albedo = tones * scale, _modes(path, color, count) * scale
     unit = measured_unit(path, mean[landmarks])

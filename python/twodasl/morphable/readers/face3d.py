@@ -2,10 +2,10 @@
 
 A struct `model`: `shapeMU`, `expMU`, `texMU` (3N, 1), `shapePC` (3N, 199), `expPC` (3N, 29), `texPC`
 (3N, 199), x y z or r g b interleaved, `shapeEV`, `expEV`, `texEV` standard deviations, `tri` (3, T) and
-`kpt_ind` (68,) counted from 1. N = 53,215 vertices, micrometres, colours from 0 to 255.
+`kpt_ind` (68,) counted from 1. N = 53,215 vertices, micrometers, colors from 0 to 255.
 
-What becomes of it: the mean is `shapeMU` + `expMU`, as face3d adds them; millimetres; modes of one standard
-deviation; colours from 0 to 1; triangles outward. `tri_mouth`, which closes the lips, and `segbin` are not
+What becomes of it: the mean is `shapeMU` + `expMU`, as face3d adds them; millimeters; modes of one standard
+deviation; colors from 0 to 1; triangles outward. `tri_mouth`, which closes the lips, and `segbin` are not
 read.
 """
 
@@ -20,7 +20,7 @@ from ...errors import InputError
 from ...io.matlab import read_mat
 from ..model import MorphableModel
 from .assemble import BYTE, Floats, assemble, columns, points, spreads, triangle_rows, vertex_indices
-from .tddfa import MICROMETRE
+from .tddfa import MICROMETER
 
 GEOMETRY = ("shapeMU", "shapePC", "shapeEV", "expMU", "expPC", "expEV", "tri", "kpt_ind")
 COLORS = ("texMU", "texPC", "texEV")
@@ -52,7 +52,7 @@ def read_face3d(path: Path) -> MorphableModel:
     return assemble(
         path,
         "face3d",
-        MICROMETRE,
+        MICROMETER,
         mean,
         scaled(path, fields, "shape", count),
         scaled(path, fields, "exp", count),

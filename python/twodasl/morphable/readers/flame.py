@@ -1,7 +1,7 @@
 """FLAME of the Max Planck Institute for Intelligent Systems: `generic_model.pkl`, `flame2023.pkl`, or `.npz`.
 
 A dict (or archive) of `v_template` (N, 3), `shapedirs` (N, 3, 400): 300 identity modes, then 100 of
-expression, and `f` (T, 3), counted from 0. N = 5,023 vertices, metres. The pickles are Python 2's, and their
+expression, and `f` (T, 3), counted from 0. N = 5,023 vertices, meters. The pickles are Python 2's, and their
 arrays chumpy's: they are read as data, without chumpy (see `data.pickles`).
 
 It has no landmarks. FLAME's embeddings give them as points in triangles; they are read where they lie beside
@@ -13,7 +13,7 @@ it, and each becomes the corner of its triangle with the largest weight:
   first row is the jaw line of a frontal face, or
 * `MODEL.landmarks68.txt` with vertex indices, which goes before the others.
 
-What becomes of it: millimetres; one coefficient is one standard deviation, as the model comes. Joints, pose
+What becomes of it: millimeters; one coefficient is one standard deviation, as the model comes. Joints, pose
 correctives (`posedirs`) and skinning weights are not read: head, jaw and eyes stay in the template's pose.
 """
 
@@ -40,7 +40,7 @@ from .assemble import (
 )
 from .containers import read_npy, read_npz
 
-METRE = 1000.0
+METER = 1000.0
 KEYS = ("v_template", "shapedirs", "f")
 IDENTITY, EXPRESSION = 300, 100
 NAMES = ("generic_model.pkl", "FLAME_NEUTRAL.pkl", "FLAME_NEUTRAL.npz", "flame2023*.pkl")
@@ -70,7 +70,7 @@ def read_flame(path: Path, content: Any = None) -> MorphableModel:
     landmarks = side_landmarks(path, len(mean))
     if landmarks is None:
         landmarks = _embedded_landmarks(path, triangles)
-    return assemble(path, "flame", METRE, mean, modes[:IDENTITY], modes[IDENTITY:], triangles, landmarks)
+    return assemble(path, "flame", METER, mean, modes[:IDENTITY], modes[IDENTITY:], triangles, landmarks)
 
 
 def _embedded_landmarks(path: Path, triangles: Indices) -> Indices:

@@ -1,4 +1,4 @@
-"""ICT-FaceKit's own folder: `FaceXModel/*.obj` (MIT licence, github.com/ICT-VGL/ICT-FaceKit).
+"""ICT-FaceKit's own folder: `FaceXModel/*.obj` (MIT license, github.com/ICT-VGL/ICT-FaceKit).
 
 The folder holds one neutral mesh, `identityNNN.obj` (principal components of scans, each one standard
 deviation away from neutral) and one OBJ for each expression shape, all with one topology: 26,719 vertices,
@@ -17,8 +17,8 @@ What becomes of it:
   people hardly do: jaw and mouth sideways or forward, lips rolled, shrugged or funnelled;
 * quads become triangles. Eyelashes, tear fluid and the transparent shells in front of the eyes keep their
   vertices (the indices stay ICT's) and lose their faces: drawn as skin they would cover the eyes;
-* units become millimetres. ICT's outer eye corners lie 8.9 units apart; adults' lie 80-100 mm apart (Farkas
-  1994), so its unit is the centimetre. The reader makes this comparison on the file that it reads.
+* units become millimeters. ICT's outer eye corners lie 8.9 units apart; adults' lie 80-100 mm apart (Farkas
+  1994), so its unit is the centimeter. The reader makes this comparison on the file that it reads.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """3DDFA's folder of `.npy` files (github.com/cleardusk/3DDFA, `train.configs`): BFM 2009, 53,215 vertices.
 
 `u_shp.npy`, `u_exp.npy` (3N, 1) are added to give the mean; `w_shp_sim.npy` (3N, 40) and `w_exp_sim.npy`
-(3N, 10) are the bases, x y z interleaved, in micrometres for a coefficient of 1; `keypoints_sim.npy` (204,)
+(3N, 10) are the bases, x y z interleaved, in micrometers for a coefficient of 1; `keypoints_sim.npy` (204,)
 holds the places of the landmarks' x y z in the interleaved vector, counted from 0; triangles, counted from 1,
 are `tri` of `tri.mat` (3DDFA's `visualize`) or of `Model_Shape_Sim.mat` (300W-LP), (3, T), in which the first
 in this order is taken.
 
-What becomes of it: millimetres; modes of one standard deviation, which `param_whitening.pkl` has, because the
+What becomes of it: millimeters; modes of one standard deviation, which `param_whitening.pkl` has, because the
 bases are not scaled (3DDFA's coefficient is this model's times that deviation, and its pose's first three
-columns are this model's divided by 1000); triangles turned outward, for 3DDFA's are inward; the mean colour
+columns are this model's divided by 1000); triangles turned outward, for 3DDFA's are inward; the mean color
 `mu_tex` of `Model_Shape_Sim.mat`, where that is there. The whitening's mean is not read: coefficients of 0
 are the mean face, not the mean of the training faces.
 """
@@ -24,7 +24,7 @@ from .assemble import BYTE, Floats, assemble, columns, interleaved_landmarks, po
 from .containers import read_npy
 from .whitening import coefficient_spreads
 
-MICROMETRE = 1e-3
+MICROMETER = 1e-3
 ARRAYS = ("u_shp.npy", "u_exp.npy", "w_shp_sim.npy", "w_exp_sim.npy", "keypoints_sim.npy")
 TRIANGLES = ("tri.mat", "Model_Shape_Sim.mat")
 
@@ -52,7 +52,7 @@ def read_tddfa(folder: Path) -> MorphableModel:
     return assemble(
         folder,
         "3ddfa",
-        MICROMETRE,
+        MICROMETER,
         mean,
         columns(folder / ARRAYS[2], "shape basis", shapes, count, shape_sigma),
         columns(folder / ARRAYS[3], "expression basis", expressions, count, expression_sigma),

@@ -1,7 +1,7 @@
 """3DDFA_V2's pickle (github.com/cleardusk/3DDFA_V2, `configs`): `bfm_noneck_v3.pkl`, 38,365 vertices.
 
 A dict of `u` (3N, 1), the mean with expression; `w_shp` (3N, >= 40) and `w_exp` (3N, >= 10), x y z
-interleaved, in micrometres for a coefficient of 1; `tri` (3, T), counted from 0; `keypoints` (204,), the
+interleaved, in micrometers for a coefficient of 1; `tri` (3, T), counted from 0; `keypoints` (204,), the
 places of the landmarks' x y z in the interleaved vector. A `tri.pkl` beside it (the project's, made for the
 model without neck) takes the place of its own `tri`.
 
@@ -20,7 +20,7 @@ from ...errors import InputError
 from ...io.pickles import read_model_pickle
 from ..model import MorphableModel
 from .assemble import assemble, columns, interleaved_landmarks, points, triangle_rows
-from .tddfa import MICROMETRE
+from .tddfa import MICROMETER
 from .whitening import coefficient_spreads
 
 KEYS = ("u", "w_shp", "w_exp", "keypoints")
@@ -52,7 +52,7 @@ def read_tddfa_v2(path: Path, content: Any = None) -> MorphableModel:
     return assemble(
         path,
         "3ddfa-v2",
-        MICROMETRE,
+        MICROMETER,
         mean,
         columns(path, "w_shp", content["w_shp"], count, shape_sigma),
         columns(path, "w_exp", content["w_exp"], count, expression_sigma),

@@ -9,7 +9,7 @@ import scipy.io
 import torch
 from twodasl.cli import main
 from twodasl.morphable import load_model
-from twodasl.morphable.readers.recognise import SUPPORTED
+from twodasl.morphable.readers.recognize import SUPPORTED
 
 KINDS = {
     "MATLAB": (".mat", lambda path: scipy.io.savemat(path, {"model": np.ones(3)}, appendmat=False)),
