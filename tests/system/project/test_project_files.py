@@ -86,18 +86,18 @@ def test_times_in_the_readme_are_those_of_the_results():
         if line.count("|") == 13 and "B=" in line
         for cells in [[cell.strip() for cell in line.split("|")]]
     }
-    text = " ".join(README[README.index("In [that run]") : README.index("All operators and sizes")].split())
+    text = " ".join(README[README.index("In [that run]") : README.index("Results for all operators")].split())
     ratios = numbers(text)
     wanted = []
-    for column in (0, 1):  # eager over fused, usual over fused
-        for direction in ("forward", "forward+backward"):
+    for direction in ("forward", "forward+backward"):
+        for column in (0, 1):  # eager over fused, usual over fused
             for batch in (1, 8, 32, 128):
                 wanted.append(table[f"vertices {direction} B={batch} N=53215 K=50"][column])
     landmarks = table["landmarks forward+backward B=32 L=68 K=50"][0]
     assert ratios == pytest.approx([*wanted, landmarks], abs=0.0501)
     weights = table["importance_weights forward B=32 L=68 K=50"][1]
     cost = table["vertex_distance_cost forward B=32 N=53215 K=50"][1]
-    assert [int(number) for number in re.findall(r"(\d+) times as long", text)][-2:] == pytest.approx(
+    assert [int(number) for number in re.findall(r"(\d+) times as long", text)][:2] == pytest.approx(
         [weights, cost], rel=0.01
     )
 
