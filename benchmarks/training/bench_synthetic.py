@@ -1,7 +1,7 @@
-"""Synthetic faces a second: one core drawing in batches, and two processes filling a pool.
+"""Synthetic faces per second: one core drawing in batches, and two processes filling a pool.
 
-Run with `pytest benchmarks/bench_synthetic.py`, and `-m slow` for the pools, which take a minute or two;
-`faces_per_second` is in the extra information of each row.
+Run with `pytest benchmarks/training/bench_synthetic.py`, and `-m slow` for the pools, which take a minute or
+two; `faces_per_second` is in the extra information of each row.
 Before anything is timed, the samples are checked: landmarks against the reference operator in float64, and
 batches against single samples, bit for bit.
 """
