@@ -1,4 +1,4 @@
-"""The error on the face: both meshes side by side, and each true vertex colored by its distance."""
+"""The error on the face: both meshes, and each true vertex colored by its distance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..pictures.render import Image, camera_view, render_mesh
 from .reconstruction import ReconstructionError
 
 TURNED = 40.0
-"""Degrees by which the last tile's face is turned, so that nose and cheeks show in depth."""
+"""Degrees by which the face in the last tile is turned, to show nose and cheeks in depth."""
 
 Y_AXES = ("auto", "up", "down")
 
@@ -27,16 +27,16 @@ _COLUMNS = (
     "error on the ground truth",
     f"the same, turned by {TURNED:g}°",
 )
-_SHADING = 0.5  # part of the picture that is shaded; the rest is the color as the bar shows it
-_COVERED = 99.0  # percentile of the shown errors at which the colors end
+_SHADING = 0.5  # weight of the shaded picture; the rest shows the colors exactly as on the bar
+_COVERED = 99.0  # percentile of the errors shown at which the color scale ends
 
 
 @dataclass(frozen=True, eq=False)
 class Face:
     """One row of the picture.
 
-    heading: its words. truth: (N, 3). triangles: (T, 3) of the truth. predicted: (P, 3) as it was predicted.
-    predicted_triangles: (S, 3), or None to leave that tile empty. error: what was measured.
+    heading: its text. truth: (N, 3). triangles: (T, 3) of the truth. predicted: (P, 3), not aligned.
+    predicted_triangles: (S, 3), or None to leave that tile empty. error: the measured error.
     """
 
     heading: str
@@ -48,14 +48,15 @@ class Face:
 
 
 def heat_map(faces: Sequence[Face], title: str, label: str, y_axis: str = "auto") -> Image:
-    """A row for each face: the true mesh, the prediction laid on it, and the error from two sides.
+    """Draw one row per face: the true mesh, the aligned prediction, and the error from two sides.
 
-    The colors run from 0 to the 99th percentile of all errors shown, rounded up to a round number, and are
-    the same in all rows. title: the first line. label: of the color bar, with its unit; errors are drawn in
-    percent of the normalizer. y_axis: which way y grows in the meshes, "up", "down" (image pixels) or "auto":
-    as the triangles, counter-clockwise seen from outside, say. z grows towards the viewer.
+    The color scale runs from 0 to the 99th percentile of all errors shown, rounded up to a round number, and
+    is the same in all rows. title: the first line. label: of the color bar, with its unit; errors are in
+    percent of the normalizer. y_axis: which way y grows in the meshes: "up", "down" (image pixels), or
+    "auto", determined from the triangles, which are counter-clockwise seen from outside. z grows toward the
+    viewer.
 
-    Returns (H, W, 3) uint8 BGR. Raises ValueError when there is no face, or one without triangles.
+    Returns (H, W, 3) uint8 BGR. Raises ValueError if there is no face, or one without triangles.
     """
     if not faces or any(len(face.triangles) == 0 for face in faces):
         raise ValueError("faces: expected at least one, each with triangles")
@@ -84,7 +85,7 @@ def heat_map(faces: Sequence[Face], title: str, label: str, y_axis: str = "auto"
 
 
 def _tiles(face: Face, colors: NDArray[np.float32], y_axis: str) -> list[Image | None]:
-    """The row's four pictures, all with the truth's framing."""
+    """The four pictures of a row, all framed by the truth."""
     down = _points_down(face.truth, face.triangles) if y_axis == "auto" else y_axis == "down"
     sign = np.array([1.0, -1.0 if down else 1.0, 1.0])
     truth, found = face.truth * sign, face.error.motion.apply(face.predicted) * sign
@@ -109,9 +110,10 @@ def _tiles(face: Face, colors: NDArray[np.float32], y_axis: str) -> list[Image |
 
 
 def _points_down(points: NDArray[np.float64], triangles: NDArray[np.int64]) -> bool:
-    """Whether y grows downwards: then a mesh of counter-clockwise triangles encloses a negative volume.
+    """Whether y grows downward: a mesh of counter-clockwise triangles then encloses a negative volume.
 
-    Seen from a point in the middle of it at its back, which does for a face that is open behind as well.
+    The volume is measured from a point in the middle of its back, which also works for a face that is open
+    behind.
     """
     used = points[np.unique(triangles)]
     origin = (used.min(0) + used.max(0)) / 2

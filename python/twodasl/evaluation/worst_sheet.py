@@ -1,4 +1,4 @@
-"""The worst images as a picture: each face with its predicted and its annotated landmarks, and its error."""
+"""A picture of the worst images: each face with its predicted and annotated landmarks, and its error."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _CAPTION, _GAP, _HEADER = 42, 6, 78  # pixels
 _NARROWEST = 820  # pixels that the header needs
 _LETTERS = 38  # of a name below its tile
 _GUIDE_ON_WHITE = "#c8aa1e"
-_BORDER = 0.08  # of the tile, around all points
-_WIDEST = 3.0  # sides of the true landmarks' box that a tile shows at most
+_BORDER = 0.08  # margin around all points, as a fraction of the tile
+_WIDEST = 3.0  # maximum extent of a tile, in sides of the true landmarks' box
 _EMPTY = 205
 _BITS = 4  # cv2 draws at 1/16 pixel
 
@@ -40,7 +40,7 @@ _BITS = 4  # cv2 draws at 1/16 pixel
 class WorstFace:
     """One tile.
 
-    picture: (H, W, 3) uint8 BGR, or None where the image is not at hand. truth: (L, 2) pixels of the picture,
+    picture: (H, W, 3) uint8 BGR, or None if the image is not available. truth: (L, 2) pixels of the picture,
     NaN where a point is not counted. predicted: (L, 2), the same points. name: of the image. error: NME in
     percent. yaw: degrees, or None.
     """
@@ -54,11 +54,11 @@ class WorstFace:
 
 
 def worst_sheet(faces: Sequence[WorstFace], title: str, note: str = "") -> Image:
-    """A tile for each face, the first in the upper left corner.
+    """Draw one tile per face, the first in the upper left corner.
 
     Annotated points are green, predicted ones orange, and a line joins each pair: its length is the error of
-    that point. title: the first line; note: a smaller one below it. Returns (H, W, 3) uint8 BGR. Raises
-    ValueError when there is no face.
+    that point. title: the first line; note: a smaller one below the legend. Returns (H, W, 3) uint8 BGR.
+    Raises ValueError if there is no face.
     """
     if not faces:
         raise ValueError("faces: expected at least one")
@@ -117,7 +117,8 @@ def _tile(face: WorstFace) -> Image:
 
 
 def _view(face: WorstFace) -> Crop:
-    """The square of the image that holds all points; of a prediction far off only what is near the face."""
+    """The square of the image that contains all points; of a prediction far off, only the part near the face.
+    """
     counted = np.isfinite(face.truth).all(axis=1)
     truth = face.truth[counted]
     points = np.concatenate([truth, face.predicted[counted]])
@@ -131,9 +132,9 @@ def _view(face: WorstFace) -> Crop:
 
 
 def _cut(picture: NDArray[np.uint8] | None, crop: Crop) -> Image:
-    """The crop's pixels, smooth where they are enlarged; gray outside the image."""
+    """The crop's pixels, smoothed where enlarged; gray outside the image."""
     if picture is not None:
-        with suppress(InputError):  # points that all lie beside the picture
+        with suppress(InputError):  # all points are outside the picture
             return crop.image(picture, (_EMPTY,) * 3, cv2.INTER_CUBIC)
     return np.full((TILE, TILE, 3), _EMPTY, np.uint8)
 
