@@ -1,4 +1,4 @@
-"""The one exception of a user's mistake, the guard that turns a reader's others into it, and advice."""
+"""InputError, the guard that turns a reader's other exceptions into it, and installation hints."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from contextlib import contextmanager
 class InputError(ValueError):
     """A problem with something the user supplied: a file, an argument, a checkpoint.
 
-    The message is one sentence: what, where, what was expected, what came, what to do. The command line
-    prints it as it is and exits with code 2.
+    The message is one sentence: what, where, what was expected, what was found, what to do. The command line
+    prints it as is and exits with code 2.
     """
 
 
 @contextmanager
 def reading(path: str | os.PathLike[str], what: str, advice: str = "copy it again") -> Iterator[None]:
-    """Guard a reader of untrusted bytes: whatever it raises is this file's InputError.
+    """Guard a reader of untrusted bytes: any exception it raises becomes an InputError about this file.
 
-    what: what the file was expected to be, as in "a mesh". advice: what to do about one that is not.
-    Interrupts pass.
+    what: what the file was expected to be, such as "a mesh". advice: what to do about one that is not.
+    KeyboardInterrupt passes through.
     """
     try:
         yield
@@ -30,7 +30,7 @@ def reading(path: str | os.PathLike[str], what: str, advice: str = "copy it agai
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); expected {what}") from error
     except MemoryError as error:
-        raise InputError(f"{path}: needs more memory than there is; close other programs") from error
+        raise InputError(f"{path}: does not fit into memory; close other programs") from error
     except Exception as error:
         words = " ".join(str(error).split())
         reason = f"{type(error).__name__}: {words[:100]}" if words else type(error).__name__
@@ -38,7 +38,7 @@ def reading(path: str | os.PathLike[str], what: str, advice: str = "copy it agai
 
 
 def install_extra(extra: str) -> str:
-    """How to install what only some need. The package comes from its source folder, from no index."""
+    """How to install an optional dependency: from the source folder, not from a package index."""
     return f"pip install '.[{extra}]' in the source folder of twodasl"
 
 

@@ -1,1 +1,1 @@
-"""Untrusted bytes in, whole files out."""
+"""Reading untrusted bytes, and writing whole files."""

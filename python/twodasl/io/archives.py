@@ -1,7 +1,7 @@
-"""Zip archives that strangers made (`.npz`, `.pt`): nothing is read that the directory does not account for.
+"""Untrusted zip archives (`.npz`, `.pt`): no more is read than the directory declares.
 
-A few bytes of an archive may claim to be gigabytes. So the caller compares what members claim with what it
-accepts before it reads one, and a member is read no further than it claims.
+A few bytes of an archive may claim to be gigabytes. Callers therefore check the declared sizes of members
+before reading one, and a member is never read beyond its declared size.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from ..errors import reading
 from .files import regular_file
 
-# zipfile inflates these a piece at a time, and the others' whole member at once.
+# zipfile inflates these piece by piece; with the others it inflates whole members.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 1
 _PIECE = 1 << 22
@@ -31,18 +31,18 @@ def opened_archive(
 
 
 def members(archive: ZipFile) -> dict[str, ZipInfo]:
-    """The members by name. Raises BadZipFile where two share one."""
+    """Members by name. Raises BadZipFile if two share a name."""
     found = {info.filename: info for info in archive.infolist()}
     if len(found) != len(archive.infolist()):
-        raise BadZipFile("two members of one name")
+        raise BadZipFile("two members with the same name")
     return found
 
 
 def read_member(archive: ZipFile, info: ZipInfo) -> bytearray:
-    """A member's bytes, as many as it claims. Raises BadZipFile and others where they are not there."""
+    """A member's bytes, as many as it declares. Raises BadZipFile and others if they are not there."""
     if info.compress_type not in _METHODS or info.flag_bits & _ENCRYPTED:
         raise BadZipFile("a member that is encrypted or of an unusual compression")
-    content = bytearray()  # grows with what is there, not with what is claimed
+    content = bytearray()  # grows with the actual content, not with the declared size
     with archive.open(info) as stream:
         while piece := stream.read(min(_PIECE, info.file_size - len(content))):
             content += piece

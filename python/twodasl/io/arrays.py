@@ -1,7 +1,7 @@
-"""Reading `.npy` and `.npz` files that strangers made.
+"""Reading untrusted `.npy` and `.npz` files.
 
-Every size that a file claims is compared with what the file holds, or with `LARGEST`, before memory is set
-aside for it. Nothing is unpickled.
+Every size that a file declares is checked against its content, or against `LARGEST`, before memory is
+allocated for it. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from .archives import members, opened_archive, read_member
 from .files import regular_file
 
 LARGEST = 1 << 31
-"""Bytes that the arrays of one file may take; BFM 2009 in float64 takes a quarter."""
+"""Limit in bytes for the arrays of one file; BFM 2009 in float64 takes a quarter of it."""
 
-# How many times its own size the arrays of a compressed file may take, from _SMALL bytes on. A face model's
-# shrink to a tenth, mostly zeros to a thirtieth; a file made to fill the memory is a thousandth.
+# How many times larger than a compressed file its arrays may be, from _SMALL bytes on. A face model
+# compresses to a tenth, mostly zeros to a thirtieth; a file made to exhaust memory, to a thousandth.
 _DENSEST, _SMALL = 100, 1 << 26
-# Bytes in which a header ends; numpy reads none that is longer than 10,000.
+# Maximum header length; numpy does not read headers longer than 10,000 bytes.
 _HEADER = 1 << 14
 
 Objects = Callable[[str | os.PathLike[str], bytes], Any]
-"""What reads the pickle of an array of objects, given the file's path for its messages."""
+"""Reads the pickle of an object array; the argument is the file's path, for messages."""
 
 
 def read_array(path: str | os.PathLike[str]) -> NDArray[Any]:
     """The array in a `.npy` file: real numbers of any shape, dtype as stored; memory-mapped, read-only.
 
-    Pickled objects are never loaded, and a header that claims more than the file holds is an error and not
-    an allocation. Raises InputError naming the file when it is missing, broken, an archive, or holds anything
-    but real numbers.
+    Pickled objects are never loaded, and a header that declares more than the file holds is an error rather
+    than an allocation. Raises InputError naming the file if it is missing, broken, an archive, or holds
+    anything but real numbers.
     """
     file = regular_file(path, "a .npy file")
     try:
@@ -47,10 +47,12 @@ def read_array(path: str | os.PathLike[str]) -> NDArray[Any]:
         raise InputError(
             f"{file}: cannot be read ({error.strerror or error}); expected a .npy file"
         ) from error
-    except Exception as error:  # numpy's header parser raises many kinds on broken files
-        reason = str(error).partition("\n")[0].partition(". ")[0]  # NumPy goes on to advise unsafe loading
+    except Exception as error:  # numpy's header parser raises many kinds of exceptions on broken files
+        reason = (
+            str(error).partition("\n")[0].partition(". ")[0]
+        )  # NumPy's message goes on to recommend unsafe loading
         raise InputError(
-            f"{file}: expected a .npy file of numbers (no objects), got one numpy refuses ({reason})"
+            f"{file}: expected a .npy file of numbers (no objects), got one that numpy rejects ({reason})"
         ) from error
     if not isinstance(array, np.ndarray):
         array.close()
@@ -65,15 +67,15 @@ def read_point_array(
 ) -> NDArray[np.float64]:
     """Points of many images: (n, count, 2) float64 from a `.npy` of (n, count, 2|3) or (n, 2|3, count).
 
-    A third coordinate is left out, or with `depth` kept where there is one. Raises InputError naming the
-    file, also for NaN and for n = 0.
+    A third coordinate is dropped, or kept with `depth` if present. Raises InputError naming the file, also
+    for NaN and for n = 0.
     """
     array, depth = read_array(path), flag(depth, "depth")
     if array.ndim == 3 and array.shape[1] in (2, 3) and array.shape[2] == count:
         array = array.transpose(0, 2, 1)
     if array.ndim != 3 or array.shape[1] != count or array.shape[2] not in (2, 3) or not len(array):
         raise InputError(
-            f"{path}: expected {count} points an image, (n, {count}, 2) or (n, 2, {count}),"
+            f"{path}: expected {count} points per image, (n, {count}, 2) or (n, 2, {count}),"
             f" got shape {array.shape}"
         )
     points = np.array(array if depth else array[..., :2], dtype=np.float64)
@@ -96,10 +98,10 @@ def read_npz(
     kinds: str = "fiub",
     objects: Objects | None = None,
 ) -> dict[str, Any]:
-    """Those of the named arrays that a `.npz` has; the others are not touched.
+    """Read those of the named arrays that a `.npz` contains; the others are not touched.
 
-    kinds: of dtypes, as numpy's `dtype.kind`. objects: reads arrays of objects; None refuses them. Raises
-    InputError naming the file when it is damaged, or the arrays would take more than `LARGEST` bytes.
+    kinds: accepted dtypes, as in numpy's `dtype.kind`. objects: reader for object arrays; None rejects them.
+    Raises InputError naming the file if it is damaged or its arrays would take more than `LARGEST` bytes.
     """
     with opened_archive(path, "a .npz file") as archive:
         there = members(archive)
@@ -127,8 +129,8 @@ def parse_npy(
         version = header.read_magic(stream)
         read = header.read_array_header_1_0 if version == (1, 0) else header.read_array_header_2_0
         shape, fortran, dtype = read(stream)
-    except Exception as error:  # whatever a wrong header makes of numpy's parser
-        raise InputError(f"{path}: is no .npy file, or holds a damaged one; copy it again") from error
+    except Exception as error:  # a damaged header can trip numpy's parser in any way
+        raise InputError(f"{path}: is not a .npy file, or is damaged; copy it again") from error
     start = stream.tell()
     if dtype.hasobject and objects is not None:
         found = objects(path, bytes(content[start:]))
@@ -139,10 +141,10 @@ def parse_npy(
         raise InputError(f"{path}: expected {left} bytes of numbers, got {got}; copy it again")
     try:
         array = np.ndarray(shape, dtype, content, start, order="F" if fortran else "C")
-    except ValueError as error:  # an empty array of absurd sizes
+    except ValueError as error:  # an empty array with absurd dimensions
         raise InputError(f"{path}: expected an array, got one of shape {shape}"[:300]) from error
     if dtype.kind == "U":
         letters = np.frombuffer(content, np.dtype("u4").newbyteorder(dtype.byteorder), offset=start)
         if ((letters > 0x10FFFF) | ((letters >= 0xD800) & (letters < 0xE000))).any():
-            raise InputError(f"{path}: expected text, got numbers that stand for no letter")
+            raise InputError(f"{path}: expected text, got numbers that are not valid characters")
     return array if array.flags.aligned else array.copy()

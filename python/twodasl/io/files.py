@@ -1,4 +1,4 @@
-"""Reading only what is a file, and writing files so that a reader never sees half of one."""
+"""Opening regular files only, and writing files so that a reader never sees half of one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..arguments import path_of
 from ..errors import InputError
 
 _PREFIX, _LONGEST_SUFFIX = ".twodasl-", 16
-# What this process is writing now, and the folders in which it has looked for what dead processes left.
+# Files this process is writing now, and folders it has already cleared of dead processes' leftovers.
 _open: set[Path] = set()
 _swept: set[Path] = set()
 
@@ -24,15 +24,15 @@ passing: set[Path] = set()
 
 
 def regular_file(path: str | os.PathLike[str], expected: str = "a file") -> Path:
-    """The path, once it is known to lead to a regular file, which can be opened without waiting for anybody.
+    """Return the path once it is known to be a regular file, which can be opened without blocking.
 
-    A reader of untrusted names calls it before it opens: a pipe would make it wait for ever, and a device has
-    no end. `expected` says in the message what should be there. Raises InputError naming the path.
+    Call it before opening an untrusted name: a pipe could block forever, and a device has no end. `expected`
+    tells the user what should be there. Raises InputError naming the path.
     """
     file = path_of(path, expected)
     try:
         mode = file.stat().st_mode
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{file}: cannot be read ({reason}); expected {expected}") from error
     if not stat.S_ISREG(mode):
@@ -46,9 +46,9 @@ def regular_file(path: str | os.PathLike[str], expected: str = "a file") -> Path
 def atomic_path(
     path: str | os.PathLike[str], *, remedy: str = "choose another output folder"
 ) -> Iterator[Path]:
-    """Yield a temporary path beside `path` (same suffix); rename it to `path` when the block succeeds.
+    """Yield a temporary path next to `path` (same suffix); rename it to `path` when the block succeeds.
 
-    As `atomic_paths` does for several files.
+    Like `atomic_paths`, for a single file.
     """
     with atomic_paths([path], remedy=remedy) as (temporary,):
         yield temporary
@@ -58,12 +58,12 @@ def atomic_path(
 def atomic_paths(
     paths: Sequence[str | os.PathLike[str]], *, remedy: str = "choose another output folder"
 ) -> Iterator[list[Path]]:
-    """Yield a temporary path beside each of `paths`; rename all of them when the block succeeds.
+    """Yield temporary paths next to `paths`; rename all of them when the block succeeds.
 
-    A block that raises, or a process that is killed, leaves every path as it was. All data are flushed to
-    disk before the first is renamed, so that neither a full disk nor a crash leaves some of the files, or an
-    empty one. A killed process's temporary files go when the next one writes into their folder.
-    Raises InputError, which ends with `remedy`, when a file cannot be written.
+    If the block raises, or the process is killed, every path is left as it was. All data are flushed to disk
+    before the first rename, so neither a full disk nor a crash leaves only some of the files, or an empty
+    one. Temporary files of a killed process are removed the next time a process writes into their folder.
+    Raises InputError, ending with `remedy`, if a file cannot be written.
     """
     targets = [path_of(path, "a file to write") for path in paths]
     if any(target in _open for target in targets):  # a temporary path of an outer block: it will be renamed
@@ -87,17 +87,17 @@ def atomic_paths(
 def _explained(
     targets: Sequence[Path], remedy: str, temporaries: Sequence[Path] | None = None
 ) -> Iterator[None]:
-    """Failures of writing, which name a temporary file or none, as InputError that names the file meant."""
+    """Turn write errors, which name a temporary file or none, into InputError naming the intended file."""
     try:
         yield
-    except BrokenPipeError:  # the reader of what is printed has gone
+    except BrokenPipeError:  # the reader of our output is gone
         raise
     except OSError as error:
         names = {str(own): target for own, target in zip(temporaries or (), targets, strict=False)}
         meant = names.get(str(error.filename))
-        # numpy's own error of a write that was cut short has no number.
+        # numpy's own error about a truncated write has no errno
         full = error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-        # Inside a caller's block an error may be of another file, which it then names.
+        # Inside the caller's block an error may concern another file, which it then names.
         if temporaries is not None and meant is None and not (error.filename is None and full):
             raise
         reason = error.strerror or error
@@ -108,7 +108,7 @@ def _explained(
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Name `target` in an OSError of the block that is about it, or names no file, as a full disk's does."""
+    """Name `target` in an OSError of the block that concerns it or names no file (such as a full disk)."""
     try:
         yield
     except OSError as error:
@@ -120,21 +120,21 @@ def writing(target: Path) -> Iterator[None]:
 
 @contextmanager
 def _temporary(target: Path) -> Iterator[Path]:
-    """A file beside `target`, locked as long as this process lives, and gone afterwards."""
+    """A file next to `target`, locked as long as this process lives, and removed afterwards."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target.parent)
-    # Short, because the target's own name may be as long as names can be.
+    # Short, because the target's own name may already have the maximum length.
     suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
     while True:
         handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=suffix, dir=target.parent)
         temporary = Path(name)
         _lock(handle)
-        if temporary.exists():  # else another process's sweep came between the two calls
+        if temporary.exists():  # otherwise another process's cleanup came in between
             break
         os.close(handle)
     _open.add(temporary)
     try:
-        # mkstemp creates files only the owner may read; give the result ordinary permissions.
+        # mkstemp creates files that only the owner can read; give the result ordinary permissions.
         mask = os.umask(0)
         os.umask(mask)
         os.fchmod(handle, 0o666 & ~mask)
@@ -153,7 +153,7 @@ def remove_passing() -> None:
 
 
 def _lock(handle: int, wait: bool = True) -> bool:
-    """Whether this process now holds the file's lock, which ends with the process, however that ends."""
+    """Try to lock the file; the lock is released when the process ends, however that happens."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError as error:
@@ -162,13 +162,13 @@ def _lock(handle: int, wait: bool = True) -> bool:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the temporary files of processes that were killed: those whose locks nobody holds."""
+    """Remove temporary files of killed processes: those that nobody has locked."""
     place = folder.absolute()
     if place in _swept:
         return
     _swept.add(place)
     for entry in place.glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # another's, or gone by now
+        with suppress(OSError):  # in use by another process, or already gone
             handle = os.open(entry, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
                 if stat.S_ISREG(os.fstat(handle).st_mode) and _lock(handle, wait=False):
@@ -183,24 +183,24 @@ def check_targets(
     inputs: Sequence[str | os.PathLike[str]] = (),
     remedy: str = "choose another output folder",
 ) -> None:
-    """Raise InputError where a file cannot be written, before the work whose result it is to hold is done.
+    """Raise InputError if a file cannot be written, before the work whose result it will hold.
 
-    Nothing is created; a disk that is full is noticed only when the file is written. Nor may a result replace
-    one of `inputs`, what it is made from.
+    Nothing is created; a full disk only shows when the file is written. A result may not replace any of
+    `inputs`, the files it is made from.
     """
     read = {os.path.realpath(path) for path in inputs if os.path.isfile(path)}
     for path in [path_of(path, "a file to write") for path in paths]:
         if os.path.realpath(path) in read:
-            raise InputError(f"{path}: is read here and would be overwritten by the results; {remedy}")
+            raise InputError(f"{path}: is an input and would be overwritten by the results; {remedy}")
         try:
             mode = path.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
-            mode = stat.S_IFREG  # a new file; what is wrong with its folder is named below
-        except (OSError, ValueError) as error:  # a name that is too long, or has a zero byte
+            mode = stat.S_IFREG  # a new file; problems with its folder are reported below
+        except (OSError, ValueError) as error:  # a name that is too long or contains a null byte
             reason = error.strerror if isinstance(error, OSError) else error
             raise InputError(f"{path}: cannot be written ({reason}); {remedy}") from error
         if stat.S_ISDIR(mode):
-            raise InputError(f"{path}: is a folder where a file is to go; choose another output")
+            raise InputError(f"{path}: is a folder, expected a file; choose another output")
         if not stat.S_ISREG(mode):
             raise InputError(f"{path}: is not a regular file and is not replaced; choose another output")
         parent = next(folder for folder in path.absolute().parents if folder.exists())
@@ -210,10 +210,10 @@ def check_targets(
 
 
 def write_together(contents: Mapping[Path, str | bytes]) -> None:
-    """Write several files, all or none of them: each under a temporary name first, then all are renamed.
+    """Write several files, all or none: each under a temporary name first, then all are renamed.
 
-    Texts are written as UTF-8; what is no UTF-8 in a file's name they quote becomes an escape, as JSON reads
-    it. Raises InputError when a file cannot be written.
+    Text is written as UTF-8; anything in a quoted file name that is not valid UTF-8 becomes an escape that
+    JSON can read. Raises InputError if a file cannot be written.
     """
     with atomic_paths(list(contents)) as temporaries:
         for temporary, (path, content) in zip(temporaries, contents.items(), strict=True):

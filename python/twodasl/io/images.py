@@ -1,8 +1,8 @@
 """Reading untrusted image files, and writing images.
 
-A photo may come as gray, with a palette, transparent, with 16 bits a channel, in CMYK, turned on its side
-with a note in its EXIF data, cut off in the middle, or as a few bytes that claim a gigapixel. What leaves
-this module is always (H, W, 3) uint8 BGR, upright, or one InputError that names the file.
+A photo may be gray, paletted, transparent, 16-bit, CMYK, rotated by its EXIF orientation, truncated, or a few
+bytes that claim a gigapixel. This module returns either (H, W, 3) uint8 BGR, upright, or an InputError that
+names the file.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ from .files import regular_file, write_together
 from .photo_bytes import orientation, without_notes
 
 MIN_SIDE = 32
-"""Shorter side, in pixels, below which no face can be made out."""
+"""Minimum length of the shorter side, in pixels; below it no face can be made out."""
 
 MAX_PIXELS = 150_000_000
-"""Pixels above which a file is refused before its pixels are decoded."""
+"""Images with more pixels are rejected before they are decoded."""
 
 MAX_BYTES = 2 << 30
-"""Bytes above which a file is refused before it is read."""
+"""Files with more bytes are rejected before they are read."""
 
-# Photographs and what scanners make. Not every format that Pillow knows: some start other programs.
+# Formats of cameras and scanners. Pillow knows more formats, some of which start other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 
 _READABLE = "a JPEG, PNG, WebP, TIFF or BMP photo"
 
 
 def read_image(path: str | os.PathLike[str], *, upright: bool = True) -> NDArray[np.uint8]:
-    """The photo in a file.
+    """Read the photo in a file.
 
     Args:
         path: a regular file in one of `FORMATS`.
-        upright: turn it as its EXIF data say; False: the pixels as they are stored, which is what the
+        upright: rotate it according to its EXIF orientation; False keeps the stored pixels, which is what the
             landmarks of published data sets refer to.
 
     Returns:
-        (H, W, 3) uint8 BGR; both sides at least `MIN_SIDE`. Transparent
-        parts are laid over white, of an animation the first frame is taken. Of pixels with more than 8 bits
-        (integers of 16 and 32 bits, floating-point numbers) the 8 bits from the highest one in use are kept:
-        white is the smallest power of two above the photo's largest value, so that 12-bit values in a
-        16-bit file are as bright as they should be.
+        (H, W, 3) uint8 BGR; both sides at least `MIN_SIDE`. Transparent parts are composited over white; the
+        first frame of an animation is used. Pixels with more than 8 bits (16- and 32-bit integers, floating
+        point) keep the 8 highest bits in use: white is the smallest power of two above the photo's largest
+        value, so that 12-bit values in a 16-bit file come out as bright as they should.
 
     Raises:
-        InputError: no such file, a folder, an empty file, not an image, cut off, smaller than `MIN_SIDE` or
-            larger than `MAX_PIXELS`. Whatever a decoder raises becomes one.
+        InputError: the file does not exist, is a folder, is empty, is not an image, is truncated, or is
+            smaller than `MIN_SIDE` or larger than `MAX_PIXELS`. Any exception of a decoder becomes an
+            InputError.
     """
     path, upright = _image_file(path), flag(upright, "upright")
     try:
@@ -69,9 +69,9 @@ def read_image(path: str | os.PathLike[str], *, upright: bool = True) -> NDArray
         return _turned(image, turn) if upright else image
     except InputError:
         raise
-    except Exception as error:  # decoders report damage in more ways than anybody could list
+    except Exception as error:  # decoders report damage in too many ways to list
         if isinstance(error, MemoryError):
-            raise InputError(f"{path}: needs more memory than there is; scale the photo down") from error
+            raise InputError(f"{path}: does not fit into memory; scale the photo down") from error
         raise InputError(f"{path}: the image is damaged or cut off ({_reason(error)})") from error
 
 
@@ -115,12 +115,12 @@ def _known_formats() -> list[str]:
 
 
 def _decoded(path: Path, stored: bytes) -> tuple[NDArray[np.uint8], int]:
-    """The pixels as they are stored, BGR, and the EXIF orientation, 1 to 8."""
+    """The stored pixels, BGR, and the EXIF orientation, 1 to 8."""
     from PIL import Image
 
     data, turn = without_notes(stored)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of large images and odd metadata; sizes are checked here
+        warnings.simplefilter("ignore")  # about large images and odd metadata; sizes are checked below
         try:
             with Image.open(io.BytesIO(data), formats=_known_formats()) as image:
                 _check_size(path, *image.size)
@@ -168,7 +168,7 @@ def _check_size(name: object, width: int, height: int) -> None:
         )
     if width * height > MAX_PIXELS:
         raise InputError(
-            f"{name}: is {width}x{height} pixels, more than {MAX_PIXELS:,} in all; scale the photo down"
+            f"{name}: is {width}x{height} pixels, more than {MAX_PIXELS:,} in total; scale the photo down"
         )
 
 
@@ -176,10 +176,10 @@ def _bgr(image: Any) -> NDArray[np.uint8]:
     from PIL import Image, ImageCms
 
     clear = image.info.get("transparency")
-    if image.mode == "F" or image.mode.startswith("I"):  # which `convert` would clip instead of scale
+    if image.mode == "F" or image.mode.startswith("I"):  # `convert` would clip these instead of scaling them
         wide = np.asarray(image)
         if image.mode == "I" and getattr(image, "tag_v2", {}).get(339) == (1,):
-            wide = wide.view(np.uint32)  # a TIFF of unsigned numbers
+            wide = wide.view(np.uint32)  # a TIFF of unsigned integers
         gray = _eight_bits(wide)
         if isinstance(clear, int):
             gray[wide == clear] = 255
@@ -195,14 +195,15 @@ def _bgr(image: Any) -> NDArray[np.uint8]:
 
 
 def _eight_bits(wide: NDArray[Any]) -> NDArray[np.uint8]:
-    """Values of any kind as 8 bits: the power of two above the largest becomes 256; at least 256 of integers.
+    """Scale values of any kind to 8 bits: the power of two above the largest (for integers, at least 256)
+    maps to 256.
 
-    What is negative or no number is black.
+    Negative values and NaN become black.
     """
     if wide.dtype.kind == "f":
         known = np.where(np.isfinite(wide), wide, 0).clip(0).astype(np.float64)
         fraction, exponent = np.frexp(known.max())
-        # 1.0 is white, not the first step above it.
+        # 1.0 is white, not the first step above it
         white = 2.0 ** (exponent - (fraction == 0.5))
         return (known * (255 / white)).round().astype(np.uint8)
     whole = np.maximum(wide.astype(np.int64), 0)
@@ -210,16 +211,16 @@ def _eight_bits(wide: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _rawmode(image: Any) -> str:
-    """How the decoder was told to read samples, such as `RGB;16B`; empty where Pillow does not say."""
+    """The sample layout that the decoder was given, such as `RGB;16B`; empty if Pillow does not say."""
     arguments = image.tile[0][3] if getattr(image, "tile", None) else ""
     first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     return first if isinstance(first, str) else ""
 
 
 def _brightened(image: Any, data: bytes, rawmode: str) -> Any:
-    """A picture of 16-bit samples, of which Pillow keeps the upper 8 bits, with the 8 that are in use.
+    """Recover the 8 bits in use from 16-bit samples, of which Pillow keeps the upper 8.
 
-    The lower ones are what Pillow reads where it takes the samples for those of the other byte order.
+    The lower 8 are what Pillow reads when it assumes the other byte order.
     """
     from PIL import Image
 
@@ -227,7 +228,7 @@ def _brightened(image: Any, data: bytes, rawmode: str) -> Any:
     colors = 3 if image.mode.startswith("RGB") else 1
     if upper[..., :colors].max() >= 1 << 15:
         return image
-    if colors == 3:  # of gray with transparency Pillow reads no lower bytes
+    if colors == 3:  # Pillow reads no lower bytes for gray with transparency
         kind, _, order = rawmode.partition(";16")
         little = order == "L" or (order == "N" and sys.byteorder == "little")
         with Image.open(io.BytesIO(data)) as again:
@@ -249,7 +250,7 @@ def _bytes(value: object) -> bytes:
 
 
 def _turned(image: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
-    """The picture upright: EXIF's orientations are its turns, each also mirrored."""
+    """Rotate the picture upright: EXIF orientations are four rotations, each also mirrored."""
     mirrored, quarters = ((0, 0), (1, 0), (0, 2), (1, 2), (1, 1), (0, 3), (1, 3), (0, 1))[turn - 1]
     turned = np.rot90(image[:, ::-1] if mirrored else image, quarters)
     return np.ascontiguousarray(turned)

@@ -1,4 +1,4 @@
-"""A folder that one process at a time writes into."""
+"""Locking a folder so that only one process at a time writes into it."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from .files import passing, writing
 
 try:
     import fcntl
-except ImportError:  # no such locks on this system
+except ImportError:  # this system has no such locks
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".twodasl.lock"
-"""The file in the folder; it says who writes there, and is gone when nobody does."""
+"""The lock file in the folder: it names the process that writes there, and is removed when it is done."""
 
-# Folders of this process, and the thread that has each.
+# Folders locked by this process, and the thread that holds each.
 _own: dict[Path, int] = {}
 
 
 @contextmanager
 def own_folder(folder: Path) -> Iterator[None]:
-    """Keep a folder, which is made if need be, for this process's files while the block lasts.
+    """Reserve a folder, created if necessary, for this process's files while the block runs.
 
-    The system takes the lock back however the process ends. The thread that has a folder may ask for it
-    again. Where the file system knows no locks one line on stderr says so, and the block runs without.
+    The system releases the lock however the process ends. The thread that holds a folder may lock it again.
+    If the file system does not support locks, the block runs without one, and a line on stderr says so.
 
-    Raises InputError when another process has it, or this one elsewhere; the message says which.
+    Raises InputError if another process, or another thread of this one, holds it; the message says which.
     """
     key = folder.absolute()
     if _own.get(key) == threading.get_ident() or (folder.exists() and not folder.is_dir()):
-        yield  # what writes into a file as a folder says so
+        yield  # the code that writes there reports a file in place of a folder
         return
     made = [parent for parent in (key, *key.parents) if not parent.exists()]
     try:
@@ -72,7 +72,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _acquired(folder: Path) -> int | None:
-    """The open lock file, or None where there is no lock to be had."""
+    """The open lock file, or None if locking is not available."""
     while True:
         handle = _opened(folder / LOCK)
         if handle is None:
@@ -92,7 +92,7 @@ def _acquired(folder: Path) -> int | None:
             raise InputError(
                 f"{folder}: in use by {owner}; wait until it has ended, or choose another output folder"
             ) from error
-        except FileNotFoundError:  # its owner removed the file after it was opened here, and ended
+        except FileNotFoundError:  # its owner removed the file after it was opened here, and has finished
             pass
         except OSError as error:
             reason = error.strerror or error
@@ -108,7 +108,7 @@ def _opened(path: Path) -> int | None:
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
-    # Another user's, perhaps, who has it; or a folder where nothing can be written, which needs no lock.
+    # Possibly another user's, who holds it; or a folder without write access, which needs no lock.
     with suppress(OSError):
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     return None

@@ -1,12 +1,12 @@
-"""MATLAB files of versions 5 to 7: the real arrays in them, and those in structs.
+"""MATLAB files of versions 5 to 7: the real arrays in them, including those inside structs.
 
-The layout is MathWorks' "MAT-File Format". A reader of our own, because SciPy's takes a file at its word: a
-damaged one ends the process (seen with SciPy 1.17), and a small compressed one may fill the memory. Here
-every size is compared with what is left of the part that it is in, and what is read is bounded.
+The layout is MathWorks' "MAT-File Format". This is our own reader because SciPy's trusts the file: a damaged
+one crashes the process (seen with SciPy 1.17), and a small compressed one can exhaust memory. Here, every
+size is checked against what is left of the enclosing part, and the total is bounded.
 
-A file is a head of 128 bytes and elements, each a tag (type, bytes) and its content; a variable is an element
-of type 14, or 15 if compressed, of elements: flags with its class, dimensions, name, values. A struct's
-values are the length of a field's name, the names, and a variable without a name for each field.
+A file is a header of 128 bytes followed by elements, each a tag (type, size) and its content. A variable is
+an element of type 14 (or 15 if compressed) that contains elements: flags with its class, dimensions, name,
+values. The values of a struct are the length of a field name, the names, and one unnamed variable per field.
 """
 
 from __future__ import annotations
@@ -25,52 +25,53 @@ from ..errors import InputError
 from .files import regular_file
 
 LARGEST = 1 << 31
-"""Bytes that the arrays read from one file may take, where the caller says nothing else."""
+"""Default limit in bytes for the arrays read from one file."""
 
-# How a head ends: version 1.0 is of MATLAB 5 to 7, 2.0 of 7.3, each in the byte order of its writer.
+# End of the header: version 1.0 is MATLAB 5 to 7, 2.0 is 7.3, each in the writer's byte order.
 ORDERS = {b"\0\1IM": "<", b"\1\0MI": ">"}
 HDF5 = (b"\0\2IM", b"\2\0MI")
 MATRIX, COMPRESSED = 14, 15
-# Types of an element's content, and classes of a variable: those that hold real numbers, and the others.
+# Element types and variable classes: those that hold real numbers, and the others.
 TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 WHOLE = (5, 6)
 CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 OTHERS = {1: "cell", 2: "struct", 3: "object", 4: "text", 5: "sparse", 16: "function", 17: "object"}
 STRUCT, OPAQUE = 2, 17
 COMPLEX, LOGICAL = 0x800, 0x200
-# Enough to hold the flags, dimensions and name in front of a variable's values.
+# Enough for the flags, dimensions, and name that precede a variable's values.
 FRONT = 4096
-# Variables of a file, or fields of a struct, beyond which it is damaged; to read on could take minutes.
+# A file with more variables, or a struct with more fields, is damaged; reading on could take minutes.
 MANY = 1 << 16
 
 Value = NDArray[Any] | dict[str, NDArray[Any]] | str
 
 
 class _Damaged(Exception):
-    """The content contradicts itself; the reader of the file says which file."""
+    """The content contradicts itself; the caller adds the file's name."""
 
 
 class _TooLarge(Exception):
-    """The content takes more memory than the caller allows."""
+    """The content needs more memory than the caller allows."""
 
 
 def mat_names(path: Path) -> set[str]:
-    """Names of a MATLAB file's variables; their values are not loaded. Raises as `read_mat` does."""
+    """Names of a MATLAB file's variables; values are not loaded. Raises like `read_mat`."""
     return set(_read(path, None, LARGEST))
 
 
 def read_mat(path: Path, names: Iterable[str], most: int = LARGEST) -> dict[str, Value]:
-    """Those of the named variables that a MATLAB file has.
+    """Read those of the named variables that a MATLAB file contains.
 
-    A real array comes as an array of its class; a struct of one element as the dict of its fields that are
-    real arrays; anything else as a word for what it is. Raises InputError naming the file that is missing,
-    damaged, cut off, of another version, or whose named variables take more than `most` bytes together.
+    A real array is returned as an array of its class; a struct with one element as a dict of those fields
+    that are real arrays; anything else as a word that describes it. Raises InputError naming the file if it
+    is missing, damaged, truncated, of another version, or if the named variables take more than `most` bytes
+    together.
     """
     return _read(path, set(names), most)
 
 
 def _read(path: Path, wanted: set[str] | None, most: int) -> dict[str, Value]:
-    """wanted: the variables whose values are read; None: of none, but all are listed."""
+    """wanted: variables whose values are read; None reads no values and lists all names."""
     try:
         with open(regular_file(path), "rb") as stream:
             end = stream.read(128)[124:]
@@ -105,7 +106,7 @@ def _variables(
         if kind not in (MATRIX, COMPRESSED):
             raise _Damaged(f"an element of type {kind} where a variable begins")
         front = stream.read(min(size, FRONT))
-        if kind == COMPRESSED:  # the variable inside has a tag of its own
+        if kind == COMPRESSED:  # the variable inside has its own tag
             front = zlib.decompressobj().decompress(front, FRONT)[8:]
         name = _Parts(front, order, 0).heading()[2]
         if wanted is None:
@@ -135,13 +136,13 @@ def _inflated(content: bytes, most: int) -> bytes:
 
 
 class _Parts:
-    """The elements of one variable, from front to back, and the bytes that its arrays may take."""
+    """The elements of one variable, in order, with a budget in bytes for its arrays."""
 
     def __init__(self, content: bytes | memoryview, order: str, most: int) -> None:
         self.content, self.order, self.most, self.at = memoryview(content), order, most, 0
 
     def element(self) -> tuple[int, memoryview]:
-        """Type and content of the next element; one of up to 4 bytes may lie in its own tag."""
+        """Type and content of the next element; up to 4 bytes may be stored in the tag itself."""
         if self.at + 8 > len(self.content):
             raise _Damaged("an element is missing")
         kind, size = struct.unpack_from(self.order + "II", self.content, self.at)
@@ -164,7 +165,7 @@ class _Parts:
         return np.frombuffer(content, dtype)
 
     def variable(self) -> _Parts:
-        """The parts of a variable that is the next element."""
+        """The parts of the variable stored as the next element."""
         kind, content = self.element()
         if kind != MATRIX:
             raise _Damaged(f"an element of type {kind} where a variable begins")
@@ -175,7 +176,7 @@ class _Parts:
         flags = self.array(WHOLE)
         opaque = flags.size == 2 and flags[0] & 0xFF == OPAQUE  # such objects have no shape
         shape = () if opaque else tuple(self.array(WHOLE).tolist())
-        # NumPy multiplies the other lengths even where one is 0.
+        # NumPy multiplies the other dimensions even if one is 0.
         sane = 2 <= len(shape) <= 32 and min(shape) >= 0 and math.prod(n or 1 for n in shape) < 1 << 56
         if flags.size != 2 or not (opaque or sane):
             raise _Damaged("a variable without a class or a shape")
@@ -195,11 +196,11 @@ class _Parts:
         values, dtype = self.array(), np.dtype(CLASSES[flags & 0xFF])
         if values.size != math.prod(shape):
             raise _Damaged(f"{values.size} numbers for the shape {shape}")
-        # They may be stored in a smaller type than the array's.
+        # The values may be stored in a smaller type than the array's.
         self.most -= values.size * dtype.itemsize
         if self.most < 0:
             raise _TooLarge
-        with np.errstate(all="ignore"):  # only what is damaged does not fit
+        with np.errstate(all="ignore"):  # only damaged values do not fit
             return values.astype(dtype).reshape(shape, order="F")
 
     def fields(self) -> Iterator[tuple[str, NDArray[Any] | str]]:

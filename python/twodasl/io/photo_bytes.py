@@ -1,9 +1,9 @@
-"""What a photo's file says beside its pixels: how to turn it is read, the rest is left out before decoding.
+"""A photo file's metadata: the orientation is read, everything else is removed before decoding.
 
-Decoders read every note that a file carries (resolutions, comments, color profiles, previews) and fail at
-the first they dislike, although no pixel depends on it. So they are given the file without its notes, and the
-one that matters, the EXIF or XMP orientation, is read here. Nothing here fails: bytes that do not fit stay as
-they are, for the decoder to complain of.
+Decoders parse all metadata of a file (resolutions, comments, color profiles, previews) and fail on the first
+problem, although no pixel depends on it. They are therefore given the file without metadata, and the one item
+that matters, the EXIF or XMP orientation, is read here. Nothing here raises: bytes that do not fit the format
+are left for the decoder to report.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import zlib
 from itertools import islice
 
 _ORIENTATION = 274
-# The TIFF tags that decoding takes: sizes, samples, strips and tiles, compression, palette, color space.
+# TIFF tags needed for decoding: sizes, samples, strips and tiles, compression, palette, color space.
 _TIFF_TAGS = {
     *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324),
     *(325, 332, 334, 338, 339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532),
@@ -27,9 +27,9 @@ _MOST_DAMAGED = 16
 
 
 def without_notes(data: bytes) -> tuple[bytes, int]:
-    """A file's bytes without what no pixel depends on, and its orientation as EXIF numbers it, 1 to 8.
+    """A file's bytes without metadata, and its orientation as EXIF numbers it, 1 to 8.
 
-    JPEG, PNG, TIFF and AVIF are shortened so. Of others the orientation is 1 here; see `orientation`.
+    Applies to JPEG, PNG, TIFF, and AVIF. For other formats the orientation returned is 1; see `orientation`.
     """
     try:
         if data[:2] == b"\xff\xd8":
@@ -41,21 +41,21 @@ def without_notes(data: bytes) -> tuple[bytes, int]:
     except (struct.error, IndexError, KeyError, ValueError, OverflowError):
         return data, 1
     if data[4:12] in (b"ftypavif", b"ftypavis"):
-        # An item that says how a photo is turned has no say there: the container's own boxes have.
+        # An orientation item has no effect there: the container's own boxes do.
         entry = rb"(infe(?:\x02.{7}|\x03.{9}))Exif"
         return re.sub(entry, rb"\1free", data[:_LONGEST_NOTE], flags=re.DOTALL) + data[_LONGEST_NOTE:], 1
     return data, 1
 
 
 def orientation(exif: bytes, xmp: bytes = b"") -> int:
-    """1 to 8 from a block of EXIF data, else from XMP, else 1."""
+    """Orientation 1 to 8 from a block of EXIF data, else from XMP, else 1."""
     try:
         data = exif.removeprefix(b"Exif\0\0")
         order, start, count, size = _directory(data)
         for place in range(start, min(start + count * size, len(data) - size + 1), size):
             tag, kind = struct.unpack_from(order + "HH", data, place)
             if tag == _ORIENTATION:
-                # An inline value; 8 bytes further, or 12 in a BigTIFF.
+                # Offset of an inline value: 8 bytes further, or 12 in a BigTIFF.
                 word = {1: "B", 3: "H", 4: "I"}[kind]
                 value = struct.unpack_from(order + word, data, place + size - (4 if size == 12 else 8))[0]
                 return int(value) if 1 <= value <= 8 else 1
@@ -66,7 +66,7 @@ def orientation(exif: bytes, xmp: bytes = b"") -> int:
 
 
 def _directory(data: bytes) -> tuple[str, int, int, int]:
-    """A TIFF's first directory: byte order, where its entries start, how many, bytes of each."""
+    """A TIFF's first directory: byte order, start of its entries, their number, and bytes per entry."""
     order = {b"II": "<", b"MM": ">"}[bytes(data[:2])]
     if struct.unpack_from(order + "H", data, 2)[0] == 43:  # BigTIFF
         place = struct.unpack_from(order + "Q", data, 8)[0]
@@ -84,7 +84,7 @@ def _tiff(data: bytes) -> tuple[bytes, int]:
     kept = [entry for entry in entries if struct.unpack_from(order + "H", entry)[0] in _TIFF_TAGS]
     head, link = ("H", "I") if size == 12 else ("Q", "Q")
     changed = bytearray(data)
-    # In place: the entries kept, then no next picture.
+    # In place: the kept entries, then no next picture.
     table = b"".join(kept) + struct.pack(order + link, 0)
     first = start - struct.calcsize(head)
     changed[first:start] = struct.pack(order + head, len(kept))
@@ -107,7 +107,7 @@ def _jpeg(data: bytes) -> tuple[bytes, int]:
             exif = body
         elif body.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
             xmp = xmp or body
-        # Color depends on two of the application's segments, where they are whole.
+        # Colors depend on two application segments, if they are intact.
         wanted = (marker == 0xE0 and len(body) >= 14) or (marker == 0xEE and len(body) >= 12)
         if wanted or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
             parts.append(segment)
@@ -170,7 +170,7 @@ def _is_transparency(body: bytes, samples: int) -> bool:
 
 
 def _inflated(data: bytes) -> bytes:
-    """As much of compressed text as can be of use; nothing where it is damaged."""
+    """As much decompressed text as could be useful; empty if it is damaged."""
     try:
         return zlib.decompressobj().decompress(data, _LONGEST_NOTE)
     except zlib.error:
@@ -178,7 +178,7 @@ def _inflated(data: bytes) -> bytes:
 
 
 def _raw_profile(text: bytes) -> bytes:
-    """ImageMagick's way to put EXIF data into text: a name, a length, and hexadecimal lines."""
+    """ImageMagick's encoding of EXIF data as text: a name, a length, and hexadecimal lines."""
     try:
         return bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii"))
     except ValueError:

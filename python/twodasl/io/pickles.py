@@ -1,10 +1,9 @@
-"""Reading the field's pickles of NumPy arrays without running what is in them.
+"""Reading published pickles of NumPy arrays without running them.
 
-A pickle is a program. This reader knows the few names that NumPy writes for an array and replaces them by
-stand-ins that only hold bytes, so that nothing else can be reached. `read_model_pickle` knows a few names
-more, those in the pickles of FLAME, and holds what they stand for as data in the same way. What any other
-name stands for is not made; an entry of a dict that holds such a thing, or a broken array, is an error when
-it is asked for and not before.
+A pickle is a program. This reader knows the few names that NumPy writes for an array and replaces them with
+stand-ins that only hold bytes, so that nothing else can be reached. `read_model_pickle` knows a few more
+names, those in FLAME's pickles, and treats them as data in the same way. Objects of any other name are not
+created; a dict entry that holds one, or a broken array, raises only when it is accessed.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from ..arguments import path_of
 from ..errors import InputError
 from .files import regular_file
 
-_LARGEST = 1 << 28  # bytes; FLAME's are a fifth of it
+_LARGEST = 1 << 28  # bytes; FLAME's files are a fifth of this
 _MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
 _BUFFER_MODULES = ("numpy.core.numeric", "numpy._core.numeric")
 
 
 class _Type:
-    """Stands in for numpy.dtype: the type's name and its byte order."""
+    """Stands in for numpy.dtype: the type's name and byte order."""
 
     def __init__(self, code: object = "", *_: object) -> None:
         self.code, self.order = str(code), "="
@@ -46,7 +45,7 @@ class _Type:
 
 
 class _Array:
-    """Stands in for numpy.ndarray: takes shape, type and bytes, and makes the array from them."""
+    """Stands in for numpy.ndarray: receives shape, type, and bytes, and builds the array."""
 
     array: Any = None
 
@@ -71,10 +70,10 @@ class _Object:
 
 
 class _Refused(_Object):
-    """Stands in for what is not read, a class or an object, whatever is done with it."""
+    """Stands in for a class or object that is not read, whatever is done with it."""
 
     def __new__(cls, *_: object, **__: object) -> _Refused:
-        # A pickle asks what it takes for a class for an object of it.
+        # A pickle calls a class to create an object.
         return cls if isinstance(cls, _Refused) else super().__new__(cls)
 
     def __init__(self, reason: str) -> None:
@@ -84,7 +83,7 @@ class _Refused(_Object):
         return self
 
     def append(self, _: object) -> None:
-        """Take the items of a list that it stands for; sets' and dicts' likewise."""
+        """Accept the items of a list, set, or dict."""
 
     add = extend = append
 
@@ -93,7 +92,7 @@ class _Refused(_Object):
 
 
 class _Entries(dict[Any, Any]):
-    """A dict of which those entries that cannot be read are errors when they are asked for."""
+    """A dict whose unreadable entries raise when they are accessed."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()
@@ -112,7 +111,7 @@ class _Entries(dict[Any, Any]):
 
 
 class _Chumpy(_Object):
-    """chumpy.ch.Ch: its state's `x` is the array."""
+    """chumpy.ch.Ch: the array is `x` of its state."""
 
 
 class _Selection(_Object):
@@ -120,7 +119,7 @@ class _Selection(_Object):
 
 
 class _ObjectArray(_Array):
-    """An array that may hold objects: those come as the list that it is pickled as."""
+    """An array that may hold objects: those are returned as the pickled list."""
 
     objects: list[Any] | None = None
 
@@ -144,7 +143,7 @@ def _array(content: Any, kind: Any, shape: Any, order: str) -> NDArray[Any]:
 
 
 def _array_or_reason(content: Any, kind: Any, shape: Any, order: str) -> Any:
-    """The array, or a stand-in that keeps why there is none: nobody may need it."""
+    """The array, or a stand-in that records why there is none: it may never be needed."""
     try:
         return _array(content, kind, shape, order)
     except Exception as error:  # shapes and types of any kind
@@ -158,7 +157,7 @@ def _scalar(kind: Any, content: Any = b"") -> Any:
 
 
 def _latin_bytes(text: str, encoding: str) -> bytes:
-    """Stands in for _codecs.encode, with which protocols before 3 write bytes."""
+    """Stands in for _codecs.encode, used for bytes by protocols before 3."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"bytes in the encoding {encoding!r}")
     return text.encode("latin1")
@@ -184,7 +183,7 @@ _MODEL: dict[tuple[str, str], Any] = {
     **{key: _ObjectArray if value is _Array else value for key, value in _NUMPY.items()},
     ("chumpy.ch", "Ch"): _Chumpy,
     ("chumpy.reordering", "Select"): _Selection,
-    ("scipy.sparse.csc", "csc_matrix"): _Object,  # FLAME's J_regressor, which nobody here needs
+    ("scipy.sparse.csc", "csc_matrix"): _Object,  # FLAME's J_regressor, which is not needed here
     ("scipy.sparse._csc", "csc_matrix"): _Object,
     ("copy_reg", "_reconstructor"): _object,
     ("copyreg", "_reconstructor"): _object,
@@ -192,7 +191,7 @@ _MODEL: dict[tuple[str, str], Any] = {
     ("builtins", "object"): _Object,
     ("__builtin__", "set"): _Object,  # chumpy's bookkeeping
     ("builtins", "set"): _Object,
-    # DECA's landmark_embedding.npy keeps its dynamic part as tensors.
+    # DECA's landmark_embedding.npy stores its dynamic part as tensors.
     ("torch._utils", "_rebuild_tensor_v2"): _Object,
     ("torch.storage", "_load_from_bytes"): _Object,
     ("collections", "OrderedDict"): _Object,
@@ -200,13 +199,13 @@ _MODEL: dict[tuple[str, str], Any] = {
 _STAND_INS = (_Type, _Array, _Object)
 
 
-# The unpickler written in Python, because the one in C sets aside memory for any size that a file claims.
+# The Python unpickler, because the one in C allocates whatever size a file declares.
 class PlainUnpickler(pickle._Unpickler):
-    """Reads a pickle in which nothing but `names`, of (module, name), can be reached or called."""
+    """Reads a pickle in which only `names`, pairs of (module, name), can be reached or called."""
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
     stand_ins: ClassVar[tuple[type, ...]] = _STAND_INS
-    """The classes whose instances take a state."""
+    """The classes whose instances accept a state."""
 
     def __init__(self, stream: io.BytesIO, names: Mapping[tuple[str, str], Any]) -> None:
         super().__init__(stream, encoding="latin1")
@@ -224,7 +223,7 @@ class PlainUnpickler(pickle._Unpickler):
         raise pickle.UnpicklingError("a name by number")
 
     def load_build(self) -> None:
-        # Elsewhere a state would be written into a class or a function, for everyone.
+        # Anywhere else, a state would be written into a class or function for the whole process.
         if not isinstance(self.stack[-2], self.stand_ins):  # type: ignore[attr-defined]
             raise pickle.UnpicklingError("a state for something that has none")
         super().load_build()  # type: ignore[misc]
@@ -240,7 +239,7 @@ class PlainUnpickler(pickle._Unpickler):
     dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
     def _check_keys(self, keys: list[Any]) -> None:
-        """Python hashes a tuple of one tuple twice, of twice that one, and so on, for ever."""
+        """Hashing a tuple of one tuple twice, of twice that one, and so on, takes forever."""
         if any(isinstance(key, tuple) and any(isinstance(part, tuple) for part in key) for key in keys):
             raise pickle.UnpicklingError("a key of tuples in tuples")
 
@@ -276,7 +275,7 @@ class PlainUnpickler(pickle._Unpickler):
 
 
 class _LenientUnpickler(PlainUnpickler):
-    """As its base, but what it must not reach becomes a stand-in that does nothing."""
+    """Like its base, but a name that must not be reached becomes a stand-in that does nothing."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in self._names:
@@ -288,20 +287,20 @@ class _LenientUnpickler(PlainUnpickler):
 
 
 def read_array_pickle(path: str | os.PathLike[str]) -> Any:
-    """What a pickle holds: NumPy arrays of real numbers in dicts, lists and tuples, and plain values.
+    """Read a pickle of NumPy arrays of real numbers in dicts, lists, and tuples, and plain values.
 
-    Files of Python 2 (`latin1` strings) are read too. Raises InputError naming the file when it is missing,
-    broken, larger than 256 MiB, or is of any other class; no class or function of the file is called. A dict
-    whose entries are in part such things raises where one of these is asked for.
+    Python 2 files (`latin1` strings) are supported. Raises InputError naming the file if it is missing,
+    broken, larger than 256 MiB, or contains any other class; no class or function of the file is called. If
+    only some entries of a dict are affected, accessing one of them raises.
     """
     return parse_pickle(path, _content(path_of(path, "a pickle")), _NUMPY)
 
 
 def read_model_pickle(path: str | os.PathLike[str]) -> Any:
-    """As `read_array_pickle`, for face models whose arrays may be chumpy's (FLAME's).
+    """Like `read_array_pickle`, for face models whose arrays may be chumpy's (FLAME's).
 
-    `chumpy.ch.Ch` and `chumpy.reordering.Select` of it come as the arrays that they hold, without chumpy;
-    sparse matrices, sets and tensors come as None; arrays of objects as lists. Errors as there.
+    `chumpy.ch.Ch` and `chumpy.reordering.Select` of it become the arrays they hold, without chumpy; sparse
+    matrices, sets, and tensors become None; object arrays become lists. Raises the same errors.
     """
     return parse_pickle(path, _content(path_of(path, "a pickle")), _MODEL)
 
@@ -309,17 +308,15 @@ def read_model_pickle(path: str | os.PathLike[str]) -> Any:
 def parse_pickle(
     path: str | os.PathLike[str], content: bytes, names: dict[tuple[str, str], Any] = _MODEL
 ) -> Any:
-    """What the bytes of a pickle hold, by default as `read_model_pickle`; path is for the message."""
+    """The content of a pickle's bytes, by default like `read_model_pickle`; path is for messages."""
     try:
         return _plain(path, _LenientUnpickler(io.BytesIO(content), names).load(), {})
-    except Exception as error:  # a damaged pickle stops its reader in many ways
+    except Exception as error:  # a damaged pickle fails in many ways
         raise _no_arrays(path, _words(error)) from error
 
 
 def _no_arrays(path: str | os.PathLike[str], reason: str) -> InputError:
-    return InputError(
-        f"{path}: expected a pickle of NumPy arrays alone, got {' '.join(reason.split())[:200]}"
-    )
+    return InputError(f"{path}: expected a pickle of NumPy arrays only, got {' '.join(reason.split())[:200]}")
 
 
 def _words(error: Exception) -> str:
@@ -342,7 +339,7 @@ def _content(file: Path) -> bytes:
 def _plain(path: str | os.PathLike[str], value: Any, known: dict[int, Any]) -> Any:
     """The value without stand-ins; path is for messages.
 
-    known: what is done, by id, so that shared parts are walked once.
+    known: results by id, so that shared parts are visited once.
     """
     if callable(value):
         raise pickle.UnpicklingError(getattr(value, "reason", "a class or function"))

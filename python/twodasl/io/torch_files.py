@@ -1,13 +1,13 @@
-"""What `torch.save` wrote, read as data: tensors, numbers and text, in dictionaries, lists and tuples.
+"""Files of `torch.save`, read as data: tensors, numbers, and text, in dictionaries, lists, and tuples.
 
-A `.pt` file is a pickle, which is a program, and the bytes of its tensors. `torch.load(weights_only=True)`
-runs nothing of a stranger's, but sets aside whatever memory the program asks for, and stops at a wrong one in
-a dozen ways. This reader knows the few names with which torch writes tensors, and has its own stand-ins for
-them; no tensor may be larger than what the file holds for it. Two layouts are read:
+A `.pt` file is a pickle, which is a program, plus the bytes of its tensors. `torch.load(weights_only=True)`
+runs no foreign code, but allocates whatever memory the program asks for, and fails on a damaged one in a
+dozen ways. This reader knows the few names that torch writes for tensors, replaces them with its own
+stand-ins, and limits each tensor to what the file holds for it. Two layouts are read:
 
 * a zip archive (torch 1.6 and later): `NAME/data.pkl`, and the bytes of each storage in `NAME/data/KEY`;
-* before: five pickles in a row (a magic number, a version, the machine, the object, the keys of its
-  storages), then for each key the number of its entries, int64, and their bytes.
+* the older layout: five pickles in a row (a magic number, a version, the machine, the object, the keys of its
+  storages), then for each key its number of entries, int64, and their bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .archives import members, read_member
 from .files import regular_file
 from .torch_pickle import ForeignName, TensorUnpickler
 
-# Bytes of a pickle; the history of a run of three million steps takes half of it.
+# Limit for a pickle in bytes; the history of a run of three million steps takes half of it.
 _LARGEST = 1 << 26
 _LEGACY_MAGIC, _LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
 
@@ -62,11 +62,11 @@ def _read_archive(archive: zipfile.ZipFile) -> Any:
     if len(roots) != 1:
         raise zipfile.BadZipFile("an archive of something else")
     root, size = roots[0], os.path.getsize(str(archive.filename))
-    # torch compresses nothing, so that an archive that claims more than its own size is none of torch's.
+    # torch does not compress, so an archive that declares more than its own size is not from torch.
     if sum(info.file_size for info in there.values()) > size or any(i.compress_type for i in there.values()):
         raise zipfile.BadZipFile("members that claim more than the file holds")
     if (order := there.get(f"{root}byteorder")) and read_member(archive, order) != sys.byteorder.encode():
-        raise zipfile.BadZipFile("written on a machine of the other byte order")
+        raise zipfile.BadZipFile("written on a machine with another byte order")
 
     def fetch(key: str, dtype: torch.dtype, count: int) -> Tensor:
         info = there[f"{root}data/{key}"]
@@ -98,7 +98,7 @@ def _read_legacy(file: BinaryIO) -> Any:
     if magic != _LEGACY_MAGIC or version != _LEGACY_VERSION:
         raise pickle.UnpicklingError("a pickle of something else")
     if machine["little_endian"] != (sys.byteorder == "little"):
-        raise pickle.UnpicklingError("written on a machine of the other byte order")
+        raise pickle.UnpicklingError("written on a machine with another byte order")
     reader = TensorUnpickler(head, fetch)
     value = reader.load_plain()
     keys = TensorUnpickler(head, fetch).load_plain()

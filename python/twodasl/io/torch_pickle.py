@@ -1,7 +1,7 @@
-"""The pickles that torch writes for tensors, numbers and text, read as data.
+"""Torch's pickles of tensors, numbers, and text, read as data.
 
-torch's names for tensors are replaced by stand-ins that make views of storages and nothing else; the caller
-gives the storages. No tensor is larger than its storage, and no part is there more often than it is written.
+Torch's names for tensors are replaced with stand-ins that only make views of storages; the caller supplies
+the storages. No tensor is larger than its storage, and no part occurs more often than it is written.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..errors import InputError
 from .pickles import PlainUnpickler
 
 Fetch = Callable[[str, torch.dtype, int], Tensor]
-"""Gives the storage (n,) of a key, a dtype and a number of entries n, which come from the file."""
+"""Returns the storage (n,) for a key, a dtype, and a number of entries n, which come from the file."""
 
 _DTYPES = {
     "Double": torch.float64,
@@ -35,11 +35,11 @@ _DTYPES = {
 
 
 class ForeignName(InputError):
-    """A name that is no plain tensor's."""
+    """A name that does not belong to a plain tensor."""
 
 
 class _Ordered(dict[Any, Any]):
-    """Stands in for collections.OrderedDict; what torch notes beside a state dict is left out."""
+    """Stands in for collections.OrderedDict; metadata that torch adds to a state dict is dropped."""
 
     def __init__(self, pairs: Any = ()) -> None:
         if not isinstance(pairs, (list, tuple)):
@@ -51,7 +51,7 @@ class _Ordered(dict[Any, Any]):
 
 
 class _Variable:
-    """Stands in for torch.nn.Parameter and, in files before torch 0.4, for tensors."""
+    """Stands in for torch.nn.Parameter and, in files older than torch 0.4, for tensors."""
 
     tensor: object
 
@@ -80,14 +80,14 @@ def _size(sizes: object = ()) -> tuple:
 
 
 def _tensor(storage: object, offset: object, size: object, stride: object, *_: object) -> Tensor:
-    """Stands in for torch._utils._rebuild_tensor: a view of a storage, all of it inside."""
+    """Stands in for torch._utils._rebuild_tensor: a view that lies inside its storage."""
     sizes, steps = _counts(size), _counts(stride)
     (start,) = _counts((offset,))
     if not isinstance(storage, Tensor):
         raise pickle.UnpicklingError("a tensor of no storage")
     entries = math.prod(sizes)
     last = start + sum((n - 1) * step for n, step in zip(sizes, steps, strict=True))
-    # An expanded tensor is larger than its storage: a few bytes may stand for all memory.
+    # An expanded tensor is larger than its storage: a few bytes could fill all memory.
     if entries > len(storage) or (entries and last >= len(storage)):
         raise pickle.UnpicklingError("a tensor larger than its storage")
     if not entries:
@@ -112,7 +112,7 @@ _NAMES: dict[tuple[str, str], Any] = {
     ("torch.nn.parameter", "Parameter"): _Variable,
 }
 
-# What torch's pickles are made of.
+# The names in torch's pickles.
 _INSTRUCTIONS = (
     *(pickle.PROTO, pickle.STOP, pickle.MARK, pickle.GLOBAL, pickle.REDUCE, pickle.NEWOBJ, pickle.BUILD),
     *(pickle.BINPUT, pickle.LONG_BINPUT, pickle.BINGET, pickle.LONG_BINGET, pickle.BINPERSID),
@@ -124,7 +124,7 @@ _INSTRUCTIONS = (
 
 
 def _key(value: Any) -> Any:
-    # A tuple of tuples of tuples may take for ever to hash.
+    # Hashing nested tuples may take forever.
     if not isinstance(value, (str, int)):
         raise pickle.UnpicklingError("a key that is neither text nor a number")
     return value
@@ -136,14 +136,14 @@ def _dictionary(value: Any) -> None:
 
 
 def _arguments(value: Any) -> tuple:
-    # A tensor would be taken apart into as many as it has entries.
+    # A tensor would be unpacked into all of its entries.
     if not isinstance(value, tuple):
         raise pickle.UnpicklingError("arguments that are no tuple")
     return value
 
 
 class TensorUnpickler(PlainUnpickler):
-    """Reads one pickle; `load_plain` gives what it holds, and `storages` those that it names, by key."""
+    """Reads one pickle; `load_plain` returns its content, and `storages` those it names, by key."""
 
     dispatch: ClassVar[dict[int, Any]] = {code[0]: PlainUnpickler.dispatch[code[0]] for code in _INSTRUCTIONS}
     stand_ins = (_Ordered, _Variable)
@@ -154,8 +154,8 @@ class TensorUnpickler(PlainUnpickler):
         self.storages: dict[str, Tensor] = {}
 
     def load_plain(self) -> Any:
-        """dict, list and tuple of tensors, numbers and text; raises where there is anything else."""
-        # Whatever is written out takes a byte, but a few lists that hold one another stand for any number.
+        """A dict, list, and tuple tree of tensors, numbers, and text; raises on anything else."""
+        # Everything written takes a byte, but a few lists that contain one another can stand for any number.
         return _plain(self.load(), [self._stream.tell()])
 
     def find_class(self, module: str, name: str) -> Any:
@@ -172,7 +172,7 @@ class TensorUnpickler(PlainUnpickler):
         storage = self.storages[key]
         if storage.dtype != dtype or len(storage) != count:
             raise pickle.UnpicklingError("a storage of two kinds")
-        if view and view[0] is not None:  # before torch 0.4: a part that others share
+        if view and view[0] is not None:  # before torch 0.4: a shared part
             _, start, length = view[0]
             return storage.narrow(0, start, length)
         return storage

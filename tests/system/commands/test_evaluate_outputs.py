@@ -126,7 +126,7 @@ def test_nothing_is_measured_when_it_cannot_be_written(capsys, folder, target):
     (folder / "taken" / "report.json").mkdir(parents=True)
     code, _, errors = evaluate(capsys, *on(folder, "-o", folder / "taken"))
     assert code == 2
-    assert "is a folder where a file is to go" in errors
+    assert "is a folder, expected a file" in errors
     assert [file.name for file in (folder / "taken").iterdir()] == ["report.json"]
 
 

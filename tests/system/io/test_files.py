@@ -110,7 +110,7 @@ def test_neither_devices_nor_inputs_are_replaced(tmp_path):
         write_together({Path("/dev/null"): "text"})
     (tmp_path / "report.json").write_text("{}")
     (tmp_path / "link.json").symlink_to("report.json")
-    with pytest.raises(InputError, match="is read here"):
+    with pytest.raises(InputError, match="is an input and"):
         check_targets([tmp_path / "report.json"], inputs=[tmp_path / "link.json"])
 
 

@@ -25,7 +25,7 @@ class Harmful:
 
 def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path):
     (tmp_path / "bad.pkl").write_bytes(pickle.dumps({"param_mean": Harmful(tmp_path / "touched")}))
-    with pytest.raises(InputError, match="NumPy arrays alone, got the name"):
+    with pytest.raises(InputError, match="NumPy arrays only, got the name"):
         read_whitening(tmp_path / "bad.pkl")
     assert not (tmp_path / "touched").exists()
 
@@ -138,7 +138,7 @@ def test_an_entry_that_nobody_reads_is_not_looked_at(tmp_path, protocol):
         assert found.get("none") is None
         for name in sorted(set(others) - {"objects"}):
             with pytest.raises(
-                InputError, match=r"model\.pkl: expected a pickle of NumPy arrays alone, got ."
+                InputError, match=r"model\.pkl: expected a pickle of NumPy arrays only, got ."
             ):
                 found[name]
     assert not (tmp_path / "touched").exists()

@@ -23,7 +23,7 @@ from ..photo_sets import write_umdfaces
     "word", [b"", b"1_0", "\u00b2".encode(), "\u0663".encode(), b"1e3", b"0x1", b"1" * 19]
 )
 def test_what_is_no_whole_number(word):
-    with pytest.raises(ValueError, match="is no whole number"):
+    with pytest.raises(ValueError, match="is not a whole number"):
         whole(word)
 
 
