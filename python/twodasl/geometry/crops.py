@@ -45,8 +45,8 @@ def flip_y(y: Coordinates, size: int | Coordinates = SIZE) -> Coordinates:
 class Crop:
     """A box in an image, in pixels, and the `size` x `size` crop made from it.
 
-    The box may have fractional corners, may reach over the image's border and need not be square.
-    Raises InputError when a corner is not finite or the box is empty.
+    The box may have fractional corners, may extend beyond the image, and need not be square. Raises
+    InputError if a corner is not finite or the box is empty.
     """
 
     x0: float
@@ -74,9 +74,9 @@ class Crop:
         return (self.x1 - self.x0) / self.size, (self.y1 - self.y0) / self.size
 
     def to_image(self, points: Coordinates) -> Coordinates:
-        """Crop coordinates (..., 2 or 3) to image coordinates; a third column (depth) is scaled alike.
+        """Crop coordinates (..., 2 or 3) to image coordinates; a third column (depth) is scaled as well.
 
-        Tensors and arrays keep their kind, dtype and device; differentiable.
+        Tensors and arrays keep their type, dtype, and device; differentiable.
         """
         scale, origin = self._map(points)
         return points * scale + origin
@@ -89,8 +89,8 @@ class Crop:
     def pose(self, pose: NDArray[np.floating], height: int) -> NDArray[np.float64]:
         """The camera (3, 4) that places a face in this crop, from the one that places it in the image.
 
-        Both look up: `flip_y` gives the row, with the crop's size and with the image's `height`. Then
-        `to_crop` of what the one projects is what the other projects; exact for any box.
+        In both, y points up: `flip_y` gives the row, with the crop's size or the image's `height`. `to_crop`
+        maps the projections of one to those of the other, exactly for any box.
         """
         step_x, step_y = self.scale
         moved = np.array(pose, dtype=np.float64)
@@ -107,12 +107,12 @@ class Crop:
         border: tuple[int, int, int] = (0, 0, 0),
         interpolation: int = cv2.INTER_LINEAR,
     ) -> NDArray[np.uint8]:
-        """The crop's pixels: (H, W, 3) uint8 to (size, size, 3) uint8.
+        """Cut out the crop's pixels: (H, W, 3) uint8 to (size, size, 3) uint8.
 
-        Reduction averages (no aliasing); what lies outside the image has the color `border`: black, as in
-        the 3DDFA family's crops, unless given. The image may be of any size: OpenCV 4, which takes at most
-        32,766 pixels a side, is shown the part under the box, reduced. Raises InputError when image and box
-        do not overlap.
+        Reduction averages (no aliasing). Areas outside the image get the color `border`, by default black as
+        in the 3DDFA family's crops. The image may have any size: OpenCV 4, which is limited to 32,766 pixels
+        per side, gets only the part under the box, reduced. Raises InputError if image and box do not
+        overlap.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise InputError(f"image: expected (H, W, 3) uint8 BGR, got {image.shape} {image.dtype}")
@@ -122,7 +122,7 @@ class Crop:
                 f"box: expected a box that overlaps the {width}x{height} image, got {_describe(self.box)}"
             )
         (step_x, step_y), (left, top) = self.scale, (self.x0, self.y0)
-        # Work on the part of the image under the box; its margin serves the filter's support.
+        # Work on the part of the image under the box; the margin covers the filter's support.
         margin_x, margin_y = math.ceil(2 * step_x) + 2, math.ceil(2 * step_y) + 2
         first_x, first_y = max(0, math.floor(left) - margin_x), max(0, math.floor(top) - margin_y)
         last_x, last_y = math.ceil(self.x1) + margin_x, math.ceil(self.y1) + margin_y
@@ -135,7 +135,8 @@ class Crop:
             left, top = (left - (block_x - 1) / 2) / block_x, (top - (block_y - 1) / 2) / block_y
             step_x, step_y = step_x / block_x, step_y / block_y
         if step_x > 1 or step_y > 1:
-            # A Gaussian that, together with bilinear sampling, passes what the coarser grid can hold.
+            # A Gaussian that, together with bilinear sampling, passes only what the coarser grid can
+            # represent.
             part = cv2.GaussianBlur(
                 part, (0, 0), sigmaX=_sigma(step_x), sigmaY=_sigma(step_y), borderType=cv2.BORDER_REPLICATE
             )
@@ -168,9 +169,9 @@ class Crop:
 def crop_from_landmarks(points: ArrayLike, size: int = SIZE) -> Crop:
     """The square crop around landmarks (L, 2 or more columns; image pixels).
 
-    Its center is that of the landmarks' bounding box, its side sqrt(2) times the longer side of that box:
-    the rule with which the 3DDFA family makes its crops from 68 points. Raises InputError when a coordinate
-    is not finite or all points coincide.
+    Its center is that of the landmarks' bounding box, and its side is sqrt(2) times the box's longer side:
+    the rule by which the 3DDFA family crops from 68 points. Raises InputError if a coordinate is not finite
+    or all points coincide.
     """
     xy = np.asarray(points, dtype=np.float64)
     if xy.ndim != 2 or xy.shape[0] < 2 or xy.shape[1] < 2:
@@ -192,12 +193,14 @@ def _describe(box: tuple[float, ...]) -> str:
 
 
 def _block(step: float) -> int:
-    """How many pixels to average first: what is left of the reduction stays within [2, 4)."""
+    """How many pixels to average first; the remaining reduction is within [2, 4)."""
     return math.floor(step / 2) if step >= _DIRECT_REDUCTION else 1
 
 
 def _sigma(step: float) -> float:
-    """Gaussian that turns a filter of unit width into one of width `step` (a box of width w has w^2 / 12)."""
+    """The Gaussian that widens a filter of unit width to width `step` (a box of width w has variance w^2 /
+    12).
+    """
     return max(math.sqrt(max(step * step - 1.0, 0.0) / 12.0), 1e-3)
 
 

@@ -9,11 +9,11 @@ POSE_SIZE = 12
 
 
 def split_parameters(parameters: Tensor, count: int | None = None) -> tuple[Tensor, Tensor]:
-    """Pose and coefficients of parameter vectors.
+    """Split parameter vectors into pose and coefficients.
 
     Args:
         parameters: (..., 12+K), not whitened.
-        count: K where the caller knows it; a vector of another length is then refused.
+        count: K, if the caller knows it; vectors of another length are then rejected.
 
     Returns:
         pose (..., 3, 4) and coefficients (..., K), both views. Differentiable.
@@ -27,19 +27,19 @@ def split_parameters(parameters: Tensor, count: int | None = None) -> tuple[Tens
 
 
 def join_parameters(pose: Tensor, coefficients: Tensor) -> Tensor:
-    """Parameter vectors (..., 12+K) from a pose (..., 3, 4) and coefficients (..., K). Differentiable."""
+    """Join a pose (..., 3, 4) and coefficients (..., K) to parameter vectors (..., 12+K). Differentiable."""
     if pose.shape[-2:] != (3, 4):
         raise ValueError(f"pose: expected (..., 3, 4), got {tuple(pose.shape)}")
     return torch.cat([pose.reshape(*pose.shape[:-2], POSE_SIZE), coefficients], -1)
 
 
 class Whitening(nn.Module):
-    """Whitens parameter vectors entry by entry: a network regresses `(p - mean) / std`.
+    """Whitens parameter vectors entry by entry: networks regress `(p - mean) / std`.
 
     Args:
         mean, std: (12+K,) floating tensors; every std is positive.
 
-    The two are buffers: `state_dict()` holds plain tensors, `.to(device)` moves them, nothing is trained.
+    Both are buffers: `state_dict()` holds plain tensors, `.to(device)` moves them, and nothing is trained.
     """
 
     mean: Tensor
@@ -58,7 +58,7 @@ class Whitening(nn.Module):
 
     @classmethod
     def from_samples(cls, parameters: Tensor, minimum_std: float = 1e-6) -> Whitening:
-        """Whitening of samples (n, 12+K), n >= 2; an entry that hardly varies gets `minimum_std`."""
+        """The whitening of samples (n, 12+K), n >= 2; entries with almost no variation get `minimum_std`."""
         if parameters.ndim != 2 or len(parameters) < 2:
             raise ValueError(f"parameters: expected (n, 12+K) with n >= 2, got {tuple(parameters.shape)}")
         samples = parameters.double()

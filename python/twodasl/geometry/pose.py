@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# |cos(yaw)| below which pitch and roll turn about the same axis; roll is then reported as 0.
+# If |cos(yaw)| is smaller, pitch and roll rotate about the same axis; roll is then reported as 0.
 GIMBAL_COSINE = 1e-6
 
 
@@ -57,18 +57,19 @@ def pose_matrix(scale: Tensor | float, angles: Tensor, translation: Tensor) -> T
 
 
 def decompose_pose(pose: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Scale, angles and translation of a pose; the inverse of `pose_matrix`.
+    """Scale, angles, and translation of a pose; the inverse of `pose_matrix`.
 
-    A pose that a network predicts is not exactly a scaled rotation. Its first two rows, the ones that can be
-    seen in an image, are brought to unit length and then made orthogonal symmetrically; the third follows.
+    A pose predicted by a network is not exactly a scaled rotation. Its first two rows, which are visible in
+    an image, are normalized to unit length and then made orthogonal symmetrically; the third row follows from
+    them.
 
     Args:
         pose: (..., 3, 4) or (..., 12) floating tensor.
 
     Returns:
         scale (...), the mean length of the first two rows; angles (..., 3) pitch, yaw, roll in radians with
-        yaw in [-pi/2, pi/2]; translation (..., 3). At yaw = +-90 degrees only pitch and roll together are
-        defined; roll is 0 there.
+        yaw in [-pi/2, pi/2]; translation (..., 3). At yaw = +-90 degrees only the combination of pitch and
+        roll is defined; roll is 0 there.
     """
     if pose.shape[-1:] == (12,) and pose.shape[-2:] != (3, 4):
         pose = pose.reshape(*pose.shape[:-1], 3, 4)
@@ -89,9 +90,9 @@ def decompose_pose(pose: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _rotation_of(linear: Tensor) -> Tensor:
-    """The rotation (..., 3, 3) nearest, in its first two rows, to a scaled one."""
+    """The rotation (..., 3, 3) whose first two rows are closest to the given ones, up to scale."""
     first, second = (torch.nn.functional.normalize(linear[..., row, :], dim=-1) for row in (0, 1))
-    # The bisectors of two unit vectors are orthogonal; turning them back by 45 degrees moves both equally.
+    # The bisectors of two unit vectors are orthogonal; rotating them back by 45 degrees moves both equally.
     along = torch.nn.functional.normalize(first + second, dim=-1)
     across = torch.nn.functional.normalize(first - second, dim=-1)
     half = 0.5**0.5

@@ -1,4 +1,4 @@
-"""Landmark files: .pts, .npy, .csv and .txt with 68 points, or with AFLW's 21 or the paper's 18."""
+"""Landmark files: .pts, .npy, .csv, and .txt with 68 points, AFLW's 21, or the paper's 18."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ..io.arrays import read_array
 from ..io.files import regular_file
 
 SUFFIXES = (".pts", ".npy", ".csv", ".txt")
-"""File names that `read_landmarks` understands."""
+"""File suffixes that `read_landmarks` accepts."""
 
-# 68 points are a few kilobytes; whatever is far beyond that is another kind of file.
+# 68 points take a few kilobytes; a much larger file is of another kind.
 _LARGEST = 1 << 20
 
 Rows = list[tuple[int, list[str]]]
@@ -31,16 +31,16 @@ def read_landmarks(
 ) -> NDArray[np.float64]:
     """Read landmarks: (L, 2) float64, image pixels (x, row), 0-based (the first pixel's center is 0, 0).
 
-    counts: how many points there may be, L is one of them. gaps: a point may be NaN, which says that it is
-    not annotated; all of them may not.
+    counts: accepted numbers of points L. gaps: whether some (not all) points may be NaN, meaning not
+    annotated.
 
-    .pts: iBUG's format; 1-based by its convention, converted here. .npy: (L, 2) or (2, L), numbers, no
-    objects. .csv/.txt: a point a line, separated by commas, semicolons or white space; an optional header,
-    whose columns `x` and `y` are taken if it names them; lines starting with # are comments; 0-based. A third
-    coordinate ((L, 3), (3, L) or three columns) is accepted and ignored.
+    .pts: iBUG's format, 1-based by convention and converted here. .npy: (L, 2) or (2, L), numbers, no
+    objects. .csv/.txt: one point per line, separated by commas, semicolons, or white space; with an optional
+    header, whose columns `x` and `y` are used if it names them; lines starting with # are comments; 0-based.
+    A third coordinate ((L, 3), (3, L), or three columns) is accepted and ignored.
 
-    Raises InputError naming the file when it is missing, of another kind, broken, has another number of
-    points, or a coordinate that is no finite number.
+    Raises InputError naming the file if it is missing, of another kind, broken, has another number of points,
+    or a coordinate that is not a finite number.
     """
     file, gaps = path_of(path, "a landmark file"), flag(gaps, "gaps")
     suffix = file.suffix.lower()
@@ -86,7 +86,7 @@ def _read_npy(file: Path, counts: Counts) -> NDArray[np.float64]:
     array = read_array(file)
     if array.ndim != 2 or not set(counts) & set(array.shape):
         raise InputError(f"{file}: {_expected(counts)}, got an array of shape {array.shape}")
-    with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite and is reported as such
+    with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite, and is reported as such
         return _two_columns(file, np.array(array, dtype=np.float64), counts)
 
 
@@ -116,10 +116,10 @@ def _read_text(file: Path, suffix: str, counts: Counts) -> NDArray[np.float64]:
 
 
 def _fields(line: str) -> list[str]:
-    """Split at semicolons, else at commas (an empty field stays and is an error), else at white space."""
+    """Split at semicolons, else at commas (an empty field stays, and is an error), else at white space."""
     if ";" not in line and "," not in line:
         return line.split()
-    try:  # one separator a line: with semicolons, or within quotation marks, commas are decimal ones
+    try:  # one separator per line: with semicolons, or inside quotation marks, commas are decimal commas
         fields = next(csv.reader([line], delimiter=";" if ";" in line else ",", skipinitialspace=True))
     except csv.Error:
         return [line]
@@ -127,7 +127,7 @@ def _fields(line: str) -> list[str]:
 
 
 def _pts_rows(file: Path, rows: Rows, counts: Counts) -> Rows:
-    """The rows between the braces, after `version:` and `n_points:` have been checked."""
+    """The rows between the braces, after checking `version:` and `n_points:`."""
     tokens = [" ".join(fields) for _, fields in rows]
     if "{" not in tokens or tokens[-1] != "}":
         raise InputError(
@@ -172,7 +172,7 @@ def _csv_points(file: Path, rows: Rows, counts: Counts) -> NDArray[np.float64]:
 
 
 def _table(file: Path, rows: Rows, counts: Counts, keep: bool = False) -> NDArray[np.float64]:
-    """Rows of fields to numbers; (L, 2) unless `keep` leaves the shape as it is."""
+    """Rows of fields to numbers; (L, 2) unless `keep` preserves the shape."""
     table: list[list[float]] = []
     for number, fields in rows:
         values = [_number(field) for field in fields]

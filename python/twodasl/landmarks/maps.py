@@ -11,13 +11,13 @@ def landmark_map(
     """Draw landmarks as single pixels (paper section 3.1): 1 at each point, -1 everywhere else.
 
     points: (B, L, 2) crop pixels (x, row), any real dtype and device; L is 18 for the paper's network. The
-    pixel is the floor of the coordinates. visible: (B, L) bool, False leaves a point out; None shows all.
-    outside: "drop" leaves out points beyond the crop, "clamp" moves them to its nearest border pixel; a point
-    never wraps round to the other side. Points with NaN or infinity are always left out.
+    pixel is the floor of the coordinates. visible: (B, L) bool, False omits a point; None draws all. outside:
+    "drop" omits points beyond the crop, "clamp" moves them to the nearest border pixel; points never wrap
+    around. Points with NaN or infinity are always omitted.
 
-    Returns (B, 1, size, size) float32 on the points' device, without gradient. Fixed shapes and no
-    data-dependent control flow, so it compiles whole under `torch.compile`. Raises ValueError naming the
-    argument that does not fit.
+    Returns (B, 1, size, size) float32 on the points' device, without gradient. Shapes are fixed and control
+    flow does not depend on data, so `torch.compile` compiles it whole. Raises ValueError naming the argument
+    at fault.
     """
     if points.ndim != 3 or points.shape[-1] != 2:
         raise ValueError(f"points: expected (B, L, 2), got {tuple(points.shape)}")
@@ -38,7 +38,7 @@ def landmark_map(
         shown = shown & visible.to(device=points.device, dtype=torch.bool)
     # Bounded and finite before the conversion: float to integer is undefined for NaN and huge values.
     pixels = torch.nan_to_num(pixels).clamp(0, size - 1).long()
-    # One cell beyond the map takes the points that are not shown.
+    # One cell beyond the map receives the points that are not drawn.
     cell = torch.where(shown, pixels[..., 1] * size + pixels[..., 0], size * size)
     cells = torch.full((points.shape[0], size * size + 1), -1.0, dtype=torch.float32, device=points.device)
     cells = cells.scatter(1, cell, 1.0)

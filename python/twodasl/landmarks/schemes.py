@@ -1,4 +1,4 @@
-"""The three landmark schemes of the field and the maps between them.
+"""The three common landmark schemes and the maps between them.
 
 68: the iBUG scheme, 0-based. 21: AFLW's (brows, eyes, nose, mouth with their centers, ears, chin). 18: the
 paper's, AFLW's without ears and chin; what the network's landmark channel and the 2D loss use. "Left" and
@@ -80,10 +80,10 @@ def _weights(names: tuple[str, ...]) -> torch.Tensor:
 
 
 EIGHTEEN_WEIGHTS: torch.Tensor = _weights(EIGHTEEN_NAMES)
-"""(18,) float32, the visibility weights of the 2D loss, 4:2:1 (paper section 3.3). Do not write into it."""
+"""(18,) float32, the visibility weights of the 2D loss, 4:2:1 (paper section 3.3). Read-only."""
 
 TWENTY_ONE_WEIGHTS: torch.Tensor = _weights(TWENTY_ONE_NAMES)
-"""As EIGHTEEN_WEIGHTS, for the 21 points: ears and chin count 1. Do not write into it."""
+"""Like EIGHTEEN_WEIGHTS, for the 21 points: ears and chin have weight 1. Read-only."""
 
 FLIP_68: tuple[int, ...] = (
     *range(16, -1, -1),  # contour
@@ -97,7 +97,7 @@ FLIP_68: tuple[int, ...] = (
     *range(64, 59, -1),  # inner lips, upper then lower
     *range(67, 64, -1),
 )
-"""`points[..., FLIP_68, :]` puts the points of a mirrored face back into the scheme's order."""
+"""`points[..., FLIP_68, :]` restores the scheme's order for the points of a mirrored face."""
 
 
 def _flip(names: tuple[str, ...]) -> tuple[int, ...]:
@@ -106,10 +106,10 @@ def _flip(names: tuple[str, ...]) -> tuple[int, ...]:
 
 
 FLIP_18: tuple[int, ...] = _flip(EIGHTEEN_NAMES)
-"""As FLIP_68, for the 18 points."""
+"""Like FLIP_68, for the 18 points."""
 
 FLIP_21: tuple[int, ...] = _flip(TWENTY_ONE_NAMES)
-"""As FLIP_68, for the 21 points."""
+"""Like FLIP_68, for the 21 points."""
 
 # The 18 points as midpoints of pairs of the 68 (the authors' code); a point
 # that exists among the 68 is paired with itself.
@@ -154,10 +154,10 @@ def eighteen_from_21(points: Points) -> Points:
 def twenty_one_from_68(points: Points, mouth: str = "inner-lips", ears: Points | None = None) -> Points:
     """AFLW's 21 points from the 68, as far as they exist: (..., 68, D) to (..., 21, D).
 
-    The 18 points are those of `eighteen_from_68`, the chin is contour point 8. The 68 points have no ears:
-    points 12 and 16 are NaN, which `landmark_map` leaves out, unless `ears` (..., 2, D) gives them, the
-    image's left one first. A face model knows its ears by `MorphableModel.named_landmarks`. Integer arrays
-    become float64, integer tensors float32.
+    The 18 points are those of `eighteen_from_68`; the chin is contour point 8. The 68 points have no ears:
+    points 12 and 16 are NaN, which `landmark_map` omits, unless `ears` (..., 2, D) provides them, the image's
+    left one first. `MorphableModel.named_landmarks` has a face model's ears. Integer arrays become float64,
+    integer tensors float32.
     """
     eighteen = eighteen_from_68(points, mouth)
     brows_eyes, nose, lips = eighteen[..., :12, :], eighteen[..., 12:15, :], eighteen[..., 15:, :]
@@ -171,14 +171,14 @@ def twenty_one_from_68(points: Points, mouth: str = "inner-lips", ears: Points |
 
 
 FLIPS: dict[int, tuple[int, ...]] = {68: FLIP_68, 21: FLIP_21, 18: FLIP_18}
-"""The permutation of each scheme, by its number of points."""
+"""The mirror permutation of each scheme, by number of points."""
 
 
 def flip_landmarks(points: Points, width: float) -> Points:
-    """Landmarks of the mirrored image: x becomes `width - 1 - x` and left and right change names.
+    """Landmarks of the mirrored image: x becomes `width - 1 - x`, and left and right trade names.
 
-    points: (..., L, D >= 2) image pixels, L = 68, 21 or 18; width: of the image in pixels. Other columns
-    stay. Its own inverse. Raises ValueError for another number of points.
+    points: (..., L, D >= 2) image pixels, L = 68, 21, or 18; width: image width in pixels. Other columns are
+    unchanged. It is its own inverse. Raises ValueError for another number of points.
     """
     if points.ndim < 2 or points.shape[-2] not in FLIPS:
         raise ValueError(f"points: expected (..., 68 or 21 or 18, D), got {tuple(points.shape)}")

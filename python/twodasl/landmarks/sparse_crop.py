@@ -1,4 +1,4 @@
-"""The crop around a face of which only brows, eyes, nose and mouth are marked."""
+"""The crop around a face with only brows, eyes, nose, and mouth annotated."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ..errors import InputError
 from ..geometry.crops import SIZE, Crop
 from .schemes import eighteen_from_21
 
-# The box of `crop_from_landmarks` in terms of the 18 points, fitted to AFLW2000-3D's 68: its side over the
-# hypotenuse of their extent and the way from eyes to mouth (spread 5 %), and how far below the middle of
-# their bounding box its center is, as a share of that way.
+# The box of `crop_from_landmarks` in terms of the 18 points, fitted to AFLW2000-3D's 68: its side, divided by
+# the hypotenuse of their extent and the distance from eyes to mouth (spread 5 %), and how far its center is
+# below the middle of their bounding box, as a fraction of that distance.
 _SPARSE_SIDE, _SPARSE_DROP = 1.57, 0.26
 
 
 def crop_from_sparse_landmarks(points: ArrayLike, size: int = SIZE) -> Crop:
-    """About the crop that `crop_from_landmarks` would make, from AFLW's 21 points or the paper's 18.
+    """Estimate the crop that `crop_from_landmarks` would make, from AFLW's 21 points or the paper's 18.
 
-    points: (21 or 18, 2) image pixels; NaN where a point is not annotated. Without the contour the box is an
-    estimate: on AFLW2000-3D its side differs by 5 % (standard deviation) from that of the 68 points. Raises
-    InputError when no point of brows and eyes, or none of the mouth, is annotated, or all points coincide.
+    points: (21 or 18, 2) image pixels; NaN where not annotated. Without the contour the box is an estimate:
+    on AFLW2000-3D its side differs by 5 % (standard deviation) from that of the 68 points. Raises InputError
+    if no point of brows and eyes, or none of the mouth, is annotated, or if all points coincide.
     """
     xy = np.asarray(points, dtype=np.float64)
     if xy.shape not in ((21, 2), (18, 2)):
