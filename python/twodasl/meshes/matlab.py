@@ -1,4 +1,4 @@
-"""MATLAB files of versions 5 to 7, in which the field keeps its predicted vertices."""
+"""MATLAB files of versions 5 to 7, the usual format of published predictions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..io import matlab
 from .mesh import MAX_VERTICES, Mesh, checked_mesh
 
 VERTEX_NAMES = ("vertices", "vertex", "Vertex", "Vertices", "pt3d", "points", "V")
-"""Variables in which vertices are looked for, in this order; `vertex` is what the 3DDFA family writes."""
+"""Variables searched for vertices, in this order; the 3DDFA family writes `vertex`."""
 
 TRIANGLE_NAMES = ("triangles", "tri", "faces", "Faces", "F")
-"""Variables in which triangles are looked for, in this order; counted from 1, as MATLAB does."""
+"""Variables searched for triangles, in this order; 1-based, as in MATLAB."""
 
 
 def read_mat(path: Path) -> Mesh:
-    """Vertices, (N, 3) or (3, N), and triangles, (T, 3) or (3, T), where there are any."""
+    """Vertices, (N, 3) or (3, N), and triangles, (T, 3) or (3, T), if there are any."""
     found = matlab.read_mat(path, (*VERTEX_NAMES, *TRIANGLE_NAMES))
     vertices = _first(path, found, VERTEX_NAMES)
     if vertices is None:
@@ -30,7 +30,7 @@ def read_mat(path: Path) -> Mesh:
 
 
 def read_mat_triangles(path: Path) -> NDArray[np.int64]:
-    """Triangles (T, 3), 0-based, of a file that need not hold vertices."""
+    """Triangles (T, 3), 0-based, from a file that need not have vertices."""
     triangles = _first(path, matlab.read_mat(path, TRIANGLE_NAMES), TRIANGLE_NAMES)
     if triangles is None:
         raise _absent(path, "triangles", TRIANGLE_NAMES)
@@ -38,7 +38,7 @@ def read_mat_triangles(path: Path) -> NDArray[np.int64]:
 
 
 def _first(path: Path, found: dict[str, matlab.Value], wanted: tuple[str, ...]) -> NDArray[Any] | None:
-    """The first of the wanted variables as (n, 3) numbers, or None."""
+    """The first of the wanted variables that exists, as (n, 3) numbers, or None."""
     name = next((name for name in wanted if name in found), None)
     if name is None:
         return None
@@ -58,5 +58,5 @@ def _absent(path: Path, what: str, wanted: tuple[str, ...]) -> InputError:
 
 def _from_one(path: Path, triangles: NDArray[Any]) -> NDArray[np.int64]:
     if not ((triangles == np.rint(triangles)) & (np.abs(triangles) < 2**53)).all():
-        raise InputError(f"{path}: expected triangles of whole numbers, got others")
+        raise InputError(f"{path}: expected whole numbers in the triangles, got others")
     return triangles.astype(np.int64) - 1  # after the cast: unsigned zeros must not wrap

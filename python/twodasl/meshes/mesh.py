@@ -1,4 +1,4 @@
-"""A mesh as the readers hand it out, checked once for all formats."""
+"""A mesh as returned by the readers, checked in one place for all formats."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 from ..errors import InputError
 
 MAX_VERTICES = 20_000_000
-"""More vertices, or triangles, than this are a damaged file and not a face."""
+"""A file with more vertices or triangles is damaged."""
 
-# A head in nanometers is nearer. Beyond it one damaged file would be the mean of a whole set's errors.
+# Even a head in nanometers is closer. One damaged file with larger coordinates would dominate the mean of a
+# whole set.
 _FARTHEST = 1e9
 
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """What a mesh file holds.
+    """The content of a mesh file.
 
-    vertices: (N, 3) float64, finite, in the file's units and axes. triangles: (T, 3) int64, 0-based indices
-    of vertices, or None where the file holds points alone.
+    vertices: (N, 3) float64, finite, in the file's units and axes. triangles: (T, 3) int64, 0-based vertex
+    indices, or None if the file has only points.
     """
 
     vertices: NDArray[np.float64]
@@ -30,7 +31,7 @@ class Mesh:
 
 
 def checked_mesh(path: Path, vertices: NDArray, triangles: NDArray | None) -> Mesh:
-    """A `Mesh` of what a reader found. Raises InputError naming the file where it is not one."""
+    """Make a `Mesh` from a reader's arrays. Raises InputError naming the file if they do not form one."""
     points = np.ascontiguousarray(vertices, np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
         raise InputError(f"{path}: expected (N, 3) vertices, got {points.shape}")
@@ -39,7 +40,7 @@ def checked_mesh(path: Path, vertices: NDArray, triangles: NDArray | None) -> Me
         raise InputError(f"{path}: expected finite vertices, got NaN or infinity in vertex {row}")
     if (farthest := np.abs(points).max()) > _FARTHEST:
         raise InputError(
-            f"{path}: expected coordinates within {_FARTHEST:g}, got {farthest:g}; write it anew"
+            f"{path}: expected coordinates within {_FARTHEST:g}, got {farthest:g}; export it again"
         )
     if triangles is None or len(triangles) == 0:
         return Mesh(points, None)
@@ -54,21 +55,21 @@ def checked_triangles(path: Path, triangles: NDArray, count: int) -> NDArray[np.
     if faces.size and (faces.min() < 0 or faces.max() >= count):
         wrong = int(faces.min() if faces.min() < 0 else faces.max())
         raise InputError(
-            f"{path}: a triangle names vertex {wrong} (counted from 0), but there are {count} vertices"
+            f"{path}: a triangle refers to vertex {wrong} (counted from 0), but there are {count} vertices"
         )
     return faces
 
 
 def fan(corners: list[int]) -> list[tuple[int, int, int]]:
-    """The triangles of a convex polygon, all of them with its first corner."""
+    """The triangle fan of a convex polygon, around its first corner."""
     return [(corners[0], corners[i], corners[i + 1]) for i in range(1, len(corners) - 1)]
 
 
 def strip(corners: list[int]) -> list[tuple[int, int, int]]:
-    """The triangles of strips of them, each two corners of the last one and a new one; -1 ends a strip.
+    """The triangles of strips; each shares two corners with the one before, and -1 starts a new strip.
 
-    Every second one is turned, so that all face one way. Triangles of two corners, which only lead from one
-    strip to the next, are left out.
+    Every second triangle is reversed, so that all face the same way. Degenerate triangles, which only connect
+    strips, are dropped.
     """
     found = []
     start = 0

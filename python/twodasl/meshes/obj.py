@@ -1,4 +1,4 @@
-"""Wavefront OBJ: the lines `v` and `f` of it."""
+"""Wavefront OBJ: its `v` and `f` lines."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ..io.text import plain_text, reals, whole
 from .mesh import Mesh, checked_mesh, fan
 
 _COMMENT = re.compile(rb"#[^\n]*")
-# A line of numbers that ends in a backslash, and those that it continues in.
+# A line of numbers that ends in a backslash, and the lines that continue it.
 _CONTINUED = re.compile(rb"(?m)^[ \t]*[vf][ \t][^\n\\]*(?:\\[ \t]*\n[^\n\\]*)+")
 _BREAK = re.compile(rb"\\[ \t]*\n")
 
 
 def obj_lines(path: Path, content: bytes) -> list[bytes]:
-    """The lines of an OBJ file without comments, continued lines joined; number i is the file's line i + 1.
+    """Lines of an OBJ file without comments, continued lines joined; element i is the file's line i + 1.
 
-    A comment ends with its line, a backslash at its end or not. Only lines `v` and `f` are continued: in
-    others, which nobody reads, a backslash ends the name of a folder. Byte-order marks of UTF-8 are left out
-    wherever joined files have them. Raises InputError naming the file for other encodings.
+    A comment ends with its line, even after a backslash. Only `v` and `f` lines are continued: in other
+    lines, which are not read, a backslash ends a folder name. UTF-8 byte-order marks are removed, also in the
+    middle of concatenated files. Raises InputError naming the file for other encodings.
     """
     text = plain_text(path, content).replace(codecs.BOM_UTF8, b"")
     text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -42,10 +42,10 @@ def _joined(match: re.Match[bytes]) -> bytes:
 def read_obj(path: Path) -> Mesh:
     """Vertices and triangles of an OBJ file.
 
-    `v x y z`, with whatever follows ignored; `f` with corners `7`, `7/1`, `7//1` or `7/1/2`, counted from 1
-    or, if negative, back from the last vertex so far; polygons become fans of triangles. Other lines are
-    ignored. A file cut off between two lines of faces cannot be told from a whole one. Raises InputError with
-    the line.
+    `v x y z`, ignoring further numbers; `f` with corners `7`, `7/1`, `7//1`, or `7/1/2`, 1-based or, if
+    negative, counting back from the last vertex so far; polygons become triangle fans. Other lines are
+    ignored. A file cut off between two lines looks like a complete one. Raises InputError with the line
+    number.
     """
     rows: list[bytes] = []
     triangles: list[tuple[int, int, int]] = []
@@ -61,10 +61,10 @@ def read_obj(path: Path) -> Mesh:
         elif words[0] == b"f":
             triangles += fan(_corners(path, number, line, words[1:], len(rows) // 3))
         elif not words[0].isascii() or b"\0" in words[0]:
-            # A space of another alphabet beside a `v`, say: without that vertex all indices would shift.
+            # Such as a non-ASCII space next to a `v`: without that vertex, all indices would shift.
             raise InputError(f"{path}: line {number}: expected an OBJ line, got {_shown(line)}")
     if not rows:
-        raise InputError(f"{path}: expected an OBJ mesh, got a file without a line 'v x y z'")
+        raise InputError(f"{path}: expected an OBJ mesh, got a file without 'v x y z' lines")
     try:
         vertices = reals(rows).reshape(-1, 3)
     except ValueError as error:
@@ -73,7 +73,7 @@ def read_obj(path: Path) -> Mesh:
 
 
 def _corners(path: Path, number: int, line: bytes, words: list[bytes], vertex_count: int) -> list[int]:
-    """0-based vertices of a line `f`."""
+    """0-based vertices of an `f` line."""
     try:
         corners = [whole(word.partition(b"/")[0]) for word in words]
     except ValueError:
@@ -84,7 +84,7 @@ def _corners(path: Path, number: int, line: bytes, words: list[bytes], vertex_co
 
 
 def _no_number(path: Path, lines: list[bytes]) -> InputError:
-    """Which line `v` holds a word."""
+    """The error for the first `v` line that contains a word."""
     for number, line in enumerate(lines, 1):
         words = line.split()
         if words[:1] == [b"v"] and not _are_numbers(words[1:4]):

@@ -1,4 +1,4 @@
-"""PLY: ascii, and binary of either byte order."""
+"""PLY: ASCII, and binary of either byte order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .mesh import Mesh, checked_mesh, fan, strip
 from .ply_header import Element, read_header
 
 _CORNERS = ("vertex_indices", "vertex_index")
-# Elements of triangles: rows of polygons, and rows of strips in which -1 begins a new one.
+# Elements with triangles: rows of polygons, and rows of strips, in which -1 starts a new strip.
 _SURFACES = {"face": fan, "tristrips": strip}
 
 Lists = list[list[int]] | NDArray[np.int64]
@@ -22,9 +22,9 @@ Lists = list[list[int]] | NDArray[np.int64]
 def read_ply(path: Path) -> Mesh:
     """Vertices `x y z` and triangles of a PLY file.
 
-    Faces are lists `vertex_indices`, polygons become fans of triangles; so are `tristrips`, in which -1
-    begins a new strip. Other elements and properties are skipped. Raises InputError where the header is not
-    PLY's, or the file is shorter than its header says.
+    Faces are `vertex_indices` lists; polygons become triangle fans, and so do `tristrips`, in which -1 starts
+    a new strip. Other elements and properties are skipped. Raises InputError if the header is not a PLY
+    header or the file is shorter than it declares.
     """
     header = read_header(path, path.read_bytes())
     wanted = [place for place, found in enumerate(header.elements) if found.name in ("vertex", *_SURFACES)]
@@ -37,7 +37,7 @@ def read_ply(path: Path) -> Mesh:
     )
     vertices = np.empty((0, 3))
     triangles: list[NDArray[np.int64]] = []
-    for element in header.elements[: wanted[-1] + 1]:  # what follows is not even skipped
+    for element in header.elements[: wanted[-1] + 1]:  # later elements are ignored
         if element.name == "vertex":
             vertices = source.columns(element, ("x", "y", "z"))
         elif element.name in _SURFACES:
@@ -48,7 +48,7 @@ def read_ply(path: Path) -> Mesh:
 
 
 def _triangles(lists: Lists, kind: str) -> NDArray[np.int64]:
-    if isinstance(lists, np.ndarray) and kind == "face":  # all of one length
+    if isinstance(lists, np.ndarray) and kind == "face":  # all of the same length
         first, rest = lists[:, :1], lists[:, 1:]
         sides = (np.broadcast_to(first, rest[:, 1:].shape), rest[:, :-1], rest[:, 1:])
         return np.stack(sides, axis=2).reshape(-1, 3)
@@ -65,7 +65,7 @@ def _find(path: Path, element: Element, names: tuple[str, ...], is_list: bool) -
 
 
 class _Binary:
-    """The data part of a binary file, read element after element."""
+    """The data part of a binary file, read element by element."""
 
     def __init__(self, path: Path, content: bytes, start: int, order: str) -> None:
         self.path, self.content, self.position, self.order = path, content, start, order
@@ -74,7 +74,7 @@ class _Binary:
         for name in names:
             _find(self.path, element, (name,), is_list=False)
         if any(item.count_kind for item in element.properties):
-            raise InputError(f"{self.path}: vertices with a list of a varying length are not supported")
+            raise InputError(f"{self.path}: vertices with lists are not supported")
         table = self._take(self._record(element), element)
         return np.stack([table[name].astype(np.float64) for name in names], axis=1)
 
@@ -104,7 +104,7 @@ class _Binary:
             self._take(self._record(element), element)
 
     def _check_room(self, element: Element) -> None:
-        """Before rows are read one by one: as many as are claimed must fit with empty lists."""
+        """Before reading row by row: even with empty lists, as many rows as declared must fit."""
         if element.properties and self._record(element).itemsize * element.count > self._left():
             raise self._cut_off(element)
 
@@ -130,7 +130,7 @@ class _Binary:
         return table
 
     def _walk(self, element: Element, wanted: int | None) -> list[list[int]]:
-        """The lists of an element one by one, where their lengths differ."""
+        """The lists of an element one by one, for different lengths."""
         found: list[list[int]] = []
         for _ in range(element.count if element.properties else 0):
             for index, item in enumerate(element.properties):
@@ -148,13 +148,13 @@ class _Binary:
         return found
 
     def _length(self, place: int, kind: str, item_kind: str, element: Element) -> int:
-        """The length of the list at `place`, whose items the file has room for."""
+        """The length of the list at `place`, checked against the rest of the file."""
         dtype = np.dtype(self.order + kind)
         if place + dtype.itemsize > len(self.content):
             raise self._cut_off(element)
         value = np.frombuffer(self.content, dtype, 1, place)[0].item()
         room = (len(self.content) - place - dtype.itemsize) // np.dtype(item_kind).itemsize
-        if not 0 <= value <= room or value != int(value):  # NaN fails the first
+        if not 0 <= value <= room or value != int(value):  # NaN fails the first comparison
             raise InputError(
                 f"{self.path}: is cut off or damaged: a list of {element.name!r} claims {value:g} items, and"
                 f" the rest of the file has room for {room}"
@@ -174,7 +174,7 @@ class _Binary:
 
 
 class _Text:
-    """The data part of an ascii file: a line for each vertex and face."""
+    """The data part of an ASCII file: one line per vertex or face."""
 
     def __init__(self, path: Path, content: bytes) -> None:
         self.path = path
@@ -184,7 +184,7 @@ class _Text:
     def columns(self, element: Element, names: tuple[str, ...]) -> NDArray[np.float64]:
         places = [_find(self.path, element, (name,), is_list=False) for name in names]
         if any(item.count_kind for item in element.properties):
-            raise InputError(f"{self.path}: vertices with a list of a varying length are not supported")
+            raise InputError(f"{self.path}: vertices with lists are not supported")
         words: list[bytes] = []
         for line in self.skip(element):
             row = line.split()
@@ -225,7 +225,7 @@ class _Text:
         lines = self.lines[self.position : self.position + count]
         if len(lines) < count:
             raise InputError(
-                f"{self.path}: is cut off: {len(lines)} lines of {element.name!r} where its header promises"
+                f"{self.path}: is cut off: {len(lines)} lines of {element.name!r} where its header declares"
                 f" {count}"
             )
         self.position += count

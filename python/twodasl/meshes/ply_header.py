@@ -19,7 +19,7 @@ _ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 
 @dataclass
 class Property:
-    """A value, or a list of values, of each row of an element."""
+    """A property of an element: a value, or a list of values, in each row."""
 
     name: str
     kind: str  # of the value, or of a list's items
@@ -28,7 +28,7 @@ class Property:
 
 @dataclass
 class Element:
-    """So many rows of the same properties."""
+    """Rows of the same properties."""
 
     name: str
     count: int
@@ -37,7 +37,9 @@ class Element:
 
 @dataclass
 class Header:
-    """order: "" for ascii, else numpy's sign. content: what the data are in, from `start` on."""
+    """order: "" for ASCII, otherwise numpy's byte-order character. content: the file, whose data begin at
+    `start`.
+    """
 
     order: str
     elements: list[Element]
@@ -46,11 +48,11 @@ class Header:
 
 
 def read_header(path: Path, content: bytes) -> Header:
-    """The header at the beginning of `content`. Raises InputError where it is not PLY's, or not whole."""
+    """Parse the header at the start of `content`. Raises InputError if it is not a complete PLY header."""
     content = plain_text(path, content)
     if content[:4].strip() != b"ply" or content[3:4] not in b"\r\n \t":
-        raise InputError(f"{path}: expected a PLY header, 'ply' to 'end_header', got another beginning")
-    # What ends the first line ends them all. Where that is \r\n, words are split before the \r.
+        raise InputError(f"{path}: expected a PLY header, 'ply' to 'end_header', got something else")
+    # The first line's ending applies to all. With \r\n, words are split before the \r.
     newline, carriage = content.find(b"\n"), content.find(b"\r")
     end = b"\r" if carriage >= 0 and (newline < 0 or carriage < newline - 1) else b"\n"
     order: str | None = None
@@ -59,7 +61,7 @@ def read_header(path: Path, content: bytes) -> Header:
     while True:
         stop = content.find(end, start)
         if stop < 0 or start == 0:
-            raise InputError(f"{path}: expected a PLY header, 'ply' to 'end_header', got none that is whole")
+            raise InputError(f"{path}: expected a PLY header, 'ply' to 'end_header', got an incomplete one")
         line, start = content[start:stop], stop + 1
         words = [word.decode("latin1") for word in line.split()]
         if words == ["end_header"]:
@@ -82,7 +84,7 @@ def read_header(path: Path, content: bytes) -> Header:
             elements[-1].properties.append(Property(words[4], KINDS[words[3]], KINDS[words[2]]))
         else:
             shown = line[:60].decode("latin1")
-            raise InputError(f"{path}: the PLY header has a line that cannot be understood: {shown!r}")
+            raise InputError(f"{path}: the PLY header has an invalid line: {shown!r}")
     if order is None:
         raise InputError(f"{path}: expected a PLY format, ascii or binary, got a header without one")
     _check_once(path, "an element", [element.name for element in elements])

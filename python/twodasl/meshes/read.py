@@ -1,4 +1,4 @@
-"""One way into every mesh format: the suffix chooses the reader, and what does not fit gets a sentence."""
+"""One entry point for all mesh formats: the suffix selects the reader, and bad files raise InputError."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .obj import read_obj
 from .ply import read_ply
 
 MAX_BYTES = 2 << 30
-"""Larger files are refused before they are read."""
+"""Larger files are rejected before they are read."""
 
 
 def _read_npy(path: Path) -> Mesh:
-    """Points alone: (N, 3), or (3, N) where N is not 3."""
+    """Points only: (N, 3), or (3, N) if N is not 3."""
     array = read_array(path)
     if array.ndim == 2 and array.shape[1] != 3 and array.shape[0] == 3:
         array = array.T
@@ -40,22 +40,22 @@ _READERS: dict[str, Callable[[Path], Mesh]] = {
 }
 
 SUFFIXES = tuple(_READERS)
-"""The suffixes that `read_mesh` knows, those that keep most of a mesh first."""
+"""The suffixes that `read_mesh` accepts, the most complete formats first."""
 
 # How the formats begin, so that a file under another's name can be told what it is.
 _BEGINNINGS = ((b"ply", ".ply"), (b"\x93NUMPY", ".npy"), (b"MATLAB 5.0", ".mat"))
 
 
 def read_mesh(path: str | os.PathLike[str]) -> Mesh:
-    """The mesh in a file; its suffix, in any case, says the format.
+    """Read a mesh file; its suffix, in any case, determines the format.
 
-    `.obj`: Wavefront; polygons become fans of triangles; colors and texture coordinates are ignored. `.ply`:
-    ascii, or binary of either byte order. `.npy`: vertices alone, (N, 3) or (3, N), any real type. `.mat`:
-    MATLAB 5 to 7, vertices in a variable of one of the names `matlab.VERTEX_NAMES`, (N, 3) or (3, N);
-    triangles, if any, in one of `matlab.TRIANGLE_NAMES`, counted from 1. Nothing is unpickled.
+    `.obj`: Wavefront; polygons become triangle fans; colors and texture coordinates are ignored. `.ply`:
+    ASCII, or binary of either byte order. `.npy`: vertices only, (N, 3) or (3, N), any real type. `.mat`:
+    MATLAB 5 to 7, with vertices (N, 3) or (3, N) in a variable listed in `matlab.VERTEX_NAMES`, and
+    triangles, if any, in one of `matlab.TRIANGLE_NAMES`, 1-based. Nothing is unpickled.
 
-    Coordinates are handed out as they are in the file, in float64. Raises InputError with one sentence that
-    names the file where it is missing, empty, cut off, of another format than its name says, or not a mesh.
+    Coordinates are returned as stored, in float64. Raises InputError naming the file if it is missing, empty,
+    truncated, of another format than its suffix says, or not a mesh.
     """
     file = _checked_file(path)
     reader = _READERS.get(file.suffix.lower())
@@ -68,11 +68,11 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
 
 
 def read_triangles(path: str | os.PathLike[str], vertex_count: int) -> NDArray[np.int64]:
-    """Triangles (T, 3) int64, 0-based, for meshes of `vertex_count` vertices whose own files have none.
+    """Triangles (T, 3) int64, 0-based, for meshes of `vertex_count` vertices whose files have none.
 
     `.obj`, `.ply`: the triangles of a mesh with as many vertices. `.npy`: (T, 3) or (3, T) integers. `.mat`:
-    as `read_mesh` finds them. MATLAB counts from 1; a `.npy` is taken to count from 1 if it names vertex
-    number `vertex_count` and never 0, as the field's `tri.npy` does. Raises InputError naming the file.
+    as in `read_mesh`. MATLAB counts from 1; a `.npy` is taken as 1-based if it contains `vertex_count` and
+    never 0, as published `tri.npy` files do. Raises InputError naming the file.
     """
     file = _checked_file(path)
     with reading(file, "a file of triangles"):
@@ -96,7 +96,7 @@ def _triangles(file: Path, vertex_count: int) -> NDArray[np.int64]:
         return checked_triangles(file, faces - from_one, vertex_count)
     mesh = read_mesh(file)
     if mesh.triangles is None:
-        raise InputError(f"{file}: expected triangles, got vertices alone")
+        raise InputError(f"{file}: expected triangles, got only vertices")
     return checked_triangles(file, mesh.triangles, vertex_count)
 
 
@@ -111,13 +111,13 @@ def _checked_file(path: str | os.PathLike[str]) -> Path:
 
 
 def _check_beginning(file: Path) -> None:
-    """Refuse what begins like another format than its suffix says."""
+    """Reject a file that begins like another format than its suffix says."""
     with open(file, "rb") as stream:
         head = stream.read(16).removeprefix(codecs.BOM_UTF8)
     if head.startswith(b"PK\x03\x04"):
         raise InputError(f"{file}: is a zip archive; expected a mesh, one of {', '.join(SUFFIXES)}")
     for beginning, suffix in _BEGINNINGS:
-        # "ply" alone could be a word of an OBJ's; the format's first line holds nothing else.
+        # "ply" alone could be a word in an OBJ file; the format's first line holds nothing else.
         whole = head.splitlines()[:1] == [beginning] if suffix == ".ply" else head.startswith(beginning)
         if whole and file.suffix.lower() != suffix:
             raise InputError(f"{file}: is named {file.suffix} but begins like a {suffix} file; rename it")

@@ -1,4 +1,4 @@
-"""Meshes as files that every viewer opens: Wavefront OBJ and binary PLY, with a color a vertex."""
+"""Writing meshes that any viewer opens: Wavefront OBJ and binary PLY, with optional vertex colors."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..io.files import atomic_path
 
-_ROWS = 16_384  # formatted at once
+_ROWS = 16_384  # rows formatted at once
 
 
 def write_obj(
     path: str | os.PathLike[str], vertices: ArrayLike, triangles: ArrayLike, colors: ArrayLike | None = None
 ) -> None:
-    """Write a Wavefront OBJ; colors follow the coordinates (`v x y z r g b`) as MeshLab and Blender read.
+    """Write a Wavefront OBJ; colors follow the coordinates (`v x y z r g b`), as MeshLab and Blender read
+    them.
 
     Args:
         path: the file; written atomically.
-        vertices: (N, 3) floats, written as they are with y up as the caller has it.
+        vertices: (N, 3) floats, written unchanged: y up is the caller's business.
         triangles: (T, 3) integers, 0-based.
         colors: (N, 3) RGB, floats in [0, 1] or uint8; or None.
 
@@ -39,9 +40,9 @@ def write_obj(
 def write_ply(
     path: str | os.PathLike[str], vertices: ArrayLike, triangles: ArrayLike, colors: ArrayLike | None = None
 ) -> None:
-    """Write a binary little-endian PLY: float32 x y z, uchar red green blue where there are colors.
+    """Write a binary little-endian PLY: float32 x y z, and uchar red green blue if there are colors.
 
-    Arguments and errors as `write_obj`.
+    Arguments and errors as for `write_obj`.
     """
     points, faces, rgb = _checked(vertices, triangles, colors)
     fields = [(axis, "<f4") for axis in "xyz"]
@@ -72,7 +73,8 @@ def write_ply(
 
 
 def _write_rows(stream: TextIO, form: str, table: NDArray) -> None:
-    # What np.savetxt writes, three times as fast: a mesh of a million rows fills no more than its share.
+    # Same output as np.savetxt, three times as fast; in chunks, so that a mesh of a million rows needs little
+    # memory.
     for start in range(0, len(table), _ROWS):
         part = table[start : start + _ROWS]
         stream.write(form * len(part) % tuple(part.ravel().tolist()))

@@ -201,7 +201,7 @@ def test_triangles_of_their_own(tmp_path):
     many = np.arange(1, 7).reshape(3, 2)  # (3, T), counted from 1
     np.save(tmp_path / "one.npy", many)
     np.testing.assert_array_equal(read_triangles(tmp_path / "one.npy", 6), many.T - 1)
-    with pytest.raises(InputError, match="names vertex 3"):
+    with pytest.raises(InputError, match="refers to vertex 3"):
         read_triangles(tmp_path / "zero.npy", 3)
     np.save(tmp_path / "bare.npy", VERTICES)
     with pytest.raises(InputError, match="expected triangles"):
@@ -216,7 +216,7 @@ PLY_HEAD = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty 
     [
         ("a.obj", b"", "is empty"),
         ("a.obj", b"\x00\xff" * 50, "line 1: expected an OBJ line"),
-        ("a.obj", b"o head\n", "without a line 'v x y z'"),
+        ("a.obj", b"o head\n", "without 'v x y z' lines"),
         ("a.obj", b"v 1 2 3\n\xc2\xa0v 1 2 3\n", "line 2: expected an OBJ line"),
         ("a.obj", b"v 1 2 3\nv\xe3\x80\x801 2 3\n", "line 2: expected an OBJ line"),
         ("a.obj", "v 1 2 3\n".encode("utf-16"), "UTF-16"),
@@ -231,8 +231,8 @@ PLY_HEAD = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty 
         ("a.obj", b"v 1 2 3\nv 1 2", "line 2: expected 'v x y z'"),
         ("a.obj", b"v 1 2 x\n", "expected numbers"),
         ("a.obj", b"v 1 2 nan\n", "NaN or infinity in vertex 0"),
-        ("a.obj", b"v 1 2 3\nf 1 1 2\n", "names vertex 1"),
-        ("a.obj", b"v 1 2 3\nf 1 1 -2\n", "names vertex -1"),
+        ("a.obj", b"v 1 2 3\nf 1 1 2\n", "refers to vertex 1"),
+        ("a.obj", b"v 1 2 3\nf 1 1 -2\n", "refers to vertex -1"),
         ("a.obj", b"v 1 2 3\nf 1 1\n", "line 2: expected 'f' and three"),
         ("a.obj", b"v 1 2 3\nf 0 1 1\n", "line 2: expected 'f' and three"),
         ("a.obj", ASCII_PLY.encode(), "begins like a .ply file"),
@@ -242,7 +242,7 @@ PLY_HEAD = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty 
         ("a.ply", b"v 1 2 3\n", "expected a PLY header"),
         ("a.ply", f"{PLY_HEAD}end_header\n".encode(), "is cut off"),
         ("a.ply", f"{PLY_HEAD}end_header\n1 2\n".encode(), "in a line of 'vertex', got '1 2'"),
-        ("a.ply", f"{PLY_HEAD}property\nend_header\n".encode(), "cannot be understood"),
+        ("a.ply", f"{PLY_HEAD}property\nend_header\n".encode(), "invalid line"),
         ("a.ply", PLY_HEAD.replace(" 1\n", " 999999999999\n").encode() + b"end_header\n", "claims '999"),
         ("a.ply", PLY_HEAD.replace(" 1\n", " \xb2\n").encode("latin1") + b"end_header\n", "claims"),
         ("a.ply", PLY_HEAD.replace(" 1\n", " -1\n").encode() + b"end_header\n", "claims '-1"),
@@ -258,11 +258,11 @@ PLY_HEAD = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty 
         (
             "a.ply",
             PLY_HEAD.replace("ascii", "morse").encode() + b"end_header\n1 2 3\n",
-            "cannot be understood",
+            "invalid line",
         ),
         ("a.ply", b"ply\nformat ascii 1.0\nend_header\n", "element 'vertex'"),
         ("a.ply", ASCII_PLY.replace("3 2 1 3", "3 2 1").encode(), "in a line of 'face'"),
-        ("a.ply", ASCII_PLY.replace("3 2 1 3", "3 2 1 4").encode(), "names vertex 4"),
+        ("a.ply", ASCII_PLY.replace("3 2 1 3", "3 2 1 4").encode(), "refers to vertex 4"),
         ("a.ply", ASCII_PLY[:-20].encode(), "is cut off"),
         ("a.npy", b"\x93NUMPY\x01\x00", "expected a .npy file"),
         ("a.mat", b"MATLAB 5.0 MAT-file" + b" " * 120, "expected"),
@@ -304,7 +304,7 @@ def test_arrays_that_are_no_mesh(tmp_path, array, message):
         ({"vertices": np.zeros((4, 2))}, "expected vertices of shape"),
         ({"vertices": "a word or two"}, "expected vertices"),
         ({"vertices": VERTICES * 1j}, "real numbers"),
-        ({"vertices": VERTICES, "tri": [[0, 1, 2]]}, "names vertex -1"),
+        ({"vertices": VERTICES, "tri": [[0, 1, 2]]}, "refers to vertex -1"),
         ({"vertices": VERTICES, "tri": [[1, 2, 2.5]]}, "whole numbers"),
         ({"vertices": VERTICES, "tri": [[1, 2, 1e300]]}, "whole numbers"),
         ({"vertices": {"x": VERTICES}}, "expected vertices to be real numbers, got a struct"),
