@@ -1,4 +1,4 @@
-"""Morphable face models: the container, its pose and parameters, and where models come from."""
+"""Morphable face models: the container, and where models come from."""
 
 from ..geometry.parameters import Whitening, join_parameters, split_parameters
 from ..geometry.pose import decompose_pose, matrix_from_angles, pose_matrix

@@ -1,4 +1,4 @@
-"""One way to name a face model: `procedural`, a file, or a folder of a known layout."""
+"""Loading a face model by name: `procedural`, a file, or a folder in a known layout."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ EMBEDDED = "procedural"
 
 
 def load_model(name_or_path: str | os.PathLike[str] | MorphableModel) -> MorphableModel:
-    """The face model of that name.
+    """Load a face model.
 
     Args:
-        name_or_path: "procedural" (the embedded model), the path of a `.npz` that `MorphableModel.save`
-            wrote, or a model in one of the field's layouts, which is recognized by its content: see
-            "Face models" in docs/data-formats.md and `twodasl.morphable.readers`. A model is handed back as
-            it is.
+        name_or_path: "procedural" (the embedded model), the path of a `.npz` written by
+            `MorphableModel.save`, or a model in one of the published layouts, which is recognized by its
+            content: see "Face models" in docs/data-formats.md and `twodasl.morphable.readers`. A
+            `MorphableModel` is returned unchanged.
 
     Raises:
-        InputError: nothing of that name, or a file that does not hold a whole model.
+        InputError: the name does not exist, or the file does not hold a complete model.
     """
     if isinstance(name_or_path, MorphableModel):
         return name_or_path

@@ -1,4 +1,4 @@
-"""The face model: a mean shape, linear modes, triangles, landmarks and, where it has one, an albedo."""
+"""The face model: a mean shape, linear modes, triangles, landmarks, and optionally an albedo."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Indices = NDArray[np.int64]
 
 
 FARTHEST = 1e6
-"""Coordinates beyond this, a kilometer, are a damaged file's; their products would overflow float32."""
+"""Larger coordinates, beyond a kilometer, mean a damaged file; their products would overflow float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,27 +35,27 @@ class MorphableModel:
     the viewer. All arrays are numpy and C-contiguous; treat them as constants.
 
     Attributes:
-        name: what checkpoints and reports call it.
+        name: shown in checkpoints and reports.
         mean: (N, 3) float32.
         shape_modes: (Ks, N, 3) float32, identity.
         expression_modes: (Ke, N, 3) float32.
-        coefficient_std: (Ks+Ke,) float32, positive: the spread of each coefficient over people and moments.
+        coefficient_std: (Ks+Ke,) float32, positive: the standard deviation of each coefficient.
         triangles: (T, 3) int64, counter-clockwise seen from outside.
         landmarks: (68,) int64 vertex indices, iBUG order.
         named_landmarks: AFLW's points outside the 68: `ear_left`, `ear_right`, `chin` -> vertex index. Left
             is AFLW's left, the left of the image of a frontal face (x < 0).
-        albedo_mean: (N, 3) float32 sRGB in [0, 1], or None where the model has no colors.
+        albedo_mean: (N, 3) float32 sRGB in [0, 1], or None if the model has no colors.
         albedo_modes: (Ka, N, 3) float32, or None.
         albedo_std: (Ka,) float32, positive, or None.
-        mode_names: Ks+Ke words for people, shape modes first, or None.
-        albedo_names: Ka words for people, or None.
-        basel_landmarks: (68,) int64: the vertices where 300W-LP and AFLW2000-3D have the 68 points, which are
-            vertices of the Basel model and lie up to 7 mm from the iBUG points they are named after; or None
-            where the model does not know them, or where they are its `landmarks`.
+        mode_names: Ks+Ke display names, shape modes first, or None.
+        albedo_names: Ka display names, or None.
+        basel_landmarks: (68,) int64: the vertices where 300W-LP and AFLW2000-3D place the 68 points. Theirs
+            are vertices of the Basel model, up to 7 mm from the iBUG points of the same name. None if the
+            model does not know them, or if they equal `landmarks`.
         units: always "mm".
 
     Raises:
-        ValueError: an array of the wrong shape, an index outside the vertices, or a number that is not
+        ValueError: an array has the wrong shape, an index outside the vertices, or a number that is not
             finite; the message begins with the field's name.
     """
 
@@ -133,7 +133,7 @@ class MorphableModel:
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """N, Ks, Ke: what a checkpoint records beside the identity."""
+        """N, Ks, Ke: recorded in checkpoints together with the identity."""
         return len(self.mean), len(self.shape_modes), len(self.expression_modes)
 
     @cached_property
@@ -145,8 +145,8 @@ class MorphableModel:
     def identity(self) -> str:
         """SHA-256 (hex) of the geometry: mean, modes, triangles, landmarks.
 
-        Two models of one identity give the same vertices for the same parameters. Names, spreads and colors
-        do not count.
+        Two models with the same identity give the same vertices for the same parameters. Names, standard
+        deviations, and colors are not included.
         """
         digest = hashlib.sha256()
         for array in (self.mean, self.shape_modes, self.expression_modes, self.triangles, self.landmarks):
@@ -158,13 +158,13 @@ class MorphableModel:
     def basis(
         self, device: torch.device | str = "cpu", storage: torch.dtype = torch.float32
     ) -> twodasl_ext.MorphableBasis:
-        """The operators' packed form of this model; its landmarks are the 68.
+        """The operators' basis for this model; its landmarks are the 68.
 
         Args:
-            device: where it lives.
-            storage: how modes are stored; float32, or bfloat16/float16 for half the memory traffic.
+            device: device of the basis.
+            storage: storage dtype of the modes; float32, or bfloat16/float16 for half the memory traffic.
         """
-        import twodasl_ext  # here: reading or converting a model needs no compiled operator
+        import twodasl_ext  # imported here: reading or converting a model needs no compiled operator
 
         arrays = (torch.from_numpy(array) for array in (self.mean, self.modes, self.landmarks))
         return twodasl_ext.MorphableBasis(*arrays, storage=storage).to(device)
@@ -172,7 +172,7 @@ class MorphableModel:
     def shape(self, coefficients: ArrayLike) -> Floats:
         """Vertices (N, 3) in millimeters of coefficients (K,), for a picture or two.
 
-        Batches and gradients belong to `twodasl_ext.vertices`.
+        For batches and gradients, use `twodasl_ext.vertices`.
         """
         given = _coefficients(coefficients, len(self.coefficient_std))
         return self.mean + np.tensordot(given, self.modes, 1)
@@ -180,7 +180,7 @@ class MorphableModel:
     def albedo(self, coefficients: ArrayLike | None = None) -> Floats:
         """Colors (N, 3) sRGB in [0, 1], clipped, of albedo coefficients (Ka,) or of the mean.
 
-        Raises ValueError where the model has no albedo.
+        Raises ValueError if the model has no albedo.
         """
         if self.albedo_mean is None:
             raise ValueError(f"albedo: the face model {self.name!r} has no colors")
@@ -211,15 +211,15 @@ class MorphableModel:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one compressed `.npz`, atomically. Raises InputError when it cannot be written."""
+        """Write one compressed `.npz`, atomically. Raises InputError if it cannot be written."""
         npz.write_fields(path, {each.name: getattr(self, each.name) for each in fields(self)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> MorphableModel:
-        """Read what `save` wrote; nothing is unpickled.
+        """Read a file written by `save`; nothing is unpickled.
 
         Raises:
-            InputError: not such a file, or one with a missing field or a wrong shape; both are named.
+            InputError: another kind of file, or a missing or invalid field; both are named.
         """
         read = npz.read_fields(path)
         try:

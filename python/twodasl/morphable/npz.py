@@ -26,7 +26,7 @@ def write_fields(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> Non
     """Write the fields of a `MorphableModel` to `path`, which must end in .npz; atomic."""
     target = path_of(path, "a .npz file to write")
     if target.suffix != ".npz":
-        raise InputError(f"{target}: a face model is written as .npz; choose a name that ends so")
+        raise InputError(f"{target}: expected a name ending in .npz")
     arrays: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -45,9 +45,9 @@ def write_fields(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> Non
 
 
 def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `write_fields` wrote.
+    """Read the fields that `write_fields` wrote.
 
-    Raises InputError, naming file and field, where a field is missing or not of its kind.
+    Raises InputError, naming file and field, if a field is missing or of the wrong kind.
     """
     names = ("format", "version", "name", "units", *GEOMETRY, OTHER_POINTS, *ALBEDO, *NAMES, *NAMED)
     arrays = read_npz(path, names, kinds="fiubU")

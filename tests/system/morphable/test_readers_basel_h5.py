@@ -29,7 +29,7 @@ def h5py():
 
 @pytest.fixture
 def path(h5py, face_parts, tmp_path):
-    """Its arrays as the publishers lay them out, float32 but for the cells, with landmarks beside it."""
+    """Its arrays as the publishers lay them out, float32 but for the cells, with landmarks next to it."""
     path = tmp_path / "model2017-1_bfm_nomouth.h5"
     means = {
         "shape": face_parts.mean - 1,
@@ -76,7 +76,7 @@ def test_landmarks_must_lie_beside_it(path, refuses, face_parts):
     text = file.read_text()
     for content, message in (
         (text.replace("\n", "\n1\n", 1), "68 landmarks' vertex indices, got 69"),
-        (text + "\nnose", "expected numbers alone"),
+        (text + "\nnose", "expected only numbers"),
         (text.rsplit("\n", 1)[0] + "\n1002", r"expected vertices 0\.\.1001, got 1002"),
         (text.rsplit("\n", 1)[0] + "\nnan", "finite"),
         ("", "landmarks: expected real numbers"),
@@ -84,7 +84,7 @@ def test_landmarks_must_lie_beside_it(path, refuses, face_parts):
         file.write_text(content)
         refuses(path, message, named=file.name)
     file.unlink()
-    refuses(path, r"has no 68 landmarks; put a file model2017-1_bfm_nomouth\.landmarks68\.txt beside it")
+    refuses(path, r"has no 68 landmarks; put a file model2017-1_bfm_nomouth\.landmarks68\.txt next to it")
     shuffled = np.roll(face_parts.landmarks, 20)
     np.savetxt(path.with_name("landmarks68.csv"), shuffled, fmt="%d", delimiter=",")
     refuses(path, "check the 68 landmarks|no upright face")

@@ -44,7 +44,7 @@ def variables(face_parts):
 
 @pytest.fixture
 def basel(face_parts, variables, tmp_path):
-    """`01_MorphableModel.mat` with Deep3DFaceRecon's files beside it."""
+    """`01_MorphableModel.mat` with Deep3DFaceRecon's files next to it."""
     count = len(face_parts.mean)
     basis, sigma = columns(face_parts, "expression")
     rows = np.concatenate([np.full((1, 3 * count), 5e3), basis.T]).astype("<f4")
@@ -98,7 +98,7 @@ def test_without_expressions_every_vertex_stays(basel, face_parts):
 
 def test_pieces_that_are_missing(basel, refuses):
     for name, message in (
-        ("std_exp.txt", r"Exp_Pca\.bin: has modes without their spread; put std_exp\.txt"),
+        ("std_exp.txt", r"Exp_Pca\.bin: has modes without their standard deviations; put std_exp\.txt"),
         ("facemodel_info.mat", r"has no landmarks; put a file 01_MorphableModel\.landmarks68\.txt"),
         ("BFM_exp_idx.mat", r"Exp_Pca\.bin: covers only a part of .*; put BFM_exp_idx\.mat"),
     ):
@@ -222,7 +222,7 @@ def test_face3d_with_parts_missing(fields, tmp_path, refuses):
     refuses(save(path, {"model": {**fields, "kpt_ind": np.arange(1, 68)}}), "kpt_ind: expected 68 vertices")
     refuses(save(path, {"model": {**fields, "shapePC": np.ones(3)}}), "shapePC: expected")
     refuses(save(path, {"model": np.ones(3)}), "model: expected one struct")
-    refuses(save(path, {"other": np.ones(3)}), "holds other, no face model that is known; expected twodasl's")
+    refuses(save(path, {"other": np.ones(3)}), "holds other, not a known face model; expected twodasl's")
 
 
 @pytest.fixture

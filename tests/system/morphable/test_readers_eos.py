@@ -37,7 +37,7 @@ def part(parts, name, mean, unit=1.0):
 
 @pytest.fixture
 def path(face_parts, tmp_path):
-    """Where a model goes, with landmarks beside it."""
+    """Where a model goes, with landmarks next to it."""
     np.save(tmp_path / "sfm_shape_3448.landmarks68.npy", face_parts.landmarks)
     return tmp_path / "sfm_shape_3448.bin"
 
@@ -93,7 +93,7 @@ def test_blendshapes_within_the_model_and_none(path, face_parts):
 def test_it_needs_landmarks(path, refuses, face_parts):
     path.write_bytes(struct.pack("<I", 1) + part(face_parts, "shape", face_parts.mean) + NOTHING)
     path.with_name("sfm_shape_3448.landmarks68.npy").unlink()
-    refuses(path, r"has no 68 landmarks; put a file sfm_shape_3448\.landmarks68\.txt beside it")
+    refuses(path, r"has no 68 landmarks; put a file sfm_shape_3448\.landmarks68\.txt next to it")
 
 
 def test_parts_that_do_not_fit(path, refuses, face_parts):
@@ -131,7 +131,7 @@ def test_parts_that_do_not_fit(path, refuses, face_parts):
 )
 def test_what_is_no_model_of_eos(path, refuses, content):
     path.write_bytes(content)
-    refuses(path, "is no model of eos, or is cut off|expected a model of eos of version 1 to 4|is empty")
+    refuses(path, "is not an eos model, or is cut off|expected a model of eos of version 1 to 4|is empty")
 
 
 def test_cut_off_everywhere(path, refuses, face_parts):

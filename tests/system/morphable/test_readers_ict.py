@@ -86,7 +86,7 @@ def test_expressions_are_spanned_by_their_modes(folder):
     ("name", "content", "message"),
     [
         ("identity001.obj", "v 1 2 3\n", "expected 81 vertices"),
-        ("identity001.obj", "", "no OBJ"),
+        ("identity001.obj", "", "not an OBJ"),
         ("jawOpen.obj", "v a b c\n", "not three numbers"),
         ("jawOpen.obj", "v 1 2 nan\n", "finite"),
         ("generic_neutral_mesh.obj", "v 1 2 3\nf 1 2 3\n", "faces of vertices"),
@@ -140,7 +140,7 @@ def test_the_real_folder(tmp_path):
 def test_coordinates_that_are_no_faces(folder, name, number):
     file = folder / "FaceXModel" / name
     file.write_text(file.read_text().replace("v ", f"v {number} 0 0\nv ", 1))
-    with pytest.raises(InputError, match=f"{name}: (is no OBJ file|expected a face's coordinates)"):
+    with pytest.raises(InputError, match=f"{name}: (is not an OBJ file|expected a face's coordinates)"):
         load_model(folder)
 
 

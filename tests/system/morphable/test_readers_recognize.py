@@ -28,7 +28,7 @@ def test_a_wrong_name_is_told(tmp_path, refuses, kind, suffix):
     if suffix == own:
         refuses(path, "struct|no face model|format|h5py|damaged HDF5")
     else:
-        refuses(path, f"is of kind {kind} by its content; rename it to end in {own}")
+        refuses(path, f"has the content of {kind}; rename it to end in {own}")
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".txt", ""])
@@ -62,18 +62,18 @@ def test_a_file_of_something_else(tmp_path, refuses, suffix, content):
 def test_unknown_contents_are_listed(tmp_path, refuses):
     path = tmp_path / "face.pkl"
     path.write_bytes(pickle.dumps({"b": 1, "a": 2}))
-    refuses(path, "holds a, b, no face model that is known; expected twodasl's")
+    refuses(path, "holds a, b, not a known face model; expected twodasl's")
     path.write_bytes(pickle.dumps([1, 2]))
-    refuses(path, "holds list, no face model that is known")
+    refuses(path, "contains list, not a known face model")
 
 
 def test_folders(tmp_path, refuses, ball_path):
-    refuses(tmp_path, "is no face model folder and holds no model file; expected twodasl's")
+    refuses(tmp_path, "is not a face model folder and contains no model file; expected twodasl's")
     for name in ("generic_model.pkl", "flame2023.pkl"):
         (tmp_path / name).write_bytes(b"\x80\x02}.")
-    refuses(tmp_path, r"holds several face models \(generic_model\.pkl, flame2023\.pkl\); give the file")
+    refuses(tmp_path, r"contains several face models \(generic_model\.pkl, flame2023\.pkl\); name one of")
     (tmp_path / "flame2023.pkl").unlink()
-    refuses(tmp_path, r"generic_model\.pkl: holds nothing, no face model", named="generic_model.pkl")
+    refuses(tmp_path, r"generic_model\.pkl: contains nothing, not a known face model", named="generic_model.pkl")
     refuses(tmp_path / "gone", "no such face model; give 'procedural' or the path of a file or folder")
 
 

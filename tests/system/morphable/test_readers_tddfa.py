@@ -180,7 +180,7 @@ def test_triangles_beside_the_second_version_go_first(pickled, refuses, face_par
     path.with_name("tri.pkl").unlink()
     content["tri"] = content["tri"] + 1
     path.write_bytes(pickle.dumps(content, protocol=4))
-    refuses(path, r"0\.\.1001, got 1002; put 3DDFA_V2's tri\.pkl beside it")
+    refuses(path, r"0\.\.1001, got 1002; put 3DDFA_V2's tri\.pkl next to it")
 
 
 @pytest.mark.parametrize("share", [0.0, 1e-5, 0.3, 0.9999])
@@ -213,7 +213,7 @@ def test_parts_that_do_not_fit(pickled, refuses, key, value, message):
 def test_the_real_mean_triangles_and_landmarks(tmp_path):
     for name in ("u_shp.npy", "u_exp.npy", "keypoints_sim.npy", "param_whitening.pkl", "Model_Shape_Sim.mat"):
         shutil.copyfile(REAL / name, tmp_path / name)
-    sparse = read_sparse_basis(REAL)  # in micrometers, a column a mode
+    sparse = read_sparse_basis(REAL)  # in micrometers, one column per mode
     places = np.load(REAL / "keypoints_sim.npy")
     for name, rows in (("w_shp_sim.npy", slice(0, 40)), ("w_exp_sim.npy", slice(40, 50))):
         basis = np.zeros((159645, rows.stop - rows.start), np.float32)

@@ -14,7 +14,7 @@ from twodasl.morphable.procedural.build import STEP, largest_difference
 from twodasl.morphable.readers import recognize
 
 IDENTITY = "2aedbca0ec6c8535e582e7d362146ab1e13ff96168975efadcca009fbe3f58ea"
-"""Checkpoints hold it: another one is another face model, and theirs are refused."""
+"""Checkpoints hold it: another one is another face model, and theirs are rejected."""
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])

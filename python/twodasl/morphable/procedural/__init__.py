@@ -1,4 +1,4 @@
-"""The embedded face model: a head sculpted in code, free of any license form, and shipped as a file."""
+"""The embedded face model: a head sculpted in code, usable without a license form, shipped as a file."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from ..model import MorphableModel
 
 SHIPPED = Path(__file__).resolve().parents[2] / "resources" / "procedural-head.npz"
-"""What `twodasl models head` wrote: one file, so that the head is the same numbers wherever it is read."""
+"""The output of `twodasl models head`: a file, so that the head has the same values everywhere."""
 
 
 @cache
 def procedural_model() -> MorphableModel:
-    """The embedded model: 40 shape and 10 expression modes, colors with their own modes.
+    """The embedded model: 40 shape and 10 expression modes, and colors with their own modes.
 
-    Coefficient 1 is one standard deviation of every mode. Read once in a process; the same bits on every
-    machine. `build.build_head` is how it was made.
+    Coefficient 1 is one standard deviation of every mode. Loaded once per process; the same bits on every
+    machine. `build.build_head` computes it.
     """
     return MorphableModel.load(SHIPPED)

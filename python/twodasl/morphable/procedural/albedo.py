@@ -1,8 +1,8 @@
-"""The colors of the embedded model: skin, lips, brows, short hair, eyes; and how they differ between people.
+"""The colors of the embedded model (skin, lips, brows, short hair, eyes) and how people differ in them.
 
-Colors are sRGB in [0, 1], painted as layers over the mean head: each layer covers what lies below it by an
-opacity a vertex. The modes recolor layers, so a dark skin keeps its brows and a blue iris its pupil. Skin
-tones run through the range of published photographic skin color charts (about (0.95, 0.80, 0.70) for the
+Colors are sRGB in [0, 1], painted as layers over the mean head: each layer covers the ones below it by an
+opacity per vertex. The modes recolor layers, so dark skin keeps its brows and a blue iris its pupil. Skin
+tones cover the range of published photographic skin color charts (from about (0.95, 0.80, 0.70) for the
 lightest to (0.25, 0.15, 0.10) for the darkest).
 """
 

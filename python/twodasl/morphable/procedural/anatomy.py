@@ -1,7 +1,7 @@
-"""Where things are on the mean head: what shape modes, expressions and colors are written in terms of.
+"""Anatomy of the mean head, in whose terms shape modes, expressions, and colors are written.
 
-Everything is found from landmarks, regions and eyeballs; nothing depends on the numbering of the vertices,
-so the sculpt may change under the modes. Fields over the head are (N, 3) displacements in millimeters.
+Everything is derived from landmarks, regions, and eyeballs; nothing depends on vertex numbering, so the
+sculpt may change under the modes. Fields over the head are (N, 3) displacements in millimeters.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Anatomy:
         """The same field on the other side of the face."""
         return field[self.head.mirror] * [-1, 1, 1]
 
-    # What every field of the head must respect.
+    # Constraints on every field of the head.
     def with_rigid_eyes(self, field: Array, growth: float = 0.0, turn: float = 0.0) -> Array:
         """Each eye moves as one: translated by what the field does to its lids, grown and turned about its
         center.

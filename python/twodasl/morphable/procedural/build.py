@@ -1,4 +1,4 @@
-"""How the embedded head is made: the mean head, its modes and colors, on a grid that hides rounding."""
+"""Building the embedded head: the mean head, its modes and colors, on a grid that hides rounding."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from .head import mean_head
 from .shape_modes import shape_modes
 
 STEP = 2.0**-16
-"""Coordinates (mm) and colors are multiples of it. It is far above the last bits in which processors and
-versions of NumPy differ, and far below what can be seen; rounded numbers also compress to half the size."""
+"""Coordinates (mm) and colors are multiples of this. It is far above the last bits in which processors and
+NumPy versions differ, and far below anything visible; rounded numbers also compress to half the size.
+"""
 
 
 def build_head() -> MorphableModel:
-    """Compute the embedded model, in a few seconds; `procedural_model` reads the one that was shipped.
+    """Compute the embedded model, in a few seconds; `procedural_model` reads the shipped one.
 
-    The same on every machine, but for a number that lies between two steps and is rounded the other way.
+    The result is the same on every machine, except for a value between two steps that is rounded the other
+    way.
     """
     head = mean_head()
     anatomy = Anatomy(head)
@@ -46,7 +48,7 @@ def build_head() -> MorphableModel:
 
 
 def largest_difference(first: MorphableModel, second: MorphableModel) -> float:
-    """Largest difference of two heads' coordinates (mm) and colors; infinity where anything else differs."""
+    """Largest difference in two heads' coordinates (mm) and colors; infinity if anything else differs."""
     parts = ("coefficient_std", "triangles", "landmarks", "basel_landmarks", "albedo_std")
     same = all(np.array_equal(getattr(first, key), getattr(second, key)) for key in parts)
     words = ("name", "counts", "named_landmarks", "mode_names", "albedo_names")
@@ -57,5 +59,5 @@ def largest_difference(first: MorphableModel, second: MorphableModel) -> float:
 
 
 def _on_grid(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    # Adding 0 turns -0 into 0: the sign of nothing is noise too.
+    # Adding 0 turns -0 into 0: the sign of zero is noise too.
     return (np.round(values / STEP) * STEP + 0.0).astype(np.float32)

@@ -1,9 +1,8 @@
 """The ten expression modes.
 
-Each is a straight movement, coefficient 1 = an ordinary strength of the expression, 3 = its extreme: eyes
-shut, mouth open by a finger's breadth, corners of a broad smile. The strengths are millimeters of landmark
-movement a unit. Modes are named from the subject's side: "blink left" shuts the eye at +x, on the right of
-the picture.
+Each is a linear movement; coefficient 1 is an ordinary strength of the expression, 3 its extreme: eyes shut,
+mouth open by a finger's breadth, corners of a broad smile. Strengths are millimeters of landmark movement per
+unit. Modes are named from the subject's side: "blink left" shuts the eye at +x, on the right of the picture.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def jaw_open(a: Anatomy) -> Array:
 
 
 def _soft(a: Anatomy, field: Array, rounds: int = 3) -> Array:
-    """Smoothed, symmetric, and without hold on the eyes: lids move by their own modes only."""
+    """Smooth and symmetrize, and release the eyes: lids move by their own modes only."""
     hold = 1 - (1 - a.ramp(a.eye_distance, 2.2, 9.0)) * a.ramp(a.z, a.eye[2] - 25, a.eye[2] - 5)
     field = a.smooth(field, rounds) * hold[:, None]
     return (field + a.mirrored(field)) / 2
@@ -151,7 +150,7 @@ def cheeks(a: Anatomy) -> Array:
 
 
 def expression_modes(a: Anatomy) -> tuple[Array, tuple[str, ...]]:
-    """All expression modes, (10, N, 3) millimeters a unit, and their names."""
+    """All expression modes, (10, N, 3) millimeters per unit, and their names."""
     blink = shut(a) / FULL
     blink = (blink + a.mirrored(blink)) / 2
     opening = jaw_open(a)

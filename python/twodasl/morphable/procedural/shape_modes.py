@@ -56,7 +56,7 @@ def cranium(a: Anatomy) -> dict[str, Array]:
 
 
 def ears(a: Anatomy) -> dict[str, Array]:
-    """Size and protrusion of the ears; both act on the ears alone, from where they are attached."""
+    """Size and protrusion of the ears; both affect only the ears, starting from where they are attached."""
     weight = a.smooth(a.regions["ears"][:, None], 14)
     root = a.points[a.regions["ear_left"] > 0.5]
     root = np.array([root[:, 0].min(), root[:, 1].mean(), root[:, 2].max()])
@@ -178,8 +178,7 @@ def jaw(a: Anatomy) -> dict[str, Array]:
 
 
 def asymmetries(a: Anatomy) -> dict[str, Array]:
-    """What differs between the two sides: the lower face, the nose, the heights of eye, brow and mouth's
-    corner."""
+    """Asymmetries: the lower face, the nose, the heights of eye, brow, and mouth corner."""
     nasion, tip, chin = a.mark(27)[1], a.mark(30), a.mark(8)[1]
     sideways = np.array([1.0, 0, 0])
     low = a.ramp(a.y, a.mark(33)[1] + 5, chin) * a.ramp(a.z, -10, 50) * a.ramp(a.y, chin - 50, chin)

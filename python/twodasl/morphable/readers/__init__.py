@@ -1,1 +1,1 @@
-"""Readers of other projects' face models, one layout a file; `recognize` picks the one that fits."""
+"""Readers of other projects' face models, one layout per file; `recognize` selects the one that fits."""

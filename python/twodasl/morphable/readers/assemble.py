@@ -1,4 +1,4 @@
-"""What every reader does with the arrays of its file: sizes, units, spreads, triangles, the 68 landmarks."""
+"""Common steps of all readers: sizes, units, standard deviations, triangles, the 68 landmarks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .containers import read_npy, read_numbers
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
-# How far apart the outer eye corners of a face may be, in millimeters, for a unit to be believed.
+# Plausible distances between a face's outer eye corners, in millimeters, used to check the unit.
 BIOCULAR_WIDTH = (60.0, 130.0)
 BYTE = np.float32(255)
-"""The brightest color of files that keep them as bytes."""
+"""The brightest color in files that store bytes."""
 UNITS = {"millimeter": 1.0, "centimeter": 10.0, "meter": 1000.0, "inch": 25.4}
 SIDE_NAMES = ("{stem}.landmarks68", "landmarks68", "Landmarks68_{stem}")
 SIDE_SUFFIXES = (".txt", ".csv", ".npy", ".anl")
 
 
 def reals(path: Path, label: str, array: Any) -> NDArray[Any]:
-    """The array, if it holds finite real numbers."""
+    """The array, after checking that it holds finite real numbers."""
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or not array.size:
         found = f"{array!r:.40}" if isinstance(array, str) else type(array).__name__
         if isinstance(array, np.ndarray):
@@ -43,12 +43,12 @@ def points(path: Path, label: str, array: Any, count: int | None = None) -> Floa
     fits = array.ndim == 1 or (array.ndim == 2 and (1 in array.shape or array.shape[1] == 3))
     if not fits or array.size % 3 or array.size != 3 * (array.size // 3 if count is None else count):
         raise InputError(f"{path}: {label}: expected {wanted} interleaved x y z, got {array.shape}")
-    with np.errstate(over="ignore"):  # the model refuses what became infinite
+    with np.errstate(over="ignore"):  # the model rejects what became infinite
         return np.array(array.reshape(-1, 3), np.float32)
 
 
 def spreads(path: Path, label: str, array: Any, count: int) -> NDArray[np.float64]:
-    """The first `count` of a vector of standard deviations."""
+    """The first `count` standard deviations of a vector."""
     values = reals(path, label, array).astype(np.float64).ravel()
     if len(values) < count or (count and values[:count].min() <= 0):
         raise InputError(f"{path}: {label}: expected {count} positive standard deviations")
@@ -56,7 +56,7 @@ def spreads(path: Path, label: str, array: Any, count: int) -> NDArray[np.float6
 
 
 def columns(path: Path, label: str, array: Any, count: int, sigma: NDArray[np.float64] | None) -> Floats:
-    """(K, N, 3) of a basis (3N, K) whose columns become one standard deviation long. None: they are."""
+    """(K, N, 3) from a basis (3N, K), scaled to one standard deviation per column. None: already scaled."""
     array = reals(path, label, array)
     if array.ndim != 2 or array.shape[0] != 3 * count or (sigma is not None and len(sigma) > array.shape[1]):
         least = "K" if sigma is None else f">= {len(sigma)}"
@@ -67,7 +67,7 @@ def columns(path: Path, label: str, array: Any, count: int, sigma: NDArray[np.fl
 
 
 def vertex_indices(path: Path, label: str, array: Any, count: int, first: int) -> Indices:
-    """Whole numbers counted from `first`, as int64 counted from 0 and below `count`."""
+    """Indices counted from `first`, as int64 counted from 0; each must be below `count`."""
     array = reals(path, label, array)
     if array.dtype.kind == "f" and ((array != np.rint(array)) | (np.abs(array) > 2**53)).any():
         raise InputError(f"{path}: {label}: expected whole numbers, got others")
@@ -86,17 +86,17 @@ def triangle_rows(path: Path, label: str, array: Any, count: int, first: int) ->
 
 
 def interleaved_landmarks(path: Path, label: str, array: Any, count: int) -> Indices:
-    """The 68 vertices of 3DDFA's (204,) 0-based positions in the interleaved x y z."""
+    """The 68 vertices from 3DDFA's (204,) 0-based positions in the interleaved x y z."""
     places = vertex_indices(path, label, array, 3 * count, 0).reshape(-1)
     if len(places) != 204 or (places.reshape(-1, 3) - places[::3, None] != [0, 1, 2]).any():
-        raise InputError(f"{path}: {label}: expected the places of x y z of 68 vertices, 204 in all")
+        raise InputError(f"{path}: {label}: expected the positions of x y z of 68 vertices, 204 in total")
     if (places[::3] % 3).any():
-        raise InputError(f"{path}: {label}: expected places of x that 3 divides, got others")
+        raise InputError(f"{path}: {label}: expected positions of x divisible by 3, got others")
     return places[::3] // 3
 
 
 def side_landmarks(path: Path, count: int) -> Indices | None:
-    """The 68 vertex indices, 0-based, of a file beside the model at `path`; None where there is none."""
+    """The 68 vertex indices, 0-based, from a file next to the model at `path`; None if there is none."""
     for name in SIDE_NAMES:
         for suffix in SIDE_SUFFIXES:
             file = path.parent / (name.format(stem=path.stem) + suffix)
@@ -110,15 +110,15 @@ def side_landmarks(path: Path, count: int) -> Indices | None:
 
 
 def missing_landmarks(path: Path, reason: str) -> InputError:
-    """What to say where neither the model nor a file beside it has the 68."""
+    """The error if neither the model nor a file next to it has the 68 landmarks."""
     return InputError(
-        f"{path}: {reason}; put a file {path.stem}.landmarks68.txt beside it: 68 vertex indices counted from "
-        "0, in iBUG's order"
+        f"{path}: {reason}; put a file {path.stem}.landmarks68.txt next to it: 68 0-based "
+        "vertex indices in iBUG order"
     )
 
 
 def measured_unit(path: Path, landmarks: NDArray[np.floating]) -> float:
-    """Millimeters to a unit of the 68 landmarks (68, 3), for files that leave it open."""
+    """Millimeters per unit, from the 68 landmarks (68, 3), for files that do not specify it."""
     width = float(np.linalg.norm(landmarks[36] - landmarks[45]))
     for factor in UNITS.values():
         if BIOCULAR_WIDTH[0] <= width * factor <= BIOCULAR_WIDTH[1]:
@@ -130,9 +130,9 @@ def measured_unit(path: Path, landmarks: NDArray[np.floating]) -> float:
 
 
 def outward(mean: Floats, triangles: Indices) -> Indices:
-    """The triangles, turned if they enclose a negative volume: files disagree, so it is measured."""
+    """The triangles, reversed if they enclose a negative volume: files differ in orientation."""
     exact = mean.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):  # the model refuses what is not finite
+    with np.errstate(over="ignore", invalid="ignore"):  # the model rejects what is not finite
         corners = (exact - exact.mean(0))[triangles]
         volume = np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
     return np.ascontiguousarray(triangles[:, ::-1]) if volume < 0 else triangles
@@ -150,10 +150,10 @@ def assemble(
     albedo: tuple[Floats, Floats | None] | None = None,
     mode_names: tuple[str, ...] | None = None,
 ) -> MorphableModel:
-    """The model in millimeters, of arrays in units of `unit` millimeters whose modes are one sigma long.
+    """Build the model in millimeters from arrays in units of `unit` millimeters, with modes of one sigma.
 
-    albedo: mean (N, 3) and modes (Ka, N, 3) or None, sRGB from 0 to 1. Raises InputError where the landmarks
-    are not those of an upright face in that unit, which a wrong landmark file makes likely.
+    albedo: mean (N, 3) and modes (Ka, N, 3) or None, sRGB from 0 to 1. Raises InputError if the landmarks are
+    not those of an upright face in that unit, as with a wrong landmark file.
     """
     if expression_modes is None:
         expression_modes = np.zeros((0, *mean.shape), np.float32)
@@ -164,7 +164,7 @@ def assemble(
     if not BIOCULAR_WIDTH[0] <= width <= BIOCULAR_WIDTH[1]:
         raise InputError(f"{path}: the outer eye corners lie {width:.4g} mm apart; check the 68 landmarks")
     if marks[45, 0] < marks[36, 0] or marks[8, 1] > marks[27, 1]:
-        raise InputError(f"{path}: the 68 landmarks show no upright face with +x to its left, +y up")
+        raise InputError(f"{path}: the 68 landmarks do not show an upright face with +x to its left, +y up")
     colors, tones = (None, None) if albedo is None else albedo
     try:
         return MorphableModel(

@@ -5,10 +5,10 @@
 Millimeters; colors from 0 to 1, r g b. A file without `expression` (the 2009 model in this layout) gives a
 model without expressions.
 
-Its own landmarks are named points without a jaw line, not the 68: put the vertex indices beside it, as
-`MODEL.landmarks68.txt` or `Landmarks68_MODEL.anl` (a number a line, counted from 0).
+Its own landmarks are named points without a jaw line, not the 68: put the vertex indices next to it, as
+`MODEL.landmarks68.txt` or `Landmarks68_MODEL.anl` (one number per line, counted from 0).
 
-What becomes of it: the mean is that of shape and expression together; modes of one standard deviation;
+Conversion: the mean is that of shape and expression together; modes of one standard deviation;
 triangles outward. `noiseVariance` and the metadata are not read. Needs h5py: `pip install '.[h5]'`.
 """
 
@@ -38,7 +38,7 @@ MILLIMETER = 1.0
 
 
 def read_basel_h5(path: Path) -> MorphableModel:
-    """Read the file. Raises InputError naming what is missing or does not fit, or the missing h5py."""
+    """Read the file. Raises InputError naming what is missing or invalid, or the missing h5py."""
     try:
         import h5py
     except ImportError as error:
@@ -54,7 +54,7 @@ def read_basel_h5(path: Path) -> MorphableModel:
             cells = _dataset(path, file, "shape/representer/cells")
     except InputError:
         raise
-    except Exception as error:  # a damaged file stops HDF5 in many ways
+    except Exception as error:  # HDF5 fails in many ways on a damaged file
         raise InputError(f"{path}: is a damaged HDF5 file; copy it again") from error
     mean = points(path, "shape/model/mean", arrays["shape/model/mean"])
     count = len(mean)

@@ -4,7 +4,7 @@
 colors from 0 to 255; `shapeEV`, `texEV` (199, 1), which are standard deviations in spite of their name; `tl`
 (T, 3) triangles, counted from 1.
 
-It has no expressions and no landmarks. Those that the field uses with it are read where they lie beside it:
+It has no expressions and no landmarks. Those commonly used with it are read where they lie next to it:
 
 * `Exp_Pca.bin` (Guo et al., from FaceWarehouse): int32 number of modes, then float32 mean and modes, each 3M
   numbers, with the modes' standard deviations in `std_exp.txt` (Deng et al., Deep3DFaceRecon). They cover
@@ -15,7 +15,7 @@ It has no expressions and no landmarks. Those that the field uses with it are re
   3DDFA's `keypoints_sim.npy`, or `keypoints` of `facemodel_info.mat` through `idx` of `BFM_front_idx.mat`
   (both Deep3DFaceRecon's, counted from 1); the latter two count among the 53,215.
 
-What becomes of it: millimeters; modes of one standard deviation; colors from 0 to 1; triangles outward.
+Conversion: millimeters; modes of one standard deviation; colors from 0 to 1; triangles outward.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def is_bfm2009(names: set[str]) -> bool:
 
 
 def read_bfm2009(path: Path) -> MorphableModel:
-    """Read the file and what lies beside it. Raises InputError naming what is missing or does not fit."""
+    """Read the file and the files next to it. Raises InputError naming what is missing or invalid."""
     arrays = read_mat(path, (*KEYS, *COLORS))
     missing = [name for name in KEYS if name not in arrays]
     if missing:
@@ -103,7 +103,7 @@ def _expressions(path: Path, kept: Indices | None) -> Floats | None:
     if not file.is_file():
         return None
     if kept is None:
-        raise InputError(f"{file}: covers only a part of {path.name}; put BFM_exp_idx.mat beside it")
+        raise InputError(f"{file}: covers only a part of {path.name}; put BFM_exp_idx.mat next to it")
     size, row = file.stat().st_size, 12 * len(kept)
     with open(file, "rb") as stream:
         modes = int.from_bytes(stream.read(4), "little", signed=True)
@@ -116,14 +116,14 @@ def _expressions(path: Path, kept: Indices | None) -> Floats | None:
         rows = np.frombuffer(stream.read(), "<f4")
     deviations = path.with_name("std_exp.txt")
     if not deviations.is_file():
-        raise InputError(f"{file}: has modes without their spread; put std_exp.txt beside it")
+        raise InputError(f"{file}: has modes without their standard deviations; put std_exp.txt next to it")
     sigma = spreads(deviations, "standard deviations", read_numbers(deviations), modes)
-    with np.errstate(over="ignore", invalid="ignore"):  # the model refuses what is not finite
+    with np.errstate(over="ignore", invalid="ignore"):  # the model rejects what is not finite
         return (rows.reshape(modes, len(kept), 3) * sigma[:, None, None]).astype(np.float32)
 
 
 def _landmarks_of_kept(path: Path, kept: Indices | None) -> Indices:
-    """The 68 of the files that count among the vertices that have expressions."""
+    """The 68 landmarks from the files that count among the vertices with expressions."""
     places = path.with_name("keypoints_sim.npy")
     front, info = (path.with_name(name) for name in ("BFM_front_idx.mat", "facemodel_info.mat"))
     if kept is None or not (places.is_file() or (front.is_file() and info.is_file())):

@@ -1,8 +1,8 @@
-"""Arrays out of the containers in which face models travel: `.npy`, `.npz` and text.
+"""Reading arrays from the containers of face models: `.npy`, `.npz`, and text.
 
-Every size that a file claims is compared with what the file holds, or with `LARGEST`, before memory is set
-aside for it, and whatever is wrong becomes an InputError that names the file. Nothing is unpickled but by the
-reader of `data.pickles`.
+Every size that a file declares is checked against its content, or against `LARGEST`, before memory is
+allocated for it, and any problem becomes an InputError that names the file. Only the reader in
+`twodasl.io.pickles` unpickles anything.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 
 def read_npy(path: Path) -> Any:
-    """The array of a `.npy` file, or what its pickled object holds (see `data.pickles.read_model_pickle`)."""
+    """The array of a `.npy` file, or its pickled object (see `io.pickles.read_model_pickle`)."""
     if regular_file(path).stat().st_size > LARGEST:
         raise InputError(f"{path}: expected at most {LARGEST >> 30} GiB, got a larger file")
     try:
@@ -36,12 +36,12 @@ def read_npy(path: Path) -> Any:
 
 
 def read_npz(path: Path, names: Iterable[str]) -> dict[str, Any]:
-    """Those of the named arrays that a `.npz` has, as `arrays.read_npz`; of objects as `read_npy`."""
+    """Those of the named arrays that a `.npz` contains, as `arrays.read_npz`; of objects as `read_npy`."""
     return arrays.read_npz(path, names, objects=parse_pickle)
 
 
 def read_numbers(path: Path) -> NDArray[np.float64]:
-    """The numbers of a text file, separated by white space, commas or semicolons; `#` starts a comment."""
+    """The numbers in a text file, separated by white space, commas, or semicolons; `#` starts a comment."""
     try:
         with open(regular_file(path), "rb") as stream:
             text = plain_text(path, stream.read(1 << 20))
@@ -51,9 +51,9 @@ def read_numbers(path: Path) -> NDArray[np.float64]:
     try:
         return reals(b" ".join(lines).replace(b",", b" ").replace(b";", b" ").split())
     except ValueError as error:
-        raise InputError(f"{path}: expected numbers alone, got other text among them") from error
+        raise InputError(f"{path}: expected only numbers, got other text among them") from error
 
 
 def unreadable(path: Path, error: OSError) -> InputError:
-    """What to say of a file that the system does not let read."""
+    """The error for a file that the system cannot read."""
     return InputError(f"{path}: cannot be read ({error.strerror or error})")

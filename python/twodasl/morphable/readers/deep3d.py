@@ -4,7 +4,7 @@
 interleaved, in decimeters and in colors from 0 to 255, scaled by their standard deviations already; `tri`
 (T, 3) and `keypoints` (1, 68) counted from 1.
 
-What becomes of it: millimeters; colors from 0 to 1; triangles outward. The masks and `point_buf` are not
+Conversion: millimeters; colors from 0 to 1; triangles outward. The masks and `point_buf` are not
 read; the mean is not moved to its centroid, as that project's code does on loading.
 """
 

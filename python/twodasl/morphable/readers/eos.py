@@ -10,15 +10,15 @@ expression model; what follows (landmark names, texture coordinates) is not read
 where vectors have one column, the mean is x y z (r g b) interleaved, and eigenvalues are variances. Optional
 is a byte, 1 for none; the expression model is an int32, 0 for a model of components, 1 for blendshapes: a
 uint64 number, and each a uint64 length, its name, and a vector of displacements. Blendshapes may also lie in
-a file of their own beside the model, `expression_blendshapes_*.bin`, which is read where the model has none.
+a file of their own next to the model, `expression_blendshapes_*.bin`, which is read where the model has none.
 
 eos maps the 68 landmarks to the Surrey model without the jaw line and the inner mouth corners, so a file
-with all the 68 vertex indices must lie beside the model: `MODEL.landmarks68.txt`.
+with all the 68 vertex indices must lie next to the model: `MODEL.landmarks68.txt`.
 
-What becomes of it: millimeters (the file's unit is measured between the outer eye corners); modes of one
+Conversion: millimeters (the file's unit is measured between the outer eye corners); modes of one
 standard deviation; of blendshapes, whose coefficients go from 0 to 1, `EXPRESSION_SPREAD` is taken for one,
 as for ICT-FaceKit; triangles outward; colors from 0 to 1 as they are (to 255: divided). Version 0, before
-2017, kept OpenCV matrices and is refused, as eos does.
+2017, kept OpenCV matrices and is rejected, as eos does.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ BLENDSHAPES = "expression_blendshapes_*.bin"
 
 @dataclass
 class _Components:
-    """One model of components as the file has it."""
+    """One model of principal components, as stored."""
 
     mean: NDArray[np.float32]
     basis: NDArray[np.float32]
@@ -62,7 +62,7 @@ class _Components:
 
 
 class _Archive:
-    """The bytes of a file, read from front to back; every size is compared with what is left."""
+    """A file's bytes, read in order; every size is checked against what is left."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.at = path, 0
@@ -76,7 +76,7 @@ class _Archive:
 
     def take(self, size: int) -> bytes:
         if not 0 <= size <= len(self.content) - self.at:
-            raise InputError(f"{self.path}: is no model of eos, or is cut off after {self.at} bytes")
+            raise InputError(f"{self.path}: is not an eos model, or is cut off after {self.at} bytes")
         self.at += size
         return self.content[self.at - size : self.at]
 
@@ -103,7 +103,7 @@ class _Archive:
 
 
 def is_eos(head: bytes) -> bool:
-    """Whether a file that begins so may be one: a version, then a vector of whole vertices."""
+    """Whether a file with this beginning may be one: a version, then a vector of complete vertices."""
     if len(head) < 12:
         return False
     version, rows, count = struct.unpack("<Iii", head[:12])
@@ -111,7 +111,7 @@ def is_eos(head: bytes) -> bool:
 
 
 def read_eos(path: Path) -> MorphableModel:
-    """Read the file. Raises InputError naming what is missing, cut off or does not fit."""
+    """Read the file. Raises InputError naming what is missing or invalid."""
     archive = _Archive(path)
     version = archive.number("I")
     if version not in VERSIONS:
@@ -128,7 +128,7 @@ def read_eos(path: Path) -> MorphableModel:
     beside = sorted(path.parent.glob(BLENDSHAPES))
     if expression is None and beside:
         if len(beside) > 1:
-            raise InputError(f"{path}: expected one {BLENDSHAPES} beside it, got {len(beside)}")
+            raise InputError(f"{path}: expected one {BLENDSHAPES} next to it, got {len(beside)}")
         expression = _Archive(beside[0]).blendshapes()
     expressions: Floats | None = None
     names: tuple[str, ...] | None = None

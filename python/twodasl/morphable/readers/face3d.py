@@ -4,7 +4,7 @@ A struct `model`: `shapeMU`, `expMU`, `texMU` (3N, 1), `shapePC` (3N, 199), `exp
 (3N, 199), x y z or r g b interleaved, `shapeEV`, `expEV`, `texEV` standard deviations, `tri` (3, T) and
 `kpt_ind` (68,) counted from 1. N = 53,215 vertices, micrometers, colors from 0 to 255.
 
-What becomes of it: the mean is `shapeMU` + `expMU`, as face3d adds them; millimeters; modes of one standard
+Conversion: the mean is `shapeMU` + `expMU`, as face3d adds them; millimeters; modes of one standard
 deviation; colors from 0 to 1; triangles outward. `tri_mouth`, which closes the lips, and `segbin` are not
 read.
 """
@@ -32,7 +32,7 @@ def is_face3d(names: set[str]) -> bool:
 
 
 def read_face3d(path: Path) -> MorphableModel:
-    """Read the file. Raises InputError naming the field that is missing or does not fit."""
+    """Read the file. Raises InputError naming what is missing or invalid."""
     fields = read_mat(path, ("model",)).get("model")
     if not isinstance(fields, dict):
         raise InputError(f"{path}: model: expected one struct, got another kind of variable")

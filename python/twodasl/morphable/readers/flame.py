@@ -2,7 +2,7 @@
 
 A dict (or archive) of `v_template` (N, 3), `shapedirs` (N, 3, 400): 300 identity modes, then 100 of
 expression, and `f` (T, 3), counted from 0. N = 5,023 vertices, meters. The pickles are Python 2's, and their
-arrays chumpy's: they are read as data, without chumpy (see `data.pickles`).
+arrays chumpy's: they are read as data, without chumpy (see `io.pickles`).
 
 It has no landmarks. FLAME's embeddings give them as points in triangles; they are read where they lie beside
 it, and each becomes the corner of its triangle with the largest weight:
@@ -11,9 +11,9 @@ it, and each becomes the corner of its triangle with the largest weight:
 * `flame_static_embedding_68*.pkl` or `.npz`: `lmk_face_idx` and `lmk_b_coords` of 68, or
 * `flame_static_embedding.pkl`, 51 points without the jaw line, with `flame_dynamic_embedding.npy`, whose
   first row is the jaw line of a frontal face, or
-* `MODEL.landmarks68.txt` with vertex indices, which goes before the others.
+* `MODEL.landmarks68.txt` with vertex indices, which takes precedence.
 
-What becomes of it: millimeters; one coefficient is one standard deviation, as the model comes. Joints, pose
+Conversion: millimeters; one coefficient is one standard deviation, as the model comes. Joints, pose
 correctives (`posedirs`) and skinning weights are not read: head, jaw and eyes stay in the template's pose.
 """
 
@@ -47,7 +47,7 @@ NAMES = ("generic_model.pkl", "FLAME_NEUTRAL.pkl", "FLAME_NEUTRAL.npz", "flame20
 
 
 def is_flame(keys: Any) -> bool:
-    """Whether a pickle's content, or the names in an archive, look like it."""
+    """Whether a pickle's content, or the names in an archive, look like FLAME's."""
     return isinstance(keys, (dict, set)) and "shapedirs" in keys and "v_template" in keys
 
 
@@ -64,7 +64,7 @@ def read_flame(path: Path, content: Any = None) -> MorphableModel:
         raise InputError(
             f"{path}: shapedirs: expected ({len(mean)}, 3, {IDENTITY + EXPRESSION}), got {directions.shape}"
         )
-    with np.errstate(over="ignore"):  # the model refuses what became infinite
+    with np.errstate(over="ignore"):  # the model rejects what became infinite
         modes = np.ascontiguousarray(np.moveaxis(directions, 2, 0), np.float32)
     triangles = triangle_rows(path, "f", content["f"], len(mean), 0)
     landmarks = side_landmarks(path, len(mean))
@@ -84,7 +84,7 @@ def _embedded_landmarks(path: Path, triangles: Indices) -> Indices:
             return _corners(file, triangles, _embedding(file), ("lmk_face_idx", "lmk_b_coords"), 68)
     static, dynamic = folder / "flame_static_embedding.pkl", folder / "flame_dynamic_embedding.npy"
     if not (static.is_file() and dynamic.is_file()):
-        raise missing_landmarks(path, "has no landmarks and no landmark_embedding.npy beside it")
+        raise missing_landmarks(path, "has no landmarks and no landmark_embedding.npy next to it")
     rows = _table(dynamic, read_npy(dynamic))
     frontal = {key: value[:1] for key, value in rows.items() if isinstance(value, np.ndarray) and value.ndim}
     names = ("lmk_face_idx", "lmk_b_coords")
@@ -107,7 +107,7 @@ def _table(file: Path, content: Any) -> dict[str, Any]:
 def _corners(
     file: Path, triangles: Indices, content: dict[str, Any], names: tuple[str, str], count: int
 ) -> Indices:
-    """The vertices nearest to `count` points in triangles, by their barycentric coordinates."""
+    """The vertices closest to `count` points in triangles, by their barycentric coordinates."""
     index, weights = (reals(file, name, content.get(name)) for name in names)
     faces = vertex_indices(file, names[0], index, len(triangles), 0).reshape(-1)
     if len(faces) != count or weights.size != 3 * count:

@@ -4,7 +4,7 @@ The folder holds one neutral mesh, `identityNNN.obj` (principal components of sc
 deviation away from neutral) and one OBJ for each expression shape, all with one topology: 26,719 vertices,
 quads.
 
-What becomes of it:
+Conversion:
 
 * the first 40 identities are the shape modes, coefficient 1 = one standard deviation;
 * the expression shapes become 10 orthogonal modes. Both sides of a shape are one action, the lids apart. The
@@ -81,14 +81,15 @@ def read_ict_facekit(
         progress: whether to show how far it is (some hundred megabytes of text are parsed).
 
     Raises:
-        InputError: a file is missing, is no OBJ, or does not fit the neutral mesh; the file is named.
+        InputError: a file is missing, is not an OBJ file, or does not fit the neutral mesh; the file is
+            named.
     """
     identity_modes = whole_number(identity_modes, "identity_modes", 0)
     expression_modes = whole_number(expression_modes, "expression_modes", 0)
     progress = flag(progress, "progress")
     shapes = _shapes_folder(path_of(folder, "a folder", "folder"))
     if shapes is None:
-        raise InputError(f"{folder}: is no ICT-FaceKit folder; expected FaceXModel/{NEUTRAL}")
+        raise InputError(f"{folder}: is not an ICT-FaceKit folder; expected FaceXModel/{NEUTRAL}")
     neutral_path = shapes / NEUTRAL
     neutral, triangles, skin = _read_mesh(neutral_path)
     landmarks = _landmarks(shapes, len(neutral))
@@ -125,7 +126,7 @@ def read_ict_facekit(
 
 
 def merge_sides(shapes: NDArray[np.float32], names: list[str]) -> tuple[NDArray[np.float32], list[str]]:
-    """Left and right halves of an expression (`name_L`, `name_R`) summed into one, but for the lids.
+    """Sum the left and right halves of each expression (`name_L`, `name_R`), except the lids.
 
     shapes: (M, N, 3) displacements. Returns (A, N, 3) and A names, A <= M, in order of first appearance.
     """
@@ -141,15 +142,14 @@ def reduce_expressions(
     """The principal directions of displacement fields over the skin, without removing their mean.
 
     Args:
-        shapes: (M, N, 3) displacements of the shapes in full.
+        shapes: (M, N, 3) displacements at full strength.
         names: M names.
         skin: (N,) the vertices over which variance is measured.
-        count: modes to keep; fewer are returned where the shapes span fewer dimensions.
+        count: modes to keep; fewer are returned if the shapes span fewer dimensions.
 
     Returns:
-        modes (count, N, 3), orthogonal over all vertices, each of the length of one standard deviation, with
-        the sign that makes its strongest shapes positive; and for each the names of the two shapes that it
-        resembles most.
+        modes (count, N, 3), orthogonal over all vertices, each of one standard deviation, with the sign that
+        makes its strongest shapes positive; and for each the names of the two shapes it resembles most.
     """
     size = np.sqrt(np.diag(_gram(shapes[:, skin])))
     spread = np.sqrt(np.median(size) / np.maximum(size, 1e-6 * size.max()))
@@ -158,8 +158,8 @@ def reduce_expressions(
     values, vectors = np.linalg.eigh(on_skin)
     order = np.argsort(values)[::-1]
     weights = vectors[:, order[values[order] > 1e-9 * values.max()][:count]].T
-    # Unit weights of the shapes give unit variance along every one of these directions, and along every
-    # rotation of them: the one that makes them orthogonal over the whole head loses nothing.
+    # Unit weights of the shapes give unit variance along each of these directions, and along any rotation of
+    # them: the rotation that makes them orthogonal over the whole head loses nothing.
     kept = np.linalg.eigh(weights @ _gram(shapes) @ weights.T)[1][:, ::-1]
     weights = kept.T @ weights
     strength = weights * np.sqrt(np.diag(on_skin))
@@ -196,9 +196,11 @@ def _parse_vertices(path: Path, lines: list[bytes]) -> NDArray[np.float64]:
     try:
         values = reals(words)
     except ValueError as error:
-        raise InputError(f"{path}: is no OBJ file (a vertex is not three numbers); copy it again") from error
+        raise InputError(
+            f"{path}: is not an OBJ file (a vertex is not three numbers); copy it again"
+        ) from error
     if not rows or values.size != 3 * len(rows) or not np.isfinite(values).all():
-        raise InputError(f"{path}: is no OBJ file with three finite numbers a vertex; copy it again")
+        raise InputError(f"{path}: is not an OBJ file with three finite numbers per vertex; copy it again")
     if np.abs(values).max() > FARTHEST:
         raise InputError(
             f"{path}: expected a face's coordinates, got {np.abs(values).max():g}; copy it again"
@@ -214,7 +216,7 @@ def _read_vertices(path: Path, count: int) -> NDArray[np.float64]:
 
 
 def _read_mesh(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Vertices, the triangles of the opaque parts (polygons split as fans), and which vertices are skin."""
+    """Vertices, triangles of the opaque parts (polygons split into fans), and which vertices are skin."""
     lines = _lines(path)
     vertices = _parse_vertices(path, lines)
     triangles: list[tuple[int, int, int]] = []
@@ -231,11 +233,13 @@ def _read_mesh(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], NDAr
                 if material == "face":
                     faces.append(len(triangles) - 1)
     except ValueError as error:
-        raise InputError(f"{path}: is no OBJ file (a face has no vertex numbers); copy it again") from error
+        raise InputError(
+            f"{path}: is not an OBJ file (a face has no vertex numbers); copy it again"
+        ) from error
     result = np.array(triangles, np.int64).reshape(-1, 3)
     if not len(result) or result.min() < 0 or result.max() >= len(vertices):
         raise InputError(f"{path}: expected faces of vertices 1..{len(vertices)}; copy it again")
-    # A mesh without ICT's material names is skin all over.
+    # A mesh without ICT's material names is all skin.
     skin = np.zeros(len(vertices), bool)
     skin[result[faces] if faces else slice(None)] = True
     return vertices, result, skin
@@ -247,7 +251,7 @@ def _readme(path: Path) -> str:
 
 
 def _landmarks(shapes: Path, count: int) -> NDArray[np.int64]:
-    """The 68 indices that the README beside (or above) the shapes lists, or the published ones."""
+    """The 68 indices listed in the README next to (or above) the shapes, or the published ones."""
     for folder in (shapes, shapes.parent):
         readme = folder / "README.md"
         text = _readme(readme) if readme.is_file() else ""
@@ -260,6 +264,6 @@ def _landmarks(shapes: Path, count: int) -> NDArray[np.int64]:
     if count != FULL_TOPOLOGY:
         raise InputError(
             f"{shapes / NEUTRAL}: expected ICT-FaceKit's {FULL_TOPOLOGY} vertices, got {count}; put its "
-            "README.md with the 68 landmark indices beside it"
+            "README.md with the 68 landmark indices next to it"
         )
     return np.array(LANDMARKS, np.int64)

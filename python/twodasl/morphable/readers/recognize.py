@@ -1,4 +1,4 @@
-"""Which layout a file or folder has: by its content, with the name as a check."""
+"""Recognizing the layout of a file or folder by its content, with the name as a check."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SUFFIXES = {
     "pickle": (".pkl", ".pickle"),
     "eos": (".bin",),
 }
-# In a folder: the files that are a model by themselves.
+# In a folder: files that are complete models.
 MEMBERS = (
     bfm2009.NAME,
     "BFM_model_front.mat",
@@ -47,26 +47,28 @@ MEMBERS = (
 
 
 def read_folder(folder: Path) -> MorphableModel:
-    """The model that a folder is, or the one model file in it. Raises InputError for none or several."""
+    """The model in a folder, or its only model file. Raises InputError for none or several."""
     if ict_facekit.is_ict_facekit(folder):
         return ict_facekit.read_ict_facekit(folder)
     if tddfa.is_tddfa(folder):
         return tddfa.read_tddfa(folder)
     members = [file for pattern in MEMBERS for file in sorted(folder.glob(pattern)) if file.is_file()]
     if not members:
-        raise InputError(f"{folder}: is no face model folder and holds no model file; expected {SUPPORTED}")
+        raise InputError(
+            f"{folder}: is not a face model folder and contains no model file; expected {SUPPORTED}"
+        )
     if len(members) > 1:
         names = ", ".join(file.name for file in members)
-        raise InputError(f"{folder}: holds several face models ({names}); give the file instead")
+        raise InputError(f"{folder}: contains several face models ({names}); name one of these files instead")
     return read_file(members[0])
 
 
 def read_file(path: Path) -> MorphableModel:
-    """The model in a file. Raises InputError saying what the file is where it is none that is known."""
+    """The model in a file. Raises InputError that describes the file if it is not a known model."""
     kind = _container(regular_file(path))
     if kind is None:
         size = path.stat().st_size
-        what = "is empty" if not size else "is no face model that is known"
+        what = "is empty" if not size else "is not a known face model"
         raise InputError(f"{path}: {what}; expected {SUPPORTED}")
     if path.suffix.lower() not in SUFFIXES[kind]:
         _refuse_others(path, kind)
@@ -104,12 +106,12 @@ def _container(path: Path) -> str | None:
         return "HDF5"
     if head.startswith(b"MATLAB "):
         return "MATLAB"
-    # Protocols from 2 on name themselves; before, a dict begins with one of these.
+    # Protocols from 2 on identify themselves; before that, a dict begins with one of these.
     if (head[:1] == b"\x80" and head[1:2] <= b"\x05") or head.startswith((b"(dp", b"(lp", b"ccopy_reg")):
         return "pickle"
     if eos.is_eos(head):
         return "eos"
-    # What is damaged at its front is told by the reader that its name asks for.
+    # Damage at the start of a file is reported by the reader that its name calls for.
     suffix = path.suffix.lower()
     return next((kind for kind, suffixes in SUFFIXES.items() if head and suffix in suffixes), None)
 
@@ -127,7 +129,7 @@ def _read_mat(path: Path) -> MorphableModel:
     ):
         if fits(names):
             return read(path)
-    raise InputError(f"{path}: holds {_some(names)}, no face model that is known; expected {SUPPORTED}")
+    raise InputError(f"{path}: contains {_some(names)}, not a known face model; expected {SUPPORTED}")
 
 
 def _read_pickle(path: Path) -> MorphableModel:
@@ -137,7 +139,7 @@ def _read_pickle(path: Path) -> MorphableModel:
     if flame.is_flame(content):
         return flame.read_flame(path, content)
     names: Any = content if isinstance(content, dict) else {type(content).__name__}
-    raise InputError(f"{path}: holds {_some(names)}, no face model that is known; expected {SUPPORTED}")
+    raise InputError(f"{path}: contains {_some(names)}, not a known face model; expected {SUPPORTED}")
 
 
 def _some(names: Any) -> str:

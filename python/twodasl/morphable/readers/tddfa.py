@@ -6,7 +6,7 @@ holds the places of the landmarks' x y z in the interleaved vector, counted from
 are `tri` of `tri.mat` (3DDFA's `visualize`) or of `Model_Shape_Sim.mat` (300W-LP), (3, T), in which the first
 in this order is taken.
 
-What becomes of it: millimeters; modes of one standard deviation, which `param_whitening.pkl` has, because the
+Conversion: millimeters; modes of one standard deviation, which `param_whitening.pkl` has, because the
 bases are not scaled (3DDFA's coefficient is this model's times that deviation, and its pose's first three
 columns are this model's divided by 1000); triangles turned outward, for 3DDFA's are inward; the mean color
 `mu_tex` of `Model_Shape_Sim.mat`, where that is there. The whitening's mean is not read: coefficients of 0
@@ -47,7 +47,7 @@ def read_tddfa(folder: Path) -> MorphableModel:
     shape_sigma, expression_sigma = coefficient_spreads(folder, *widths)
     file = next((folder / name for name in TRIANGLES if (folder / name).is_file()), None)
     if file is None:
-        raise InputError(f"{folder}: holds no triangles; put {' or '.join(TRIANGLES)} with tri beside them")
+        raise InputError(f"{folder}: has no triangles; put {' or '.join(TRIANGLES)} with tri next to them")
     found = read_mat(file, ("tri",))
     return assemble(
         folder,

@@ -2,11 +2,11 @@
 
 A dict of `u` (3N, 1), the mean with expression; `w_shp` (3N, >= 40) and `w_exp` (3N, >= 10), x y z
 interleaved, in micrometers for a coefficient of 1; `tri` (3, T), counted from 0; `keypoints` (204,), the
-places of the landmarks' x y z in the interleaved vector. A `tri.pkl` beside it (the project's, made for the
+places of the landmarks' x y z in the interleaved vector. A `tri.pkl` next to it (the project's, made for the
 model without neck) takes the place of its own `tri`.
 
-What becomes of it: as of 3DDFA's folder (see `tddfa`), with the standard deviations `std` of
-`param_mean_std_62d_120x120.pkl` beside it, and the first 40 and 10 modes where these are the 62 parameters'.
+Conversion: as of 3DDFA's folder (see `tddfa`), with the standard deviations `std` of
+`param_mean_std_62d_120x120.pkl` next to it, and the first 40 and 10 modes where these are the 62 parameters'.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TRIANGLES = "tri.pkl"
 
 
 def is_tddfa_v2(content: Any) -> bool:
-    """Whether a pickle's content looks like it; `read_tddfa_v2` names what is missing."""
+    """Whether a pickle's content looks like 3DDFA_V2's; `read_tddfa_v2` names what is missing."""
     return isinstance(content, dict) and "w_shp" in content
 
 
@@ -48,7 +48,7 @@ def read_tddfa_v2(path: Path, content: Any = None) -> MorphableModel:
         try:
             triangles = triangle_rows(path, "tri", content.get("tri"), count, 0)
         except InputError as error:
-            raise InputError(f"{error}; put 3DDFA_V2's {TRIANGLES} beside it") from error
+            raise InputError(f"{error}; put 3DDFA_V2's {TRIANGLES} next to it") from error
     return assemble(
         path,
         "3ddfa-v2",

@@ -1,4 +1,4 @@
-"""How far 3DDFA's coefficients spread: the part of its parameters' whitening that follows the pose."""
+"""The spread of 3DDFA's coefficients: the part of its parameter whitening that follows the pose."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ PUBLISHED = (40, 10)  # the modes of the 62 parameters
 
 
 def coefficient_spreads(folder: Path, shapes: int, expressions: int) -> tuple[NDArray[np.float64], ...]:
-    """Standard deviations of the shape and of the expression coefficients, for at most so many modes.
+    """Standard deviations of the shape and expression coefficients, for the given numbers of modes.
 
-    Where the bases have more modes than the 62 parameters use, the first 40 and 10 are meant, as in 3DDFA_V2.
-    Raises InputError where no file of spreads is there: the bases are not scaled, so they would be guesses.
+    If the bases have more modes than the 62 parameters use, the first 40 and 10 are used, as in 3DDFA_V2.
+    Raises InputError if no file of standard deviations is found: the bases are not scaled, so the values
+    would be guesses.
     """
     found = [(folder / name, key) for name, key in FILES if (folder / name).is_file()]
     if not found:
         names = " or ".join(name for name, _ in FILES)
-        raise InputError(f"{folder}: holds bases without their spread; put {names} beside them")
+        raise InputError(f"{folder}: has bases without their standard deviations; put {names} next to them")
     path, key = found[0]
     content = read_array_pickle(path)
     values = content.get(key) if isinstance(content, dict) else None

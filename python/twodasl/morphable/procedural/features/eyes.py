@@ -59,7 +59,7 @@ def eye_field(p: Array, head: Array) -> Array:
                                  (41, -6.5, 1.6, 0.1)])  # fmt: skip
     joined = joined - stroke(q, [(17.5, -8, 2.2, -0.6), (22, -12.5, 2.4, -0.9), (30, -15, 2.6, -0.6),
                                  (38, -13.5, 2.6, -0.3)])  # fmt: skip
-    # Medial hollow beside the bridge, brow ridge above.
+    # Medial hollow next to the bridge, brow ridge above.
     joined = joined - stroke(q, [(13.5, 6, 3.0, -0.8), (14.5, 0, 3.0, -1.2), (15.5, -5, 3.0, -0.4)])
     joined = joined - stroke(q, [(10, 19, 5, 0.4), (22, 21.5, 5, 0.6), (36, 23, 5, 0.6), (48, 19, 5, 0.9),
                                  (54, 12, 5, 0.7)])  # fmt: skip

@@ -17,7 +17,7 @@ def relief_offset(p: Array) -> Array:
     if not near.any():
         return _side_relief(p)
     q = np.column_stack([np.abs(p[near, 0]), p[near, 1:]])
-    # Nasolabial fold: from the wing of the nose past the corner of the mouth, and the pads beside it.
+    # Nasolabial fold: from the wing of the nose past the corner of the mouth, and the pads next to it.
     total = stroke(q, [(20, -39, 2.4, -0.7), (25, -47, 3.0, -0.9), (30, -56, 3.4, -0.6), (33, -64, 4, -0.2)])
     total += stroke(q, [(24, -32, 6, 0.6), (31, -42, 6, 0.8), (37, -52, 7, 0.6)])
     # Cheekbone, the hollow under it, chin pads.
