@@ -1,1 +1,1 @@
-"""Data sets of photos and their annotation."""
+"""Data sets of photos with annotations."""

@@ -1,13 +1,13 @@
-"""3DDFA's 62 numbers of a face, and what they are for a face model of the same basis.
+"""3DDFA's 62 numbers of a face, and how they become parameters of a face model of the same basis.
 
-300W-LP and 3DDFA describe a face by a camera and by the coefficients of a basis in micrometers that is not
-scaled: BFM 2009 for identity, FaceWarehouse's modes for expression, 53,215 vertices. With S in micrometers,
+300W-LP and 3DDFA describe a face by a camera and by the coefficients of an unscaled basis in micrometers: BFM
+2009 for identity and FaceWarehouse's modes for expression, 53,215 vertices. With S in micrometers,
 
     V = [fR | t] (S, 1),  S = mean + sum_j a_j w_j,  j over 40 shape and 10 expression modes.
 
 A `MorphableModel` may hold that basis in millimeters and with modes of another length, m_j = s_j w_j / 1000.
-Then the same vertices are given by the camera `[1000 fR | t]` and the coefficients `a_j / s_j`. Whether a
-model is one of those is measured at the 68 landmarks, not taken from its name.
+The camera `[1000 fR | t]` and the coefficients `a_j / s_j` then give the same vertices. Whether a model uses
+this basis is determined at the 68 landmarks, not by its name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SHAPES, EXPRESSIONS = 40, 10
 RAW_SIZE = 12 + SHAPES + EXPRESSIONS
 
 _MILLIMETER = 1e-3
-# Two stored forms of one basis agree to float32; a landmark of another vertex is millimeters away.
+# Two stored forms of one basis agree to float32; a landmark on another vertex is millimeters away.
 _MEAN_TOLERANCE, _MODE_TOLERANCE = 0.02, 2e-3
 _ARRAYS = ("u_shp.npy", "u_exp.npy", "w_shp_sim.npy", "w_exp_sim.npy", "keypoints_sim.npy")
 
@@ -57,7 +57,7 @@ class RawBasis:
     def conversion(self, model: MorphableModel) -> Conversion:
         """How the 62 numbers become the model's parameters.
 
-        Modes of the model beyond the 40 + 10 get the coefficient 0; a model of fewer drops the others.
+        Modes of the model beyond the 40 + 10 get coefficient 0; a model with fewer drops the others.
 
         Raises:
             InputError: the model's mean or a mode is not that of this basis at the 68 landmarks.
@@ -66,7 +66,7 @@ class RawBasis:
         off = float(np.abs(model.mean[marks] - self.mean * _MILLIMETER).max())
         if off > _MEAN_TOLERANCE:
             raise InputError(
-                f"the face model {model.name!r} is of another basis: its mean differs by {off:.2g} mm at"
+                f"the face model {model.name!r} has another basis: its mean differs by {off:.2g} mm at"
                 " a landmark"
             )
         scales = np.ones(SHAPES + EXPRESSIONS)
@@ -78,20 +78,20 @@ class RawBasis:
             if rest > _MODE_TOLERANCE or scales[index] <= 0:
                 kind, number = ("shape", index) if index < SHAPES else ("expression", index - SHAPES)
                 raise InputError(
-                    f"the face model {model.name!r} is of another basis: its {kind} mode {number + 1} differs"
+                    f"the face model {model.name!r} has another basis: its {kind} mode {number + 1} differs"
                     f" by {100 * rest:.2g} %"
                 )
         return Conversion(len(model.shape_modes), len(model.expression_modes), scales)
 
     def _pairs(self, model: MorphableModel) -> list[tuple[int, NDArray[np.float32]]]:
-        """The raw index of each mode that both have, and the model's."""
+        """The raw indices of the modes that both have, and the model's."""
         shapes = list(enumerate(model.shape_modes[:SHAPES]))
         return shapes + [(SHAPES + i, mode) for i, mode in enumerate(model.expression_modes[:EXPRESSIONS])]
 
 
 @dataclass(frozen=True, eq=False)
 class Conversion:
-    """From the 62 numbers to a model of `shapes` and `expressions` modes; scales (50,): s_j, see above."""
+    """Maps the 62 numbers to a model of `shapes` and `expressions` modes; scales (50,): s_j, see above."""
 
     shapes: int
     expressions: int
@@ -122,8 +122,8 @@ def is_raw_basis(folder: str | os.PathLike[str]) -> bool:
 def read_raw_basis(folder: str | os.PathLike[str]) -> RawBasis:
     """Read the basis at its landmarks from 3DDFA's files.
 
-    Either `u_base.txt`, `w_shp_base.txt`, `w_exp_base.txt` (at the 68 landmarks alone), or `u_shp.npy`,
-    `u_exp.npy`, `w_shp_sim.npy`, `w_exp_sim.npy`, `keypoints_sim.npy` (whole; only the landmarks' rows are
+    Either `u_base.txt`, `w_shp_base.txt`, `w_exp_base.txt` (at the 68 landmarks only), or `u_shp.npy`,
+    `u_exp.npy`, `w_shp_sim.npy`, `w_exp_sim.npy`, `keypoints_sim.npy` (complete; only the landmarks' rows are
     read). Raises InputError naming the file that is missing or does not fit.
     """
     from .sparse_basis import is_sparse_basis, read_sparse_basis
@@ -147,7 +147,9 @@ def read_raw_basis(folder: str | os.PathLike[str]) -> RawBasis:
     size = read_array(means[0]).size
     places = np.asarray(read_array(path / _ARRAYS[4])).ravel().astype(np.int64)
     if places.size != 204 or places.min() < 0 or places.max() >= size:
-        raise InputError(f"{path / _ARRAYS[4]}: expected 204 places below {size}, got {places.size} numbers")
+        raise InputError(
+            f"{path / _ARRAYS[4]}: expected 204 positions below {size}, got {places.size} numbers"
+        )
     mean = np.zeros(204)
     for file in means:
         array = read_array(file)

@@ -1,4 +1,4 @@
-"""The arrays of numbers that annotations keep in MATLAB files."""
+"""Numeric arrays of annotations in MATLAB files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..errors import InputError
 from ..io.matlab import read_mat
 
 LARGEST = 64 << 20
-"""Bytes of a file, and of the variables read from it, beyond which it is refused."""
+"""Limit in bytes for a file, and for the variables read from it."""
 
 
 def read_variables(file: Path, shapes: Mapping[str, Sequence[int | None]]) -> dict[str, NDArray[np.float64]]:
-    """The named variables of a MATLAB file of version 5 to 7 as float64; None in a shape is any length.
+    """The named variables of a MATLAB 5 to 7 file as float64; None in a shape means any length.
 
-    Raises InputError naming the file when it is missing or broken, or a variable is missing, of another
-    shape, or not of finite real numbers.
+    Raises InputError naming the file if it is missing or broken, or if a variable is missing, has another
+    shape, or does not hold finite real numbers.
     """
     if file.is_file() and file.stat().st_size > LARGEST:
         raise InputError(f"{file}: is larger than {LARGEST >> 20} MiB; expected a MATLAB file of landmarks")

@@ -1,4 +1,4 @@
-"""Names of photos in strangers' lists: where they lead, and lists of them, a name a line."""
+"""Names of photos in untrusted lists: whether they stay inside the folder, and lists of one name per line."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ..errors import InputError, reading
 from ..io.files import regular_file
 from ..io.text import plain_text
 
-_LONGEST = 255  # bytes of a file's name that file systems take
-_LARGEST = 1 << 28  # bytes of a list; of a million photos it has some 40 MB
+_LONGEST = 255  # maximum length of a file name in bytes
+_LARGEST = 1 << 28  # maximum size of a list in bytes; a million photos take about 40 MB
 
 
 def check_name(name: str) -> None:
-    """Raise InputError where a name, relative to a data set's folder, cannot be a file in that folder."""
+    """Raise InputError if a name, relative to a data set's folder, cannot be a file in that folder."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise InputError("its name leads out of the folder")
@@ -22,11 +22,11 @@ def check_name(name: str) -> None:
         "\0" in name
         or max((len(part.encode("utf-8", "surrogatepass")) for part in path.parts), default=0) > _LONGEST
     ):
-        raise InputError(f"its name is no file's: it has a zero byte or more than {_LONGEST} bytes")
+        raise InputError(f"its name is not a file name: it has a zero byte or more than {_LONGEST} bytes")
 
 
 def check_names(file: Path, names: Iterable[str]) -> None:
-    """Raise InputError naming a test set's list where a name in it does not pass `check_name`."""
+    """Raise InputError naming a test set's list if a name in it does not pass `check_name`."""
     for name in names:
         try:
             check_name(name)
@@ -35,7 +35,7 @@ def check_names(file: Path, names: Iterable[str]) -> None:
 
 
 def is_name(name: str) -> bool:
-    """Whether `check_name` lets it pass."""
+    """Whether `check_name` accepts it."""
     try:
         check_name(name)
     except InputError:
@@ -44,15 +44,15 @@ def is_name(name: str) -> bool:
 
 
 def read_names(file: Path) -> tuple[str, ...]:
-    """The names in a list, one a line; bytes that are no UTF-8 stay in them as the system's own names do.
+    """The names in a list, one per line; bytes that are not UTF-8 are kept, as in the system's own names.
 
-    Nothing is said about where they lead: see `check_name`. Raises InputError naming the file.
+    Names are not checked here: see `check_name`. Raises InputError naming the file.
     """
     with reading(file, "a list of image names"), open(regular_file(file), "rb") as stream:
         content = stream.read(_LARGEST + 1)
     if len(content) > _LARGEST:
         raise InputError(
-            f"{file}: expected an image name a line, got a file of more than {_LARGEST >> 20} MiB"
+            f"{file}: expected one image name per line, got a file of more than {_LARGEST >> 20} MiB"
         )
     lines = (line.strip() for line in plain_text(file, content).splitlines())
     return tuple(line.decode("utf-8", "surrogateescape") for line in lines if line)

@@ -1,4 +1,4 @@
-"""What became of a data set's photos: how many are used, and why the others are not."""
+"""The outcome of reading a data set's photos: how many are used, and why the others are not."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 from ..errors import InputError
 
 FIRST_NAMES = 5
-"""Names in one line of the report."""
+"""Names on one line of the report."""
 
 _MOST_REASONS = 40
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """Photos left out for one reason, by name."""
+    """Photos excluded for one reason, by name."""
 
     reason: str
     names: tuple[str, ...]
 
     @property
     def count(self) -> int:
-        """How many."""
+        """Number of photos."""
         return len(self.names)
 
     def listed(self) -> str:
@@ -35,14 +35,14 @@ class Skipped:
 
 @dataclass(frozen=True)
 class DataReport:
-    """kept: photos that are used. skipped: the others, the most frequent reason first."""
+    """kept: number of photos used. skipped: the others, the most frequent reason first."""
 
     kept: int
     skipped: tuple[Skipped, ...] = field(default_factory=tuple)
 
     @classmethod
     def of(cls, kept: int, failures: Sequence[tuple[str, str]]) -> DataReport:
-        """From (name, reason) of every photo left out."""
+        """Build a report from (name, reason) of each excluded photo."""
         groups: dict[str, list[str]] = {}
         for name, reason in failures:
             groups.setdefault(reason, []).append(name)
@@ -51,18 +51,18 @@ class DataReport:
 
     @property
     def lost(self) -> int:
-        """Photos left out."""
+        """Number of excluded photos."""
         return sum(group.count for group in self.skipped)
 
     def without(self, names: Sequence[str], reason: str) -> DataReport:
-        """The report after these photos were left out too."""
+        """The report with these photos excluded as well."""
         if not names:
             return self
         skipped = sorted((*self.skipped, Skipped(reason, tuple(names))), key=lambda entry: -entry.count)
         return DataReport(self.kept - len(names), tuple(skipped))
 
     def lines(self) -> list[str]:
-        """The report in words: a line of counts, then a line a reason, with the first names."""
+        """The report as text: one line of counts, then one line per reason with the first names."""
         lines = [f"{self.kept:,} photos kept, {self.lost:,} left out" + (":" if self.lost else "")]
         shown, rest = self.skipped[:_MOST_REASONS], self.skipped[_MOST_REASONS:]
         lines += [f"  {group.count:,}  {printable(group.reason)}  ({group.listed()})" for group in shown]
@@ -71,12 +71,12 @@ class DataReport:
         return lines
 
     def table(self) -> str:
-        """Every photo left out: a line each, of its name, a tab, and the reason."""
+        """One line per excluded photo: its name, a tab, and the reason."""
         lines = (f"{name}\t{group.reason}\n" for group in self.skipped for name in group.names)
         return printable("".join(lines))
 
     def refuse_if_broken(self, root: Path) -> None:
-        """Raise MostlyBroken when more than half of the photos are left out, or none is left."""
+        """Raise MostlyBroken if more than half of the photos are excluded, or none is left."""
         total = self.kept + self.lost
         if self.kept and self.lost <= self.kept:
             return
@@ -90,19 +90,19 @@ class DataReport:
         )
 
     def to_json(self) -> str:
-        """For the listing's file."""
+        """JSON for the listing's file."""
         groups = [[group.reason, list(group.names)] for group in self.skipped]
         return json.dumps([self.kept, groups])
 
     @classmethod
     def from_json(cls, text: str) -> DataReport:
-        """What `to_json` wrote; ValueError or TypeError otherwise."""
+        """Parse the result of `to_json`; raises ValueError or TypeError otherwise."""
         kept, groups = json.loads(text)
         return cls(int(kept), tuple(Skipped(str(reason), tuple(map(str, names))) for reason, names in groups))
 
 
 class MostlyBroken(InputError):
-    """More than half of a data set cannot be used; `report` says why."""
+    """More than half of a data set is unusable; `report` says why."""
 
     def __init__(self, message: str, report: DataReport) -> None:
         super().__init__(message)
@@ -110,5 +110,5 @@ class MostlyBroken(InputError):
 
 
 def printable(text: str) -> str:
-    """The text, with what is no UTF-8 in a file's name as escapes."""
+    """The text, with bytes of a file name that are not UTF-8 as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,7 +1,7 @@
-"""A face model at its 68 landmarks alone: all that landmark predictions need to be decoded.
+"""A face model at only its 68 landmarks: enough to decode landmark predictions.
 
-The 3DDFA family ships such a model beside its evaluation code: `u_base.txt` (204 numbers, x y z of each
-landmark), `w_shp_base.txt` and `w_exp_base.txt` (204 rows, a column for each mode), and the whitening of its
+The 3DDFA family ships such a model with its evaluation code: `u_base.txt` (204 numbers, x y z of each
+landmark), `w_shp_base.txt` and `w_exp_base.txt` (204 rows, one column per mode), and the whitening of its
 parameters as a pickle with `param_mean` and `param_std`.
 """
 
@@ -35,7 +35,7 @@ _MEAN, _SHAPE, _EXPRESSION = "u_base.txt", "w_shp_base.txt", "w_exp_base.txt"
 
 @dataclass(frozen=True, eq=False)
 class SparseBasis:
-    """mean (68, 3) and modes (K, 68, 3), float64, in the model's unit; name says where they come from."""
+    """mean (68, 3) and modes (K, 68, 3), float64, in the model's unit; name describes their source."""
 
     name: str
     mean: NDArray[np.float64]
@@ -52,7 +52,7 @@ class SparseBasis:
     def crop_landmarks(self, parameters: NDArray[np.floating]) -> NDArray[np.float64]:
         """Landmarks (n, 68, 3) in crop pixels (x, row, z) of parameters (n, 12+K), not whitened.
 
-        Raises ValueError when the number of parameters is another.
+        Raises ValueError for another number of parameters.
         """
         basis = twodasl_ext.MorphableBasis(self.mean, self.modes, storage=torch.float64)
         return crop_vertices(basis, torch.as_tensor(np.asarray(parameters, dtype=np.float64))).numpy()
@@ -72,7 +72,9 @@ def read_sparse_basis(folder: str | os.PathLike[str]) -> SparseBasis:
         raise InputError(f"{path / _MEAN}: expected 204 numbers, x y z of 68 landmarks, got {mean.size}")
     for name, modes in ((_SHAPE, shape), (_EXPRESSION, expression)):
         if modes.ndim != 2 or len(modes) != 204:
-            raise InputError(f"{path / name}: expected 204 rows, a column a mode, got shape {modes.shape}")
+            raise InputError(
+                f"{path / name}: expected 204 rows, one column per mode, got shape {modes.shape}"
+            )
     modes = np.concatenate([shape, expression], axis=1).T.reshape(-1, 68, 3)
     counts = f"{shape.shape[1]} shape + {expression.shape[1]} expression modes"
     return SparseBasis(f"{path} (68 landmarks, {counts})", mean.reshape(68, 3), np.ascontiguousarray(modes))
@@ -81,7 +83,7 @@ def read_sparse_basis(folder: str | os.PathLike[str]) -> SparseBasis:
 def read_whitening(path: str | os.PathLike[str]) -> Whitening:
     """Mean and standard deviation of parameters from 3DDFA's pickle, read without running it.
 
-    Raises InputError naming the file when it is no such pickle or its two arrays do not fit.
+    Raises InputError naming the file if it is not such a pickle or its two arrays do not fit.
     """
     content = read_array_pickle(path)
     arrays = [content.get(key) if isinstance(content, dict) else None for key in ("param_mean", "param_std")]

@@ -134,13 +134,13 @@ def save(name, array):
     [
         (remove("pts68.npy"), r"pts68\.npy: cannot be read"),
         (remove("yaw_degrees.npy"), r"yaw_degrees\.npy: cannot be read"),
-        (save("pts68.npy", POINTS[:4]), r"pts68\.npy: expected a row for each of 5 images, got 4"),
-        (save("pts68.npy", POINTS[:, :, :67]), r"pts68\.npy: expected 68 points an image"),
+        (save("pts68.npy", POINTS[:4]), r"pts68\.npy: expected one row for each of 5 images, got 4"),
+        (save("pts68.npy", POINTS[:, :, :67]), r"pts68\.npy: expected 68 points per image"),
         (save("pts68.npy", POINTS * np.nan), r"pts68\.npy: expected finite coordinates"),
         (save("yaw_degrees.npy", YAW[:4]), r"yaw_degrees\.npy: expected shape \(5,\)"),
         (save("yaw_degrees.npy", YAW * np.inf), r"yaw_degrees\.npy: expected finite"),
         (save("roi_box.npy", BOXES[:, ::-1]), r"roi_box\.npy: expected boxes"),
-        (save("detected68_crop120.npy", DETECTED[:2]), r"detected68_crop120\.npy: expected a row for each"),
+        (save("detected68_crop120.npy", DETECTED[:2]), r"detected68_crop120\.npy: expected one row for each"),
         (lambda folder: (folder / "names.txt").write_text(""), r"names\.txt: .* empty"),
         (
             lambda folder: (folder / "names.txt").write_bytes(b"\xff\xfe\x00"),

@@ -1,4 +1,4 @@
-"""Readers of training photos: exact values from small data sets in every layout, and what is refused."""
+"""Readers of training photos: exact values from small data sets in every layout, and what is rejected."""
 
 import cv2
 import numpy as np
@@ -231,7 +231,7 @@ def test_broken_rows_of_a_table(tmp_path, photo68, cache):
     reasons = {group.reason for group in photos.report.skipped}
     assert reasons == {
         "its line in the table is cut off",
-        "its line in the table holds words where numbers belong",
+        "its line in the table has words in place of numbers",
         "its name leads out of the folder",
         "cannot be read (No such file or directory); expected a JPEG, PNG, WebP, TIFF or BMP photo",
     }

@@ -130,7 +130,7 @@ def test_annotations_that_are_broken(sets):
 def test_3ddfas_list(tmp_path, ball_model):
     raw = write_tddfa_list(tmp_path / "lp", ball_model)
     write_basis(tmp_path / "basis", ball_model)
-    with pytest.raises(InputError, match=r"holds parameters and no landmarks; .*data.basis"):
+    with pytest.raises(InputError, match=r"has parameters but no landmarks; .*data.basis"):
         open_lp(tmp_path)
     photos = open_lp(tmp_path, model=ball_model, basis=tmp_path / "basis")
     for index, sample in enumerate(photos):
@@ -142,7 +142,7 @@ def test_3ddfas_list(tmp_path, ball_model):
         torch.testing.assert_close(points, sample["landmarks"], atol=2e-3, rtol=1e-4)
         assert sample["yaw"] == pytest.approx(-0.3 + 0.2 * index, abs=1e-3)
     (tmp_path / "lp" / "param_all_norm.pkl").write_bytes(b"\x80\x04cposix\nsystem\n.")
-    with pytest.raises(InputError, match="expected a pickle of NumPy arrays alone"):
+    with pytest.raises(InputError, match="expected a pickle of NumPy arrays only"):
         open_lp(tmp_path, model=ball_model, basis=tmp_path / "basis")
 
 
@@ -166,7 +166,7 @@ def test_the_whole_basis_gives_what_its_landmarks_give(tmp_path, ball_model):
     np.testing.assert_allclose(whole.mean, mean[marks])
     np.testing.assert_allclose(whole.modes, modes[:, marks])
     np.save(folder / "keypoints_sim.npy", np.arange(68))
-    with pytest.raises(InputError, match="expected 204 places"):
+    with pytest.raises(InputError, match="expected 204 positions"):
         read_raw_basis(folder)
 
 
@@ -204,7 +204,7 @@ def test_real_annotations_agree_with_their_landmarks():
         truth = found["pt3d_68"].T[:, :2]
         distance = np.linalg.norm(crop.to_image(points)[:, :2] - truth, axis=1).mean()
         errors.append(100 * distance / np.sqrt(np.ptp(truth, axis=0).prod()))
-    # What the modes beyond the first 40 and 10 are worth: less than a per cent. A row off by one pixel, or a
+    # What the modes beyond the first 40 and 10 are worth: less than a percent. A row off by one pixel, or a
     # sign, would show.
     assert np.mean(errors) < 1.0
     assert np.max(errors) < 2.5
@@ -212,7 +212,7 @@ def test_real_annotations_agree_with_their_landmarks():
 
 def test_the_embedded_model_is_of_another_basis(tmp_path, ball_model):
     write_basis(tmp_path, ball_model)
-    with pytest.raises(InputError, match="the face model 'procedural' is of another basis: its mean differs"):
+    with pytest.raises(InputError, match="the face model 'procedural' has another basis: its mean differs"):
         read_raw_basis(tmp_path).conversion(load_model("procedural"))
 
 

@@ -202,7 +202,7 @@ def test_a_dense_model_that_does_not_fit_is_an_error(capsys, faces, tmp_path, ba
     base = ("--predictions", folder / "raw.npy", "--unwhitened")
     code, _, _, errors = evaluate(capsys, folder, *base, "--dense-model", "procedural")
     assert code == 2
-    assert "is of another basis" in errors
+    assert "has another basis" in errors
     code, _, _, errors = evaluate(capsys, folder, *base, "--dense-model", folder / "ball.npz", "--model", "x")
     assert code == 2
     code, _, _, errors = evaluate(

@@ -1,10 +1,10 @@
-"""AFLW2000-3D: the field's test set, in the layout it comes in and in that of the development folder.
+"""AFLW2000-3D, the standard test set, in its original layout and in that of the development folder.
 
-The data set's own folder holds `imageNNNNN.jpg` and `imageNNNNN.mat`. The development folder holds arrays of
-which row i belongs to line i of `names.txt`: `pts68.npy`, `pts68_reannotated.npy`, `yaw_degrees.npy`,
-`roi_box.npy`, `detected68_crop120.npy`, and `images/`. What the data set itself lacks (re-annotated
-landmarks, crop boxes) may lie beside its images under the development folder's names or under those of
-3DDFA's `test.configs` folder.
+The original folder holds `imageNNNNN.jpg` and `imageNNNNN.mat`. The development folder holds arrays whose row
+i belongs to line i of `names.txt`: `pts68.npy`, `pts68_reannotated.npy`, `yaw_degrees.npy`, `roi_box.npy`,
+`detected68_crop120.npy`, and `images/`. Arrays that the data set itself lacks (re-annotated landmarks, crop
+boxes) may be next to its images, under the development folder's names or those of 3DDFA's `test.configs`
+folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WHOLE = 2000
 """Images in the whole data set."""
 
 UNDETECTED = (1082, 1799)
-"""The images, counted from 1 in name order, in which the field's detector found no face."""
+"""The images, counted from 1 in name order, in which the commonly used detector finds no face."""
 
 _REANNOTATED = ("pts68_reannotated.npy", "AFLW2000-3D-Reannotated.pts68.npy")
 _BOXES = ("roi_box.npy", "AFLW2000-3D_crop.roi_box.npy")
@@ -39,14 +39,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Aflw2000:
-    """AFLW2000-3D or a part of it, ready to measure on. n images.
+    """AFLW2000-3D or a part of it, ready for measuring. n images.
 
-    names: file names. images: their paths (they need not exist where only landmarks are compared).
-    truth: (n, 68, 2) float64 image pixels. depth: (n, 68) their z in pixels, larger = nearer, or None
-    where the ground truth has none. yaw_degrees: (n,). boxes: (n, 4) crop boxes x0 y0 x1 y1 in image
-    pixels. detected: (n, 68, 2) a detector's landmarks in image pixels, or None. rows: (n,) each image's row
-    in the whole folder of `total` images, of which `dropped` were left out. The `..._source` fields and
-    `layout` say in words where each came from.
+    names: file names. images: their paths (which need not exist if only landmarks are compared). truth: (n,
+    68, 2) float64 image pixels. depth: (n, 68) their z in pixels, larger = nearer, or None if the ground
+    truth has none. yaw_degrees: (n,). boxes: (n, 4) crop boxes x0 y0 x1 y1 in image pixels. detected: (n, 68,
+    2) a detector's landmarks in image pixels, or None. rows: (n,) each image's row in the complete folder of
+    `total` images, of which `dropped` were excluded. The `..._source` fields and `layout` describe where each
+    came from.
     """
 
     root: Path
@@ -88,11 +88,11 @@ class Aflw2000:
 def read_aflw2000(
     root: str | os.PathLike[str], ground_truth: str = "original", *, keep_undetected: bool = False
 ) -> Aflw2000:
-    """Read AFLW2000-3D from its own folder or from the development folder.
+    """Read AFLW2000-3D from its original folder or from the development folder.
 
-    ground_truth: "original" (`pt3d_68`), "reannotated", or the path of a `.npy` with 68 points an image, a
-    row for each image of the folder in name order. keep_undetected: keep the images `UNDETECTED` of the whole
-    set, which the literature leaves out; a part of the set has no such numbering and is read whole.
+    ground_truth: "original" (`pt3d_68`), "reannotated", or the path of a `.npy` with 68 points per image, one
+    row per image of the folder in name order. keep_undetected: keep the images `UNDETECTED` of the whole set,
+    which the literature excludes; a subset has no such numbering and is read whole.
 
     Raises InputError naming the file or folder that is missing, broken, or does not fit the others.
     """
@@ -135,7 +135,7 @@ def _read_development(folder: Path, ground_truth: str) -> Aflw2000:
     file = folder / "names.txt"
     names = read_names(file)
     if not names:
-        raise InputError(f"{file}: expected an image name a line, got an empty file")
+        raise InputError(f"{file}: expected one image name per line, got an empty file")
     check_names(file, names)
     return _assemble(
         folder,
@@ -175,7 +175,7 @@ def _assemble(
     yaw: Floats,
     yaw_source: str,
 ) -> Aflw2000:
-    """The data set from what differs between the layouts, with the ground truth asked for."""
+    """The data set, from what differs between the layouts, with the requested ground truth."""
     count = len(images)
     truth, truth_source = original, original_source
     if ground_truth == "reannotated":
@@ -234,14 +234,14 @@ def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
 def _points(file: Path, count: int) -> Floats:
     points = read_point_array(file, depth=True)
     if len(points) != count:
-        raise InputError(f"{file}: expected a row for each of {count} images, got {len(points)}")
+        raise InputError(f"{file}: expected one row for each of {count} images, got {len(points)}")
     return points
 
 
 def _numbers(file: Path, shape: tuple[int, ...]) -> Floats:
     array = np.array(read_array(file), dtype=np.float64)
     if array.shape != shape:
-        raise InputError(f"{file}: expected shape {shape}, a row an image, got {array.shape}")
+        raise InputError(f"{file}: expected shape {shape}, one row per image, got {array.shape}")
     if not np.isfinite(array).all():
         raise InputError(f"{file}: expected finite numbers, got NaN or infinity")
     return array

@@ -1,7 +1,7 @@
 """AFLW and AFLW-LFPA as test sets: 21 and 34 landmarks, of which only the visible ones count.
 
-AFLW in 3DDFA's layout, see `aflw.py`; beside its arrays may lie `AFLW_GT_pts68.npy` (or `pts68.npy`), 68
-fitted points an image, whose box normalizes in 3DDFA's evaluation. AFLW-LFPA's test part, of the same files
+AFLW in 3DDFA's layout, see `aflw.py`; next to its arrays may lie `AFLW_GT_pts68.npy` (or `pts68.npy`), 68
+fitted points per image, whose box normalizes in 3DDFA's evaluation. AFLW-LFPA's test part, of the same files
 as its training part, see `aflw_lfpa.py`:
 
     Landmark.mat      phisT (n, 102): 34 x, 34 y, 34 flags
@@ -39,11 +39,10 @@ class SparseSet:
     """n images with L landmarks, some of them hidden.
 
     names; images: paths. truth: (n, L, 2) float64 image pixels, NaN where a point is hidden or not annotated.
-    normalizer: (n,) sizes of the faces in pixels. yaw_degrees: (n,) or None where the data set has none.
-    boxes: (n, 4) crop boxes in image pixels. stored_crops: the pictures on disk are those crops, 120x120,
-    while points and boxes are in pixels of the images that they were cut from. rows: (n,) each image's row in
-    the data set's `total`; the others have no visible landmark. The `..._source` fields say in words where
-    each came from.
+    normalizer: (n,) face sizes in pixels. yaw_degrees: (n,), or None if the data set has none. boxes: (n, 4)
+    crop boxes in image pixels. stored_crops: whether the pictures on disk are those crops, 120x120, while
+    points and boxes are in pixels of the original images. rows: (n,) each image's row in the data set's
+    `total`; the others have no visible landmark. The `..._source` fields describe where each came from.
     """
 
     title: str
@@ -89,7 +88,7 @@ class SparseSet:
         return np.stack([self.crop(i).to_image(found[i]) for i in range(len(self))])
 
     def only(self, counted: NDArray[np.bool_]) -> SparseSet:
-        """The set with only the landmarks `counted` (L,) or (n, L); images without any are left out."""
+        """The set with only the landmarks `counted` (L,) or (n, L); images left without any are excluded."""
         truth = np.where(np.broadcast_to(counted, self.truth.shape[:2])[..., None], self.truth, np.nan)
         keep = np.flatnonzero(np.asarray(np.isfinite(truth).all(axis=2)).any(axis=1))
         if not len(keep):
@@ -133,7 +132,7 @@ def read_aflw(root: str | os.PathLike[str], normalizer: str | None = None) -> Sp
             raise InputError(f"{folder}: has no 68 points to normalize by; expected {' or '.join(_POINTS68)}")
         points = read_point_array(file68)
         if len(points) != count:
-            raise InputError(f"{file68}: expected a row for each of {count} images, got {len(points)}")
+            raise InputError(f"{file68}: expected one row for each of {count} images, got {len(points)}")
         size, source = _side(points), f"the 68 fitted points ({file68.name}), as in 3DDFA's evaluation"
     elif kind == "visible":
         size = np.ones(count)
@@ -172,7 +171,7 @@ def read_aflw_lfpa(root: str | os.PathLike[str]) -> SparseSet:
     table = read_variables(folder / names[0], {"phisT": (None, 3 * _LFPA_POINTS)})["phisT"]
     faces = read_variables(folder / names[1], {"bboxesT": (len(table), 4)})["bboxesT"]
     if not len(table):
-        raise InputError(f"{folder / names[0]}: expected a row a photo in phisT, got none")
+        raise InputError(f"{folder / names[0]}: expected one row per photo in phisT, got none")
     if (faces[:, 2:] <= 0).any():
         raise InputError(f"{folder / names[1]}: expected x y width height with positive sizes in bboxesT")
     x, y, flags = table.reshape(-1, 3, _LFPA_POINTS).transpose(1, 0, 2)
@@ -205,7 +204,7 @@ def read_aflw_lfpa(root: str | os.PathLike[str]) -> SparseSet:
 
 
 def _lfpa_boxes(points: Floats, faces: Floats) -> tuple[Floats, int]:
-    """Crop boxes (n, 4), and how many of them the landmarks (n, 21, 2) gave; `faces`: x y width height."""
+    """Crop boxes (n, 4), and how many come from the landmarks (n, 21, 2); `faces`: x y width height."""
     boxes, estimated = np.empty((len(points), 4)), 0
     for row, (own, face) in enumerate(zip(points, faces, strict=True)):
         try:
@@ -224,7 +223,7 @@ def _side(points: Floats) -> Floats:
 
 
 def _with_sizes(data: SparseSet) -> SparseSet:
-    """The set, when each face has a size."""
+    """The set, if every face has a size."""
     flat = np.flatnonzero(~(data.normalizer > 0))
     if len(flat):
         raise InputError(

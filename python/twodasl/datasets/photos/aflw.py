@@ -2,7 +2,7 @@
 
 Arrays of which row i belongs to line i of the list, under either name, in the folder or its `test.configs`:
 
-    names.txt        AFLW_GT_crop.list          an image name a line
+    names.txt        AFLW_GT_crop.list          one image name per line
     pts21.npy        AFLW_GT_pts21.npy          (n, 2, 21) pixels of the original image, -1 = not visible
     roi_box.npy      AFLW_GT_crop_roi_box.npy   (n, 4) the crop x0 y0 x1 y1 in the original image
     yaw_degrees.npy  AFLW_GT_crop_yaws.npy      (n,) positive where the nose points to the image's left
@@ -35,7 +35,7 @@ ABSENT = -1.0
 
 @dataclass(frozen=True, eq=False)
 class AflwFiles:
-    """What the files say of n images, as it is stored: points (n, 2, 21), boxes (n, 4), yaws (n,)."""
+    """Stored annotations of n images: points (n, 2, 21), boxes (n, 4), yaws (n,)."""
 
     names: tuple[str, ...]
     points: NDArray[np.float64]
@@ -89,5 +89,5 @@ def _first(root: Path, names: tuple[str, ...]) -> Path:
 def _rows(file: Path, shape: tuple[int, ...]) -> NDArray[np.float64]:
     array = np.array(read_array(file), np.float64)
     if array.shape != shape:
-        raise InputError(f"{file}: expected shape {shape}, a row a name of the list, got {array.shape}")
+        raise InputError(f"{file}: expected shape {shape}, one row per name of the list, got {array.shape}")
     return array

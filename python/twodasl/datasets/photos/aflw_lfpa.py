@@ -35,7 +35,7 @@ def scan(root: Path) -> Scan:
         x, y, flags = table[index].reshape(3, POINTS)[:, :KNOWN]
         visible = flags > 0.5
         points = np.stack([x, y], axis=1)
-        # A hidden landmark may have a guess for a place, or none at all.
+        # A hidden landmark may have a guessed position, or none.
         points[~visible & (points <= 0).any(axis=1)] = np.nan
         return Annotation(points, visible)
 

@@ -1,4 +1,4 @@
-"""Photos on disk with landmarks, as a map-style data set of the samples that training reads."""
+"""Photos on disk with landmarks, as a map-style data set for training."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .listing import Listing
 
 Sample = dict[str, Any]
 
-# Mean distance of the model's landmarks from the annotated ones, over the size of their box, beyond which a
-# fit belongs to another face. Good fits are within a few per cent.
+# Maximum mean distance between the model's landmarks and the annotated ones, as a fraction of their box;
+# beyond it, the fit belongs to another face. Good fits are within a few percent.
 _AGREEMENT = 0.15
-# The landmarks whose place does not depend on the view: all but the contour.
+# The landmarks whose position does not depend on the view: all but the contour.
 _INNER = slice(17, 68)
 _CHUNK = 4096
 
@@ -35,24 +35,23 @@ class AnnotatedPhotos(Dataset[Sample]):
 
     Args:
         root: the folder that the listing's names refer to.
-        listing: what `twodasl.datasets.photos.listing.read_listing` returned.
-        basis: 3DDFA's basis, for data sets that come with its parameters.
-        model: the face model whose parameters samples shall have; needs `basis`.
+        listing: the result of `twodasl.datasets.photos.listing.read_listing`.
+        basis: 3DDFA's basis, for data sets with its parameters.
+        model: the face model for the samples' parameters; needs `basis`.
 
     `photos[i]` is a dict of
         image: (120, 120, 3) uint8 tensor, BGR;
-        landmarks: (L, 2) float32 crop pixels (x = column, row), NaN where a point is not annotated; L is 68,
-            21 or 18;
+        landmarks: (L, 2) float32 crop pixels (x = column, row), NaN where not annotated; L is 68, 21, or 18;
         visible: (L,) bool: annotated, not marked as hidden, and inside the crop;
-        yaw: float, radians, where the data set knows it;
-        parameters: (12+K,) float32, where the data set has them and `model` is of their basis. The landmarks
-            are then (68, 3), those of `parameters`, as in `SyntheticFaces`.
+        yaw: float, radians, if the data set has it;
+        parameters: (12+K,) float32, if the data set has them and `model` uses their basis. The landmarks are
+            then (68, 3), those of `parameters`, as in `SyntheticFaces`.
 
-    `without_parameters` says in words why samples have none; "" where they do.
+    `without_parameters` says why samples have none; "" if they do.
 
     Raises:
-        InputError: no face is left, landmarks that need `basis`, or a sample whose image changed or vanished
-            since the listing was made; IndexError: an index outside the data set.
+        InputError: no face is left, the landmarks need `basis`, or a sample's image changed or vanished since
+            the listing was made. IndexError: an index outside the data set.
     """
 
     def __init__(
@@ -69,8 +68,8 @@ class AnnotatedPhotos(Dataset[Sample]):
         if not listing.points.shape[1]:
             if basis is None:
                 raise InputError(
-                    f"{root}: holds parameters and no landmarks; name the folder of 3DDFA's basis, which they"
-                    " belong to (data.basis)"
+                    f"{root}: has parameters but no landmarks; set data.basis to the folder of 3DDFA's basis,"
+                    " to which they belong"
                 )
         elif self.conversion is not None:
             fits = self._fits()
@@ -80,7 +79,7 @@ class AnnotatedPhotos(Dataset[Sample]):
         self.report: DataReport = report
         self.report.refuse_if_broken(root)
         self.has_yaw = bool(np.isfinite(listing.yaw[self.rows]).all())
-        """Whether the yaw of every face is known."""
+        """Whether every face has a known yaw."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -113,15 +112,15 @@ class AnnotatedPhotos(Dataset[Sample]):
 
     @property
     def yaw_degrees(self) -> NDArray[np.float64]:
-        """(n,) yaw of every face in degrees, NaN where it is not known."""
+        """(n,) yaw of every face in degrees, NaN if unknown."""
         return np.degrees(self.listing.yaw[self.rows].astype(np.float64))
 
     def name(self, index: int) -> str:
-        """The file of a face, relative to the root."""
+        """A face's file, relative to the root."""
         return self.listing.names[self._row(index)]
 
     def parameters(self, index: int) -> torch.Tensor:
-        """Only the parameter vector (12+K,) of a face: no picture is read. InputError where it has none."""
+        """Only the parameter vector (12+K,) of a face; the picture is not read. InputError if it has none."""
         if self.conversion is None:
             raise InputError(f"{self.root}: {self.without_parameters}")
         return torch.from_numpy(self.conversion.parameters(self.listing.raw[self._row(index)]))
@@ -159,7 +158,7 @@ class AnnotatedPhotos(Dataset[Sample]):
         return points
 
     def _fits(self) -> NDArray[np.bool_]:
-        """(n,) whether a face's parameters put the inner landmarks about where they are annotated."""
+        """(n,) whether a face's parameters place the inner landmarks close to the annotated ones."""
         listing = self.listing
         fits = np.ones(len(listing.names), np.bool_)
         for start in range(0, len(fits), _CHUNK):
@@ -172,6 +171,6 @@ class AnnotatedPhotos(Dataset[Sample]):
 
 
 def inside_crop(points: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """(..., L) whether points (..., L, 2 or 3) lie on a pixel of the crop; NaN does not."""
+    """(..., L) whether points (..., L, 2 or 3) are on a pixel of the crop; False for NaN."""
     inside = (points[..., :2] > -0.5) & (points[..., :2] < SIZE - 0.5)
     return np.asarray(inside.all(axis=-1), dtype=np.bool_)

@@ -1,9 +1,9 @@
-"""Any folder of photos, at any depth, each with a file of landmarks beside it.
+"""Any folder of photos, at any depth, each with a landmark file next to it.
 
-`NAME.jpg` (or .png, .webp, .bmp, .tif) goes with `NAME.pts`, `.npy`, `.csv` or `.txt` of 68, 21 or 18 points,
-as `twodasl.landmarks.read_landmarks` reads them: `.pts` counts pixels from 1, the others from 0. A point that
-is `nan` is not annotated. Landmarks refer to the photo turned upright as its EXIF data say, as in
-`twodasl reconstruct`. Where schemes differ within a folder, all become the 18 points.
+`NAME.jpg` (or .png, .webp, .bmp, .tif) goes with `NAME.pts`, `.npy`, `.csv`, or `.txt` of 68, 21, or 18
+points, as read by `twodasl.landmarks.read_landmarks`: `.pts` counts pixels from 1, the others from 0. A `nan`
+point is not annotated. Landmarks refer to the photo rotated upright by its EXIF orientation, as in `twodasl
+reconstruct`. If schemes differ within a folder, all are reduced to the 18 points.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCHEMES = (68, 21, 18)
 
 
 def scan(root: Path) -> Scan:
-    """The photos of a folder and of all folders below it, hidden ones aside."""
+    """The photos of a folder and its subfolders, except hidden ones."""
     names: list[str] = []
     folders: list[Path] = []
     for place, inner, files in os.walk(root, onerror=_refuse):
@@ -43,5 +43,5 @@ def _refuse(error: OSError) -> None:
 def _read(photo: Path) -> Annotation:
     file = next((f for f in map(photo.with_suffix, SUFFIXES) if f.is_file()), None)
     if file is None:
-        raise InputError(f"{photo}: has no landmark file beside it ({', '.join(SUFFIXES)})")
+        raise InputError(f"{photo}: has no landmark file next to it ({', '.join(SUFFIXES)})")
     return Annotation(read_landmarks(file, SCHEMES, gaps=True))

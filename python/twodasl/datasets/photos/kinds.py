@@ -30,7 +30,7 @@ KINDS = {
 
 
 def split_source(source: str, name: str = "source") -> tuple[str, str]:
-    """Kind and folder of a text `KIND:FOLDER`. Raises InputError, beginning with `name`, when it is none."""
+    """Split `KIND:FOLDER` into kind and folder. Raises InputError, beginning with `name`, if invalid."""
     kind, colon, root = source.partition(":")
     if not colon or not root or kind not in KINDS:
         kinds = ", ".join(KINDS)

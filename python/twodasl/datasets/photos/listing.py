@@ -1,10 +1,10 @@
-"""The list of a data set's usable photos, made once and kept in a file.
+"""The cached list of a data set's usable photos.
 
-A folder of a million photos must not be walked and read each time a run starts. `build_listing` reads every
-annotation and every image once, leaves out what is broken, and puts into arrays all that a sample needs but
-the pixels; `read_listing` keeps them in one `.npz` of a cache folder, named after kind and folder. The list
-counts as current while what it was made from has the same times and sizes: the files of annotations, and all
-folders of photos, whose times change when a file comes, goes or is renamed. A photo that is overwritten in
+A folder of a million photos must not be scanned each time a run starts. `build_listing` reads every
+annotation and every image once, excludes the broken ones, and collects in arrays everything that a sample
+needs except the pixels; `read_listing` keeps them in one `.npz` in a cache folder, named after kind and
+folder. The list is current as long as its sources have the same times and sizes: the annotation files, and
+all folders of photos, whose times change when a file is added, removed, or renamed. A photo overwritten in
 place is not noticed; rebuilding is up to the user.
 """
 
@@ -37,12 +37,12 @@ from ..report import DataReport
 
 VERSION = 2
 
-# Fewer visible points than this do not say where a face is.
+# With fewer visible points, the position of the face is unknown.
 MIN_VISIBLE = 4
-# Pixels of the photo under the crop below which there is no face to see, and how many times the longer side
-# of the photo a crop may be. What lies beyond is in other units than pixels, or one point is far off.
+# Minimum number of photo pixels under the crop, and maximum size of a crop relative to the photo's longer
+# side. Anything beyond is in other units than pixels, or has one point far off.
 MIN_FACE, MAX_FACE = 16, 3
-# Photos that are read between two turns of the progress bar.
+# Photos between two updates of the progress bar.
 _CHUNK = 256
 _THREADS = 4
 
@@ -53,12 +53,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Annotation:
-    """What a data set says of one photo; L points of 68, 21 or 18.
+    """A photo's annotation in a data set; L is 68, 21, or 18.
 
-    points: (L, 2) image pixels, NaN where not annotated; None where only `raw` is known. visible: (L,) bool.
-    crop: where the face is; None: about `points`. is_crop: the photo is the crop itself, and `points` are
-    pixels of a 120x120 one. yaw: radians, or NaN. raw: (62,) 3DDFA's camera, for an image whose y axis
-    points up, and coefficients, see `basel.py`; or None.
+    points: (L, 2) image pixels, NaN where not annotated; None if only `raw` is known. visible: (L,) bool.
+    crop: where the face is; None: around `points`. is_crop: whether the photo is the crop itself, with
+    `points` in pixels of a 120x120 crop. yaw: radians, or NaN. raw: (62,) 3DDFA's camera, for an image whose
+    y axis points up, and coefficients, see `basel.py`; or None.
     """
 
     points: Floats | None
@@ -73,8 +73,9 @@ class Annotation:
 class Scan:
     """A data set's photos before they are read.
 
-    files: names relative to the root, with /. annotate: the annotation of files[i], or InputError. watched:
-    files and folders whose change makes the list outdated. upright: see `images.read_image`.
+    files: names relative to the root, with /. annotate: returns the annotation of files[i], or raises
+    InputError. watched: files and folders whose change makes the list outdated. upright: see
+    `images.read_image`.
     """
 
     files: tuple[str, ...]
@@ -88,8 +89,8 @@ class Listing:
     """n usable photos.
 
     names: relative to the root. boxes: (n, 4) float64 crop boxes. points: (n, L, 2) float32 crop pixels, NaN
-    where not annotated; L = 0 where only `raw` is known. visible: (n, L) bool. yaw: (n,) float32 radians or
-    NaN. raw: (n, 62) float32, `basel.py`'s numbers in the crop, or (n, 0).
+    where not annotated; L = 0 if only `raw` is known. visible: (n, L) bool. yaw: (n,) float32 radians or NaN.
+    raw: (n, 62) float32, `basel.py`'s numbers in the crop, or (n, 0).
     """
 
     names: tuple[str, ...]
@@ -111,10 +112,10 @@ def read_listing(
     rebuild: bool = False,
     progress: bool = True,
 ) -> Listing:
-    """The kept list of a data set where it is current, else a new one, which is then kept.
+    """The cached list of a data set if it is current; otherwise a new one, which is then cached.
 
-    cache: folder for it; None: see `default_cache`. Raises InputError when the folder cannot be written or is
-    one of the photos', or more than half of the photos cannot be used.
+    cache: its folder; None: see `default_cache`. Raises InputError if the folder cannot be written or is one
+    of the photos', or if more than half of the photos are unusable.
     """
     folder = default_cache() if cache is None else path_of(cache, "a folder", "cache")
     place = root.resolve()
@@ -123,14 +124,12 @@ def read_listing(
     if not rebuild and (found := _load(file, place)) is not None:
         return found
     with atomic_path(file.with_suffix(".probe"), remedy=CACHE_REMEDY):
-        pass  # a folder that cannot be written is an error before the work, not after it
-    file.with_suffix(".probe").unlink(missing_ok=True)  # another process may be as far
+        pass  # fail before the work, not after it, if the folder cannot be written
+    file.with_suffix(".probe").unlink(missing_ok=True)  # another process may have got this far too
     photos = scan(root)
     if folder.resolve() in {place / path.relative_to(root) for path in photos.watched}:
-        # Each list that is written there would make itself outdated.
-        raise InputError(
-            f"{folder}: is a folder of the data set's photos; choose another for the list of photos"
-        )
+        # Each list written there would make itself outdated.
+        raise InputError(f"{folder}: is a folder of the data set's photos; choose another cache folder")
     stamps = [(str(path), *stamp) for path in photos.watched if (stamp := _stamp(path)) is not None]
     listing = build_listing(root, photos, kind, progress)
     listing.report.refuse_if_broken(root)
@@ -148,7 +147,7 @@ def default_cache() -> Path:
 
 
 def build_listing(root: Path, photos: Scan, label: str = "photos", progress: bool = True) -> Listing:
-    """Read every annotation and image of a data set once, several at a time; broken ones are left out."""
+    """Read every annotation and image of a data set once, in parallel; broken ones are excluded."""
     rows: list[_Row] = []
     failures: list[tuple[str, str]] = []
     count = len(photos.files)
@@ -167,7 +166,7 @@ def build_listing(root: Path, photos: Scan, label: str = "photos", progress: boo
                     failures.append(found)
             bar.update(len(part))
     sizes = {len(row.points) for row in rows}
-    if len(sizes) > 1:  # data sets mix schemes; what they have in common is the network's 18 points
+    if len(sizes) > 1:  # if a data set mixes schemes, all have the network's 18 points in common
         rows = [_as_eighteen(row) for row in rows]
     points = next(iter(sizes)) if len(sizes) == 1 else 18
     numbers = max((len(row.raw) for row in rows), default=0)
@@ -194,7 +193,7 @@ class _Row:
 
 
 def _row(root: Path, photos: Scan, index: int) -> _Row | tuple[str, str]:
-    """What the list holds of a photo, or its name and why it is left out."""
+    """A photo's entry in the list, or its name and the reason for excluding it."""
     name = photos.files[index]
     try:
         check_name(name)
@@ -203,14 +202,14 @@ def _row(root: Path, photos: Scan, index: int) -> _Row | tuple[str, str]:
             height, width = read_image(root / name, upright=photos.upright).shape[:2]
             return _placed(name, note, height, width)
     except InputError as error:
-        # The reason without the file's own name, so that equal reasons are counted together.
+        # The reason without the file's name, so that equal reasons are counted together.
         message = str(error)
         head, colon, rest = message.partition(": ")
         return name, rest if colon and PurePosixPath(name).stem in head else message
 
 
 def _placed(name: str, note: Annotation, height: int, width: int) -> _Row:
-    """An annotation in crop pixels. Raises InputError where it does not fit the image."""
+    """An annotation in crop pixels. Raises InputError if it does not fit the image."""
     raw = np.empty(0) if note.raw is None else np.array(note.raw, np.float64)
     if not np.isfinite(raw).all():
         raise InputError("its parameters are not finite numbers")
@@ -264,7 +263,7 @@ def _as_eighteen(row: _Row) -> _Row:
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """Time and size of a file, time of a folder; None where it is gone."""
+    """Time and size of a file, time of a folder; None if it is gone."""
     try:
         status = path.stat()
     except OSError:
@@ -277,9 +276,9 @@ _ARRAYS = ("boxes", "points", "visible", "yaw", "raw")
 
 def _save(file: Path, root: Path, listing: Listing, stamps: list[tuple[str, int, int]]) -> None:
     head = {"version": VERSION, "root": str(root), "upright": listing.upright, "stamps": stamps}
-    # Names end with a zero byte, which no path contains; text arrays would pad them all to the longest.
+    # Names end with a null byte, which no path contains; text arrays would pad them all to the longest.
     names = b"".join(name.encode("utf-8", "surrogateescape") + b"\0" for name in listing.names)
-    if file.exists() and not file.is_file():  # a pipe, say; a folder stays, and is named
+    if file.exists() and not file.is_file():  # such as a pipe; a folder is kept, and reported
         with suppress(OSError):
             file.unlink()
     with atomic_path(file, remedy=CACHE_REMEDY) as temporary, open(temporary, "wb") as stream:
@@ -293,7 +292,7 @@ def _save(file: Path, root: Path, listing: Listing, stamps: list[tuple[str, int,
 
 
 def _load(file: Path, root: Path) -> Listing | None:
-    """The list in a file if there is one, whole and current."""
+    """The list in a file if it exists and is complete and current."""
     try:
         arrays = read_npz(file, ("head", "report", "names", *_ARRAYS))
         head = json.loads(arrays["head"].tobytes())
@@ -317,5 +316,5 @@ def _load(file: Path, root: Path) -> Listing | None:
         if report.kept != count or not np.isfinite(parts["boxes"]).all():
             return None
         return Listing(tuple(names), upright=bool(head["upright"]), report=report, **parts)
-    except Exception:  # damaged, or of another program: it is made again
+    except Exception:  # damaged, or from another program: make it again
         return None

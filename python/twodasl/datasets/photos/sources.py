@@ -1,4 +1,4 @@
-"""Data sets of photos by name: `KIND:FOLDER` in a configuration, KIND and FOLDER on the command line."""
+"""Data sets of photos by name: `KIND:FOLDER` in a configuration, two arguments on the command line."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def open_photos(
     rebuild: bool = False,
     progress: bool = True,
 ) -> AnnotatedPhotos:
-    """A data set of photos.
+    """Open a data set of photos.
 
     Args:
         kind: one of `KINDS`.
         root: its folder.
         model: the face model in whose parameters 300W-LP's samples are wanted.
         basis: the folder of 3DDFA's basis, to which those parameters belong, see `read_raw_basis`; None: the
-            data set's own folder, where the basis is there.
+            data set's own folder, if the basis is there.
         cache: the folder for the list of photos, see `listing.py`.
         rebuild: make that list again.
         progress: show a progress bar while it is made (on a terminal).
 
     Raises:
-        InputError: an unknown kind, a folder that is missing or of another kind, or one of which more than
-            half cannot be used.
+        InputError: an unknown kind, a folder that is missing or of another kind, or one with more than half
+            of its photos unusable.
     """
     if kind not in KINDS:
         raise InputError(f"{kind!r}: unknown kind of data set; known are {', '.join(KINDS)}")

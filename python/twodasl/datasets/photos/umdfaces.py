@@ -26,7 +26,7 @@ from .listing import Annotation, Scan
 POINTS = 21
 VISIBLE = 0.5
 
-_LINE = 1 << 16  # bytes of a line; a row has some 600
+_LINE = 1 << 16  # maximum length of a line in bytes; a row has about 600
 _CUT_OFF = "its line in the table is cut off"
 
 _COLUMNS = tuple(name for i in range(1, POINTS + 1) for name in (f"P{i}X", f"P{i}Y", f"VIS{i}"))
@@ -63,7 +63,7 @@ def _read(root: Path, file: Path, names: list[str], rows: list[NDArray[np.float3
             raise InputError(f"{file}: expected UMDFaces' header, found no column {missing[0]}")
         name_at = header.index("FILE")
         places = [header.index(column) for column in (*_COLUMNS, "YAW") if column in header]
-        # Each line by itself, so that a quotation mark that is never closed spoils no other.
+        # Each line by itself, so that an unclosed quotation mark affects no other.
         for number, line in enumerate(_lines(stream), start=2):
             if fields := _fields(line):
                 short = len(fields) != len(header)
@@ -73,7 +73,7 @@ def _read(root: Path, file: Path, names: list[str], rows: list[NDArray[np.float3
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    """The lines, of each no more than `_LINE` bytes."""
+    """The lines, each of at most `_LINE` bytes."""
     while line := stream.readline(_LINE):
         yield line
         while line and not line.endswith(b"\n"):
@@ -93,7 +93,7 @@ def _numbers(fields: list[str], places: list[int]) -> NDArray[np.float32] | str:
     try:
         values = reals([fields[place].encode("utf-8", "surrogateescape") for place in places])
     except ValueError:
-        return "its line in the table holds words where numbers belong"
-    with np.errstate(over="ignore"):  # what becomes infinite counts as not annotated
+        return "its line in the table has words in place of numbers"
+    with np.errstate(over="ignore"):  # infinite values count as not annotated
         found[: len(places)] = values
     return found

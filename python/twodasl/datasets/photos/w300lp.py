@@ -35,7 +35,7 @@ _LISTS = ("train_aug_120x120.list.train", "train_aug_120x120.list")
 _IMAGES = ("train_aug_120x120", "images", ".")
 _VARIABLES = {"pt2d": (2, 68), "Pose_Para": (1, 7), "Shape_Para": (None, 1), "Exp_Para": (None, 1)}
 
-# The yaw of 3DDFA's list is that of the camera's third column: R[0, 2] = -sin(yaw), see `morphable.pose`.
+# The yaw of 3DDFA's list is that of the camera's third column: R[0, 2] = -sin(yaw), see `geometry.pose`.
 _YAW_ENTRY = 2
 
 
@@ -67,7 +67,7 @@ def _read(photo: Path) -> Annotation:
 
 
 def raw_parameters(photo: Path, found: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The 62 numbers, of which `Annotation` tells: the camera, then the first 40 and 10 coefficients."""
+    """The 62 numbers of an `Annotation`: the camera, then the first 40 and 10 coefficients."""
     pose = torch.from_numpy(found["Pose_Para"].ravel())
     camera = pose_matrix(pose[6], pose[:3], pose[3:6]).numpy().ravel()
     shape, expression = found["Shape_Para"].ravel(), found["Exp_Para"].ravel()
@@ -91,7 +91,7 @@ def _scan_list(root: Path) -> Scan:
     expected = (len(names), RAW_SIZE)
     if not isinstance(whitened, np.ndarray) or whitened.shape != expected:
         got = whitened.shape if isinstance(whitened, np.ndarray) else type(whitened).__name__
-        raise InputError(f"{root / PARAMETERS}: expected an array {expected}, a row a name, got {got}")
+        raise InputError(f"{root / PARAMETERS}: expected an array {expected}, one row per name, got {got}")
     whitening = read_whitening(root / WHITENING)
     if len(whitening.mean) != RAW_SIZE:
         raise InputError(f"{root / WHITENING}: expected {RAW_SIZE} numbers, got {len(whitening.mean)}")
