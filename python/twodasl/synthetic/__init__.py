@@ -1,4 +1,4 @@
-"""Synthetic faces from any morphable model, for training without photographs."""
+"""Synthetic faces from any morphable model, for training without photos."""
 
 from .dataset import SyntheticFaces
 from .options import SyntheticOptions

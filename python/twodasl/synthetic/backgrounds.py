@@ -1,4 +1,4 @@
-"""What is behind the head: color gradients, textures, shapes, stripes, blurred lights, photographs."""
+"""Backgrounds: color gradients, textures, shapes, stripes, blurred lights, photos."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class Backgrounds:
     def __init__(self, bank: NoiseBank, photo_share: float) -> None:
         self.bank = bank
         self.photo_share = photo_share
-        self.photographs = _load_photographs() if photo_share > 0 else []
+        self.photos = _load_photographs() if photo_share > 0 else []
 
     def sample(self, rng: np.random.Generator) -> Floats:
-        """One background, possibly two side by side, possibly out of focus."""
+        """One background: possibly two next to each other, possibly out of focus."""
         image = self._plain(rng)
         if rng.random() < 0.3:
             mask = self._region(rng)[..., None]
@@ -59,12 +59,12 @@ class Backgrounds:
 
     def texture(self, rng: np.random.Generator, height: int = SIZE, width: int = SIZE) -> Floats:
         """A colored texture, for occluders and cloth."""
-        if self.photographs and rng.random() < 0.3:
+        if self.photos and rng.random() < 0.3:
             return self._photograph(rng, height, width)
         return _ramp(self.bank.patch(rng, height, width), _palette(rng, 3))
 
     def _plain(self, rng: np.random.Generator) -> Floats:
-        if self.photographs and rng.random() < self.photo_share:
+        if self.photos and rng.random() < self.photo_share:
             return self._photograph(rng, SIZE, SIZE)
         kinds = (_gradient, self._noise, _shapes, _stripes, _lights, _crowd, _buildings, _flat)
         kind = kinds[pick(rng, 0.17, 0.25, 0.14, 0.08, 0.08, 0.08, 0.08, 0.12)]
@@ -78,14 +78,14 @@ class Backgrounds:
         return image
 
     def _photograph(self, rng: np.random.Generator, height: int, width: int) -> Floats:
-        photograph = self.photographs[rng.integers(len(self.photographs))]
-        rows, columns = photograph.shape[:2]
+        photo = self.photos[rng.integers(len(self.photos))]
+        rows, columns = photo.shape[:2]
         side = min(rows, columns) * rng.uniform(0.25, 1.0)
         aspect_side = side / max(height, width)
         part_rows, part_columns = max(int(aspect_side * height), 2), max(int(aspect_side * width), 2)
         row = rng.integers(0, rows - part_rows + 1)
         column = rng.integers(0, columns - part_columns + 1)
-        part = photograph[row : row + part_rows, column : column + part_columns]
+        part = photo[row : row + part_rows, column : column + part_columns]
         if rng.random() < 0.5:
             part = part[:, ::-1]
         gains = np.exp(rng.normal(0, 0.18, 3)).astype(np.float32) * np.float32(1 / 255)
@@ -95,7 +95,7 @@ class Backgrounds:
         return image
 
     def _region(self, rng: np.random.Generator) -> Floats:
-        """A soft-edged part of the picture."""
+        """A region of the picture with soft edges."""
         mask = np.zeros((SIZE, SIZE), np.float32)
         if rng.random() < 0.6:
             angle, offset = rng.uniform(0, 2 * np.pi), rng.uniform(-35, 35)
@@ -109,7 +109,7 @@ class Backgrounds:
 @cache
 def _load_photographs() -> list[NDArray[np.uint8]]:
     folder = Path(skimage.data.__file__).parent
-    photographs = []
+    photos = []
     for name in PHOTOGRAPHS:
         try:
             image = read_image(folder / name, upright=False)
@@ -126,7 +126,7 @@ def _load_photographs() -> list[NDArray[np.uint8]]:
 
 
 def _defocused(image: Floats, sigma: float) -> Floats:
-    """Gaussian blur; a wide one on a coarser grid, where it is as good and cheap."""
+    """Gaussian blur; wide ones on a coarser grid, which is as good and cheaper."""
     coarser = 4 if sigma > 5 else 2 if sigma > 2.5 else 1
     if coarser == 1:
         return blurred(image, sigma, cv2.BORDER_REFLECT)
@@ -156,7 +156,7 @@ def _palette(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
 
 
 def _ramp(field: Floats, palette: NDArray[np.float64]) -> Floats:
-    """A field in [0, 1] as colors between the palette's entries."""
+    """Color a field in [0, 1] by interpolating the palette."""
     place = np.arange(256) * ((len(palette) - 1) / 255)
     table = np.empty((256, 3), np.float32)
     for channel in range(3):
@@ -220,7 +220,7 @@ def _lights(rng: np.random.Generator) -> Floats:
 
 
 def _crowd(rng: np.random.Generator) -> Floats:
-    """Heads and bodies of other people, without faces: skin alone must not mean "the face"."""
+    """Heads and bodies of other people, without faces: skin alone must not imply a face."""
     image = _gradient(rng)
     for _ in range(rng.integers(1, 6)):
         x, y = rng.uniform(-10, SIZE + 10, 2)
@@ -248,7 +248,7 @@ def _crowd(rng: np.random.Generator) -> Floats:
 
 
 def _buildings(rng: np.random.Generator) -> Floats:
-    """Walls, windows, shelves: axis-parallel boxes."""
+    """Walls, windows, shelves: axis-aligned boxes."""
     image = _gradient(rng)
     for _ in range(rng.integers(4, 18)):
         x, y = (int(v) for v in rng.uniform(-20, SIZE, 2))

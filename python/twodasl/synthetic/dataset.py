@@ -1,4 +1,4 @@
-"""Synthetic faces as a map-style dataset: sample i depends on the seed and on i alone."""
+"""Synthetic faces as a map-style dataset: sample i depends only on the seed and i."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from .scene import Look, prepared_scene
 Floats = NDArray[np.float32]
 Sample = dict[str, Any]
 
-# Faces synthesized and rasterized together; the result does not depend on it.
+# Faces synthesized and rasterized in one batch; results do not depend on it.
 _GROUP = 8
 
-# The random streams of a sample: geometry does not change when options of appearance do.
+# Random streams of a sample: appearance options must not change the geometry.
 _GEOMETRY, _APPEARANCE = 0, 1
 
 
 class SyntheticFaces(Dataset[Sample]):
-    """Random 120x120 photographs of a morphable model, with exact parameters and landmarks.
+    """Random 120x120 pictures of a morphable model, with exact parameters and landmarks.
 
     Args:
         model: any MorphableModel; one without colors is painted from its landmarks.
@@ -50,14 +50,14 @@ class SyntheticFaces(Dataset[Sample]):
         parameters: (12+K,) float32, `[3x4 pose row-major | coefficients]`, not whitened;
         landmarks: (68, 3) float32, crop pixels (x = column, row, z), the model's landmark vertices posed by
             `parameters`; row is `flip_y` of the model's y;
-        visible: (68,) bool: inside the crop and not hidden by head, hair, clothes or an opaque occluder;
+        visible: (68,) bool: inside the crop and not hidden by head, hair, clothes, or an opaque occluder;
         yaw: float, radians, AFLW2000's convention.
 
-    A sample is a function of (seed, index, model, options): order, batches, workers and threads do not
-    matter. The same bits are promised on one machine with one set of library versions.
+    A sample is a function of (seed, index, model, options): order, batches, workers, and threads do not
+    matter. Bits are reproducible on one machine with one set of library versions.
 
     Raises:
-        InputError: a negative seed or length; IndexError: an index outside the dataset.
+        InputError: a negative seed or length. IndexError: an index outside the dataset.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class SyntheticFaces(Dataset[Sample]):
         self.noise = noise_bank()
         self.sampler = ParameterSampler(model, self.options)
         self.scene = prepared_scene(model)
-        # Pixels of the finer picture that is drawn, and the one of them in the middle of each final pixel.
+        # Size of the supersampled picture, and the index of the sample in the middle of each final pixel.
         self._fine = round(SIZE * self.options.supersampling)
         middle = np.floor((np.arange(SIZE) + 0.5) * self.options.supersampling).astype(np.int64)
         self._middle = np.ix_(middle, middle)
@@ -90,7 +90,7 @@ class SyntheticFaces(Dataset[Sample]):
             yield from self.batch(range(start, min(start + _GROUP, self.length)))
 
     def batch(self, indices: Sequence[int]) -> list[Sample]:
-        """The samples of several indices, bit for bit those of `[i]`, in less time a sample."""
+        """The samples of several indices, bit for bit those of `[i]`, in less time per sample."""
         wanted = [self._index(index) for index in indices]
         samples: list[Sample] = []
         for start in range(0, len(wanted), _GROUP):
@@ -98,7 +98,7 @@ class SyntheticFaces(Dataset[Sample]):
         return samples
 
     def parameters(self, index: int) -> torch.Tensor:
-        """Only the parameter vector (12+K,) of a sample: no picture is drawn."""
+        """Only the parameter vector (12+K,) of a sample; no picture is drawn."""
         coefficients, pose = self.sampler.sample(self._stream(self._index(index), _GEOMETRY))
         return torch.from_numpy(_joined(coefficients, pose))
 
@@ -127,7 +127,7 @@ class SyntheticFaces(Dataset[Sample]):
         ]
 
     def _drawn(self, rng: np.random.Generator, look: Look, pose: Pose, coefficients: Floats) -> Sample:
-        """Rasterizes a look, puts things behind and before it, and photographs it."""
+        """Rasterizes a look, adds background and foreground, and takes the picture."""
         factor = self.options.supersampling
         placed = look.vertices
         placed[:, 1] = flip_y(placed[:, 1])
@@ -156,9 +156,9 @@ class SyntheticFaces(Dataset[Sample]):
     def _composed(
         self, rng: np.random.Generator, look: Look, triangle: NDArray[np.int64], weights: Floats
     ) -> Floats:
-        """Head over background, (SIZE, SIZE, 3) BGR display values."""
-        # Gathers the three corners' colors and adds them up by their barycentrics, in one pass. Where there
-        # is no triangle the index is -1, taken as 0, and the weights are zero: so is the coverage.
+        """Composite the head over the background: (SIZE, SIZE, 3) BGR display values."""
+        # Gathers the three corners' colors and sums them, weighted by barycentrics, in one pass. Outside
+        # triangles the index is -1, replaced by 0, and the weights are zero; so is the coverage.
         corners = look.triangles.astype(np.int32).take(triangle.ravel(), axis=0, mode="clip")
         blended = torch.nn.functional.embedding_bag(
             torch.from_numpy(corners).view(-1),
@@ -171,7 +171,7 @@ class SyntheticFaces(Dataset[Sample]):
         layer = resized(fine, SIZE, SIZE) if self._fine > SIZE else antialiased(fine)
         coverage = layer[..., 3:]
         reflected = layer[..., :3] / np.maximum(coverage, 1e-6)
-        # A film's shoulder: highlights bend over instead of clipping. Then the display's curve.
+        # Like film, compress highlights instead of clipping them; then apply the display's curve.
         curved = np.maximum(reflected * (1.35 + 0.22 * reflected) / (1 + reflected), 0)
         light: Floats = np.sqrt(curved, dtype=np.float32)
         self._comb_hair(rng, light, triangle, look.shell_range)
@@ -204,10 +204,10 @@ def _joined(coefficients: Floats, pose: Pose) -> Floats:
 def _visible(
     landmarks: Floats, depth: Floats, factor: float, covered: Floats, slack: float
 ) -> NDArray[np.bool_]:
-    """Landmarks in front of, or within `slack` pixels behind, something drawn within a pixel of them."""
+    """Landmarks in front of, or at most `slack` pixels behind, a surface drawn within a pixel of them."""
     x, row = landmarks[:, 0], landmarks[:, 1]
     inside = (x > -0.5) & (x < SIZE - 0.5) & (row > -0.5) & (row < SIZE - 0.5)
-    # The farthest surface within a pixel: a contour's own neighbor pixels may belong to what is before it.
+    # The farthest surface within a pixel: the neighbor pixels of a contour may belong to something in front.
     side = 2 * int(np.ceil(factor)) + 1
     farthest = cv2.erode(depth, np.ones((side, side), np.uint8), borderValue=np.inf)
     fine_x = np.clip(np.rint((x + 0.5) * factor - 0.5), 0, len(depth) - 1).astype(int)

@@ -1,4 +1,4 @@
-"""The camera and what happens to photographs: tone, blur, noise, resizing, JPEG, black margins."""
+"""Camera and processing effects: tone, blur, noise, resizing, JPEG, black margins."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 
 
 def develop(rng: np.random.Generator, image: Floats, options: SyntheticOptions) -> NDArray[np.uint8]:
-    """A rendered picture (SIZE, SIZE, 3) BGR, display values about [0, 1], to a uint8 photograph of one."""
+    """Turn a rendered picture (SIZE, SIZE, 3) BGR, display values about [0, 1], into a uint8 photo."""
     image = _tone(rng, image, options.grayscale)
     strength = options.degradation
     if strength > 0:
@@ -46,7 +46,7 @@ def _tone(rng: np.random.Generator, image: Floats, grayscale: float) -> Floats:
         saturation = np.float32(np.exp(rng.normal(0, 0.3)))
         image = gray[..., None] + saturation * (image - gray[..., None])
     if rng.random() < 0.5:
-        # Contrast about middle gray; a strong S-curve is what high-key and low-key portraits have.
+        # Contrast around middle gray; a strong S-curve is typical of high-key and low-key portraits.
         contrast = np.float32(np.exp(rng.normal(0.12, 0.28)))
         image = 0.5 + contrast * (image - 0.5)
     image = clipped(image)
@@ -63,7 +63,7 @@ def _tone(rng: np.random.Generator, image: Floats, grayscale: float) -> Floats:
 
 
 def _soften(rng: np.random.Generator, image: Floats, strength: float) -> Floats:
-    """Focus, motion, or a photograph in which the face was small; or sharpening."""
+    """Defocus, motion, or upscaling from a small face; or sharpening."""
     kind = rng.random()
     if kind < 0.3:
         return blurred(image, rng.uniform(0.3, 1.0 + 0.8 * strength))
@@ -87,12 +87,12 @@ def _soften(rng: np.random.Generator, image: Floats, strength: float) -> Floats:
 
 
 def _grain(rng: np.random.Generator, image: Floats, strength: float) -> Floats:
-    """Sensor noise: more of it in the light, sometimes in patches as denoisers and film leave it."""
+    """Sensor noise: stronger in bright areas, sometimes in patches, as left by denoisers and film."""
     if rng.random() < 0.3:
         return image
     sigma = strength * 0.004 * float(np.exp(rng.uniform(0, 2.3)))
     noise = noise_bank().grain(rng, SIZE)
-    if rng.random() < 0.4:  # of brightness alone
+    if rng.random() < 0.4:  # in brightness only
         noise = noise[..., :1]
     if rng.random() < 0.25:
         noise = blurred(np.ascontiguousarray(noise), 0.8).reshape(noise.shape) * np.float32(2)
@@ -100,7 +100,7 @@ def _grain(rng: np.random.Generator, image: Floats, strength: float) -> Floats:
 
 
 def _black_border(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The crop reached over the photograph's edge on one or two sides."""
+    """The crop extends beyond the photo on one or two sides."""
     for side in rng.choice(4, size=int(rng.integers(1, 3)), replace=False):
         width = int(min(rng.exponential(9) + 1, 35))
         part = (slice(None, width), slice(-width, None))[side % 2]

@@ -1,4 +1,4 @@
-"""Random light, and the color of a matt, slightly glossy surface under it."""
+"""Random light, and the color of a matte, slightly glossy surface under it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Lamp:
     direction: Floats
     color: Floats
     sharpness: float
-    """Of its shadows."""
+    """Softness of its shadows."""
     wrap: float
-    """How far light creeps around the terminator: skin and large lamps are soft."""
+    """How far light wraps around the terminator: skin and large lamps are soft."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Light:
 
 
 def sample_light(rng: np.random.Generator) -> Light:
-    """A random illumination; overall brightness is set later, by the exposure."""
+    """A random illumination; the overall brightness is set later, by the exposure."""
     tint = color_temperature(rng.uniform(-1, 1)) * rng.uniform(0.95, 1.05, 3)
     ambient = np.zeros((10, 3), np.float32)
     ambient[0] = rng.uniform(0.2, 0.85) * tint
@@ -67,7 +67,7 @@ def sample_light(rng: np.random.Generator) -> Light:
 
 def _sample_lamp(rng: np.random.Generator, strength: float, index: int) -> Lamp:
     kind = rng.random()
-    if index == 0 and kind < 0.15:  # flash beside the lens
+    if index == 0 and kind < 0.15:  # flash next to the lens
         azimuth, elevation = rng.normal(0, 0.15), rng.normal(0.1, 0.12)
     elif kind < 0.75:  # window, lamp, sun
         azimuth, elevation = rng.uniform(-1.7, 1.7), rng.uniform(-0.15, 1.2)
@@ -92,7 +92,7 @@ def _sample_lamp(rng: np.random.Generator, strength: float, index: int) -> Lamp:
 
 
 def color_temperature(warmth: float) -> Floats:
-    """RGB gains from bluish (-1) to orange (1), of mean about 1."""
+    """RGB gains from bluish (-1) to orange (1), with mean about 1."""
     return np.array([1 + 0.16 * warmth, 1.0, 1 - 0.22 * warmth], np.float32)
 
 
@@ -107,8 +107,8 @@ def shade(
 ) -> Floats:
     """Linear colors (3, n) of surface points.
 
-    albedo (3, n) linear RGB, normals (3, n) unit in camera axes; openness (n,) dims the ambient light,
-    shadows holds one (n,) array a lamp. Highlights are Blinn-Phong's with strength `gloss` (a number or (n,))
+    albedo (3, n) linear RGB, normals (3, n) unit in camera axes; openness (n,) dims the ambient light;
+    shadows holds one (n,) array per lamp. Highlights are Blinn-Phong with strength `gloss` (a number or (n,))
     and exponent 2 ** shininess.
     """
     irradiance = light.ambient_at(normals)

@@ -1,4 +1,4 @@
-"""A bank of tileable noise textures from which hair, cloth, backgrounds and occluders take their detail."""
+"""A bank of tileable noise textures for details of hair, cloth, backgrounds, and occluders."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Floats = NDArray[np.float32]
 
 TILE = 256
 _SMOOTH = (1.0, 1.4, 1.8, 2.2, 2.6)
-_BANK_SEED = 20190322  # the textures are the same for every data set; samples pick and place them at random
+_BANK_SEED = 20190322  # the textures are the same for every data set; samples choose and place them at random
 
 
 @cache
 def noise_bank() -> NoiseBank:
-    """The textures, made once a process."""
+    """The textures, generated once per process."""
     return NoiseBank()
 
 
@@ -32,7 +32,7 @@ class NoiseBank:
         self.clouds = np.stack(spectrum).astype(np.float32)
         """1/f^slope noise, from sandy to cloudy."""
         self.streaks = np.stack(streaks).astype(np.float32)
-        """Noise drawn out along rows' normal: strands run down the columns."""
+        """Noise stretched along the columns: strands."""
         self.cells = np.stack([*folded, _worley(rng, 40), _worley(rng, 150)]).astype(np.float32)
         """Creases, marble and cells."""
         self._grain = rng.standard_normal((2 * TILE, 2 * TILE, 3), dtype=np.float32)
@@ -52,13 +52,13 @@ class NoiseBank:
         return np.asarray(piece, np.float32)
 
     def window(self, rng: np.random.Generator, height: int, width: int, family: str) -> Floats:
-        """A piece of a texture as it is: (height, width), both at most TILE."""
+        """An unscaled piece of a texture: (height, width), both at most TILE."""
         tile = self._tile(rng, family)
         row, column = rng.integers(0, TILE - height + 1), rng.integers(0, TILE - width + 1)
         return tile[row : row + height, column : column + width]
 
     def grain(self, rng: np.random.Generator, size: int) -> Floats:
-        """White noise (size, size, 3) of unit variance: a random window, not to be changed."""
+        """White noise (size, size, 3) of unit variance: a random window, read-only."""
         row, column = rng.integers(0, 2 * TILE - size + 1, 2)
         return self._grain[row : row + size, column : column + size]
 
@@ -70,7 +70,7 @@ class NoiseBank:
 
 
 def _spectral(rng: np.random.Generator, slope: float, stretch: float) -> Floats:
-    """Gaussian noise with amplitude 1/f^slope; `stretch` > 1 draws it out down the columns."""
+    """Gaussian noise with amplitude 1/f^slope; `stretch` > 1 stretches it along the columns."""
     row = np.fft.fftfreq(TILE)[:, None] * stretch
     column = np.fft.rfftfreq(TILE)[None, :]
     frequency = np.hypot(row, column)
@@ -81,7 +81,7 @@ def _spectral(rng: np.random.Generator, slope: float, stretch: float) -> Floats:
 
 
 def _worley(rng: np.random.Generator, points: int) -> Floats:
-    """Distance to the nearest of some random points, on the torus."""
+    """Distance to the nearest of some random points, on a torus."""
     seeds = np.ones((3 * TILE, 3 * TILE), np.uint8)
     for row, column in rng.integers(0, TILE, (points, 2)):
         seeds[row::TILE, column::TILE] = 0
@@ -90,6 +90,6 @@ def _worley(rng: np.random.Generator, points: int) -> Floats:
 
 
 def _normalized(field: NDArray[np.floating]) -> Floats:
-    """Centered at 0.5, two standard deviations to each side inside [0, 1], clipped."""
+    """Rescale to mean 0.5, with two standard deviations on each side inside [0, 1], and clip."""
     scaled = 0.5 + (field - field.mean()) / (4 * field.std())
     return np.clip(scaled, 0, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What is in front of the face: glasses, hands, masks, microphones, boxes, strands of hair, lettering."""
+"""Occluders: glasses, hands, masks, microphones, boxes, strands of hair, lettering."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _SHIFT = 4  # cv2's fixed-point coordinates: sixteenths of a pixel
 
 
 class Canvas:
-    """A picture being painted over, and what remains visible of what was below."""
+    """A picture that is painted over, and what remains visible of the original."""
 
     def __init__(self, image: Floats) -> None:
         self.image = image
         """(SIZE, SIZE, 3) float32 BGR in [0, 1]."""
         self.covered = np.zeros((SIZE, SIZE), np.float32)
-        """Share of each pixel that an occluder hides."""
+        """Fraction of each pixel that an occluder hides."""
 
     def paint(self, mask: Floats, color: Floats | NDArray[np.float64]) -> None:
-        """Blends a color (3,) or picture (SIZE, SIZE, 3) in by a mask (SIZE, SIZE) in [0, 1]."""
+        """Blend in a color (3,) or picture (SIZE, SIZE, 3) by a mask (SIZE, SIZE) in [0, 1]."""
         weight = mask[..., None]
         self.image += weight * (np.asarray(color, np.float32) - self.image)
         np.maximum(self.covered, mask, out=self.covered)
@@ -39,7 +39,7 @@ def glasses(
     scale: float,
     depth: Floats,
 ) -> None:
-    """Frames in space before the eyes, with their temples; parts behind the face are left out.
+    """Glasses in 3D in front of the eyes, with temples; parts behind the face are omitted.
 
     landmarks (68, 3) crop pixels (x, row, z); rotation (3, 3) with y up; scale in pixels per millimeter;
     depth (SIZE, SIZE) of the picture, -inf where there is only background.
@@ -60,7 +60,7 @@ def glasses(
     rings = []
     for side, eye in zip((-1.0, 1.0), eyes, strict=True):
         middle = eye + ahead * front + drop * up + side * 2 * scale * right
-        # Frames wrap around the face a little.
+        # Frames curve slightly around the face.
         outward = ring[:, :1] * side * width
         bend = -0.12 * outward.clip(0)
         rings.append(middle + ring[:, :1] * width * right + ring[:, 1:] * height * up + bend * front)
@@ -96,7 +96,7 @@ def glasses(
 def occluder(
     rng: np.random.Generator, canvas: Canvas, landmarks: Floats, skin: Floats, textures: Backgrounds
 ) -> None:
-    """One random thing in front of the face. skin: BGR (3,) as the picture shows the person's."""
+    """One random object in front of the face. skin: BGR (3,) of the person's skin in the picture."""
     kind = rng.random()
     if kind < 0.3:
         _hand(rng, canvas, landmarks, skin)
@@ -113,7 +113,7 @@ def occluder(
 
 
 def _hand(rng: np.random.Generator, canvas: Canvas, landmarks: Floats, skin: Floats) -> None:
-    """Fingers: thick strokes side by side, shaded across, with a palm at their root."""
+    """Fingers: parallel thick strokes, shaded across, with a palm at their base."""
     size = float(np.ptp(landmarks[:, :2], axis=0).max()) / 85
     target = landmarks[rng.choice([3, 5, 8, 11, 13, 48, 54, 57, 1, 15]), :2] + rng.normal(0, 8, 2)
     away = target - landmarks[30, :2] + rng.normal(0, 10, 2)
@@ -244,11 +244,11 @@ def _densified(line: NDArray[np.floating], count: int) -> NDArray[np.floating]:
 def _visible_line(
     mask: Floats, points: NDArray[np.floating], thickness: float, depth: Floats, slack: float
 ) -> None:
-    """The parts of a line in space that nothing in the picture hides."""
+    """The visible parts of a line in space."""
     column = np.clip(np.rint(points[:, 0]).astype(int), 0, SIZE - 1)
     row = np.clip(np.rint(points[:, 1]).astype(int), 0, SIZE - 1)
     seen = depth[row, column] < points[:, 2] + slack
-    # Runs of points that are seen, each drawn in one stroke.
+    # Runs of visible points, each drawn in one stroke.
     edges = np.flatnonzero(np.diff(np.concatenate([[False], seen, [False]]).astype(np.int8)))
     for start, end in edges.reshape(-1, 2):
         if end - start > 1:

@@ -15,39 +15,39 @@ _PROBABILITIES = (
 
 @dataclass(frozen=True)
 class SyntheticOptions:
-    """Options of SyntheticFaces. Angles are in degrees here; what the samples hold is in radians.
+    """Options of SyntheticFaces. Angles are in degrees here, and in radians in the samples.
 
-    Geometry has a random stream of its own: options of the second group change pixels, never parameters.
-    Raises InputError naming the option that does not fit.
+    Geometry has its own random stream: options of the second group change pixels, never parameters. Raises
+    InputError naming an invalid option.
     """
 
     # Geometry.
     yaw_limit: float = 90.0
     """Largest |yaw|."""
     profile_share: float = 0.55
-    """Share of faces whose yaw is uniform over the whole range; the others are near frontal."""
+    """Fraction of faces with yaw uniform over the whole range; the others are near frontal."""
     pitch_std: float = 14.0
     roll_std: float = 14.0
     coefficient_limit: float = 2.5
-    """Shape and expression coefficients are normal, cut at this many standard deviations."""
+    """Shape and expression coefficients are normal, cut off at this many standard deviations."""
     box_noise: float = 0.035
-    """Error of a detector's box: standard deviation of its edges over its side."""
+    """Error of a detector's box: standard deviation of its edges, as a fraction of its side."""
 
-    # Appearance: probabilities, unless said otherwise.
+    # Appearance: probabilities, unless stated otherwise.
     hair: float = 0.85
     headwear: float = 0.14
     torso: float = 0.9
     glasses: float = 0.16
     occluders: float = 0.22
     photo_backgrounds: float = 0.35
-    """Share of backgrounds cut from scikit-image's bundled photographs (none shows a person)."""
+    """Fraction of backgrounds cut from scikit-image's bundled photos (none shows a person)."""
     grayscale: float = 0.14
     black_borders: float = 0.14
-    """Share of crops that reach over the border of their photograph."""
+    """Fraction of crops that extend beyond their photo."""
     degradation: float = 1.0
-    """Strength of blur, noise, compression and resizing; 0 leaves them out."""
+    """Strength of blur, noise, compression, and resizing; 0 turns them off."""
     supersampling: float = 1.0
-    """Samples per pixel along each axis, 1 to 4 in halves. With one, edges are softened by a small filter."""
+    """Samples per pixel along each axis, 1 to 4 in steps of 0.5. With 1, a small filter softens the edges."""
 
     def __post_init__(self) -> None:
         for option in fields(self):

@@ -1,7 +1,7 @@
-"""Arithmetic on vectors stored by component, (3, n): contiguous, so that numpy is fast on them.
+"""Arithmetic on vectors stored by component, (3, n): contiguous, which numpy handles fast.
 
-Sums are einsum's, never the BLAS's: those may round differently with another number of threads, and a
-sample's bits must not depend on it.
+Sums use einsum, never BLAS: BLAS may round differently with another number of threads, and a sample's bits
+must not depend on it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Where lips, brows, eyes, beard and scalp are on a face model: weights per vertex, from its 68 landmarks.
+"""Lips, brows, eyes, beard, and scalp on a face model: weights per vertex, from its 68 landmarks.
 
-Nothing but the landmarks is assumed, so that any model can be painted. Angles are around the vertical axis
-through the middle of the head: azimuth 0 is the front, positive toward +x.
+Only the landmarks are assumed, so any model can be painted. Angles are around the vertical axis through the
+middle of the head: azimuth 0 is the front, positive toward +x.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Regions:
     inner: tuple[tuple[str, NDArray[np.int64]], ...]
     """Loose parts of the mesh inside the head: ("eyeball" or "mouth", vertex indices)."""
     front: Floats
-    """The face proper, over which exposure is measured."""
+    """The face itself, over which exposure is measured."""
 
 
 def head_center(points: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Middle of the head (3,) from 68 landmarks: between the ears, a little above the eyes."""
+    """Middle of the head (3,) from 68 landmarks: between the ears, slightly above the eyes."""
     points = np.asarray(points, np.float64)
     unit = np.linalg.norm(points[36] - points[45])
     depth = (points[0, 2] + points[16, 2]) / 2 - 0.08 * unit
@@ -99,8 +99,8 @@ def find_regions(model: MorphableModel) -> Regions:
 def hairline_height(azimuth: NDArray[np.floating], points: NDArray[np.floating]) -> NDArray[np.float64]:
     """Height y (mm) of the natural hairline around the head; symmetric.
 
-    The facial thirds put its front as far above the brows as the base of the nose lies below them
-    (Farkas, Anthropometry of the Head and Face, 1994).
+    According to the facial thirds, it is as far above the brows in front as the base of the nose is below
+    them (Farkas, Anthropometry of the Head and Face, 1994).
     """
     brow = float(points[17:27, 1].mean())
     third = brow - float(points[33, 1])
@@ -161,7 +161,7 @@ def _beard(
 def _inner_parts(
     model: MorphableModel, points: NDArray[np.float64], unit: float
 ) -> list[tuple[str, NDArray[np.int64]]]:
-    """Connected parts that hold none of the 68 landmarks and sit behind an eye or the mouth."""
+    """Connected parts without any of the 68 landmarks, behind an eye or the mouth."""
     a, b, c = model.triangles.T
     start, end = np.concatenate([a, b]), np.concatenate([b, c])
     count = len(model.mean)

@@ -43,7 +43,7 @@ def rotation_matrix(pitch: float, yaw: float, roll: float) -> NDArray[np.float64
 
 
 def pick(rng: np.random.Generator, *weights: float) -> int:
-    """An index drawn with these weights, which sum to 1; a tenth of the time that `choice` takes."""
+    """Draw an index with these weights, which sum to 1; takes a tenth of the time of `choice`."""
     place = rng.random()
     for index, weight in enumerate(weights):
         place -= weight
@@ -53,7 +53,7 @@ def pick(rng: np.random.Generator, *weights: float) -> int:
 
 
 def truncated_normal(rng: np.random.Generator, count: int, limit: float) -> NDArray[np.float64]:
-    """Standard normal numbers within [-limit, limit]: redrawn a few times, then cut."""
+    """Standard normal numbers within [-limit, limit]: redrawn a few times, then clipped."""
     values = rng.standard_normal(count)
     for _ in range(4):
         outside = np.abs(values) > limit
@@ -76,7 +76,7 @@ class ParameterSampler:
     def sample(self, rng: np.random.Generator) -> tuple[Floats, Pose]:
         """Coefficients (K,) float32 and a pose."""
         coefficients = self._coefficients(rng)
-        # From the rounded values, so that the crop fits the parameters that are handed out.
+        # From the rounded values, so that the crop fits the returned parameters.
         landmarks = self.landmark_mean + np.einsum(
             "k,knc->nc", coefficients.astype(np.float64), self.landmark_modes
         )
@@ -84,7 +84,7 @@ class ParameterSampler:
 
     def _coefficients(self, rng: np.random.Generator) -> Floats:
         values = truncated_normal(rng, len(self.std), self.options.coefficient_limit)
-        # Photographs show calm faces and strong expressions, not only the spread between them.
+        # Photos show calm faces and strong expressions, not only the range between them.
         expression = values[self.shape_count :]
         mood = rng.random()
         if mood < 0.3:
@@ -100,9 +100,9 @@ class ParameterSampler:
         profile = rng.random() < options.profile_share
         yaw = rng.uniform(-limit, limit) if profile else rng.normal(0.0, math.radians(20.0))
         yaw = float(np.clip(yaw, -limit, limit))
-        # AFLW2000's heads look down a little on average: -7 degrees.
+        # On average, AFLW2000's heads look slightly down: -7 degrees.
         pitch = rng.normal(math.radians(-5.0), math.radians(options.pitch_std))
-        # One in ten lies on a shoulder or comes from a tilted camera.
+        # One in ten rests on a shoulder or comes from a tilted camera.
         spread = options.roll_std * (2.0 if rng.random() < 0.1 else 1.0)
         roll = rng.normal(0.0, math.radians(spread))
         return float(np.clip(pitch, -0.9, 0.7)), yaw, float(np.clip(roll, -1.3, 1.3))
@@ -112,15 +112,15 @@ class ParameterSampler:
         rotation = rotation_matrix(pitch, yaw, roll)
         projected = np.einsum("nk,ck->nc", landmarks, rotation)
         low, high = projected[:, :2].min(axis=0), projected[:, :2].max(axis=0)
-        # The crop of a detector's landmarks: each edge of their bounding box is a little off, some much.
+        # The crop of a detector's landmarks: each edge of their bounding box is slightly off, some far off.
         side = float((high - low).max())
         noise = self.options.box_noise * (2.5 if rng.random() < 0.1 else 1.0)
         low = low + rng.normal(0.0, noise * side, 2)
         high = high + rng.normal(0.0, noise * side, 2)
         side = max(float((high - low).max()), 0.6 * side)
         scale = SIZE / (BOX_MARGIN * side)
-        # The box's center is crop pixel size / 2 on both axes; z = 0 is the landmarks' mean depth, so that
-        # the depth of a face is something its picture tells.
+        # The box's center is crop pixel size / 2 on both axes; z = 0 is the landmarks' mean depth, so that a
+        # face's depth can be read from its picture.
         center = np.array([SIZE / 2, SIZE / 2, 0.0])
         center[1] = flip_y(center[1:2])[0]
         anchor = np.array([*(low + high) / 2, projected[:, 2].mean()])

@@ -1,4 +1,4 @@
-"""One mesh for everything that is drawn: head, hair or hat, torso, inside of the mouth; and its colors."""
+"""One mesh for everything drawn (head, hair or hat, torso, inside of the mouth), and its colors."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ Floats = NDArray[np.float32]
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 _INNER_LIPS = np.arange(60, 68)
 
-# Surfaces turned away from the viewer by more than this (z of the unit normal) are neither lit nor drawn; the
+# Surfaces facing away from the viewer by more than this (z of the unit normal) are neither lit nor drawn; the
 # margin is for normals averaged over a sharp edge.
 _AWAY = -0.2
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a sample's mesh looks like, before it is drawn."""
+    """A sample's mesh before it is drawn."""
 
     vertices: Floats
-    """(M, 3) crop space of the parameters: y up, pixels. The model's own come first."""
+    """(M, 3) crop space of the parameters: y up, pixels. The model's own vertices come first."""
     triangles: NDArray[np.int64]
-    """(T, 3): those that can be seen."""
+    """(T, 3): the visible ones."""
     shell_range: tuple[int, int]
-    """First of the triangles that are hair or hat, and the one after the last."""
+    """First triangle of hair or hat, and the one after the last."""
     colors: Floats
     """(M, 4): linear BGR, exposed, and 1."""
     skin: Floats
@@ -50,12 +50,12 @@ class Look:
 
 @lru_cache(maxsize=2)
 def prepared_scene(model: MorphableModel) -> Scene:
-    """The scene of a model, shared between its data sets: constant, and most of a second to make."""
+    """The scene of a model, shared between data sets: constant, and most of a second's work to create."""
     return Scene(model)
 
 
 class Scene:
-    """Prepares a model once, then dresses and lights samples of it."""
+    """Prepares a model once; then adds hair and clothes to its samples and lights them."""
 
     def __init__(self, model: MorphableModel) -> None:
         bank = noise_bank()
@@ -67,7 +67,7 @@ class Scene:
         self.torsos = TorsoMaker(model, bank)
         self.triangles = model.triangles
         self.corner_columns = np.ascontiguousarray(model.triangles.T)
-        # Vertices and both tangent fields leave one call of the operator.
+        # One call of the operator returns vertices and both tangent fields.
         operators = tangent_operators(model)
         mean = np.concatenate([model.mean, *(operator @ model.mean for operator in operators)])
         modes = [np.concatenate([mode, *(operator @ mode for operator in operators)]) for mode in model.modes]
@@ -88,15 +88,15 @@ class Scene:
         pose: Pose,
         options: SyntheticOptions,
     ) -> Look:
-        """Everything about one sample's appearance in space.
+        """A sample's geometry and appearance in space.
 
-        posed: (3N, 3) of `geometry`; bare: (3, N) of `complexions.bare`, which is changed.
+        posed: (3N, 3) from `geometry`; bare: (3, N) from `complexions.bare`, modified in place.
         """
         count = self.count
         head, shift = posed[:count], pose.matrix[:, 3]
         first, second = (planar(posed[k * count : (k + 1) * count] - shift) for k in (1, 2))
         normals = normalized(cross(first, second))
-        # Accessories live in the head's own axes: undo the pose (a scaled rotation) of the landmarks.
+        # Accessories are in the head's own axes: undo the pose (a scaled rotation) of the landmarks.
         away = head[self.landmarks].astype(np.float64) - shift
         own = np.einsum("nk,kc->nc", away, pose.rotation / pose.scale)
         light = sample_light(rng)
@@ -178,7 +178,7 @@ class Scene:
 
     @staticmethod
     def _exposure(rng: np.random.Generator, shaded: Floats, albedo: Floats, face: Floats) -> np.float32:
-        """The camera's gain: it meters the light on the face, and allows a little for dark and light skin."""
+        """The camera's gain: it meters the light on the face, with some allowance for dark and light skin."""
         reflected = float(mean_under(face, mixed(_LUMINANCE, shaded)))
         reflectance = float(mean_under(face, mixed(_LUMINANCE, albedo)))
         irradiance = reflected / max(reflectance, 1e-4)
@@ -209,7 +209,7 @@ def _lit_pieces(
     normals = [grid_normals(piece.vertices, *piece.grid) for piece in pieces]
     facing = turned(rotation, np.concatenate([*normals, np.zeros((3, 17), np.float32)], axis=1))
     facing[2, -17:] = 1
-    # The inside of a hood or of hair is seen too: light it from the viewer's side.
+    # The inside of a hood or of hair is visible too: light it from the viewer's side.
     facing *= np.where(facing[2] < 0, np.float32(-1), np.float32(1))
     albedo = np.concatenate([*(planar(piece.albedo) for piece in pieces), _mouth_colors(rng)], axis=1)
     gloss = np.zeros(albedo.shape[1], np.float32)
@@ -231,7 +231,7 @@ def _mouth_colors(rng: np.random.Generator) -> Floats:
 
 
 def _mouth_triangles() -> NDArray[np.int64]:
-    """Two rings of eight and a middle point."""
+    """Two rings of eight points and a center point."""
     ring = np.arange(8)
     after = (ring + 1) % 8
     outer = np.stack([ring, after, ring + 8], axis=1), np.stack([after, after + 8, ring + 8], axis=1)
@@ -246,7 +246,7 @@ def _mouth_vertices(own: NDArray[np.float64]) -> NDArray[np.float64]:
     """A shallow bowl behind the inner lips (17, 3), in the head's axes: not every model has one."""
     ring = own[_INNER_LIPS]
     middle = ring.mean(axis=0)
-    # Wider than the opening and a little behind it: its edge stays out of sight.
+    # Wider than the opening and slightly behind it, so that its edge stays hidden.
     outer = middle + 1.06 * (ring - middle) - [0, 0, 7.0]
     inner = middle + 0.55 * (ring - middle) - [0, 0, 10.0]
     return np.concatenate([outer, inner, (middle - [0, 0, 14.0])[None]])

@@ -1,7 +1,7 @@
-"""Hair, hats, hoods and helmets: one star-shaped surface around the head, above and below the skin.
+"""Hair, hats, hoods, and helmets: one star-shaped surface around the head, above and below the skin.
 
-The surface is a grid over azimuth and elevation seen from the middle of the head. Where a style wants hair it
-lies outside the skin, elsewhere inside, so that the z-buffer cuts the hairline.
+The surface is a grid over azimuth and elevation, seen from the middle of the head. It lies outside the skin
+where a style has hair, and inside elsewhere, so that the z-buffer cuts the hairline.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Shell:
     vertices: Floats
     """(rows * columns, 3)"""
     triangles: NDArray[np.int64]
-    """(T, 3): those that may show."""
+    """(T, 3): those that may be visible."""
     grid: tuple[int, int]
     """Rows and columns."""
     albedo: Floats
@@ -48,7 +48,7 @@ class ShellMaker:
         self.points = model.mean[model.landmarks].astype(np.float64)
         self.center = head_center(self.points)
         self.unit = float(np.linalg.norm(self.points[36] - self.points[45])) / 90.0
-        # Columns start at the back, where the seam does not show.
+        # Columns start at the back, where the seam is hidden.
         self.azimuth = np.linspace(-np.pi, np.pi, AZIMUTHS + 1)[:-1]
         self.elevation = np.linspace(_TOP, _BOTTOM, ELEVATIONS)
         azimuth, elevation = np.meshgrid(self.azimuth, self.elevation)
@@ -58,7 +58,7 @@ class ShellMaker:
         )
         self.radius = self._radius(model.mean.astype(np.float64))
         self.corner_columns = np.ascontiguousarray(grid_triangles(ELEVATIONS, AZIMUTHS, wrap=True).T)
-        # Safely under the skin everywhere, beside the nose too.
+        # Safely under the skin everywhere, next to the nose too.
         wrapped = np.concatenate([self.radius[:, -6:], self.radius, self.radius[:, :6]], axis=1)
         self.below = cv2.erode(wrapped, np.ones((7, 7)))[:, 6:-6] - 9 * self.unit
         self.neck = 30 * self.unit
@@ -85,7 +85,7 @@ class ShellMaker:
             lower = lower + np.radians(rng.uniform(4, 16)) * np.exp(-((side - 0.55) ** 2) / 0.1)
         length = 0.0
         if style in ("long", "medium", "volume"):
-            # Falls beside the face behind an opening, which may be lopsided.
+            # Falls next to the face behind an opening, which may be lopsided.
             opening = rng.uniform(0.85, 1.75) + rng.uniform(-0.25, 0.25) * np.sign(self.azimuth)
             curtain = 1 / (1 + np.exp(-(side - opening) / 0.06))
             length = rng.uniform(70, 110) if style == "medium" else rng.uniform(110, 260)
@@ -101,7 +101,7 @@ class ShellMaker:
         strands = self.bank.window(rng, ELEVATIONS, AZIMUTHS, "streaks" if rng.random() < 0.75 else "clouds")
         contrast = rng.uniform(0.5, 1.6)
         shade = np.exp(contrast * 2 * (strands - 0.5)).reshape(-1, 1).astype(np.float32)
-        # Darker near the roots underneath: little light gets there.
+        # Darker near the roots underneath, which little light reaches.
         shade *= (
             (0.75 + 0.25 * np.clip(self.directions[..., 1] + 0.7, 0, 1)).reshape(-1, 1).astype(np.float32)
         )
@@ -155,22 +155,24 @@ class ShellMaker:
         landmarks: NDArray[np.floating],
         flare: float,
     ) -> tuple[Floats, NDArray[np.int64]]:
-        """Vertices of a shell that shows above `lower` (elevation by azimuth); its triangles that show."""
+        """Vertices of a shell that is visible above `lower` (elevation by azimuth), and its visible
+        triangles.
+        """
         shown = np.clip((self.elevation[:, None] - lower) / np.radians(13) + 0.5, 0, 1)
         shown = shown * shown * (3 - 2 * shown)
         radius = self.radius + np.maximum(thickness, 1.5 * self.unit)
         if length > 0:
-            # Below the ears hair and cloth hang instead of following the neck.
+            # Below the ears, hair and cloth hang down instead of following the neck.
             below = self.elevation < np.radians(-8)
             widest = radius[np.searchsorted(-self.elevation, np.radians(8))]
             slope = self.elevation[below, None]
             hanging = flare * widest / np.cos(slope)
             radius[below] = np.minimum(hanging, length / np.sin(-slope))
-        # Just under the skin, and within the neck below the chin, where nothing is to show.
+        # Just under the skin, and inside the neck below the chin, where nothing should be visible.
         depth = 60 * self.unit * np.clip(lower - self.elevation[:, None], 0, 0.5)
         hidden = np.where(self.elevation[:, None] < np.radians(-25), self.neck, self.below - depth)
         radius = hidden * (1 - shown) + radius * shown
-        # Follow this head's width, height and depth, as its landmarks tell them.
+        # Follow this head's width, height, and depth, according to its landmarks.
         now = np.ptp(landmarks, axis=0) / np.ptp(self.points, axis=0)
         center = head_center(landmarks)
         stretch = np.clip([now[0], 0.5 * (now[0] + now[1]), now[2]], 0.85, 1.2)
@@ -181,13 +183,13 @@ class ShellMaker:
         return vertices.reshape(-1, 3).astype(np.float32), self.triangles.take(drawn, axis=0)
 
     def _elevation_of(self, height: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Elevation by azimuth at which the mean head has this height."""
+        """Elevation by azimuth of this height on the mean head."""
         heights = self.center[1] + self.radius * np.sin(self.elevation)[:, None]
         rows = np.abs(heights - height).argmin(axis=0)
         return self.elevation[rows]
 
     def _radius(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Radius of the mean head by direction; where the model has no vertices, an ellipsoid's."""
+        """Radius of the mean head by direction; where the model has no vertices, that of an ellipsoid."""
         offset = mean - self.center
         radius = np.linalg.norm(offset, axis=1)
         elevation = np.arcsin(offset[:, 1] / np.maximum(radius, 1e-6))
@@ -203,7 +205,7 @@ class ShellMaker:
         skull = 1 / np.sqrt(((self.directions / axes) ** 2).sum(axis=2))
         upper = self.elevation[:, None] > np.radians(-15)
         grid = np.where((grid == 0) & upper, skull, grid)
-        # Grow into what is still empty (under the chin, inside the neck), then smooth out the bins.
+        # Fill the remaining gaps (under the chin, inside the neck), then smooth out the bins.
         for _ in range(AZIMUTHS):
             empty = grid == 0
             if not empty.any():
@@ -216,7 +218,7 @@ class ShellMaker:
 
 
 def grid_triangles(rows: int, columns: int, wrap: bool) -> NDArray[np.int64]:
-    """Two triangles a cell of a (rows, columns) grid, row-major; `wrap` closes the columns."""
+    """Two triangles per cell of a (rows, columns) grid, row-major; `wrap` closes the columns."""
     row, column = np.meshgrid(np.arange(rows - 1), np.arange(columns if wrap else columns - 1), indexing="ij")
     right = (column + 1) % columns
     a, b = row * columns + column, row * columns + right

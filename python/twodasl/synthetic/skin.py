@@ -1,4 +1,4 @@
-"""Random complexions: the albedo of a face, with the model's own color modes or without any."""
+"""Random complexions: the albedo of a face, with or without color modes in the model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .sampling import pick, truncated_normal
 
 Floats = NDArray[np.float32]
 
-# sRGB of human skin from very light to very dark, as photographs show it.
+# sRGB of human skin from very light to very dark, as in photos.
 _TONES = np.array(
     [
         [0.96, 0.83, 0.75],
@@ -50,9 +50,9 @@ _IRIS = np.array([[0.16, 0.10, 0.07], [0.25, 0.16, 0.09], [0.35, 0.42, 0.50], [0
 class Complexions:
     """Draws albedos for one model.
 
-    A model with color modes keeps its own colors, moved along its modes; one without gets a skin tone from
-    a ramp, lips, brows and eyes from its landmarks. Both then vary in blotches, redness, make-up, beard and
-    brow color, and hair colors the scalp.
+    A model with color modes keeps its own colors, varied along its modes; one without gets a skin tone from a
+    fixed range, and lips, brows, and eyes from its landmarks. Both then vary in blotches, redness, make-up,
+    beard, and brow color, and the hair color tints the scalp.
     """
 
     def __init__(self, model: MorphableModel) -> None:
@@ -60,7 +60,7 @@ class Complexions:
         self.std = model.albedo_std
         self.basis: twodasl_ext.MorphableBasis | None = None
         if model.albedo_mean is not None:
-            # Colors are as linear as shapes: the same operator adds up their modes.
+            # Colors are as linear as shapes: the same operator sums their modes.
             modes = np.zeros((1, *model.mean.shape), np.float32)
             if model.albedo_modes is not None:
                 modes = model.albedo_modes
@@ -77,7 +77,7 @@ class Complexions:
         self._painted = None if self.basis is not None else _eye_and_mouth_paint(model, self.regions, points)
 
     def bare(self, streams: list[np.random.Generator]) -> list[Floats]:
-        """Bare faces, (3, N) float32 sRGB each: from the model's colors, or painted. A stream a face."""
+        """Bare faces, (3, N) float32 sRGB each, from the model's colors or painted. One stream per face."""
         if self.basis is None:
             return [self._plain(rng) for rng in streams]
         drawn = np.zeros((len(streams), 1), np.float32)
@@ -121,11 +121,11 @@ class Complexions:
         if not bald:
             where["scalp"].blend(skin, natural, rng.uniform(0.75, 1.0))
         np.clip(skin, 0.01, 1.0, out=skin)
-        # From display values to light: a square instead of sRGB's curve, here and back at the camera.
+        # From display values to light: a square instead of sRGB's curve, here and again at the camera.
         return np.square(skin, out=skin)
 
     def _plain(self, rng: np.random.Generator) -> Floats:
-        """A tone from the ramp; lips redder and darker; eyes and mouth painted."""
+        """A skin tone; lips redder and darker; painted eyes and mouth."""
         assert self._painted is not None
         place = rng.uniform(0, len(_TONES) - 1)
         tone = np.stack([np.interp(place, np.arange(len(_TONES)), channel) for channel in _TONES.T])
@@ -141,7 +141,7 @@ class Complexions:
 
 
 def sample_hair_color(rng: np.random.Generator) -> Floats:
-    """Linear RGB (3,) of natural hair, now and then dyed."""
+    """Linear RGB (3,) of natural hair, occasionally dyed."""
     if rng.random() < 0.04:
         color = rng.uniform(0.05, 0.9, 3)
     else:
@@ -151,16 +151,16 @@ def sample_hair_color(rng: np.random.Generator) -> Floats:
 
 @dataclass(frozen=True)
 class Patch:
-    """A soft part of the head: the vertices in it and how much they belong to it."""
+    """A soft region of the head: its vertices and their weights."""
 
     indices: NDArray[np.int64] | slice
     weights: Floats
 
     @classmethod
     def of(cls, mask: NDArray[np.floating]) -> Patch:
-        """Of a mask (N,); what belongs to it by less than half a percent is left out.
+        """From a mask (N,); weights below half a percent are dropped.
 
-        A large one keeps all vertices: arithmetic on zero weights is cheaper than picking.
+        A large region keeps all vertices: arithmetic on zero weights is cheaper than selecting.
         """
         indices = np.flatnonzero(mask > 0.005)
         if len(indices) > 0.08 * len(mask):
@@ -170,14 +170,14 @@ class Patch:
     def blend(
         self, skin: Floats, color: NDArray[np.floating], strength: float | NDArray[np.floating] = 1.0
     ) -> None:
-        """Moves colors toward `color` (3,), in place; strength is a number or one a vertex."""
+        """Move colors toward `color` (3,), in place; strength is a number or one per vertex."""
         weight = self.weights * np.asarray(strength, np.float32)
         for channel, target in zip(skin, color.astype(np.float32), strict=True):
             part = channel[self.indices]
             channel[self.indices] = part + weight * (target - part)
 
     def scale(self, skin: Floats, factor: NDArray[np.floating]) -> None:
-        """Multiplies colors by `factor` (3,), in place."""
+        """Multiply colors by `factor` (3,), in place."""
         for channel, change in zip(skin, factor.astype(np.float32) - 1, strict=True):
             channel[self.indices] *= 1 + self.weights * change
 
@@ -203,7 +203,7 @@ def _smooth_fields(mean: Floats, points: NDArray[np.float64], count: int = 14) -
 def _eye_and_mouth_paint(
     model: MorphableModel, regions: Regions, points: NDArray[np.float64]
 ) -> dict[str, Patch]:
-    """Weights for eyeballs, irises, pupils and the inside of the mouth on a model without colors."""
+    """Weights for eyeballs, irises, pupils, and the inside of the mouth on a model without colors."""
     count = len(model.mean)
     paint = {key: np.zeros(count, np.float32) for key in ("eye", "iris", "pupil", "mouth")}
     balls = [members for kind, members in regions.inner if kind == "eyeball"]

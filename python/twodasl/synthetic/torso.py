@@ -1,4 +1,4 @@
-"""Neck, shoulders and clothes below the head, turned less than the head is."""
+"""Neck, shoulders, and clothes below the head, rotated less than the head."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TorsoMaker:
         rotation: NDArray[np.floating],
         skin: NDArray[np.floating],
     ) -> Shell:
-        """A torso in the *head's* axes: turned back by part of the head's rotation. skin (3,) linear RGB."""
+        """A torso in the *head's* axes, rotated back by part of the head's rotation. skin (3,) linear RGB."""
         height, width, depth, shift = self.sections.T * self.unit
         height = np.where(height < -20 * self.unit, height * rng.uniform(0.85, 1.35), height)
         build = rng.uniform(0.85, 1.2)

@@ -1,4 +1,4 @@
-"""Which light reaches which vertex of a face model, and linear fields from which normals follow."""
+"""Light transport for the vertices of a face model, and the linear fields that give normals."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ _RESOLUTION = 112
 
 @dataclass(frozen=True)
 class LightTransfer:
-    """Self-shadowing of the mean head, from a fixed set of directions; expression and identity reuse it."""
+    """Self-shadowing of the mean head from a fixed set of directions, reused for all expressions and
+    identities.
+    """
 
     directions: Floats
     """(D, 3) unit vectors in the model's axes."""
     visibility: Floats
-    """(D, N): 1 where the light from that direction arrives, 0 in shadow, smooth between."""
+    """(D, N): 1 where light from that direction arrives, 0 in shadow, smooth in between."""
     openness: Floats
-    """(N,): cosine-weighted share of the sky that a vertex sees (ambient occlusion)."""
+    """(N,): cosine-weighted fraction of the sky visible from a vertex (ambient occlusion)."""
 
     def shadow(self, direction: NDArray[np.floating], sharpness: float) -> Floats:
-        """(N,) light arriving from around a direction (model axes); a small sharpness is a large lamp."""
+        """(N,) light arriving from around a direction (model axes); a low sharpness means a large lamp."""
         closeness = np.einsum("dk,k->d", self.directions, direction.astype(np.float32))
         nearest = np.argpartition(closeness, -6)[-6:]
         weights = np.exp(sharpness * (closeness[nearest] - closeness[nearest].max()))
@@ -41,7 +43,7 @@ class LightTransfer:
 
 
 def light_transfer(model: MorphableModel) -> LightTransfer:
-    """Renders the mean head's depth from every direction; about a quarter of a second."""
+    """Render the mean head's depth from every direction; takes about a quarter of a second."""
     directions = _sphere(DIRECTIONS)
     mean = model.mean - (model.mean.max(axis=0) + model.mean.min(axis=0)) / 2
     radius = float(np.linalg.norm(mean, axis=1).max())
@@ -53,7 +55,8 @@ def light_transfer(model: MorphableModel) -> LightTransfer:
     seen = seen.astype(np.float32)
     triangles = torch.from_numpy(model.triangles)
     visibility = np.empty((DIRECTIONS, len(mean)), np.float32)
-    # A vertex is lit when nothing lies more than this in front of it; it absorbs the slope within a pixel.
+    # A vertex is lit if nothing is more than this in front of it; the margin absorbs the slope within a
+    # pixel.
     slack = 5.0 * scale
     for index in range(0, DIRECTIONS, 8):
         part = seen[index : index + 8]
@@ -86,8 +89,8 @@ def tangent_operators(model: MorphableModel) -> tuple[sparse.csr_matrix, sparse.
     """Two (N, N) matrices A, B: `A V` and `B V` are tangent vectors whose cross product is the normal of V.
 
     They are the least-squares gradients of V over each vertex's neighbors, in a tangent frame of the mean
-    shape. They are linear in V and hence in the coefficients: normals of any sample come out of the same
-    linear synthesis as its vertices, without touching a triangle.
+    shape. They are linear in V and therefore in the coefficients: a sample's normals come out of the same
+    linear synthesis as its vertices, without using the triangles.
     """
     count, normals = len(model.mean), mean_normals(model).astype(np.float64)
     edges = _edges(model.triangles)
@@ -121,10 +124,10 @@ def _difference_matrix(
 
 
 def _edges(triangles: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Every edge once in each direction, (E, 2), sorted."""
+    """Every edge in both directions, (E, 2), sorted."""
     a, b, c = triangles.T
     count = int(triangles.max()) + 1
-    # One number an edge: sorting pairs is several times slower.
+    # Encode an edge as one number: sorting pairs is several times slower.
     keys = np.unique(np.concatenate([a, b, c, b, c, a]) * count + np.concatenate([b, c, a, a, b, c]))
     return np.stack([keys // count, keys % count], axis=1)
 
