@@ -30,7 +30,7 @@ class Critic(nn.Module):
             nn.Linear(1024, 1024),
             nn.ReLU(inplace=True),
             nn.Linear(1024, 1),
-        ).float()  # whatever torch's default is
+        ).float()  # regardless of torch's default dtype
 
     def forward(self, z: Tensor, coefficients: Tensor) -> Tensor:
         """(B, latent), (B, 12+K) whitened -> (B,) logits."""

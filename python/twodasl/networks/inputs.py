@@ -1,4 +1,4 @@
-"""What the regressor reads: a crop and the landmarks known on it."""
+"""The regressor's input: a crop and its known landmarks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def network_input(
     points18: torch.Tensor | NDArray[np.floating],
     visible: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """What the regressor reads: (B, 4, 120, 120) float32 on the images' device.
+    """Build the regressor's input: (B, 4, 120, 120) float32 on the images' device.
 
     images: (B, 120, 120, 3) uint8 BGR; points18: (B, 18, 2) crop pixels (x, row); visible: (B, 18) bool or
     None.
     Channels 0-2 are `(BGR - 127.5) / 128`; channel 3 is the landmark map (paper section 3.1), 1 at the points
-    and -1 elsewhere. Raises ValueError naming the argument that does not fit.
+    and -1 elsewhere. Raises ValueError naming the argument at fault.
     """
     pixels = torch.as_tensor(images)
     if pixels.ndim != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[3] != 3:

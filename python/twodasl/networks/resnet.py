@@ -1,10 +1,10 @@
 """ResNet-50 with a landmark map as fourth input channel (paper section 3.2).
 
-Two things differ from the ResNet-50 of the ImageNet files, both as in the authors' network: the last stage
-keeps its resolution (stride 1, so a crop of 120 pixels ends as 8x8), and a 7x7 average pool of stride 2
-takes the place of global pooling, so that the last row and column of the 8x8 map go unused. Module names are
-torchvision's (`conv1`, `layer1.0.conv1`, `layer1.0.downsample.0`, `fc`), so that its files and the authors'
-load after the renaming below.
+It differs from the ImageNet ResNet-50 in two ways, both as in the authors' network: the last stage keeps its
+resolution (stride 1, so a 120-pixel crop ends as 8x8), and a 7x7 average pool of stride 2 replaces global
+pooling, so the last row and column of the 8x8 map are unused. Module names are torchvision's (`conv1`,
+`layer1.0.conv1`, `layer1.0.downsample.0`, `fc`), so that its files and the authors' load after the renaming
+below.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Mean and standard deviation, RGB in [0, 1], that torchvision's ImageNet networks expect of their input.
+# Mean and standard deviation, RGB in [0, 1], of the input of torchvision's ImageNet networks.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -77,16 +77,16 @@ def _stage(channels: int, width: int, *, blocks: int, stride: int) -> nn.Sequent
 
 
 def imagenet_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Turn torchvision's ImageNet ResNet-50 weights into a starting point for `ResNet50`.
+    """Turn torchvision's ImageNet ResNet-50 weights into initial weights for `ResNet50`.
 
-    - `fc` (1000 classes) is left out: load with `strict=False` and expect only `fc` to be missing.
+    - `fc` (1000 classes) is dropped: load with `strict=False` and expect only `fc` to be missing.
     - `conv1` (64, 3, 7, 7) becomes (64, 4, 7, 7). The three image channels are reordered from RGB to BGR and
-      rescaled from the ImageNet normalization to `(BGR - 127.5) / 128`; the constant that remains goes into
-      `bn1.running_mean`, so that away from the zero-padded border the first layer answers as it did.
-    - The landmark map's filters start at zero: the network begins as the ImageNet network and learns the map.
+      rescaled from the ImageNet normalization to `(BGR - 127.5) / 128`; the remaining constant goes into
+      `bn1.running_mean`, so that away from the zero-padded border the first layer's output is unchanged.
+    - The landmark map's filters start at zero: the network starts as the ImageNet network and learns the map.
 
     Raises:
-        ValueError: when `state` has no 3-channel `conv1.weight` and `bn1.running_mean`.
+        ValueError: `state` has no 3-channel `conv1.weight` and `bn1.running_mean`.
     """
     if "conv1.weight" not in state or "bn1.running_mean" not in state:
         raise ValueError("state: expected a torchvision ResNet-50 with conv1.weight and bn1.running_mean")
@@ -107,11 +107,11 @@ def imagenet_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def authors_state_dict(checkpoint: Mapping[str, object]) -> dict[str, Tensor]:
     """The regressor's weights in a checkpoint of the authors' trainer.
 
-    They keep them under `res_state_dict`, each name prefixed `module.` by DataParallel. Files from before
+    They are stored under `res_state_dict`, with names prefixed `module.` by DataParallel. Files older than
     torch 0.4.1 lack `num_batches_tracked`, which inference does not use; zeros are filled in.
 
     Raises:
-        ValueError: when there is no `res_state_dict`.
+        ValueError: there is no `res_state_dict`.
     """
     state = checkpoint.get("res_state_dict")
     if not isinstance(state, Mapping):

@@ -1,18 +1,18 @@
-"""A regressor for CPUs: 1.7 million weights, 56 million multiply-adds an image (ResNet-50: 2 billion).
+"""A regressor for CPUs: 1.7 million weights, 56 million multiply-adds per image (ResNet-50: 2 billion).
 
-What shapes it:
+Design:
 
-- Time on a CPU goes where the maps are large, so the stem goes from 120 to 30 pixels in one step: a 4x4
-  convolution of stride 4, which sees every pixel of its 4x4 patch in a weight of its own and so loses no
-  position. Four residual stages follow at 30, 15, 8 and 4 pixels.
+- On a CPU, large maps cost the most time, so the stem goes from 120 to 30 pixels in one step: a 4x4
+  convolution of stride 4, which has a separate weight for every pixel of its patch and so loses no position.
+  Four residual stages follow at 30, 15, 8, and 4 pixels.
 - The landmark map holds 18 single pixels. Its value in a patch jumps when a point moves by one pixel, and a
-  network needs many examples to learn that neighboring weights mean neighboring places. The stem
-  therefore spreads the points with a fixed Gaussian of one pixel before its convolution. In a trial on maps
-  alone (16,000 faces, one epoch) the mean landmark error was 2.7 px with it and 3.1 px without; coordinate
-  channels changed nothing and were left out.
-- Translation and scale are outputs, so *where* a feature is must reach the last layer: the 4x4 map is
+  network needs many examples to learn that neighboring weights mean neighboring positions. The stem therefore
+  spreads the points with a fixed Gaussian of one pixel before its convolution. In a trial on maps only
+  (16,000 faces, one epoch), the mean landmark error was 2.7 px with it and 3.1 px without; coordinate
+  channels had no effect and were left out.
+- Translation and scale are outputs, so the *position* of a feature must reach the last layer: the 4x4 map is
   flattened, not averaged.
-- The last layer starts near zero, so that an untrained network answers with the mean parameters.
+- The last layer starts near zero, so an untrained network predicts the mean parameters.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Side of the crop: twodasl.geometry.crops.SIZE, which this package, that knows no data, does not import.
+# The crop's side, twodasl.geometry.crops.SIZE; not imported, so that networks depend on nothing else.
 CROP = 120
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with batch normalization, the first of which may halve the map; a shortcut."""
+    """Two 3x3 convolutions with batch normalization, the first of which may halve the map, and a shortcut."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The contact sheet of a face model: what its mean, its modes and its people look like."""
+"""The contact sheet of a face model: its mean, its modes, and random faces."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .render import Image, camera_view, caption, contact_sheet, render_mesh, sta
 
 SIGMAS = 3.0
 YAWS = (-90, -45, 0, 45, 90)
-# Random faces: the random shapes in full, the expressions at a part of their spread, as people mostly look.
+# Random faces: full shape variation, but only part of the expressions' spread, as in everyday faces.
 EXPRESSION_SHARE = 0.4
 TILE, LARGE = 190, 384
 COLUMNS = 10
@@ -60,7 +60,7 @@ def _tone_count(model: MorphableModel) -> int:
 
 
 class _Studio:
-    """A model before the camera, framed by its landmarks so that every model fills the tiles alike."""
+    """A model in front of the camera, framed by its landmarks so that all models fill the tiles alike."""
 
     def __init__(self, model: MorphableModel) -> None:
         self.model = model
@@ -68,7 +68,7 @@ class _Studio:
         self.face_height = float(np.ptp(marks[:, 1]))
         self.face_center = (marks.min(0) + marks.max(0)) / 2
         used = model.mean[np.unique(model.triangles)]
-        # The head from a little above the crown to below the chin.
+        # The head from slightly above the crown to below the chin.
         top, bottom = float(used[:, 1].max()), float(marks[:, 1].min())
         self.head_span = (top - bottom) * 1.3
         self.head_center = np.array([marks[:, 0].mean(), (top + bottom) / 2 - 0.06 * self.head_span, 0.0])
@@ -91,7 +91,7 @@ class _Studio:
         return render_mesh(view, self.model.triangles, size, "studio", colors)
 
     def mode(self, index: int) -> list[Image]:
-        """The two tiles of a mode, framed on what it moves and seen from where that shows most."""
+        """The two tiles of a mode, framed on what it moves, and seen from where that shows best."""
         model = self.model
         step = SIGMAS * model.coefficient_std[index] * model.modes[index]
         weight = (step.astype(np.float64) ** 2).sum(1)
@@ -99,8 +99,8 @@ class _Studio:
         yaw = 55.0 if (step[:, 2] ** 2).sum() > 0.5 * weight.sum() else 0.0
         moved = share @ model.mean
         spread = float(np.sqrt(share @ ((model.mean - moved) ** 2))[:2].max())
-        # What moves lies within about two spreads of its center: show the smallest of three frames that holds
-        # it, never so close to the border of the face that one loses one's way.
+        # What moves is within about two spreads of its center: use the smallest of three frames that contains
+        # it, but never so close to the edge of the face that orientation is lost.
         aside = np.array([0.18, 0.3, 1.0]) * self.face_height
         center = np.clip(moved, self.face_center - aside, self.face_center + aside)
         for span in (0.8 * self.face_height, 1.2 * self.face_height):
@@ -131,7 +131,7 @@ class _Studio:
         return tiles
 
     def random_faces(self, seed: int) -> Iterator[Image]:
-        """Yield captioned random people, alternately from the front and from the sides."""
+        """Yield captioned random people, from the front and from the sides."""
         model = self.model
         rng = np.random.default_rng(seed)
         spread = model.coefficient_std.copy()

@@ -1,4 +1,4 @@
-"""The contact sheet of a data set of photos: crops with their landmarks, counts, and the spread of yaw."""
+"""The contact sheet of a data set of photos: crops with their landmarks, counts, and the histogram of yaw."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TILE = 240
 COLUMNS = 8
 VISIBLE, HIDDEN = (80, 220, 90), (60, 70, 255)  # BGR
-# Lines tell the sides apart, so that a data set in another order of points is seen to be one.
+# Lines show the side, so that a data set with another order of points stands out.
 LEFT, RIGHT, MIDDLE = (60, 190, 255), (255, 150, 90), (230, 230, 230)
 BIN_DEGREES = 10
 
@@ -29,7 +29,7 @@ _BITS = 4  # cv2 draws at 1/16 pixel
 
 
 class Photos(Protocol):
-    """What is drawn: see `twodasl.datasets.photos.annotated.AnnotatedPhotos`."""
+    """What is drawn; see `twodasl.datasets.photos.annotated.AnnotatedPhotos`."""
 
     def __len__(self) -> int: ...
 
@@ -48,8 +48,8 @@ def photo_sheet(
 
     Args:
         photos: at least one.
-        title, notes: words above the pictures: what is shown, and lines below that.
-        count: pictures, spread evenly over yaw where it is known and over the list otherwise.
+        title, notes: text above the pictures: the title, and lines below it.
+        count: number of pictures, spread evenly over yaw if it is known, otherwise over the list.
         yaw_words: which way yaw is positive.
 
     Returns:
@@ -72,7 +72,7 @@ def photo_sheet(
 
 
 def spread_indices(photos: Photos, count: int) -> list[int]:
-    """At most `count` indices, evenly over the range of yaw where every photo has one, else over the list."""
+    """At most `count` indices, spread evenly over yaw if every photo has one, otherwise over the list."""
     total, yaw = len(photos), photos.yaw_degrees
     count = min(count, total)
     if not np.isfinite(yaw).all():
@@ -82,7 +82,7 @@ def spread_indices(photos: Photos, count: int) -> list[int]:
     low, high = (float(np.percentile(yaw, share)) for share in (0.5, 99.5))
     wanted = np.linspace(low, high, count)
     ranks = np.clip(np.searchsorted(yaw[order], wanted), 0, total - 1)
-    for place in range(1, count):  # a photo once
+    for place in range(1, count):  # no photo twice
         ranks[place] = max(ranks[place], ranks[place - 1] + 1)
     for place in range(count - 1, -1, -1):
         ranks[place] = min(ranks[place], total - count + place)
@@ -90,7 +90,7 @@ def spread_indices(photos: Photos, count: int) -> list[int]:
 
 
 def photo_tile(sample: dict[str, Any], size: int = TILE) -> Image:
-    """A sample's crop, enlarged, with its landmarks: visible ones filled, hidden ones as rings."""
+    """A sample's crop, enlarged, with its landmarks: visible ones as dots, hidden ones as rings."""
     image = np.asarray(sample["image"])
     factor = size / image.shape[1]
     tile = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
@@ -114,7 +114,7 @@ def photo_tile(sample: dict[str, Any], size: int = TILE) -> Image:
 
 
 def yaw_histogram(yaw_degrees: NDArray[np.float64], width: int, height: int = 260, words: str = "") -> Image:
-    """Bars of how many photos have which yaw; `words` stand below them."""
+    """Draw a histogram of the photos' yaw; `words` are added to the axis label."""
     low = min(-90, BIN_DEGREES * math.floor(yaw_degrees.min() / BIN_DEGREES))
     high = max(90, BIN_DEGREES * math.floor(yaw_degrees.max() / BIN_DEGREES + 1))
     # Rounded: 20 degrees, kept as float32 radians, may come back as 19.9999994.
@@ -158,7 +158,7 @@ def _legend() -> list[Line2D]:
 
 
 def _side(count: int, first: int, second: int) -> tuple[int, int, int]:
-    """The color of a line: every scheme numbers a point at the left before its opposite."""
+    """The color of a line: every scheme numbers a left point before its right counterpart."""
     sides = {int(np.sign(FLIPS[count][index] - index)) for index in (first, second)} - {0}
     return MIDDLE if len(sides) != 1 else LEFT if 1 in sides else RIGHT
 

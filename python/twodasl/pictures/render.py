@@ -1,7 +1,7 @@
-"""Pictures for people: shaded meshes, landmarks drawn on a photo, sheets of captioned tiles.
+"""Rendering: shaded meshes, landmarks drawn on a photo, sheets of captioned tiles.
 
-Everything here is numpy, uint8 BGR; meshes arrive in image space (x = column, y = row, larger z = nearer) and
-are drawn by `twodasl_ext.rasterize`. Shading is done in linear light.
+Images are numpy, uint8 BGR; meshes are in image space (x = column, y = row, larger z = nearer) and drawn by
+`twodasl_ext.rasterize`. Shading is done in linear light.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ Floats = NDArray[np.float32]
 
 CLAY = (0.80, 0.77, 0.74)  # RGB of a mesh without colors
 GAMMA = 2.2
-BACK_FACE = 0.35  # how much light the inside of a surface receives: the neck's and the mouth's
-# Lights as (direction toward the light: x right, y up, z toward the viewer; strength), and what is left in
-# the dark.
+BACK_FACE = 0.35  # light on the inside of a surface: the neck's and the mouth's
+# Lights as (direction toward the light: x right, y up, z toward the viewer; strength), and the ambient light.
 LIGHTS = {
     "headlight": ([((0.0, 0.0, 1.0), 0.92)], 0.08),
-    "flat": ([], 1.0),  # the colors as they are: a photo's have their light in them
+    "flat": ([], 1.0),  # colors unchanged: a photo's colors include its light
     "studio": ([((-0.55, 0.55, 0.75), 0.85), ((0.8, 0.1, 0.45), 0.22), ((0.1, -0.9, 0.35), 0.06)], 0.10),
 }
 _LINEAR = (np.arange(256, dtype=np.float32) / 255) ** GAMMA
@@ -34,10 +33,10 @@ SHININESS, SPECULAR = 18.0, 0.045
 
 
 def vertex_normals(vertices: ArrayLike, triangles: ArrayLike) -> Floats:
-    """Smooth unit normals (N, 3) of vertices (N, 3), the area-weighted mean over their triangles (T, 3).
+    """Smooth unit normals (N, 3) of vertices (N, 3): area-weighted means over their triangles (T, 3).
 
-    Counter-clockwise triangles give outward normals in a right-handed frame (y up). A vertex of no triangle
-    gets (0, 0, 0).
+    Counter-clockwise triangles give outward normals in a right-handed frame (y up). A vertex without
+    triangles gets (0, 0, 0).
     """
     points, faces = np.asarray(vertices, np.float32), np.asarray(triangles)
     a, b, c = (points[faces[:, corner]] for corner in range(3))
@@ -57,20 +56,20 @@ def render_layer(
     colors: ArrayLike | None = None,
     samples: int = 2,
 ) -> tuple[Floats, Floats]:
-    """Draw a mesh and say which pixels it covers.
+    """Draw a mesh and its coverage.
 
     Args:
         vertices: (N, 3) image space.
         triangles: (T, 3), counter-clockwise seen from outside in model space (y up).
         size: edge length, or (height, width).
-        light: "headlight" (from the viewer), "studio" (key, fill and a little from below) or "flat" (none).
+        light: "headlight" (from the viewer), "studio" (key, fill, and a little from below), or "flat" (none).
         colors: (N, 3) sRGB in [0, 1], or None for clay.
-        samples: a pixel is the mean of samples x samples points.
+        samples: each pixel is the mean of samples x samples points.
 
     Returns:
         premultiplied linear BGR (H, W, 3) and coverage (H, W) in [0, 1], float32.
     """
-    import twodasl_ext  # here: landmarks can be drawn without the compiled operators
+    import twodasl_ext  # imported here: landmarks can be drawn without the compiled operators
 
     if light not in LIGHTS:
         raise ValueError(f"light: expected one of {', '.join(LIGHTS)}, got {light!r}")
@@ -86,10 +85,12 @@ def render_layer(
     )
     triangle = index[0].numpy().ravel()
     hit = np.flatnonzero(triangle >= 0)
-    # Numbers of one kind lie together, (3, P): sums over an axis of three are many times slower.
+    # Component-first layout, (3, P): sums over an axis of length three are many times slower.
     corners = np.ascontiguousarray(faces[triangle[hit]].T)
     shares = np.ascontiguousarray(weights[0].numpy().reshape(-1, 3)[hit].T)
-    normals = vertex_normals(points * [1, -1, 1], faces)  # y up again, where triangles turn the right way
+    normals = vertex_normals(
+        points * [1, -1, 1], faces
+    )  # y up again, where the triangles have the right orientation
     normal = _interpolated(normals, corners, shares)
     normal /= np.maximum(np.sqrt((normal * normal).sum(0)), 1e-12)
     if colors is None:
@@ -109,7 +110,9 @@ def render_layer(
 
 
 def _interpolated(values: Floats, corners: NDArray[np.int64], shares: Floats) -> Floats:
-    """Values (N, 3) of vertices at P points, (3, P); corners and shares, (3, P), of the triangles there."""
+    """Interpolate vertex values (N, 3) at P points, (3, P), from the corners and weights, (3, P), of their
+    triangles.
+    """
     planes = np.ascontiguousarray(values.T)
     parts = list(zip(corners, shares, strict=True))
     return np.stack([sum(plane[corner] * share for corner, share in parts) for plane in planes])
@@ -125,9 +128,9 @@ def render_mesh(
     opacity: float = 1.0,
     samples: int = 2,
 ) -> Image:
-    """Draw a mesh over a plain color (BGR) or a picture (H, W, 3) uint8 BGR; arguments as `render_layer`.
+    """Draw a mesh over a plain color (BGR) or a picture (H, W, 3) uint8 BGR; arguments as for `render_layer`.
 
-    `opacity` 1 hides what is behind, 0 draws nothing. Returns (H, W, 3) uint8 BGR.
+    `opacity` 1 hides the background, 0 draws nothing. Returns (H, W, 3) uint8 BGR.
     """
     layer, coverage = render_layer(vertices, triangles, size, light, colors, samples)
     behind = np.asarray(background, np.uint8)
@@ -146,7 +149,7 @@ def overlay(
     light: str = "headlight",
     colors: ArrayLike | None = None,
 ) -> Image:
-    """The mesh over the photo (H, W, 3) that its vertices (N, 3) were found in."""
+    """Draw the mesh over the photo (H, W, 3) in which its vertices (N, 3) were found."""
     return render_mesh(vertices, triangles, image.shape[:2], light, colors, image, opacity)
 
 
@@ -158,7 +161,7 @@ def _colors(colors: ArrayLike, points: Floats) -> Floats:
 
 
 def _shade(base: Floats, normal: Floats, light: str) -> Floats:
-    """Linear RGB (3, P) of surface points with unit normals (3, P): ambient, diffuse and a little shine."""
+    """Linear RGB (3, P) of surface points with unit normals (3, P): ambient, diffuse, some specular."""
     sources, ambient = LIGHTS[light]
     inside = normal[2] < 0
     normal = np.where(inside, -normal, normal)
@@ -187,11 +190,12 @@ STROKES = (
 
 
 def draw_landmarks(image: Image, points: ArrayLike) -> Image:
-    """A copy of the picture with the 68 points drawn and joined, in a size that suits the face.
+    """Return a copy of the picture with the 68 points drawn and joined, scaled to the size of the face.
 
     Args:
         image: (H, W, 3) uint8 BGR.
-        points: (68, 2) or (68, 3) image pixels; pixel centers at integers. What lies outside is cut off.
+        points: (68, 2) or (68, 3) image pixels; pixel centers at integers. Parts outside the image are
+            clipped.
     """
     marks = np.asarray(points, np.float64)[:, :2]
     if marks.shape != (68, 2) or not np.isfinite(marks).all():
@@ -219,13 +223,13 @@ def draw_landmarks(image: Image, points: ArrayLike) -> Image:
 def camera_view(
     vertices: ArrayLike, size: int, span: float, center: ArrayLike, yaw: float = 0.0, pitch: float = 0.0
 ) -> Floats:
-    """Model-space vertices (N, 3) as a square picture sees them, in image space.
+    """View model-space vertices (N, 3) in a square picture: image-space coordinates.
 
     Args:
         size: the picture's edge in pixels.
         span: millimeters across the picture.
-        center: (3,) the model-space point in the middle of the picture, about which the model turns.
-        yaw, pitch: degrees, as AFLW2000 (yaw > 0: the nose to the image's left).
+        center: (3,) model-space point at the center of the picture; rotations are about it.
+        yaw, pitch: degrees, as in AFLW2000 (yaw > 0: the nose to the image's left).
     """
     rotation = matrix_from_angles(float(np.radians(pitch)), float(np.radians(yaw)), 0.0).numpy()
     turned = (np.asarray(vertices, np.float32) - np.asarray(center, np.float32)) @ rotation.T * (size / span)
@@ -248,9 +252,9 @@ def caption(tile: Image, text: str, height: int = 22) -> Image:
 
 
 def contact_sheet(tiles: Sequence[Image], columns: int, margin: int = 6) -> Image:
-    """Tiles of one size in rows of `columns`, on white, read from left to right."""
+    """Arrange tiles of one size in rows of `columns`, on white, left to right."""
     if not tiles or any(tile.shape != tiles[0].shape for tile in tiles):
-        raise ValueError(f"tiles: expected pictures of one size, got {len(tiles)} of various")
+        raise ValueError(f"tiles: expected pictures of one size, got {len(tiles)} of different sizes")
     height, width, _ = tiles[0].shape
     rows = -(-len(tiles) // columns)
     shape = (rows * (height + margin) + margin, columns * (width + margin) + margin, 3)
@@ -263,7 +267,7 @@ def contact_sheet(tiles: Sequence[Image], columns: int, margin: int = 6) -> Imag
 
 
 def stack_sheets(sheets: Sequence[Image]) -> Image:
-    """Sheets one below the other, centered on white."""
+    """Stack sheets vertically, centered on white."""
     width = max(sheet.shape[1] for sheet in sheets)
     padded = []
     for sheet in sheets:
