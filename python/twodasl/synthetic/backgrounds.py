@@ -43,7 +43,7 @@ class Backgrounds:
     def __init__(self, bank: NoiseBank, photo_share: float) -> None:
         self.bank = bank
         self.photo_share = photo_share
-        self.photos = _load_photographs() if photo_share > 0 else []
+        self.photos = _load_photos() if photo_share > 0 else []
 
     def sample(self, rng: np.random.Generator) -> Floats:
         """One background: possibly two next to each other, possibly out of focus."""
@@ -60,12 +60,12 @@ class Backgrounds:
     def texture(self, rng: np.random.Generator, height: int = SIZE, width: int = SIZE) -> Floats:
         """A colored texture, for occluders and cloth."""
         if self.photos and rng.random() < 0.3:
-            return self._photograph(rng, height, width)
+            return self._photo(rng, height, width)
         return _ramp(self.bank.patch(rng, height, width), _palette(rng, 3))
 
     def _plain(self, rng: np.random.Generator) -> Floats:
         if self.photos and rng.random() < self.photo_share:
-            return self._photograph(rng, SIZE, SIZE)
+            return self._photo(rng, SIZE, SIZE)
         kinds = (_gradient, self._noise, _shapes, _stripes, _lights, _crowd, _buildings, _flat)
         kind = kinds[pick(rng, 0.17, 0.25, 0.14, 0.08, 0.08, 0.08, 0.08, 0.12)]
         return kind(rng)
@@ -77,7 +77,7 @@ class Backgrounds:
             image *= shade[..., None]
         return image
 
-    def _photograph(self, rng: np.random.Generator, height: int, width: int) -> Floats:
+    def _photo(self, rng: np.random.Generator, height: int, width: int) -> Floats:
         photo = self.photos[rng.integers(len(self.photos))]
         rows, columns = photo.shape[:2]
         side = min(rows, columns) * rng.uniform(0.25, 1.0)
@@ -107,7 +107,7 @@ class Backgrounds:
 
 
 @cache
-def _load_photographs() -> list[NDArray[np.uint8]]:
+def _load_photos() -> list[NDArray[np.uint8]]:
     folder = Path(skimage.data.__file__).parent
     photos = []
     for name in PHOTOGRAPHS:

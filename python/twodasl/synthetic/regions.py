@@ -29,7 +29,7 @@ class Regions:
     eyes: Floats
     """The opening between the lids."""
     sockets: Floats
-    """Around the eyes: shadow, make-up, tiredness."""
+    """Around the eyes: shadow, makeup, tiredness."""
     beard: Floats
     cheeks: Floats
     scalp: Floats
@@ -131,7 +131,7 @@ def _beard(
     unit: float,
     lips: NDArray[np.float64],
 ) -> Floats:
-    """Moustache, chin, jaw and sideburns, in the plane of azimuth and height."""
+    """Mustache, chin, jaw and sideburns, in the plane of azimuth and height."""
 
     def unrolled(rows: NDArray[np.float64]) -> NDArray[np.float64]:
         angle = np.arctan2(rows[:, 0] - center[0], rows[:, 2] - center[2])

@@ -51,7 +51,7 @@ class Complexions:
     """Draws albedos for one model.
 
     A model with color modes keeps its own colors, varied along its modes; one without gets a skin tone from a
-    fixed range, and lips, brows, and eyes from its landmarks. Both then vary in blotches, redness, make-up,
+    fixed range, and lips, brows, and eyes from its landmarks. Both then vary in blotches, redness, makeup,
     beard, and brow color, and the hair color tints the scalp.
     """
 

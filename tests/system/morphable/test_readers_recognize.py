@@ -73,7 +73,9 @@ def test_folders(tmp_path, refuses, ball_path):
         (tmp_path / name).write_bytes(b"\x80\x02}.")
     refuses(tmp_path, r"contains several face models \(generic_model\.pkl, flame2023\.pkl\); name one of")
     (tmp_path / "flame2023.pkl").unlink()
-    refuses(tmp_path, r"generic_model\.pkl: contains nothing, not a known face model", named="generic_model.pkl")
+    refuses(
+        tmp_path, r"generic_model\.pkl: contains nothing, not a known face model", named="generic_model.pkl"
+    )
     refuses(tmp_path / "gone", "no such face model; give 'procedural' or the path of a file or folder")
 
 

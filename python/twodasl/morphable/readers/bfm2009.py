@@ -1,19 +1,19 @@
 """The Basel Face Model 2009 of the University of Basel: `01_MorphableModel.mat`, 53,490 vertices.
 
-`shapeMU`, `texMU` (3N, 1), `shapePC`, `texPC` (3N, 199), x y z or r g b interleaved, in micrometers and in
-colors from 0 to 255; `shapeEV`, `texEV` (199, 1), which are standard deviations in spite of their name; `tl`
+`shapeMU`, `texMU` (3N, 1), `shapePC`, `texPC` (3N, 199), with x y z or r g b interleaved, in micrometers and
+in colors from 0 to 255; `shapeEV`, `texEV` (199, 1), which are standard deviations despite their name; `tl`
 (T, 3) triangles, counted from 1.
 
-It has no expressions and no landmarks. Those commonly used with it are read where they lie next to it:
+The model has no expressions and no landmarks. Files commonly used with it are read if they are next to it:
 
 * `Exp_Pca.bin` (Guo et al., from FaceWarehouse): int32 number of modes, then float32 mean and modes, each 3M
-  numbers, with the modes' standard deviations in `std_exp.txt` (Deng et al., Deep3DFaceRecon). They cover
-  the M = 53,215 vertices that `trimIndex` of `BFM_exp_idx.mat` (counted from 1) lists, 275 fewer. The model
-  is cut to those: triangles at others go. The expressions' mean is not added, as in Deep3DFaceRecon, so
-  that coefficients of 0 are the neutral mean.
-* landmarks: `01_MorphableModel.landmarks68.txt` (indices of the vertices that the model keeps), or
-  3DDFA's `keypoints_sim.npy`, or `keypoints` of `facemodel_info.mat` through `idx` of `BFM_front_idx.mat`
-  (both Deep3DFaceRecon's, counted from 1); the latter two count among the 53,215.
+  numbers, with the modes' standard deviations in `std_exp.txt` (Deng et al., Deep3DFaceRecon). They cover the
+  M = 53,215 vertices listed by `trimIndex` of `BFM_exp_idx.mat` (counted from 1), 275 fewer. The model is
+  reduced to those, and triangles with other vertices are dropped. The expressions' mean is not added, as in
+  Deep3DFaceRecon, so that coefficients of 0 are the neutral mean.
+* landmarks: `01_MorphableModel.landmarks68.txt` (indices of the vertices that the model keeps), or 3DDFA's
+  `keypoints_sim.npy`, or `keypoints` of `facemodel_info.mat` through `idx` of `BFM_front_idx.mat` (both
+  Deep3DFaceRecon's, counted from 1); the latter two refer to the 53,215 vertices.
 
 Conversion: millimeters; modes of one standard deviation; colors from 0 to 1; triangles outward.
 """

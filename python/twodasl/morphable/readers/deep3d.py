@@ -1,11 +1,11 @@
 """Deep3DFaceRecon's `BFM_model_front.mat` (made by that project from BFM 2009), 35,709 vertices of the face.
 
-`meanshape`, `meantex` (1, 3N), `idBase` (3N, 80), `exBase` (3N, 64), `texBase` (3N, 80), x y z or r g b
-interleaved, in decimeters and in colors from 0 to 255, scaled by their standard deviations already; `tri`
-(T, 3) and `keypoints` (1, 68) counted from 1.
+`meanshape`, `meantex` (1, 3N), `idBase` (3N, 80), `exBase` (3N, 64), `texBase` (3N, 80), with x y z or r g b
+interleaved, in decimeters and in colors from 0 to 255, already scaled by their standard deviations; `tri` (T,
+3) and `keypoints` (1, 68), counted from 1.
 
-Conversion: millimeters; colors from 0 to 1; triangles outward. The masks and `point_buf` are not
-read; the mean is not moved to its centroid, as that project's code does on loading.
+Conversion: millimeters; colors from 0 to 1; triangles outward. The masks and `point_buf` are not read. The
+mean is not moved to its centroid, as that project's code does when loading.
 """
 
 from __future__ import annotations

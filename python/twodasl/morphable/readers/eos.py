@@ -1,24 +1,25 @@
-"""Models of eos (github.com/patrikhuber/eos), the Surrey Face Model `sfm_shape_3448.bin` among them.
+"""Models of eos (github.com/patrikhuber/eos), including the Surrey Face Model `sfm_shape_3448.bin`.
 
-eos writes its models with cereal's binary archive: little-endian, without a header. Its class of models puts
-a uint32 version (1 to 4) first, then the shape model, the color model and, from version 2 on, an optional
-expression model; what follows (landmark names, texture coordinates) is not read. A model of components is
+eos writes models as cereal's binary archives: little-endian, without a header. A uint32 version (1 to 4)
+comes first, then the shape model, the color model, and, from version 2 on, an optional expression model; the
+rest (landmark names, texture coordinates) is not read. A model of principal components is
 
     mean, orthonormal basis, eigenvalues    each int32 rows, int32 columns, float32 by columns
     triangles                               uint64 number, 3 int32 each, counted from 0
 
-where vectors have one column, the mean is x y z (r g b) interleaved, and eigenvalues are variances. Optional
-is a byte, 1 for none; the expression model is an int32, 0 for a model of components, 1 for blendshapes: a
-uint64 number, and each a uint64 length, its name, and a vector of displacements. Blendshapes may also lie in
-a file of their own next to the model, `expression_blendshapes_*.bin`, which is read where the model has none.
+Vectors have one column, the mean is x y z (r g b) interleaved, and eigenvalues are variances. An optional
+part starts with a byte, 1 for none. The expression model is an int32, 0 for principal components or 1 for
+blendshapes: a uint64 number, and for each a uint64 length, its name, and a vector of displacements.
+Blendshapes may also be in a separate file next to the model, `expression_blendshapes_*.bin`, which is read if
+the model has none.
 
-eos maps the 68 landmarks to the Surrey model without the jaw line and the inner mouth corners, so a file
-with all the 68 vertex indices must lie next to the model: `MODEL.landmarks68.txt`.
+eos maps the 68 landmarks to the Surrey model without the jaw line and the inner mouth corners, so a file with
+all 68 vertex indices must be next to the model: `MODEL.landmarks68.txt`.
 
-Conversion: millimeters (the file's unit is measured between the outer eye corners); modes of one
-standard deviation; of blendshapes, whose coefficients go from 0 to 1, `EXPRESSION_SPREAD` is taken for one,
-as for ICT-FaceKit; triangles outward; colors from 0 to 1 as they are (to 255: divided). Version 0, before
-2017, kept OpenCV matrices and is rejected, as eos does.
+Conversion: millimeters (the file's unit is determined from the outer eye corners); modes of one standard
+deviation; for blendshapes, whose coefficients go from 0 to 1, `EXPRESSION_SPREAD` counts as one, as for
+ICT-FaceKit; triangles outward; colors from 0 to 1 unchanged (up to 255: divided). Version 0, before 2017,
+stored OpenCV matrices and is rejected, as in eos.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """FLAME of the Max Planck Institute for Intelligent Systems: `generic_model.pkl`, `flame2023.pkl`, or `.npz`.
 
-A dict (or archive) of `v_template` (N, 3), `shapedirs` (N, 3, 400): 300 identity modes, then 100 of
-expression, and `f` (T, 3), counted from 0. N = 5,023 vertices, meters. The pickles are Python 2's, and their
-arrays chumpy's: they are read as data, without chumpy (see `io.pickles`).
+A dict (or archive) of `v_template` (N, 3), `shapedirs` (N, 3, 400): 300 identity modes, then 100 expression
+modes, and `f` (T, 3), counted from 0. N = 5,023 vertices, meters. The pickles are from Python 2 and hold
+chumpy arrays: they are read as data, without chumpy (see `io.pickles`).
 
-It has no landmarks. FLAME's embeddings give them as points in triangles; they are read where they lie beside
-it, and each becomes the corner of its triangle with the largest weight:
+The model has no landmarks. FLAME's embeddings define them as points in triangles; they are read from files
+next to it, and each becomes the corner of its triangle with the largest weight:
 
 * `landmark_embedding.npy` (RingNet, DECA): `full_lmk_faces_idx` and `full_lmk_bary_coords` of 68, or
 * `flame_static_embedding_68*.pkl` or `.npz`: `lmk_face_idx` and `lmk_b_coords` of 68, or
@@ -13,8 +13,8 @@ it, and each becomes the corner of its triangle with the largest weight:
   first row is the jaw line of a frontal face, or
 * `MODEL.landmarks68.txt` with vertex indices, which takes precedence.
 
-Conversion: millimeters; one coefficient is one standard deviation, as the model comes. Joints, pose
-correctives (`posedirs`) and skinning weights are not read: head, jaw and eyes stay in the template's pose.
+Conversion: millimeters; one coefficient is one standard deviation, as in the file. Joints, pose correctives
+(`posedirs`), and skinning weights are not read: head, jaw, and eyes stay in the template's pose.
 """
 
 from __future__ import annotations
