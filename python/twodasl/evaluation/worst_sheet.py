@@ -117,7 +117,7 @@ def _tile(face: WorstFace) -> Image:
 
 
 def _view(face: WorstFace) -> Crop:
-    """The square of the image that contains all points; of a prediction far off, only the part near the face."""
+    """The square of the image with all points; of a prediction far off, only the part near the face."""
     counted = np.isfinite(face.truth).all(axis=1)
     truth = face.truth[counted]
     points = np.concatenate([truth, face.predicted[counted]])
