@@ -86,7 +86,7 @@ def test_only_visible_points_count(capsys, aflw, tmp_path):
         rows = list(csv.DictReader(stream))
     found = [float(row["nme_percent predictions"]) for row in rows]
     np.testing.assert_allclose(found, 100 * off[:, 0] / side, rtol=1e-5)
-    assert "the visible annotated points; not 3DDFA's normaliser" in output
+    assert "the visible annotated points; not 3DDFA's normalizer" in output
     assert [row["yaw_bin"] for row in rows] == [
         "(60, 90]",
         "(30, 60]",

@@ -66,5 +66,5 @@ def test_convert_replaces_no_model_by_a_part_of_it(tmp_path, ball_path, capsys):
     path = tmp_path / "ball.npz"
     path.write_bytes(ball_path.read_bytes())
     assert main(["models", "convert", str(path), str(path), "--shape-modes", "0"]) == 2
-    assert "ball.npz: is read here and would be overwritten" in capsys.readouterr().err
+    assert "ball.npz: is an input and would be overwritten" in capsys.readouterr().err
     assert path.read_bytes() == ball_path.read_bytes()

@@ -187,7 +187,7 @@ def test_no_file_of_that_kind(tmp_path):
         archive.writestr("readme.txt", "hello")
     with pytest.raises(InputError, match=r"zip\.npz"):
         MorphableModel.load(tmp_path / "zip.npz")
-    with pytest.raises(InputError, match="no face model folder"):
+    with pytest.raises(InputError, match="not a face model folder"):
         load_model(tmp_path)
 
 

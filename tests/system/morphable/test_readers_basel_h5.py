@@ -87,7 +87,7 @@ def test_landmarks_must_lie_beside_it(path, refuses, face_parts):
     refuses(path, r"has no 68 landmarks; put a file model2017-1_bfm_nomouth\.landmarks68\.txt next to it")
     shuffled = np.roll(face_parts.landmarks, 20)
     np.savetxt(path.with_name("landmarks68.csv"), shuffled, fmt="%d", delimiter=",")
-    refuses(path, "check the 68 landmarks|no upright face")
+    refuses(path, "check the 68 landmarks|not show an upright face")
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ def test_face3d_with_parts_missing(fields, tmp_path, refuses):
     refuses(save(path, {"model": {**fields, "kpt_ind": np.arange(1, 68)}}), "kpt_ind: expected 68 vertices")
     refuses(save(path, {"model": {**fields, "shapePC": np.ones(3)}}), "shapePC: expected")
     refuses(save(path, {"model": np.ones(3)}), "model: expected one struct")
-    refuses(save(path, {"other": np.ones(3)}), "holds other, not a known face model; expected twodasl's")
+    refuses(save(path, {"other": np.ones(3)}), "contains other, not a known face model; expected twodasl's")
 
 
 @pytest.fixture

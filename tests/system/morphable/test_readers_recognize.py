@@ -26,7 +26,7 @@ def test_a_wrong_name_is_told(tmp_path, refuses, kind, suffix):
     own, write = KINDS[kind]
     write(path)
     if suffix == own:
-        refuses(path, "struct|no face model|format|h5py|damaged HDF5")
+        refuses(path, "struct|not a known face model|format|h5py|damaged HDF5")
     else:
         refuses(path, f"has the content of {kind}; rename it to end in {own}")
 
@@ -62,7 +62,7 @@ def test_a_file_of_something_else(tmp_path, refuses, suffix, content):
 def test_unknown_contents_are_listed(tmp_path, refuses):
     path = tmp_path / "face.pkl"
     path.write_bytes(pickle.dumps({"b": 1, "a": 2}))
-    refuses(path, "holds a, b, not a known face model; expected twodasl's")
+    refuses(path, "contains a, b, not a known face model; expected twodasl's")
     path.write_bytes(pickle.dumps([1, 2]))
     refuses(path, "contains list, not a known face model")
 

@@ -110,8 +110,8 @@ def _npy(header: bytes, content: bytes) -> bytes:
         ("u_shp.npy", np.ones((3007, 1)), "interleaved x y z"),
         ("u_shp.npy", np.array(["a", "b"]), "numbers"),
         ("u_exp.npy", np.ones((3003, 1)), r"\(3006,\) interleaved"),
-        ("keypoints_sim.npy", np.arange(204) + 1, "that 3 divides"),
-        ("keypoints_sim.npy", np.arange(68), "204 in all"),
+        ("keypoints_sim.npy", np.arange(204) + 1, "divisible by 3"),
+        ("keypoints_sim.npy", np.arange(68), "204 in total"),
         ("keypoints_sim.npy", np.full(204, 3006), "0..3005, got 3006"),
         ("keypoints_sim.npy", np.arange(204), "mm apart|upright"),
         (

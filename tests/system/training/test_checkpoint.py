@@ -95,7 +95,7 @@ def test_truncated_files_are_refused(saved, share):
 
 def test_a_file_that_lacks_its_last_byte_is_refused(saved):
     os.truncate(saved, saved.stat().st_size - 1)
-    with pytest.raises(InputError, match=r"cut short|damaged"):
+    with pytest.raises(InputError, match=r"cut off|damaged"):
         load_checkpoint(saved)
 
 
@@ -113,7 +113,7 @@ def test_zeros_at_the_end_of_a_file_are_found(saved):
     """What a crash can leave where the file's length reached the disk and its data did not."""
     data = saved.read_bytes()
     saved.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
-    with pytest.raises(InputError, match=r"cut short|damaged"):
+    with pytest.raises(InputError, match=r"cut off|damaged"):
         load_checkpoint(saved)
 
 
