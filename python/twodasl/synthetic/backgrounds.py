@@ -121,8 +121,8 @@ def _load_photos() -> list[NDArray[np.uint8]]:
         if reduction < 1:
             smaller = cv2.resize(image, None, fx=reduction, fy=reduction, interpolation=cv2.INTER_AREA)
             image = np.asarray(smaller, np.uint8)
-        photographs.append(image)
-    return photographs
+        photos.append(image)
+    return photos
 
 
 def _defocused(image: Floats, sigma: float) -> Floats:

@@ -13,7 +13,7 @@ from ..photo_sets import face_points, write_picture
 
 FIVE = [
     EIGHTEEN_NAMES.index(n)
-    for n in ("eye_left_centre", "eye_right_centre", "nose_tip", "mouth_left", "mouth_right")
+    for n in ("eye_left_center", "eye_right_center", "nose_tip", "mouth_left", "mouth_right")
 ]
 
 
