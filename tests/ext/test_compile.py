@@ -149,7 +149,7 @@ def test_a_dynamic_batch_is_compiled_once(backend):
     for batch in (5, 4, 3):
         leaves = [t[:batch].clone().requires_grad_() for t in (inputs.coefficients, inputs.pose)]
         result, expected = (torch.autograd.grad(f(*leaves), leaves) for f in (compiled, run))
-        # Another rounding of sin's derivative moves a sum of cancelling terms by more than its last bits.
+        # Another rounding of sin's derivative moves a sum of canceling terms by more than its last bits.
         torch.testing.assert_close(result, expected, rtol=2e-5, atol=1e-3)
     assert counter.frame_count == 1
     called = [str(node.target) for node in counter.graphs[0].graph.nodes if node.op == "call_function"]

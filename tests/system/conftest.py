@@ -19,7 +19,7 @@ from twodasl.training.checkpoint import save_checkpoint
 from twodasl.training.config import NetworkConfig, TrainingConfig
 
 ROWS, COLUMNS = 25, 40
-AXES = np.array([75.0, 105.0, 90.0])  # half a head, millimetres
+AXES = np.array([75.0, 105.0, 90.0])  # half a head, millimeters
 
 
 @pytest.fixture(scope="session")
@@ -77,9 +77,9 @@ def make_ball(photo68: np.ndarray, name: str = "ball", stretch: float = 1.0) -> 
 
 
 def save_network(path: Path, model: MorphableModel, model_path: Path, weights: float = 0.0) -> Path:
-    """A checkpoint of an untrained small network whose answers scatter by `weights` about a centred face.
+    """A checkpoint of an untrained small network whose answers scatter by `weights` about a centered face.
 
-    With 0 the answer is the same for every photo: the model's mean, frontal, 0.45 pixels a millimetre.
+    With 0 the answer is the same for every photo: the model's mean, frontal, 0.45 pixels a millimeter.
     """
     torch.manual_seed(0)
     config = TrainingConfig(network=NetworkConfig(regressor="small"))
@@ -121,7 +121,7 @@ def ball_path(ball_model, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def ball_checkpoint(ball_model, ball_path, tmp_path_factory) -> Path:
-    """A network that always answers with the same centred face."""
+    """A network that always answers with the same centered face."""
     return save_network(tmp_path_factory.mktemp("checkpoint") / "ball.pt", ball_model, ball_path)
 
 
@@ -141,9 +141,9 @@ def other_model(photo68, tmp_path_factory) -> Path:
 
 @dataclass(frozen=True)
 class FaceParts:
-    """A face in millimetres as its publishers take it apart, for files in their formats.
+    """A face in millimeters as its publishers take it apart, for files in their formats.
 
-    mean (N, 3); bases (3N, K), interleaved, of unit columns; sigma (K,) in millimetres; triangles (T, 3),
+    mean (N, 3); bases (3N, K), interleaved, of unit columns; sigma (K,) in millimeters; triangles (T, 3),
     turned inward, and landmarks (68,), counted from 0; colors (N, 3) from 0 to 1, with a basis too.
     """
 
@@ -164,7 +164,7 @@ class FaceParts:
         return (self.bases[part] * self.sigma[part]).T.reshape(-1, len(self.mean), 3)
 
     def check(self, model: MorphableModel, shape="shape", expression="expression") -> None:
-        """The model is this face, in millimetres, a coefficient a standard deviation, triangles outward."""
+        """The model is this face, in millimeters, a coefficient a standard deviation, triangles outward."""
         np.testing.assert_allclose(model.mean, self.mean, rtol=0, atol=2e-5)
         for modes, part in ((model.shape_modes, shape), (model.expression_modes, expression)):
             wanted = self.modes(part) if part else np.zeros((0, *self.mean.shape))
@@ -179,7 +179,7 @@ class FaceParts:
 
 @pytest.fixture(scope="session")
 def face_parts(ball_model) -> FaceParts:
-    """The ellipsoid's, with 5 shape, 3 expression and 2 colour modes."""
+    """The ellipsoid's, with 5 shape, 3 expression and 2 color modes."""
     rng = np.random.default_rng(7)
     size = ball_model.mean.size
     bases = {

@@ -1,8 +1,8 @@
 """AFLW's 21 points from a face's 68, as 3DDFA's evaluation takes them.
 
-Centres are means over the whole outline (six points of an eye, eight of the inner lips), and the ears, which
+Centers are means over the whole outline (six points of an eye, eight of the inner lips), and the ears, which
 the 68 points do not have, are the third contour point from either end. The landmark map of training has other
-centres and no ears: see `twodasl.landmarks.twenty_one_from_68`.
+centers and no ears: see `twodasl.landmarks.twenty_one_from_68`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SOURCES: tuple[tuple[int, ...], ...] = (
 )
 """For each of the 21 points the points among the 68 whose mean it is."""
 
-WORDS = "21 points from 68: eye and mouth centres are means of the outlines, ears are contour points 2 and 14"
+WORDS = "21 points from 68: eye and mouth centers are means of the outlines, ears are contour points 2 and 14"
 
 
 def benchmark_21_from_68(points: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -23,14 +23,14 @@ FACES = 3
 """Faces of a set that are looked at, evenly taken."""
 
 UNITS = {
-    1000.0: "metres and millimetres",
-    1e6: "metres and micrometres",
-    304.8: "feet and millimetres",
-    100.0: "metres and centimetres",
-    39.37: "metres and inches",
-    25.4: "inches and millimetres",
-    10.0: "centimetres and millimetres",
-    2.54: "inches and centimetres",
+    1000.0: "meters and millimeters",
+    1e6: "meters and micrometers",
+    304.8: "feet and millimeters",
+    100.0: "meters and centimeters",
+    39.37: "meters and inches",
+    25.4: "inches and millimeters",
+    10.0: "centimeters and millimeters",
+    2.54: "inches and centimeters",
 }
 """How many times as large one unit's numbers are as the other's."""
 

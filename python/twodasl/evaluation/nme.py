@@ -1,4 +1,4 @@
-"""The normalised mean error of landmarks, and its summary over yaw bins."""
+"""The normalized mean error of landmarks, and its summary over yaw bins."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def normalized_mean_error(
     """NME of each image: mean point distance over sqrt(w * h) of the truth's bounding box in the image plane.
 
     predicted, truth: (n, L, 2 or more), original image pixels; columns beyond those of `space` are ignored.
-    box_points: (n, M, 2 or more) points whose box normalises, where these are not `truth` (dense alignment is
-    normalised by the 68 landmarks' box). space: "2d", distances in the image plane, or "3d": in space, after
+    box_points: (n, M, 2 or more) points whose box normalizes, where these are not `truth` (dense alignment is
+    normalized by the 68 landmarks' box). space: "2d", distances in the image plane, or "3d": in space, after
     z of both has been shifted so that its smallest value is 0 (depth has no origin under a scaled
     orthographic camera). Returns (n,) float64 fractions (0.03 is the 3 % of a table).
 

@@ -1,7 +1,7 @@
 """The error of a reconstructed 3D face: rigid alignment, then distances over the size of the true face.
 
 Tu et al., 2DASL (arXiv 1903.09359): the prediction is laid on the ground truth by iterative closest points,
-and the distances are normalised by the ground truth's bounding box. Its text pairs nearest points; the
+and the distances are normalized by the ground truth's bounding box. Its text pairs nearest points; the
 program that its authors published pairs points of one index. The two give different numbers: both are here,
 by name.
 """
@@ -68,12 +68,12 @@ class ReconstructionError:
 
     @property
     def nme(self) -> float:
-        """Mean distance over the normaliser, a fraction (0.03 is the 3 % of a table)."""
+        """Mean distance over the normalizer, a fraction (0.03 is the 3 % of a table)."""
         return self.mean_distance / self.normalizer
 
     @property
     def relative(self) -> NDArray[np.float64]:
-        """(N,) distance of every vertex over the normaliser, fractions: what a heat-map shows."""
+        """(N,) distance of every vertex over the normalizer, fractions: what a heat-map shows."""
         return self.distances / self.normalizer
 
 
@@ -97,7 +97,7 @@ def reconstruction_error(
         little.
 
         "authors-matlab": the published evaluation program. Vertices 0, 50, 100, ... of both meshes; in each
-        iteration both clouds are centred on their own centroids, each true point is paired with its nearest
+        iteration both clouds are centered on their own centroids, each true point is paired with its nearest
         predicted one, and the prediction is turned by Horn's quaternion; no scale. It ends after the first
         iteration whose mean squared distance, taken before its turn, differs by at most `AUTHORS_TOLERANCE`
         from that of the iteration before (from 0 at first). The error is the mean over the vertices taken of

@@ -27,7 +27,7 @@ METRICS = {
 
 ALIGNMENTS = {
     "nearest": "iterative closest points, true vertex to nearest predicted one, rigid",
-    "authors-matlab": "each 50th vertex, centred; nearest points, Horn's quaternion, rotation alone, until"
+    "authors-matlab": "each 50th vertex, centered; nearest points, Horn's quaternion, rotation alone, until"
     " the mean squared distance changes by at most 0.01 squared units",
 }
 

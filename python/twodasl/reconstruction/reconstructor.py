@@ -43,7 +43,7 @@ class Reconstruction:
         parameters: (12+K,) float32 `[3x4 pose | coefficients]`, not whitened, in the crop's own space (y up).
         shape, expression: (Ks,) and (Ke,) float32, the coefficients: the last K parameters.
         angles: pitch, yaw, roll in degrees, AFLW2000-3D's convention.
-        scale: image pixels per millimetre.
+        scale: image pixels per millimeter.
         translation: (x, row) in image pixels of the model's origin.
         vertices: (N, 3) float32 image space: x = column, y = row, z in pixels, larger = nearer.
         landmarks: (68, 3) float32, the same space: the vertices numbered `landmark_indices`, (68,) int64.

@@ -70,7 +70,7 @@ def visibility(vertices: Floats, triangles: NDArray[np.int64]) -> Floats:
 def sample_photo(
     image: NDArray[np.uint8], vertices: Floats, triangles: NDArray[np.int64]
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """The photo's colour at each vertex, bilinear, (N, 3) RGB in [0, 1]; which vertices lie inside it
+    """The photo's color at each vertex, bilinear, (N, 3) RGB in [0, 1]; which vertices lie inside it
     (N,)."""
     height, width = image.shape[:2]
     inside = (vertices[:, 0] >= 0) & (vertices[:, 0] <= width - 1)
@@ -98,8 +98,8 @@ def sample_photo(
     (x, y), (right, below) = corner.T, np.minimum(corner + 1, limit).T
     upper = part[y, x] * (1 - across) + part[y, right] * across
     lower = part[below, x] * (1 - across) + part[below, right] * across
-    colours = upper * (1 - down) + lower * down
-    return (colours[:, ::-1] / 255.0).astype(np.float32), inside
+    colors = upper * (1 - down) + lower * down
+    return (colors[:, ::-1] / 255.0).astype(np.float32), inside
 
 
 def mirror_twins(mean: Floats) -> NDArray[np.int64]:
@@ -127,14 +127,14 @@ def vertex_colors(
     mean: Floats,
     albedo: Floats | None = None,
 ) -> Floats:
-    """Colours of a mesh that lies on a photo: seen vertices from the photo, the others filled in.
+    """Colors of a mesh that lies on a photo: seen vertices from the photo, the others filled in.
 
     Args:
         image: (H, W, 3) uint8 BGR.
         vertices: (N, 3) image space.
         triangles: (T, 3), counter-clockwise seen from outside with y up.
         mean: (N, 3) the model's mean shape, by which mirror twins are found.
-        albedo: (N, 3) RGB in [0, 1], the model's colours; None: one colour all over.
+        albedo: (N, 3) RGB in [0, 1], the model's colors; None: one color all over.
 
     Returns:
         (N, 3) float32 RGB in [0, 1].

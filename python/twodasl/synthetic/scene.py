@@ -141,14 +141,14 @@ class Scene:
         rng: np.random.Generator,
         worn: float,
         own: NDArray[np.float64],
-        hair_colour: Floats,
+        hair_color: Floats,
         options: SyntheticOptions,
     ) -> Shell | None:
         """What `worn`, uniform in [0, 1), stands for: headwear, hair, or nothing."""
         if worn < options.headwear:
             return self.shells.headwear(rng, own)
         if worn < options.headwear + options.hair:
-            return self.shells.hair(rng, hair_colour, own)
+            return self.shells.hair(rng, hair_color, own)
         return None
 
     def _facing_triangles(self, facing: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -115,8 +115,8 @@ def self_critic_loss(fake: Tensor, form: str = "saturating") -> Tensor:
 
     Args:
         fake: (B,) logits of regressed parameters.
-        form: "saturating" minimises `E log(1 - C)`, the paper's minimax game, whose gradient vanishes where
-            the critic is sure; "non-saturating" minimises `-E log C`, which has the same fixed point and a
+        form: "saturating" minimizes `E log(1 - C)`, the paper's minimax game, whose gradient vanishes where
+            the critic is sure; "non-saturating" minimizes `-E log C`, which has the same fixed point and a
             gradient there (Goodfellow et al., arXiv 1406.2661, section 3).
     """
     if form not in ("saturating", "non-saturating"):

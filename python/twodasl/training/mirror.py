@@ -22,7 +22,7 @@ from ..morphable import MorphableModel
 from .streams import Batch
 
 TOLERANCE = 0.02
-"""Millimetres by which the mean, and modes of one standard deviation, may miss their mirror image."""
+"""Millimeters by which the mean, and modes of one standard deviation, may miss their mirror image."""
 
 _AXIS = np.array([-1.0, 1.0, 1.0])
 

@@ -97,7 +97,7 @@ def test_only_visible_points_count(capsys, aflw, tmp_path):
     ]
 
 
-def test_aflw_is_normalised_by_68_points_where_the_folder_has_them(capsys, aflw, tmp_path, photo68):
+def test_aflw_is_normalized_by_68_points_where_the_folder_has_them(capsys, aflw, tmp_path, photo68):
     root, truth, _ = aflw
     fitted = np.stack([face_points(photo68, i) for i in range(COUNT)])
     np.save(root / "AFLW_GT_pts68.npy", fitted.transpose(0, 2, 1))
@@ -255,7 +255,7 @@ def test_an_incomplete_lfpa_folder_is_named(lfpa, tmp_path, missing):
         read_aflw_lfpa(lfpa[0])
 
 
-def test_points_that_span_no_box_ask_for_another_normaliser(aflw):
+def test_points_that_span_no_box_ask_for_another_normalizer(aflw):
     root, *_ = aflw
     stored = np.load(root / "pts21.npy")
     stored[1, :, 3:] = -1

@@ -105,8 +105,8 @@ def test_ply_holds_the_same_mesh(written):
     np.testing.assert_allclose(points["rgb"] / 255, vertices[:, 3:], atol=0.003)  # a byte's half step
 
 
-def test_colours_are_the_photos(written, ball_model, photo_path):
-    """Where the ball faces the viewer it has the colour of the photo below it."""
+def test_colors_are_the_photos(written, ball_model, photo_path):
+    """Where the ball faces the viewer it has the color of the photo below it."""
     image = cv2.imread(str(photo_path))[:, :, ::-1] / 255
     vertices, _ = _read_obj(written[0] / "astronaut.obj")
     facing = ball_model.mean[:, 2] / 90 > 0.75

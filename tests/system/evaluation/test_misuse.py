@@ -41,10 +41,10 @@ def warnings(folder, protocol="nearest", scale=False) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("factor", "words"),
     [
-        (1e-3, "1000 times smaller than the ground truths, as between metres and millimetres"),
-        (1e3, "1000 times larger than the ground truths, as between metres and millimetres"),
-        (0.1, "10 times smaller than the ground truths, as between centimetres and millimetres"),
-        (1 / 25.4, "25.4 times smaller than the ground truths, as between inches and millimetres"),
+        (1e-3, "1000 times smaller than the ground truths, as between meters and millimeters"),
+        (1e3, "1000 times larger than the ground truths, as between meters and millimeters"),
+        (0.1, "10 times smaller than the ground truths, as between centimeters and millimeters"),
+        (1 / 25.4, "25.4 times smaller than the ground truths, as between inches and millimeters"),
     ],
 )
 def test_meshes_in_another_unit(tmp_path, factor, words, step):

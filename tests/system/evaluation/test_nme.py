@@ -28,7 +28,7 @@ TRUTH = np.random.default_rng(0).uniform(50, 150, (4, 68, 2))
 
 def test_a_shift_of_five_pixels_in_a_box_of_known_size():
     truth = np.zeros((1, 68, 2))
-    truth[0, 1] = (100, 25)  # the box is 100 x 25: its normaliser is 50
+    truth[0, 1] = (100, 25)  # the box is 100 x 25: its normalizer is 50
     error = normalized_mean_error(truth + np.array([3.0, 4.0]), truth)
     np.testing.assert_allclose(error, [0.1], rtol=1e-12)
 

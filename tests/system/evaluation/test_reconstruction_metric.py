@@ -16,7 +16,7 @@ def turn(*degrees: float) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def face() -> np.ndarray:
-    """(2601, 3): a bump of 160 x 200 units without symmetries, as a face has millimetres; irregular
+    """(2601, 3): a bump of 160 x 200 units without symmetries, as a face has millimeters; irregular
     vertices."""
     x, y = np.random.default_rng(8).uniform([-80, -100], [80, 100], (2601, 2)).T
     x[:2], y[:2] = (-80, 80), (-100, 100)
@@ -34,7 +34,7 @@ def test_a_moved_and_turned_copy_has_no_error(face, protocol):
     np.testing.assert_allclose(result.motion.apply(moved), face, atol=1e-9 if protocol == "nearest" else 0.3)
 
 
-def test_the_normaliser_is_the_box_of_the_truth_in_x_and_y(face):
+def test_the_normalizer_is_the_box_of_the_truth_in_x_and_y(face):
     for protocol in PROTOCOLS:
         error = reconstruction_error(face * 0.9, face, protocol=protocol)
         assert error.normalizer == pytest.approx(np.sqrt(160 * 200))
@@ -109,7 +109,7 @@ def test_meshes_of_other_topology_and_extent(face):
     middle = face[(np.abs(face[:, 0]) < 50) & (np.abs(face[:, 1]) < 60)]
     head = face[rng.permutation(len(face))] @ turn(3, -4, 2).T + [2, -3, 1]
     result = reconstruction_error(head, middle)
-    # a local optimum would be millimetres away
+    # a local optimum would be millimeters away
     assert result.mean_distance < 1e-6
     with pytest.raises(InputError, match=rf"has {len(head)} vertices and the ground truth {len(middle)}"):
         reconstruction_error(head, middle, protocol="authors-matlab")
@@ -123,7 +123,7 @@ def test_a_far_more_dense_truth_is_thinned_for_the_alignment_only(face):
 
 
 def test_scale_is_fitted_only_on_request(face):
-    small = (face @ turn(5, 10, -8).T) / 1000 + [1, 2, 3]  # metres for millimetres
+    small = (face @ turn(5, 10, -8).T) / 1000 + [1, 2, 3]  # meters for millimeters
     result = reconstruction_error(small, face, scale=True)
     assert result.nme < EXACT
     assert result.motion.scale == pytest.approx(1000)

@@ -26,7 +26,7 @@ def _overlap(first, second):
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.6])
 def test_cascade_agrees_with_landmarks(photo, photo68, scale):
-    # Pixel centres at integers: p becomes scale * (p + 0.5) - 0.5.
+    # Pixel centers at integers: p becomes scale * (p + 0.5) - 0.5.
     image = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     faces = detect.find_faces(image, "cascade")
     assert faces

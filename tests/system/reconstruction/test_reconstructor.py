@@ -22,7 +22,7 @@ def photo(photo_path):
 
 @pytest.fixture
 def steady(ball_checkpoint):
-    """Answers with the same centred face whatever it sees."""
+    """Answers with the same centered face whatever it sees."""
     return FaceReconstructor(ball_checkpoint)
 
 

@@ -1,4 +1,4 @@
-"""Colours of a mesh: the photo's where it shows the surface, a guess elsewhere."""
+"""Colors of a mesh: the photo's where it shows the surface, a guess elsewhere."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def test_sampling_is_bilinear_and_knows_the_border(ball_model):
     vertices = np.float32(
         [[10.25, 20.5, 0], [0, 0, 0], [199, 199, 0], [198.75, 0.5, 0], [-3, 5, 0], [5, 200, 0]]
     )
-    colours, inside = sample_photo(image, vertices, np.array([[0, 1, 2]]) * 0)
+    colors, inside = sample_photo(image, vertices, np.array([[0, 1, 2]]) * 0)
     np.testing.assert_allclose(
-        colours[:4] * 255, [[7, 20.5, 10.25], [7, 0, 0], [7, 199, 199], [7, 0.5, 198.75]], atol=1e-3
+        colors[:4] * 255, [[7, 20.5, 10.25], [7, 0, 0], [7, 199, 199], [7, 0.5, 198.75]], atol=1e-3
     )
     np.testing.assert_array_equal(inside, [True, True, True, True, False, False])
 
@@ -93,8 +93,8 @@ def test_seen_vertices_take_the_photo_and_the_back_a_guess(placed, facing, ball_
     """A red picture: all of the ball is red, its back because nothing says otherwise."""
     image = np.zeros((SIZE, SIZE, 3), np.uint8)
     image[:, :] = 20, 40, 200
-    colours = vertex_colors(image, placed, ball_model.triangles, ball_model.mean)
-    np.testing.assert_allclose(colours, np.broadcast_to([200, 40, 20], colours.shape) / 255, atol=0.01)
+    colors = vertex_colors(image, placed, ball_model.triangles, ball_model.mean)
+    np.testing.assert_allclose(colors, np.broadcast_to([200, 40, 20], colors.shape) / 255, atol=0.01)
 
 
 def test_the_albedo_shows_through_where_the_photo_does_not(placed, facing, ball_model):
@@ -106,11 +106,9 @@ def test_the_albedo_shows_through_where_the_photo_does_not(placed, facing, ball_
     image = np.full((SIZE, SIZE, 3), 102, np.uint8)  # 0.4
     front = np.hypot((column - SIZE / 2) / 0.8 / 75, (row - SIZE / 2) / 0.8 / 105) < 0.4
     image[front] = 26, 26, 102  # 0.1, 0.1, 0.4
-    colours = vertex_colors(image, placed, ball_model.triangles, ball_model.mean, albedo)
+    colors = vertex_colors(image, placed, ball_model.triangles, ball_model.mean, albedo)
     back = facing < -0.95
-    np.testing.assert_allclose(
-        colours[back], np.broadcast_to([0.4, 0.1, 0.1], colours[back].shape), atol=0.05
-    )
+    np.testing.assert_allclose(colors[back], np.broadcast_to([0.4, 0.1, 0.1], colors[back].shape), atol=0.05)
 
 
 def test_a_hidden_cheek_borrows_from_the_other(ball_model, facing):
@@ -125,17 +123,17 @@ def test_a_hidden_cheek_borrows_from_the_other(ball_model, facing):
     center = placed[twins[patch]]
     column, row = np.meshgrid(np.arange(SIZE), np.arange(SIZE))
     image[np.hypot(column - center[0], row - center[1]) < 18] = 20
-    colours = vertex_colors(image, placed, ball_model.triangles, ball_model.mean)
-    assert colours[twins[patch]].max() < 0.15
-    assert colours[patch].max() < 0.65
+    colors = vertex_colors(image, placed, ball_model.triangles, ball_model.mean)
+    assert colors[twins[patch]].max() < 0.15
+    assert colors[patch].max() < 0.65
     far = hidden[np.abs(ball_model.mean[hidden, 1] - ball_model.mean[patch, 1]) > 60]
-    assert colours[far].min() > 0.7
+    assert colors[far].min() > 0.7
 
 
 def test_a_photo_that_shows_nothing_leaves_the_albedo(ball_model, placed):
     albedo = np.full(ball_model.mean.shape, 0.5, np.float32)
     image = np.zeros((SIZE, SIZE, 3), np.uint8)
-    colours = vertex_colors(
+    colors = vertex_colors(
         image, placed + np.float32([1000, 0, 0]), ball_model.triangles, ball_model.mean, albedo
     )
-    np.testing.assert_allclose(colours, albedo, atol=1e-3)
+    np.testing.assert_allclose(colors, albedo, atol=1e-3)

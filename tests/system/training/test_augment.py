@@ -66,9 +66,9 @@ def test_pixels_follow_the_landmarks(ball_model):
         for x, row in points[:3, :2]:
             rows, columns = np.mgrid[:SIZE, :SIZE]
             near = (np.hypot(columns - x, rows - row) < 6) * image[..., 0].astype(float)
-            centre = np.array([(near * columns).sum(), (near * rows).sum()]) / near.sum()
-            # Bilinear resampling moves the centre of a 5x5 spot by far less than a pixel.
-            np.testing.assert_allclose(centre, [x, row], atol=0.2)
+            center = np.array([(near * columns).sum(), (near * rows).sum()]) / near.sum()
+            # Bilinear resampling moves the center of a 5x5 spot by far less than a pixel.
+            np.testing.assert_allclose(center, [x, row], atol=0.2)
 
 
 def test_no_augmentation_changes_nothing(ball_model):
@@ -146,7 +146,7 @@ def test_detector_errors_have_the_configured_spread(ball_model):
 def test_detector_leaves_points_out(ball_model):
     batch = random_batch(ball_model, 500)
     batch["visible"][:, 30] = False  # the nose tip is point 13 of the 18
-    batch["visible"][:, 37] = False  # half of eye centre 7
+    batch["visible"][:, 37] = False  # half of eye center 7
     _, shown = detect(batch, QUIET.updated({"hide_occluded": 1.0}), np.random.default_rng(0))
     assert shown.sum(dim=0).tolist() == [0 if i in (7, 13) else 500 for i in range(18)]
     _, shown = detect(batch, QUIET.updated({"point_dropout": 0.2}), np.random.default_rng(0))

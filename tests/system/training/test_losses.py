@@ -107,7 +107,7 @@ def test_parameter_loss_of_the_truth_is_zero(basis, whitening, rng):
 
 def test_landmark_consistency_2d(rng):
     x, y = rng.normal(size=(4, 18, 2)) * 30, rng.normal(size=(4, 18, 2)) * 30
-    # Written out from the order of the 18 points: brows, eyes (centres 7 and 10), nose (tip 13), mouth.
+    # Written out from the order of the 18 points: brows, eyes (centers 7 and 10), nose (tip 13), mouth.
     v = np.ones(18)
     v[[7, 10, 15, 17]] = 2
     v[[13, 16]] = 4

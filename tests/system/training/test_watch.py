@@ -215,5 +215,5 @@ def test_pictures_show_the_faces_where_they_are(ball_model):
         at = (points + corner).round().astype(int)
         # Green of the annotated points, which lie on the predicted ones.
         assert (landmarks[at[:, 1], at[:, 0]] == [60, 220, 60]).all(1).mean() > 0.9
-        centre = at.mean(0).astype(int)
-        assert mesh[centre[1], centre[0]].mean() > 90 > landmarks[6:366, 6:366].min()
+        center = at.mean(0).astype(int)
+        assert mesh[center[1], center[0]].mean() > 90 > landmarks[6:366, 6:366].min()
