@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arguments import flag
 from ..errors import InputError
 from ..geometry.crops import SIZE, Crop, crop_from_landmarks
 from ..io.images import check_image
@@ -55,13 +56,14 @@ class FaceInput:
             image: (H, W, 3) uint8 BGR.
             landmarks: (68, 2) image pixels, pixel centers at integers. Without a box they give the crop.
             box: x0 y0 x1 y1 in image pixels, made square about its center.
-            recrop: as the attribute.
+            recrop: True or False, as the attribute.
             landmarks_name, box_name: what messages call the two.
 
         Raises:
-            InputError: an image, landmarks or a box that do not fit, naming which.
+            InputError: an image, landmarks, a box or a flag that do not fit, naming which.
         """
         check_image(image)
+        recrop = flag(recrop, "recrop")
         height, width = image.shape[:2]
         marks = None if landmarks is None else _landmarks(landmarks, width, height, landmarks_name)
         if box is not None:

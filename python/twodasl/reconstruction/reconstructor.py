@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ..arguments import flag, path_of, shown, whole_number
+from ..arguments import path_of, shown, whole_number
 from ..devices import usable_device
 from ..errors import InputError
 from ..geometry.crops import SIZE, Crop, flip_y
 from ..geometry.projection import crop_landmarks, crop_vertices
+from ..io.images import check_image
 from ..landmarks import eighteen_from_68
 from ..morphable import MorphableModel, decompose_pose, load_model, split_parameters
 from ..networks.inputs import network_input
@@ -142,7 +143,6 @@ class FaceReconstructor:
         photos = _each(images, "images", None)
         points = _each(landmarks, "landmarks", len(photos))
         corners = _each(boxes, "boxes", len(photos))
-        recrop = flag(recrop, "recrop")
         given = zip(photos, points, corners, strict=True)
         faces = [FaceInput.given(image, marks, box, recrop=recrop) for image, marks, box in given]
         return self.reconstruct(faces, refinements=refinements, batch_size=batch_size)
@@ -155,6 +155,9 @@ class FaceReconstructor:
         refinements, batch_size, and errors of the network: as in `__call__` and `batch`.
         """
         faces = _each(faces, "faces", None, "FaceInput")
+        for face in faces:
+            if not isinstance(face, FaceInput):
+                raise InputError(f"faces: expected a list of FaceInput, got {shown(face)} in it")
         if refinements is not None:
             refinements = whole_number(refinements, "refinements", 0, MOST_REFINEMENTS)
         batch_size = whole_number(batch_size, "batch_size", 1)
@@ -165,6 +168,9 @@ class FaceReconstructor:
 
     def colors(self, image: NDArray[np.uint8], face: Reconstruction) -> Floats:
         """Colors of the mesh, (N, 3) RGB in [0, 1]: the photo's, and a guess where it shows nothing."""
+        check_image(image)
+        if not isinstance(face, Reconstruction):
+            raise InputError(f"face: expected a Reconstruction, got {shown(face)}")
         return face_colors(image, face.vertices, face.triangles, self.model)
 
     @torch.inference_mode()

@@ -10,6 +10,7 @@ from twodasl.geometry.crops import crop_from_landmarks, flip_y
 from twodasl.io.images import read_image
 from twodasl.landmarks import eighteen_from_68
 from twodasl.morphable import matrix_from_angles
+from twodasl.reconstruction.face_input import FaceInput
 from twodasl.reconstruction.reconstructor import BLIND_REFINEMENTS, FaceReconstructor
 
 BOX = (140.0, 40.0, 320.0, 220.0)
@@ -245,8 +246,20 @@ def test_lists_of_the_wrong_kind_are_named(steady, photo, wrong):
         InputError, match=r"^images: expected a list of images, got a value of type NoneType|got None"
     ):
         steady.batch(None)
-    with pytest.raises(InputError, match=r"^recrop: expected True or False, got "):
-        steady(photo, box=BOX, recrop=wrong)
+    for call in (steady, FaceInput.given):
+        with pytest.raises(InputError, match=r"^recrop: expected True or False, got "):
+            call(photo, box=BOX, recrop=wrong)
+    for faces in (wrong, [wrong], [photo]):
+        with pytest.raises(InputError, match=r"^faces: expected a list of FaceInput, got "):
+            steady.reconstruct(faces)
+
+
+def test_colors_are_of_a_photo_and_a_reconstruction(steady, photo):
+    face = steady(photo, box=BOX)
+    with pytest.raises(InputError, match=r"^image: expected \(H, W, 3\) uint8 BGR, got "):
+        steady.colors("photo.jpg", face)
+    with pytest.raises(InputError, match=r"^face: expected a Reconstruction, got "):
+        steady.colors(photo, face.vertices)
 
 
 def test_the_flip_is_its_own_inverse():
