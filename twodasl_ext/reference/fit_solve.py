@@ -59,15 +59,21 @@ def join(own: Tensor, common: Tensor, groups: Groups) -> Tensor:
     return torch.cat((own[:, :7], groups.each(common), own[:, 7:]), dim=1) if groups.shared else own
 
 
-def scaled(hessian: Tensor, held: Tensor, groups: Groups) -> System:
-    """The system without what is held or what nothing is known of: those rows are the identity's."""
+def scaled(hessian: Tensor, held: Tensor, groups: Groups, like: System | None = None) -> System:
+    """The system without what is held or what nothing is known of: those rows are the identity's.
+
+    The scales are those of `like`, or bring the diagonal to 1.
+    """
     by_row = torch.cat(split(hessian, groups), dim=1)
     full = torch.cat(split(by_row.mT, groups), dim=1)
     s = groups.shared
     n = full.shape[1] - s
     own, between, common = full[:, :n, :n], full[:, :n, n:], groups.total(full[:, n:, n:])
-    own_scale = _scale(own, split(held, groups)[0])
-    common_scale = _scale(common, common.new_zeros(common.shape[:2], dtype=torch.bool))
+    if like is None:
+        own_scale = _scale(own, split(held, groups)[0])
+        common_scale = _scale(common, common.new_zeros(common.shape[:2], dtype=torch.bool))
+    else:
+        own_scale, common_scale = like.own_scale, like.common_scale
     own = _unit(own, own_scale)
     if not s:
         return System(own, between, common, own_scale, common_scale, groups)
@@ -82,9 +88,7 @@ def _scale(matrix: Tensor, held: Tensor) -> Tensor:
 
 
 def _unit(matrix: Tensor, scale: Tensor) -> Tensor:
-    matrix = scale[:, :, None] * matrix * scale[:, None]
-    matrix.diagonal(dim1=1, dim2=2).fill_(1)
-    return matrix
+    return scale[:, :, None] * matrix * scale[:, None] + torch.diag_embed((scale == 0).to(scale))
 
 
 def solve(system: System, right: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,11 +120,15 @@ def _raised(matrix: Tensor, damping: Tensor) -> Tensor:
     return matrix + damping[:, None, None] * eye
 
 
+def least_damping(system: System) -> Tensor:
+    """(G,): as much as rounding may take from a diagonal, so that what is open comes out large, not as noise."""
+    return system.own.new_full((system.groups.count,), 64 * torch.finfo(system.own.dtype).eps)
+
+
 def deviations(system: System, held: Tensor) -> Tensor:
     """(B, 7 + K): the square roots of the inverse's diagonal; 0 for what is held, infinite where unknown."""
     groups = system.groups
-    little = 64 * torch.finfo(system.own.dtype).eps
-    raise_by = system.own.new_full((groups.count,), little)
+    raise_by = least_damping(system)
     own, failed = torch.linalg.cholesky_ex(_raised(system.own, groups.each(raise_by)))
     inverse = torch.cholesky_inverse(own)
     variance = inverse.diagonal(dim1=1, dim2=2)

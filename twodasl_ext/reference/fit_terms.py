@@ -17,11 +17,11 @@ from .fit_turn import turn
 
 @dataclass(frozen=True)
 class Problem:
-    """What a fit is given; see `fit_landmarks` for the shapes."""
+    """What a fit is given; see `fit_landmarks` for the shapes. No candidates where the choice is made."""
 
     mean: Tensor
     modes: Tensor
-    candidates: Tensor
+    candidates: Tensor | None
     outward: Tensor
     center: Tensor
     points: Tensor
@@ -57,9 +57,6 @@ class Problem:
     def held(self) -> Tensor:
         """(B, 7 + K): the unknowns that stay at zero about the start."""
         pose = ~(self.pose_sigma > 0)
-        if self.points.shape[2] == 2 and not self.perspective:
-            pose = pose.clone()
-            pose[:, 6] = True
         free = torch.zeros_like(self.prior_mean, dtype=torch.bool)
         return torch.cat((pose, free), dim=1)
 
@@ -89,10 +86,14 @@ class State:
     """(B, L, D) y - x, zeros where a point is not seen."""
     size: Tensor
     """(B, L) e = |y - x| / sigma."""
+    form: Tensor
+    """(B, L, 3) S - o."""
     arm: Tensor
     """(B, L, 3) P."""
     place: Tensor
     """(B, L, 3) X."""
+    factor: Tensor
+    """(B, 3, 3) exp(s) R(w)."""
     matrix: Tensor
     """(B, 3, 3) M = exp(s) R(w) M0."""
     translation: Tensor
@@ -105,13 +106,15 @@ def evaluate(problem: Problem, u: Tensor, chosen: Tensor | None = None) -> State
     """The cost at u, with the outermost candidates of the pose at hand unless `chosen` says which."""
     rotation, left = turn(u[:, :3])
     base = problem.start[:, :, :3]
-    matrix = u[:, 3].exp()[:, None, None] * (rotation @ base)
+    factor = u[:, 3].exp()[:, None, None] * rotation
+    matrix = factor @ base
     origin = (base @ problem.center) + problem.start[:, :, 3] + u[:, 4:7]
     flat = torch.addmm(problem.mean.reshape(1, -1), u[:, 7:], problem.modes.flatten(1))
-    arms = (flat.reshape(len(u), -1, 3) - problem.center) @ matrix.mT
+    forms = flat.reshape(len(u), -1, 3) - problem.center
     if chosen is None:
-        chosen = outermost(problem, arms, origin, matrix)
-    arm = arms.gather(1, chosen[..., None].expand(-1, -1, 3))
+        chosen = outermost(problem, forms, origin, matrix)
+    form = forms.gather(1, chosen[..., None].expand(-1, -1, 3))
+    arm = form @ matrix.mT
     place = arm + origin[:, None]
     image, valid = project(problem, place)
     apart = torch.where(problem.seen[..., None], image - problem.target, 0)
@@ -122,7 +125,7 @@ def evaluate(problem: Problem, u: Tensor, chosen: Tensor | None = None) -> State
     prior = (pulls * torch.cat((u[:, :7], u[:, 7:] - problem.prior_mean), dim=1)).sum(dim=1)
     cost = torch.where((valid | ~problem.seen).all(dim=1), robust.sum(dim=1) + prior, torch.inf)
     translation = origin - (matrix @ problem.center)
-    return State(cost, chosen, apart, size, arm, place, matrix, translation, left)
+    return State(cost, chosen, apart, size, form, arm, place, factor, matrix, translation, left)
 
 
 def project(problem: Problem, place: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,13 +140,15 @@ def project(problem: Problem, place: Tensor) -> tuple[Tensor, Tensor]:
     return image, valid[..., 0]
 
 
-def outermost(problem: Problem, arms: Tensor, origin: Tensor, matrix: Tensor) -> Tensor:
+def outermost(problem: Problem, forms: Tensor, origin: Tensor, matrix: Tensor) -> Tensor:
     """(B, L): the candidate of each point that lies furthest outward in the image, ties to the first."""
     candidates = problem.candidates
-    batch, (count, width) = len(arms), candidates.shape
+    assert candidates is not None
+    batch, (count, width) = len(forms), candidates.shape
     if width == 1:
         return candidates[:, 0].expand(batch, count)
-    image, _ = project(problem, arms[:, candidates.clamp(min=0).flatten()] + origin[:, None])
+    places = forms[:, candidates.clamp(min=0).flatten()] @ matrix.mT + origin[:, None]
+    image, _ = project(problem, places)
     up = matrix[:, :2, 1]
     up = up / up.norm(dim=1, keepdim=True).clamp(min=torch.finfo(up.dtype).tiny)
     side = torch.stack((up[:, 1], -up[:, 0]), dim=1)
@@ -182,7 +187,7 @@ def derivative_of_places(problem: Problem, state: State) -> Tensor:
     shift = torch.eye(3, dtype=turned.dtype, device=turned.device).expand(batch, count, 3, 3)
     moved = problem.modes.permute(1, 0, 2).reshape(-1, 3) @ state.matrix.mT
     moved = moved.reshape(batch, -1, len(problem.modes), 3)
-    if problem.candidates.shape[1] == 1:
+    if problem.candidates is not None and problem.candidates.shape[1] == 1:
         moved = moved[:, problem.candidates[:, 0]]
     else:
         moved = moved.gather(1, state.chosen[..., None, None].expand(-1, -1, *moved.shape[2:]))
