@@ -39,8 +39,8 @@ def fit_landmarks(
         center: (3,), about which the face turns and grows.
         points, sigma: (B, L, D), (B, L).
         start: (B, 3, 4).
-        pose_sigma: (B, 7); 0 holds an unknown (the depth in an orthographic image), infinity leaves it without
-            a prior.
+        pose_sigma: (B, 7); 0 holds an unknown (the depth in an orthographic image), infinity leaves it
+            without a prior.
         prior_mean, prior_precision: (B, K), and (B, K) or (B, K, K).
         intrinsics: (B, 4) fx, fy, cx, cy, or (0,) without perspective.
         offsets: (G + 1,) int64, where each group of faces begins; (0,) without groups.

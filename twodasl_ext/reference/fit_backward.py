@@ -1,7 +1,8 @@
 """The gradient of a fit by the implicit function theorem, with the whole Hessian of the cost.
 
-At the optimum half the cost's gradient G(u, x) is zero for every input x, so du/dx = -H^-1 dG/dx with H = dG/du.
-A gradient v of the unknowns therefore becomes -(H^-1 v)^T dG/dx; the pose has its start as a factor besides.
+At the optimum half the cost's gradient G(u, x) is zero for every input x, so du/dx = -H^-1 dG/dx with
+H = dG/du. A gradient v of the unknowns therefore becomes -(H^-1 v)^T dG/dx; the pose has its start as a
+factor besides.
 """
 
 from __future__ import annotations

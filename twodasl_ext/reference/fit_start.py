@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from .rotation import nearest_rotation
+from .rotation import nearest_rotation as by_decomposition
+
+Nearest = Callable[[Tensor], Tensor]
 
 PERSPECTIVE_ROUNDS = 4
 
 
 def fit_start(
-    mean: Tensor, candidates: Tensor, center: Tensor, points: Tensor, sigma: Tensor, intrinsics: Tensor
+    mean: Tensor,
+    candidates: Tensor,
+    center: Tensor,
+    points: Tensor,
+    sigma: Tensor,
+    intrinsics: Tensor,
+    nearest: Nearest = by_decomposition,
 ) -> Tensor:
     """Shapes as for `fit_landmarks` -> (B, 3, 4): scale times a rotation, and a translation.
 
@@ -28,30 +38,32 @@ def fit_start(
     target = torch.where(seen[..., None], points, 0)
     model = mean[candidates[:, 0]] - center
     if points.shape[2] == 3:
-        return _similarity(model, target, weight, center)
+        return _similarity(model, target, weight, center, nearest)
     if not intrinsics.numel():
-        return _orthographic(model, target, weight, center)
+        return _orthographic(model, target, weight, center, nearest)
     ideal = torch.where(seen[..., None], (target - intrinsics[:, None, 2:]) / intrinsics[:, None, :2], 0)
-    return _perspective(model, ideal, weight, center)
+    return _perspective(model, ideal, weight, center, nearest)
 
 
-def _similarity(model: Tensor, target: Tensor, weight: Tensor, center: Tensor) -> Tensor:
+def _similarity(model: Tensor, target: Tensor, weight: Tensor, center: Tensor, nearest: Nearest) -> Tensor:
     apart, model_mean = _centered(model.expand(len(target), -1, -1), weight)
     target, target_mean = _centered(target, weight)
     covariance = (weight[..., None] * target).mT @ apart
-    rotation = nearest_rotation(covariance)
+    rotation = nearest(covariance)
     spread = (weight * apart.square().sum(dim=2)).sum(dim=1)
     scale = _positive((rotation * covariance).sum(dim=(1, 2)) / torch.where(spread > 0, spread, 1))
     matrix = scale[:, None, None] * rotation
     return _pose(matrix, target_mean - (matrix @ model_mean[..., None])[..., 0], center)
 
 
-def _orthographic(model: Tensor, target: Tensor, weight: Tensor, center: Tensor) -> Tensor:
-    matrix, shift = _scaled_rotation(model, target, weight)
+def _orthographic(model: Tensor, target: Tensor, weight: Tensor, center: Tensor, nearest: Nearest) -> Tensor:
+    matrix, shift = _scaled_rotation(model, target, weight, nearest)
     return _pose(matrix, torch.cat((shift, torch.zeros_like(shift[:, :1])), dim=1), center)
 
 
-def _scaled_rotation(model: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _scaled_rotation(
+    model: Tensor, target: Tensor, weight: Tensor, nearest: Nearest
+) -> tuple[Tensor, Tensor]:
     """(B, 3, 3), and where the model's origin lands in the image (B, 2)."""
     apart, model_mean = _centered(model.expand(len(target), -1, -1), weight)
     target, target_mean = _centered(target, weight)
@@ -60,18 +72,18 @@ def _scaled_rotation(model: Tensor, target: Tensor, weight: Tensor) -> tuple[Ten
     ridge = 1e-4 * size + (size == 0)
     spread = spread + torch.diag_embed(ridge[:, None].expand(-1, 3))
     affine = ((weight[..., None] * target).mT @ apart) @ torch.linalg.inv_ex(spread)[0]
-    rotation = nearest_rotation(torch.cat((affine, torch.zeros_like(affine[:, :1])), dim=1))
+    rotation = nearest(torch.cat((affine, torch.zeros_like(affine[:, :1])), dim=1))
     scale = _positive((rotation[:, :2] * affine).sum(dim=(1, 2)) / 2)
     matrix = scale[:, None, None] * rotation
     return matrix, target_mean - (matrix[:, :2] @ model_mean[..., None])[..., 0]
 
 
-def _perspective(model: Tensor, ideal: Tensor, weight: Tensor, center: Tensor) -> Tensor:
+def _perspective(model: Tensor, ideal: Tensor, weight: Tensor, center: Tensor, nearest: Nearest) -> Tensor:
     """Each round takes the image for one without perspective, in which a point is 1 + (its depth beyond the
     center's) / (the center's depth) times further from the middle."""
     stretch = torch.ones_like(weight)
     for _ in range(PERSPECTIVE_ROUNDS):
-        matrix, shift = _scaled_rotation(model, ideal * stretch[..., None], weight)
+        matrix, shift = _scaled_rotation(model, ideal * stretch[..., None], weight, nearest)
         depth = 1 / _size(matrix)
         rotation = matrix * depth[:, None, None]
         stretch = (1 + (model @ rotation.mT)[..., 2] / depth[:, None]).clamp(min=0.1)
