@@ -8,11 +8,15 @@ from types import FunctionType as _FunctionType
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from ._dispatch import not_scriptable as _not_scriptable
+from ._fit_inputs import Perspective
 from ._load import native as _native
 from ._load import version as _version
 from .basis import MorphableBasis
 from .chamfer import chamfer_distance, one_sided_distance
+from .contours import Contours
 from .distance import vertex_distance_cost
+from .fit import LandmarkFit, fit_landmarks
+from .fit_priors import CoefficientPrior, join_points
 from .icp import ICPResult, iterative_closest_point
 from .importance import importance_weights
 from .landmarks import landmarks
@@ -40,15 +44,21 @@ build_info = _native.build_info
 cpu_capability = _native.cpu_capability
 
 __all__ = [
+    "CoefficientPrior",
+    "Contours",
     "ICPResult",
+    "LandmarkFit",
     "MorphableBasis",
+    "Perspective",
     "PointIndex",
     "__version__",
     "build_info",
     "chamfer_distance",
     "cpu_capability",
+    "fit_landmarks",
     "importance_weights",
     "iterative_closest_point",
+    "join_points",
     "landmarks",
     "nearest_neighbors",
     "nearest_rotation",

@@ -6,6 +6,9 @@ in place of a basis. Everything is differentiable by autograd and runs in the dt
 
 from .chamfer import chamfer_distance, one_sided_distance
 from .distance import vertex_distance_cost
+from .fit import fit_landmarks
+from .fit_backward import fit_landmarks_backward
+from .fit_start import fit_start
 from .icp import iterative_closest_point
 from .importance import importance_weights
 from .landmarks import landmarks
@@ -16,6 +19,9 @@ from .vertices import vertices
 
 __all__ = [
     "chamfer_distance",
+    "fit_landmarks",
+    "fit_landmarks_backward",
+    "fit_start",
     "importance_weights",
     "iterative_closest_point",
     "landmarks",

@@ -212,7 +212,7 @@ def _grad_of_start(
 ) -> Tensor:
     """(B, 3, 4): through the optimum, and as a factor of the pose."""
     moved = torch.addmm(torch.zeros_like(problem.mean).reshape(1, -1), dual[:, 7:], problem.modes.flatten(1))
-    moved = moved.reshape(len(dual), -1, 3).gather(1, chosen[..., None].expand(-1, -1, 3))
+    moved = moved.reshape(len(dual), *problem.mean.shape).gather(1, chosen[..., None].expand(-1, -1, 3))
     pulled = bent[1].mT @ state.form + curvature.pull.mT @ moved
     shift = bent[0].sum(dim=1)
     pose = grad[:, :12].reshape(-1, 3, 4)

@@ -121,7 +121,7 @@ def _raised(matrix: Tensor, damping: Tensor) -> Tensor:
 
 
 def least_damping(system: System) -> Tensor:
-    """(G,): what rounding may take from a diagonal of 1, so that what is open comes out large, not as noise."""
+    """(G,): what rounding may take from a diagonal of 1: what is open comes out large, and not as noise."""
     return system.own.new_full((system.groups.count,), 64 * torch.finfo(system.own.dtype).eps)
 
 

@@ -110,7 +110,7 @@ def evaluate(problem: Problem, u: Tensor, chosen: Tensor | None = None) -> State
     matrix = factor @ base
     origin = (base @ problem.center) + problem.start[:, :, 3] + u[:, 4:7]
     flat = torch.addmm(problem.mean.reshape(1, -1), u[:, 7:], problem.modes.flatten(1))
-    forms = flat.reshape(len(u), -1, 3) - problem.center
+    forms = flat.reshape(len(u), *problem.mean.shape) - problem.center
     if chosen is None:
         chosen = outermost(problem, forms, origin, matrix)
     form = forms.gather(1, chosen[..., None].expand(-1, -1, 3))
@@ -186,7 +186,7 @@ def derivative_of_places(problem: Problem, state: State) -> Tensor:
     turned = torch.linalg.cross(ways.expand(-1, count, -1, -1), state.arm[:, :, None].expand(-1, -1, 3, -1))
     shift = torch.eye(3, dtype=turned.dtype, device=turned.device).expand(batch, count, 3, 3)
     moved = problem.modes.permute(1, 0, 2).reshape(-1, 3) @ state.matrix.mT
-    moved = moved.reshape(batch, -1, len(problem.modes), 3)
+    moved = moved.reshape(batch, len(problem.mean), len(problem.modes), 3)
     if problem.candidates is not None and problem.candidates.shape[1] == 1:
         moved = moved[:, problem.candidates[:, 0]]
     else:
