@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -89,18 +91,22 @@ def minimize(
         step = torch.where(groups.each(good)[:, None], step, 0)
         trial = evaluate(problem, u - step)
         trial_cost = groups.total(trial.cost)
-        better = good & (trial_cost <= cost) & ~converged
-        fall = torch.where(better, cost - trial_cost, expected_fall(system, gradient, step, damping, groups))
+        fall = expected_fall(system, gradient, step, damping, groups)
+        noise = 256 * torch.finfo(cost.dtype).eps * (1 + cost)
+        # Near the optimum a step gains less than the cost's own rounding, which then does not judge it.
+        level = (fall <= noise) & (trial_cost <= cost + noise)
+        better = good & ((trial_cost <= cost) | level) & ~converged
         done = good & (damping <= SETTLED_DAMPING) & (fall <= tolerance * (1 + cost))
         steps = steps + ~converged
         taken = groups.each(better)
         u = torch.where(taken[:, None], u - step, u)
         both = zip(vars(trial).values(), vars(state).values(), strict=True)
         state = State(*(_where(taken, new, old) for new, old in both))
-        cost = torch.where(better, trial_cost, cost)
+        cost = torch.where(better, torch.minimum(cost, trial_cost), cost)
         damping = torch.where(better, damping / 10, damping * 10).clamp(LEAST_DAMPING, MOST_DAMPING)
         converged = converged | done
-    return u, state, steps, converged & cost.isfinite()
+    alone = cost if not groups.shared else state.cost
+    return u, replace(state, cost=alone), steps, converged & cost.isfinite()
 
 
 def first_unknowns(problem: Problem, groups: Groups) -> Tensor:
