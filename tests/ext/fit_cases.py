@@ -79,8 +79,8 @@ def make_fit(
             batch, 1
         ),
         "prior": te.CoefficientPrior(0.1 * normal(batch, modes), precision),
-        "iterations": 200,
-        "tolerance": 0.0,
+        "iterations": 2000,
+        "tolerance": 1e-22,
     }
     if camera == "perspective":
         options["camera"] = te.Perspective(*INTRINSICS)
