@@ -49,13 +49,13 @@ def check_groups(groups: Any, shared: Any, batch: int, modes: int, device: torch
 
 def order_of(groups: Tensor) -> Order:
     """Without looking at a value, so that nothing waits for a device."""
-    batch = len(groups)
     ordered, faces = torch.sort(groups, stable=True)
     begins = torch.ones_like(ordered)
     begins[1:] = (ordered[1:] != ordered[:-1]).to(begins.dtype)
     number = begins.cumsum(0) - 1
-    offsets = torch.searchsorted(number, torch.arange(batch + 1, device=groups.device))
-    size = (offsets[1:] - offsets[:-1])[number]
+    sizes = torch.zeros_like(groups).scatter_add(0, number, torch.ones_like(groups))
+    offsets = torch.cat((torch.zeros_like(sizes[:1]), sizes.cumsum(0)))
+    size = sizes[number]
     return Order(faces, torch.argsort(faces), offsets, size)
 
 

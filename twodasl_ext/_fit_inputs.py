@@ -54,7 +54,7 @@ def check_faces(
             f"got {shape_text(points)}"
         )
     points = _placed(points, "points", basis)
-    batch = len(points)
+    batch = points.shape[0]
     intrinsics = _check_camera(camera, points)
     return Faces(
         points,
@@ -123,7 +123,9 @@ def _intrinsics(camera: Perspective, points: Tensor) -> Tensor:
         value, title = getattr(camera, name), f"camera's {name}"
         if isinstance(value, Tensor) and value.dim():
             if value.shape != points.shape[:1]:
-                raise ValueError(f"{title}: expected a number or ({len(points)},), got {shape_text(value)}")
+                raise ValueError(
+                    f"{title}: expected a number or ({points.shape[0]},), got {shape_text(value)}"
+                )
             check_device(value, title, points.device)
             part = value.detach().to(points.dtype)
         else:
@@ -132,7 +134,7 @@ def _intrinsics(camera: Perspective, points: Tensor) -> Tensor:
                 raise ValueError(f"{title}: expected a finite number that is not 0, got {number}")
             part = points.new_full((1,), number)
         parts.append(part)
-    return torch.stack(torch.broadcast_tensors(*parts), dim=1).expand(len(points), 4)
+    return torch.stack(torch.broadcast_tensors(*parts), dim=1).expand(points.shape[0], 4)
 
 
 def _check_start(start: Any, batch: int, basis: Any) -> Tensor | None:
@@ -156,11 +158,11 @@ def _check_finite(tensor: Tensor, name: str) -> None:
 
 def _check_pose_sigma(pose_sigma: Any, points: Tensor, intrinsics: Tensor, basis: Any) -> Tensor:
     """(B, 7) turn (3), growth, shift (3): 0 for what is held."""
-    batch, dimensions = len(points), points.shape[2]
-    planar = dimensions == 2 and not intrinsics.numel()
+    batch, dimensions = points.shape[0], points.shape[2]
+    planar = dimensions == 2 and intrinsics.dim() == 1
     if pose_sigma is None:
         found = points.new_full((1, 7), math.inf)
-        if intrinsics.numel():
+        if intrinsics.dim() == 2:
             found[:, 3].zero_()
     elif isinstance(pose_sigma, (tuple, list)):
         turn, growth, shift = _three(pose_sigma)
@@ -216,7 +218,7 @@ def _check_prior(prior: Any, batch: int, basis: Any) -> tuple[Tensor, Tensor]:
             )
         tensor = _placed(tensor, title, basis)
         tensor = tensor if tensor.dim() > 1 else tensor[None]
-        if len(tensor) not in (1, batch):
+        if tensor.shape[0] != 1 and tensor.shape[0] != batch:
             raise ValueError(
                 f"{title}: expected one row or {batch} for as many faces, got {shape_text(tensor)}"
             )

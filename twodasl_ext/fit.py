@@ -160,7 +160,7 @@ def fit_landmarks(
         found = fit(*rows[:5], *by_face, offsets, 0, *options)
     else:
         order = order_of(groups)
-        by_face = tuple(t[order.faces] if len(t) else t for t in by_face)
+        by_face = tuple(t[order.faces] if t.dim() > 1 else t for t in by_face)
         precision = share_prior(by_face[5], order.size, shared)
         found = fit(*rows[:5], *by_face[:5], precision, by_face[6], order.offsets, shared, *options)
         found = tuple(t[order.back] for t in found)

@@ -66,7 +66,9 @@ def check(fit, options):
 def test_gradcheck_of_a_basis_that_is_trained(camera):
     fit = with_outliers(small(camera))
     basis = te.MorphableBasis(
-        fit.basis.mean.clone().requires_grad_(), fit.basis.modes.clone().requires_grad_(), fit.basis.landmarks,
+        fit.basis.mean.clone().requires_grad_(),
+        fit.basis.modes.clone().requires_grad_(),
+        fit.basis.landmarks,
         storage=torch.float64,
     )  # fmt: skip
     found = fit.run(basis=basis)
