@@ -8,36 +8,44 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _load  # noqa: F401  (registers the operators)
-from ._dispatch import differentiable, gradient
-from ._vmap import Rule, fold, loop, register
-
-_ops = torch.ops.twodasl
+from ._operator import differentiable, gradient
+from ._vmap import Rule, fold, loop
 
 
-@torch.library.register_fake("twodasl::fit_landmarks")
-@torch.library.register_fake("twodasl::fit_landmarks_forward")
-def _fake(
-    mean: Tensor, modes: Tensor, candidates: Tensor, outward: Tensor, center: Tensor,
-    points: Tensor, sigma: Tensor, start: Tensor, pose_sigma: Tensor,
-    prior_mean: Tensor, prior_precision: Tensor, intrinsics: Tensor, offsets: Tensor,
-    shared: int, robust: float, iterations: int, tolerance: float,
-) -> tuple[Tensor, ...]:  # fmt: skip
-    batch, modes_count = prior_mean.shape
-    return (
-        points.new_empty((batch, 12 + modes_count)),
-        points.new_empty((batch, 7 + modes_count)),
-        points.new_empty((batch, 7 + modes_count)),
-        points.new_empty((batch,)),
-        torch.empty_like(points, memory_format=torch.contiguous_format),
-        points.new_empty(sigma.shape, dtype=torch.int32),
-        points.new_empty((batch,), dtype=torch.int32),
-        points.new_empty((batch,), dtype=torch.bool),
-    )
+def _fold(faces: Sequence[int], offsets: int, batch_of: int) -> Rule:
+    """`fold`, which also repeats the groups' offsets for each sample's faces."""
+    rule = fold(faces=(*faces, offsets))
+
+    def with_groups(call: Any, info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Any, Any]:
+        batched = {i for i, dim in enumerate(in_dims) if dim is not None}
+        if not batched <= {*faces, offsets}:
+            return loop(call, info, in_dims, *inputs)
+        dim, given = in_dims[offsets], inputs[offsets]
+        given = given.expand(info.batch_size, -1) if dim is None else given.movedim(dim, 0)
+        if not given.shape[1]:
+            return rule(call, info, in_dims, *inputs)
+        sizes = list(inputs[batch_of].shape)
+        if in_dims[batch_of] is not None:
+            del sizes[in_dims[batch_of]]
+        first = torch.arange(info.batch_size, device=given.device)[:, None] * sizes[0]
+        # A group ends where the next begins, so every sample's last offset is the next one's first.
+        spread = torch.cat(((given[:, :-1] + first).flatten(), given[-1:, -1] + first[-1]))
+
+        def call_with_all(*folded: Any) -> Any:
+            return call(*folded[:offsets], spread, *folded[offsets + 1 :])
+
+        return rule(call_with_all, info, in_dims, *inputs)
+
+    return with_groups
 
 
-@torch.library.register_fake("twodasl::fit_landmarks_backward")
-def _fake_backward(
+@gradient(
+    "fit_landmarks_backward",
+    of="fit_landmarks",
+    remedy="use first derivatives of the fit",
+    vmap=_fold(faces=(0, *range(4, 11), 14, 15), offsets=11, batch_of=4),
+)
+def _differentiate(
     grad: Tensor, mean: Tensor, modes: Tensor, center: Tensor, points: Tensor, sigma: Tensor, start: Tensor,
     pose_sigma: Tensor, prior_mean: Tensor, prior_precision: Tensor, intrinsics: Tensor, offsets: Tensor,
     shared: int, robust: float, unknowns: Tensor, chosen: Tensor, need_precision: bool, need_basis: bool,
@@ -97,55 +105,27 @@ def _grad_of_rows(
     return of_mean, of_modes.transpose(0, 1)
 
 
-def _fold(faces: Sequence[int], offsets: int, batch_of: int) -> Rule:
-    """`fold`, which also repeats the groups' offsets for each sample's faces."""
-    rule = fold(faces=(*faces, offsets))
-
-    def with_groups(call: Any, info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Any, Any]:
-        batched = {i for i, dim in enumerate(in_dims) if dim is not None}
-        if not batched <= {*faces, offsets}:
-            return loop(call, info, in_dims, *inputs)
-        dim, given = in_dims[offsets], inputs[offsets]
-        given = given.expand(info.batch_size, -1) if dim is None else given.movedim(dim, 0)
-        if not given.shape[1]:
-            return rule(call, info, in_dims, *inputs)
-        sizes = list(inputs[batch_of].shape)
-        if in_dims[batch_of] is not None:
-            del sizes[in_dims[batch_of]]
-        first = torch.arange(info.batch_size, device=given.device)[:, None] * sizes[0]
-        # A group ends where the next begins, so every sample's last offset is the next one's first.
-        spread = torch.cat(((given[:, :-1] + first).flatten(), given[-1:, -1] + first[-1]))
-
-        def call_with_all(*folded: Any) -> Any:
-            return call(*folded[:offsets], spread, *folded[offsets + 1 :])
-
-        return rule(call_with_all, info, in_dims, *inputs)
-
-    return with_groups
-
-
-_rule = _fold(faces=range(5, 12), offsets=12, batch_of=5)
-_backward_rule = _fold(faces=(0, *range(4, 11), 14, 15), offsets=11, batch_of=4)
-_differentiate = gradient(
-    "fit_landmarks_backward",
-    of="fit_landmarks",
-    remedy="use first derivatives of the fit",
-    kernel=_ops.fit_landmarks_backward.default,
-    vmap=_backward_rule,
-)
-fit = differentiable(
+@differentiable(
     "fit_landmarks",
-    operator=_ops.fit_landmarks.default,
-    kernel=_ops.fit_landmarks_forward.default,
     setup_context=_setup_context,
     backward=_backward,
-    vmap=_rule,
+    vmap=_fold(faces=range(5, 12), offsets=12, batch_of=5),
 )
-"""(mean, modes, candidates, outward, center, points, sigma, start, pose_sigma, prior_mean, prior_precision,
-intrinsics, offsets, shared, robust, iterations, tolerance) -> (parameters, deviations, unknowns, cost,
-residuals, chosen, steps, converged)."""
-
-torch.library.register_autograd("twodasl::fit_landmarks", _backward, setup_context=_setup_context)
-register("twodasl::fit_landmarks", _ops.fit_landmarks.default, _rule)
-register("twodasl::fit_landmarks_forward", _ops.fit_landmarks_forward.default, _rule)
-register("twodasl::fit_landmarks_backward", _ops.fit_landmarks_backward.default, _backward_rule)
+def fit(
+    mean: Tensor, modes: Tensor, candidates: Tensor, outward: Tensor, center: Tensor,
+    points: Tensor, sigma: Tensor, start: Tensor, pose_sigma: Tensor,
+    prior_mean: Tensor, prior_precision: Tensor, intrinsics: Tensor, offsets: Tensor,
+    shared: int, robust: float, iterations: int, tolerance: float,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """(parameters, deviations, unknowns, cost, residuals, chosen, steps, converged)."""
+    batch, modes_count = prior_mean.shape
+    return (
+        points.new_empty((batch, 12 + modes_count)),
+        points.new_empty((batch, 7 + modes_count)),
+        points.new_empty((batch, 7 + modes_count)),
+        points.new_empty((batch,)),
+        torch.empty_like(points, memory_format=torch.contiguous_format),
+        points.new_empty(sigma.shape, dtype=torch.int32),
+        points.new_empty((batch,), dtype=torch.int32),
+        points.new_empty((batch,), dtype=torch.bool),
+    )
