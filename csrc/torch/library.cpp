@@ -55,6 +55,24 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
       "Tensor counts, Tensor start, Tensor source_frame, Tensor target_frame, float trim, float max_squared, "
       "bool scale, bool recenter, int max_iterations, float? tolerance, float? mse_tolerance) "
       "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+  // The problem is stated in common/fit_params.h. mean (R, 3), modes (K, R, 3), candidates (L, C) rows of every point,
+  // outward (L, 2) or (0, 2); intrinsics (B, 4) or (0); offsets (G + 1) or (0). Of what belongs to a face dimension 0 may
+  // have a stride of zero. -> parameters, deviations, unknowns, cost, residuals, chosen, steps, converged.
+  def_differentiable(
+      m,
+      "fit_landmarks(Tensor mean, Tensor modes, Tensor candidates, Tensor outward, Tensor center, Tensor points, "
+      "Tensor sigma, Tensor start, Tensor pose_sigma, Tensor prior_mean, Tensor prior_precision, Tensor intrinsics, "
+      "Tensor offsets, int shared, float robust, int iterations, float tolerance) "
+      "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+  // `grad` is the parameters'; unknowns and chosen are what the fit found. -> the gradients of points, sigma, start,
+  // pose_sigma, prior_mean and prior_precision (empty unless needed); and for the basis's (empty unless needed) pull
+  // (B, L, 3), twist (B, L, 3) and solved (B, K): of a row of the mean, the sum of pull over the points that used it; of
+  // one of mode k, that of c_k pull + solved_k twist.
+  m.def(
+      "fit_landmarks_backward(Tensor grad, Tensor mean, Tensor modes, Tensor center, Tensor points, Tensor sigma, "
+      "Tensor start, Tensor pose_sigma, Tensor prior_mean, Tensor prior_precision, Tensor intrinsics, Tensor offsets, "
+      "int shared, float robust, Tensor unknowns, Tensor chosen, bool need_precision, bool need_basis) "
+      "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def("huge_copy(Tensor source) -> Tensor");
   m.def("release_memory() -> ()");
   m.def(

@@ -1,6 +1,7 @@
 // The table of kernels of one instruction-set level, and the choice between the levels that were compiled.
 #pragma once
 
+#include "../../common/fit_params.h"
 #include "../../common/icp_params.h"
 #include "../../common/params.h"
 
@@ -25,6 +26,9 @@ struct Kernels {
   void (*vertex_distance_cost_backward)(const VertexDistanceBackwardParams<T>&, int64_t begin, int64_t end);
   // Parts [begin, end) of batch * icp_parts(N); see icp.h.
   void (*icp_accumulate)(const IcpUpdateParams<T>&, int64_t begin, int64_t end);
+  // Groups of faces [begin, end), in memory of their own; see kernels/fit_landmarks.h.
+  void (*fit_landmarks)(const FitParams<T>&, void* scratch, int64_t begin, int64_t end);
+  void (*fit_landmarks_backward)(const FitBackwardParams<T>&, void* scratch, int64_t begin, int64_t end);
 };
 
 struct Level {

@@ -10,6 +10,8 @@
 #include "../kernels/importance_weights-inl.h"
 #include "../kernels/distance-inl.h"
 #include "../kernels/icp-inl.h"
+#include "../kernels/fit_landmarks-inl.h"
+#include "../kernels/fit_backward-inl.h"
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 
@@ -21,7 +23,9 @@ constexpr Kernels<T> make_kernels() {
           &importance_weights<T>,
           &vertex_distance_cost<T>,
           &vertex_distance_cost_backward<T>,
-          &icp_accumulate<T>};
+          &icp_accumulate<T>,
+          &fit_landmarks<T>,
+          &fit_landmarks_backward<T>};
 }
 
 constexpr Level make_level(const char* name) {
