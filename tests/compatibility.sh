@@ -7,7 +7,8 @@
 # for example 3.10:2.10.0 3.13:2.14.1; without arguments the pairs of docs/development.md. A row is one build with that
 # torch's headers (no build isolation: what a machine without a network does), then tests/ext. WHEEL=FILE tests that wheel
 # instead of building one. Environments are kept in the folder ENVIRONMENTS where that is set, and used again.
-# torch for Linux comes with CUDA where the index has no CPU build: some 7 GB for an environment.
+# torch for Linux comes with CUDA where the index has no CPU build: some 7 GB for an environment. Where nvcc is, the CUDA
+# operators are built too; SKBUILD_CMAKE_DEFINE=TWODASL_CUDA_ARCHITECTURES=90 builds them for one architecture.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 pairs=("$@")
@@ -34,11 +35,13 @@ environment() { # folder, Python, torch
   [ ! -e "$1/ready" ] || return 0
   "$2" -m venv --clear "$1"
   "$1/bin/pip" install --quiet --upgrade pip
-  "$1/bin/pip" install --quiet "torch==$3" numpy pytest hypothesis "scikit-build-core>=0.10,<2" "pybind11>=2.13,<4"
+  # The cache would hold the same gigabytes once more.
+  "$1/bin/pip" install --quiet --no-cache-dir "torch==$3" numpy pytest hypothesis \
+    "scikit-build-core>=0.10,<2" "pybind11>=2.13,<4"
   touch "$1/ready"
 }
 
-# The last line of pytest, shortened.
+# The last line of pytest, shortened; fails where pytest does.
 run_tests() { # folder, log
   (cd "$work/tests" && "$1/bin/python" -m pytest -q -p no:cacheprovider --import-mode=importlib ext 2>&1 | tee "$2" |
     tail -n 1 | sed -e 's/^=* *//; s/ *=*$//; s/, [0-9]* warnings*//; s/, [0-9]* deselected//; s/ in .*//')
@@ -65,14 +68,15 @@ for pair in "${pairs[@]}"; do
   fi
   if [ -n "$wheel" ]; then
     "$folder/bin/pip" install --quiet --no-deps --force-reinstall "$wheel" >&2
-    result=$(run_tests "$folder" "$log")
+    failed=
+    result=$(run_tests "$folder" "$log") || failed=1
     about=$(cd "$work" && "$folder/bin/python" -c 'import numpy, torch, twodasl_ext as te
-print(torch.__version__, "|", te.build_info()["built_with_torch"], "|", numpy.__version__)')
+print(torch.__version__, "|", te.build_info()["built_with_torch"], "|", numpy.__version__)') || about="$torch | | "
   else
-    result="the build failed" about="$torch | | "
+    failed=1 result="the build failed" about="$torch | | "
   fi
-  echo "| $version | $about | $result |"
-  case "$result" in *failed* | *error*) status=1; tail -n 40 "$log" >&2 ;; esac
+  echo "| $version | $about | $result${failed:+: FAILED} |"
+  [ -z "$failed" ] || { status=1; tail -n 40 "$log" >&2; }
   [ -n "${ENVIRONMENTS:-}" ] || rm -rf "$folder"
 done
 exit $status
