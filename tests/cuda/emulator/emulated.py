@@ -1,8 +1,9 @@
 """A pytest plugin: operators on CPU tensors run the CUDA kernels in the emulator.
 
 `TWODASL_EMULATED_OPERATORS` names the library, which tests/cuda/run_emulated.sh builds. It registers the CUDA
-operators for CPU tensors, replacing the CPU library's; so every test of an operator tests its CUDA
-kernel. `TWODASL_EMULATED_PART=1/4` runs the second of every four tests.
+operators for CPU tensors, replacing the CPU library's; so every test of an operator tests its CUDA kernel.
+`TWODASL_EMULATED_PART=1/4` runs the second of every four tests. `TWODASL_EMULATED_LIST=FILE` adds the
+names of the tests that launch a kernel to that file; `TWODASL_EMULATED_ONLY=FILE` runs the tests named in it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import ctypes
 import os
 import warnings
+from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +22,8 @@ from twodasl_ext import _values
 
 LIBRARY = os.environ["TWODASL_EMULATED_OPERATORS"]
 PART = os.environ.get("TWODASL_EMULATED_PART", "0/1")
+LIST = os.environ.get("TWODASL_EMULATED_LIST")
+ONLY = os.environ.get("TWODASL_EMULATED_ONLY")
 
 _VALUES = "values are not checked on CUDA, see tests/cuda/test_icp.py"
 _LONG = "hundreds of steps over thousands of points take too long here, tests/cuda/test_icp.py has fewer"
@@ -86,10 +91,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for part, reason in OF_THE_CPU_ALONE.items():
             if part in item.nodeid:
                 item.add_marker(pytest.mark.skip(reason=reason))
+    named = set(Path(ONLY).read_text().splitlines()) if ONLY else None
+    candidates = [item for item in items if named is None or item.nodeid in named]
     number, parts = (int(word) for word in PART.split("/"))
-    others = [item for i, item in enumerate(items) if i % parts != number]
-    config.hook.pytest_deselected(items=others)
-    items[:] = items[number::parts]
+    chosen = candidates[number::parts]
+    kept = set(chosen)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = chosen
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Lists the test if it launches a kernel: no other test can depend on the order of threads."""
+    before = launches()
+    result = yield
+    if LIST and launches() > before:
+        with open(LIST, "a") as file:
+            file.write(f"{item.nodeid}\n")
+    return result
 
 
 def launches() -> int:
