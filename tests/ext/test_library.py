@@ -48,14 +48,17 @@ def test_only_the_stable_interface_of_torch_is_used(library):
     assert any(s.startswith("aoti_torch_") for s in symbols)
 
 
-def test_the_cuda_library_expects_only_torch_and_the_system():
-    found = tool("nm", "-D", "--undefined-only", str(cuda_library())).splitlines()
+def test_only_torch_and_the_system_are_expected(library):
+    found = tool("nm", "-D", "--undefined-only", str(library)).splitlines()
     # The system's libraries give their symbols a version; what has none is torch's, or weak (for compilers).
     plain = {line.split()[-1] for line in found if "@" not in line and " w " not in line}
     assert {s for s in plain if not s.startswith(("aoti_torch_", "torch_"))} == set()
     versions = {line.split("@")[-1].split("_")[0] for line in found if "@" in line}
     assert versions <= {"GLIBC", "GLIBCXX", "CXXABI", "GCC"}
-    # CUDA's runtime is inside, and looks for the driver at first use: loading needs no GPU.
+
+
+def test_the_cuda_library_needs_no_gpu_to_load():
+    # CUDA's runtime is inside, and looks for the driver when it is first used: loading needs no GPU.
     header = tool("objdump", "-p", str(cuda_library())).splitlines()
     needed = {line.split()[-1] for line in header if "NEEDED" in line}
     assert {"libtorch_cpu.so", "libtorch_cuda.so"} <= needed
