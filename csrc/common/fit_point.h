@@ -76,6 +76,18 @@ struct FitFrame {
     row[2] = -along * across * inverse;
   }
 
+  // The derivatives of `scale` X_d by the pose.
+  TWODASL_HOST_DEVICE void axis_columns(int d, T scale, const T (&arm)[3], T* columns) const {
+    const int p = (d + 1) % 3, q = (d + 2) % 3;
+    const T up = scale * arm[q], down = scale * arm[p];
+    TWODASL_UNROLL
+    for (int j = 0; j < 3; ++j) {
+      columns[j] = held[j] ? T(0) : up * left[3 * p + j] - down * left[3 * q + j];
+      columns[4 + j] = j == d && !held[4 + j] ? scale : T(0);
+    }
+    columns[3] = held[3] ? T(0) : scale * arm[d];
+  }
+
   // The derivatives of row . X by the pose.
   TWODASL_HOST_DEVICE void pose_columns(const T (&row)[3], const T (&arm)[3], T* columns) const {
     const T turned[3] = {arm[1] * row[2] - arm[2] * row[1], arm[2] * row[0] - arm[0] * row[2],

@@ -12,6 +12,7 @@ struct FitState {
   double pose[kFitPose];
   FitPlace place;
   double cost;
+  T* pull;          // (width): the prior's precision times the coefficients' distance from its mean
   T* coefficients;  // (width): in the layout's columns, 1 in that of the right side, 0 in the pose's
   T* arm[3];        // X - q
   T* error[3];      // point - y, 0 where a point is not seen
@@ -39,7 +40,7 @@ struct FitWork {
   T *whole, *scratch;          // (unknowns, width) each
   T* points;                   // (L, 3), before the pose
   T* scale;                    // of a point's rows
-  T *apart, *pull;             // the coefficients' distance from the prior, and that times the precision
+  T* apart;                    // the coefficients' distance from the prior's mean
 };
 
 template <class T>
@@ -181,23 +182,32 @@ double prior_pull(const FitProblem<T>& problem, int64_t face, const T* coefficie
   const FitLayout layout = problem.layout();
   const int64_t modes = layout.modes;
   const T *mean = problem.prior_mean.of(face), *precision = problem.precision.of(face);
-  double cost = 0.0;
-  for (int64_t k = 0; k < modes; ++k) apart[k] = coefficients[layout.column(k)] - mean[k];
-  if (!problem.full_precision) {
-    for (int64_t k = 0; k < modes; ++k) pull[layout.column(k)] = precision[k] * apart[k];
-  } else {
-    for (int64_t k = 0; k < modes; ++k) pull[layout.column(k)] = T(0);
-    for (int64_t k = 0; k < modes; ++k) {
-      const T* row = precision + k * modes;
-      const T by = apart[k];
-      for (int64_t l = 0; l < layout.own(); ++l) pull[l] += by * row[layout.shared + l];
-      for (int64_t l = 0; l < layout.shared; ++l) pull[layout.local() + l] += by * row[l];
+  // What the group shares, then the face's own: both are in a row.
+  const int64_t firsts[2] = {0, layout.shared}, counts[2] = {layout.shared, layout.own()};
+  const int64_t columns[2] = {layout.local(), 0};
+  for (int part = 0; part < 2; ++part) {
+    const T *c = coefficients + columns[part], *n = mean + firsts[part];
+    T* const to = apart + firsts[part];
+    for (int64_t l = 0; l < counts[part]; ++l) to[l] = c[l] - n[l];
+  }
+  for (int part = 0; part < 2; ++part) {
+    T* const to = pull + columns[part];
+    const T *row = precision + firsts[part], *from = apart + firsts[part];
+    if (!problem.full_precision) {
+      for (int64_t l = 0; l < counts[part]; ++l) to[l] = row[l] * from[l];
+      continue;
+    }
+    for (int64_t l = 0; l < counts[part]; ++l) to[l] = T(0);
+    for (int64_t k = 0; k < modes; ++k, row += modes) {
+      for (int64_t l = 0; l < counts[part]; ++l) to[l] += apart[k] * row[l];
     }
   }
-  for (int64_t k = 0; k < modes; ++k) {
-    cost += static_cast<double>(apart[k]) * static_cast<double>(pull[layout.column(k)]);
+  double cost[4] = {0.0, 0.0, 0.0, 0.0};
+  for (int part = 0; part < 2; ++part) {
+    const T *to = pull + columns[part], *from = apart + firsts[part];
+    for (int64_t l = 0; l < counts[part]; ++l) cost[l % 4] += static_cast<double>(from[l]) * static_cast<double>(to[l]);
   }
-  return cost;
+  return (cost[0] + cost[1]) + (cost[2] + cost[3]);
 }
 
 inline double pose_precision(double sigma) {
@@ -225,7 +235,7 @@ void evaluate_face(const FitParams<T>& params, const FitFace<T>& face, FitWork<T
     }
   }
   state.cost = (cost[0] + cost[1]) + (cost[2] + cost[3]) +
-               prior_pull(problem, face.index, static_cast<const T*>(state.coefficients), work.apart, work.pull);
+               prior_pull(problem, face.index, static_cast<const T*>(state.coefficients), work.apart, state.pull);
   const T* sigma = problem.pose_sigma.of(face.index);
   for (int j = 0; j < kFitPose; ++j) {
     state.cost += pose_precision(static_cast<double>(sigma[j])) * state.pose[j] * state.pose[j];

@@ -27,14 +27,14 @@ struct FitMemory {
   static constexpr int64_t kChunkPoints = 32;  // whose rows are in the first-level cache together
   int64_t width() const { return layout.width(); }
   int64_t matrix(int64_t rows) const { return rows * width(); }
-  // Of a state: coefficients, arm (3), image error (3), its size, the point's rows.
-  int64_t state() const { return width() + 8 * padded_points; }
+  // Of a state: coefficients, pull, arm (3), image error (3), its size, the point's rows.
+  int64_t state() const { return 2 * width() + 8 * padded_points; }
   // Of a face: its factor, 1 / diagonal, diagonal, step; target (3), 1 / sigma; two states.
   int64_t face() const { return matrix(layout.local()) + 3 * width() + 4 * padded_points + 2 * state(); }
-  // Of a task: rows twice, two blocks of what is shared, its 1 / diagonal and diagonal, prior (2), whole factor and its
+  // Of a task: rows twice, two blocks of what is shared, its 1 / diagonal and diagonal, prior, whole factor and its
   // inverse, the points before the pose, scales.
   int64_t work() const {
-    return 2 * matrix(3 * kChunkPoints) + 2 * matrix(layout.shared) + 4 * width() + 2 * matrix(layout.unknowns()) +
+    return 2 * matrix(3 * kChunkPoints) + 2 * matrix(layout.shared) + 3 * width() + 2 * matrix(layout.unknowns()) +
            4 * padded_points;
   }
 };

@@ -37,15 +37,21 @@ int64_t fill_rows(const FitParams<T>& params, const FitFace<T>& face, const Fram
     const T scale = scales[i], arm[3] = {state.arm[0][i], state.arm[1][i], state.arm[2][i]};
     T slopes[kDimensions][3], factors[kDimensions][3];
     for (int d = 0; d < kDimensions; ++d) {
-      frame.slope(Camera, d, scale, arm, slopes[d]);
+      if constexpr (Camera == FitCamera::perspective) frame.slope(Camera, d, scale, arm, slopes[d]);
       for (int c = 0; c < 3; ++c) {
-        factors[d][c] = slopes[d][0] * frame.matrix[c] + slopes[d][1] * frame.matrix[3 + c] +
-                        slopes[d][2] * frame.matrix[6 + c];
+        factors[d][c] = Camera != FitCamera::perspective
+                            ? scale * frame.matrix[3 * d + c]
+                            : slopes[d][0] * frame.matrix[c] + slopes[d][1] * frame.matrix[3 + c] +
+                                  slopes[d][2] * frame.matrix[6 + c];
       }
     }
     combine<kDimensions>(params.packed + 3 * int64_t(state.chosen[i]) * width, width, factors, rows);
     for (int d = 0; d < kDimensions; ++d, rows += width) {
-      frame.pose_columns(slopes[d], arm, rows + layout.own());
+      if constexpr (Camera == FitCamera::perspective) {
+        frame.pose_columns(slopes[d], arm, rows + layout.own());
+      } else {
+        frame.axis_columns(d, scale, arm, rows + layout.own());
+      }
       rows[layout.right()] = scale * state.error[d][i];
     }
   }
@@ -58,12 +64,11 @@ void add_priors(const FitProblem<T>& problem, const FitFace<T>& face, const FitS
                 FitWork<T>& work) {
   const FitLayout layout = problem.layout();
   const auto row = [&](int64_t i) { return i < layout.local() ? face.rows.row(i) : work.face_shared.row(i); };
-  prior_pull(problem, face.index, static_cast<const T*>(state.coefficients), work.apart, work.pull);
   const T *precision = problem.precision.of(face.index), *sigma = problem.pose_sigma.of(face.index);
   for (int64_t k = 0; k < layout.modes; ++k) {
     const int64_t i = layout.column(k);
     T* const to = row(i);
-    to[layout.right()] -= work.pull[i];
+    to[layout.right()] -= state.pull[i];
     if (!problem.full_precision) {
       to[i] += precision[k];
       continue;

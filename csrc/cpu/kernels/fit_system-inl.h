@@ -25,7 +25,7 @@ void lay_out_face(const FitMemory<T>& memory, FitArena& arena, FitFace<T>& face)
   for (T*& target : face.target) target = arena.take<T>(points);
   face.weight = arena.take<T>(points);
   for (FitState<T>& state : face.states) {
-    state.coefficients = arena.take<T>(width);
+    state.coefficients = arena.take<T>(width), state.pull = arena.take<T>(width);
     for (T*& arm : state.arm) arm = arena.take<T>(points);
     for (T*& error : state.error) error = arena.take<T>(points);
     state.size = arena.take<T>(points);
@@ -42,7 +42,7 @@ void lay_out_work(const FitMemory<T>& memory, FitArena& arena, FitWork<T>& work)
   work.shared = work.face_shared;
   work.shared.data = arena.take<T>(memory.matrix(layout.shared));
   work.inverse = arena.take<T>(width), work.diagonal = arena.take<T>(width);
-  work.apart = arena.take<T>(width), work.pull = arena.take<T>(width);
+  work.apart = arena.take<T>(width);
   work.whole = arena.take<T>(memory.matrix(layout.unknowns()));
   work.scratch = arena.take<T>(memory.matrix(layout.unknowns()));
   work.points = arena.take<T>(3 * memory.padded_points), work.scale = arena.take<T>(memory.padded_points);

@@ -7,12 +7,14 @@ namespace twodasl::cpu::TWODASL_LEVEL {
 
 // Tile of a product: rows whose factors are broadcast, by vectors. Accumulators, vectors and a factor fill the registers.
 #if defined(__AVX512F__) || defined(__aarch64__)
-inline constexpr int kTileRows = 6;
-inline constexpr int kTileVectors = 4;
+inline constexpr int kTileSums = 24, kTileRows = 12, kTileVectors = 4;
 #else
-inline constexpr int kTileRows = 4;
-inline constexpr int kTileVectors = 2;
+inline constexpr int kTileSums = 10, kTileRows = 8, kTileVectors = 2;
 #endif
+// So many rows of a tile that is so many vectors wide.
+constexpr int tile_rows(int vectors) { return kTileSums / vectors < kTileRows ? kTileSums / vectors : kTileRows; }
+// Rows of a factor that are made together.
+inline constexpr int kPanel = tile_rows(kTileVectors) < 6 ? tile_rows(kTileVectors) : 6;
 
 // A matrix whose rows [first, last) are here.
 template <class T>
@@ -20,11 +22,6 @@ struct RowsOf {
   T* data;  // of row `first`
   int64_t first, last, width;
   T* row(int64_t i) const { return data + (i - first) * width; }
-};
-
-template <int N>
-struct Size {
-  static constexpr int value = N;
 };
 
 // Adds sum_r left[r, i] right[r, j] to `output`, or subtracts it.
@@ -48,18 +45,33 @@ inline void product_tile(const T* left, const T* right, int64_t count, int64_t w
   }
 }
 
+// `rows` is at most tile_rows(Vectors), of which Rows are tried first.
 template <int Rows, int Vectors, bool Subtract, class T>
-inline void product_row_of_tiles(const T* left, const T* right, int64_t count, int64_t width, int64_t vectors,
-                                 T* output) {
-  constexpr int lanes = Vec<T>::lanes;
+inline void product_rows(int64_t rows, const T* left, const T* right, int64_t count, int64_t width, T* output) {
+  if constexpr (Rows > 1) {
+    if (rows < Rows) return product_rows<Rows - 1, Vectors, Subtract>(rows, left, right, count, width, output);
+  }
+  product_tile<Rows, Vectors, Subtract>(left, right, count, width, output);
+}
+
+// `rows` rows by `vectors` vectors, in tiles: wide ones first, the rows split evenly.
+template <int Vectors, bool Subtract, class T>
+inline void product_block(int64_t rows, int64_t vectors, const T* left, const T* right, int64_t count, int64_t width,
+                          T* output) {
+  constexpr int lanes = Vec<T>::lanes, kRows = tile_rows(Vectors);
   int64_t v = 0;
   for (; v + Vectors <= vectors; v += Vectors) {
-    product_tile<Rows, Vectors, Subtract>(left, right + v * lanes, count, width, output + v * lanes);
+    int64_t pieces = (rows + kRows - 1) / kRows;
+    for (int64_t i = 0; i < rows; --pieces) {
+      const int64_t some = (rows - i + pieces - 1) / pieces;
+      product_rows<kRows, Vectors, Subtract>(some, left + i, right + v * lanes, count, width,
+                                             output + i * width + v * lanes);
+      i += some;
+    }
   }
   if constexpr (Vectors > 1) {
     if (v < vectors) {
-      product_row_of_tiles<Rows, Vectors - 1, Subtract>(left, right + v * lanes, count, width, vectors - v,
-                                                        output + v * lanes);
+      product_block<Vectors - 1, Subtract>(rows, vectors - v, left, right + v * lanes, count, width, output + v * lanes);
     }
   }
 }
@@ -69,21 +81,19 @@ inline void product_row_of_tiles(const T* left, const T* right, int64_t count, i
 template <bool Subtract, class T>
 void add_product(const T* left, const T* right, int64_t count, const RowsOf<T>& output, int64_t begin, int64_t end,
                  int64_t from, int64_t to, bool upper) {
-  constexpr int lanes = Vec<T>::lanes;
+  constexpr int64_t lanes = Vec<T>::lanes, block = lanes < 8 ? 8 : lanes;
   const int64_t width = output.width, last = (to + lanes - 1) / lanes;
-  const auto rows = [&](auto size, int64_t i) {
-    constexpr int kRows = decltype(size)::value;
+  for (int64_t i = begin; i < end;) {
+    // With `upper`, rows as far as the next block's diagonal.
+    const int64_t next = upper ? (i / block + 1) * block : end, stop = next < end ? next : end;
     const int64_t first = (upper && i > from ? i : from) / lanes;
-    product_row_of_tiles<kRows, kTileVectors, Subtract>(left + i, right + first * lanes, count, width, last - first,
-                                                        output.row(i) + first * lanes);
-  };
-  int64_t i = begin;
-  for (; i + kTileRows <= end; i += kTileRows) rows(Size<kTileRows>{}, i);
-  for (; i + 2 <= end; i += 2) rows(Size<2>{}, i);
-  for (; i < end; ++i) rows(Size<1>{}, i);
+    product_block<kTileVectors, Subtract>(stop - i, last - first, left + i, right + first * lanes, count, width,
+                                          output.row(i) + first * lanes);
+    i = stop;
+  }
 }
 
-// Row `row` of U^-T out of those before it, or of U: output -= factor * row, over vectors [first, last).
+// output -= factor * row, over vectors [first, last).
 template <class T>
 inline void subtract_row(T factor, const T* row, int64_t first, int64_t last, T* output) {
   constexpr int lanes = Vec<T>::lanes;
@@ -100,24 +110,66 @@ inline void scale_row(T factor, int64_t first, int64_t last, T* row) {
   for (int64_t v = first * lanes; v < last * lanes; v += lanes) store(row + v, mul(by, load(row + v)));
 }
 
+// The triangle of a panel's rows [begin, begin + rows): numbers one by one, since each waits for the last. u[i][k] for
+// i < k, inverse[k] = 1 / u[k][k]. False where a pivot is not positive.
+template <class T>
+inline bool factor_triangle(const T* const* row, int64_t begin, int rows, T (&u)[kPanel][kPanel], T* inverse) {
+  for (int k = 0; k < rows; ++k) {
+    T pivot = row[k][begin + k];
+    for (int r = 0; r < k; ++r) pivot -= u[r][k] * u[r][k];
+    if (!(pivot > T(0))) return false;
+    const T scale = T(1) / root(pivot);
+    inverse[k] = scale;
+    for (int j = k + 1; j < rows; ++j) {
+      T sum = row[k][begin + j];
+      for (int r = 0; r < k; ++r) sum -= u[r][k] * u[r][j];
+      u[k][j] = sum * scale;
+    }
+  }
+  return true;
+}
+
+// Solves for a panel's rows, a vector of columns at a time: row_k = (row_k - sum_{r < k} u_rk row_r) / u_kk.
+template <int Rows, class T>
+inline void solve_panel(T* const* row, const T (&u)[kPanel][kPanel], const T* inverse, int64_t first, int64_t last) {
+  constexpr int lanes = Vec<T>::lanes;
+  for (int64_t v = first * lanes; v < last * lanes; v += lanes) {
+    Vec<T> x[Rows];
+    for (int k = 0; k < Rows; ++k) x[k] = load(row[k] + v);
+    for (int k = 0; k < Rows; ++k) {
+      x[k] = mul(x[k], broadcast(inverse[k]));
+      for (int i = k + 1; i < Rows; ++i) x[i] = fma(broadcast(-u[k][i]), x[k], x[i]);
+    }
+    for (int k = 0; k < Rows; ++k) store(row[k] + v, x[k]);
+  }
+}
+template <int Rows, class T>
+inline void solve_panel_of(int rows, T* const* row, const T (&u)[kPanel][kPanel], const T* inverse, int64_t first,
+                           int64_t last) {
+  if constexpr (Rows > 1) {
+    if (rows < Rows) return solve_panel_of<Rows - 1>(rows, row, u, inverse, first, last);
+  }
+  solve_panel<Rows>(row, u, inverse, first, last);
+}
+
 // Factors rows [first, last) of H in place, all columns up to `columns`, zeros left of the diagonal. inverse[i] = 1 / U_ii.
 // False where a pivot is not positive; what was written then means nothing.
 template <class T>
 bool factor(const RowsOf<T>& h, int64_t columns, T* inverse) {
   constexpr int lanes = Vec<T>::lanes;
   const int64_t last = (columns + lanes - 1) / lanes;
-  for (int64_t begin = h.first; begin < h.last; begin += kTileRows) {
-    const int64_t end = begin + kTileRows < h.last ? begin + kTileRows : h.last;
-    add_product<true>(h.data, h.data, begin - h.first, h, begin, end, begin, columns, false);
-    for (int64_t k = begin; k < end; ++k) {
-      T* const row = h.row(k);
-      const T pivot = row[k];
-      if (!(pivot > T(0))) return false;
-      const T scale = T(1) / root(pivot);
-      inverse[k] = scale;
-      for (int64_t j = k / lanes * lanes; j < k; ++j) row[j] = T(0);
-      scale_row(scale, k / lanes, last, row);
-      for (int64_t i = k + 1; i < end; ++i) subtract_row(row[i], row, k / lanes, last, h.row(i));
+  for (int64_t begin = h.first; begin < h.last; begin += kPanel) {
+    const int rows = static_cast<int>(begin + kPanel < h.last ? kPanel : h.last - begin);
+    add_product<true>(static_cast<const T*>(h.data), static_cast<const T*>(h.data), begin - h.first, h, begin,
+                      begin + rows, begin, columns, false);
+    T u[kPanel][kPanel] = {};
+    T* row[kPanel];
+    for (int k = 0; k < rows; ++k) row[k] = h.row(begin + k);
+    if (!factor_triangle<T>(row, begin, rows, u, inverse + begin)) return false;
+    solve_panel_of<kPanel>(rows, static_cast<T* const*>(row), u, static_cast<const T*>(inverse + begin), begin / lanes,
+                           last);
+    for (int k = 0; k < rows; ++k) {
+      for (int64_t j = begin / lanes * lanes; j < begin + k; ++j) row[k][j] = T(0);
     }
   }
   return true;
@@ -156,8 +208,8 @@ void inverse_diagonal(const T* u, int64_t count, int64_t width, const T* inverse
   const RowsOf<T> output{v, 0, count, width};
   for (int64_t i = 0; i < count * width; ++i) v[i] = T(0);
   // V = U^-T by rows: V_k = (e_k - sum_{r < k} U_rk V_r) / U_kk.
-  for (int64_t begin = 0; begin < count; begin += kTileRows) {
-    const int64_t end = begin + kTileRows < count ? begin + kTileRows : count;
+  for (int64_t begin = 0; begin < count; begin += kPanel) {
+    const int64_t end = begin + kPanel < count ? begin + kPanel : count;
     add_product<true>(u, static_cast<const T*>(v), begin, output, begin, end, 0, end, false);
     for (int64_t k = begin; k < end; ++k) {
       T* const row = output.row(k);
