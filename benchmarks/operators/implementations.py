@@ -13,6 +13,7 @@ from torch import Tensor
 import twodasl_ext as te
 from twodasl_ext import reference
 
+from . import fits
 from .eager_costs import COMPILED_COSTS, COMPILED_WEIGHTS, DISTANCE_COSTS, IMPORTANCE_WEIGHTS
 from .eager_rasterize import rasterize
 from .eager_vertices import COMPILED_VERTICES, VERTICES, Formulation, Function, into
@@ -63,6 +64,8 @@ def _all(workload: Workload, kinds: tuple[str, ...]) -> list[Implementation]:
             Implementation(FUSED, "", lambda: te.rasterize(vertices, triangles, size)[:1]),
             Implementation(EAGER, "two scatters", lambda: (rasterize(vertices, triangles, size),)),
         ]
+    if workload.operator == "fit_landmarks":
+        return _fits(workload, kinds)
     inputs = make_inputs(workload)
     mean, modes = inputs.mean, inputs.modes
     if workload.sparse:
@@ -85,6 +88,20 @@ def _all(workload: Workload, kinds: tuple[str, ...]) -> list[Implementation]:
         for name, make in to_compile.items():
             function = torch.compile(make(mean, modes), dynamic=False)
             found.append(_implementation(workload, COMPILED, name, function, leaves, grad))
+    return found
+
+
+def _fits(workload: Workload, kinds: tuple[str, ...]) -> list[Implementation]:
+    made = fits.make_fits(workload)
+    found = [
+        Implementation(FUSED, "", fits.fused(workload, made)),
+        Implementation(EAGER, "batched Cholesky", fits.eager(workload, made, torch.float32)),
+    ]
+    if COMPILED in kinds:  # in pieces: it asks after every step whether all faces have converged
+        torch._dynamo.reset()
+        function = torch.compile(reference.fit_landmarks, dynamic=False)
+        run = fits.eager(workload, made, torch.float32, function)
+        found.append(Implementation(COMPILED, "batched Cholesky", run))
     return found
 
 
@@ -149,6 +166,8 @@ def _expected(workload: Workload) -> Results:
     if workload.operator == "rasterize":
         # Brute force over all pixels does not fit; tests/ext compares with it. Here both must agree exactly.
         return (rasterize(*make_scene(workload), workload.pixels),)
+    if workload.operator == "fit_landmarks":
+        return fits.expected(workload)
     inputs = make_inputs(workload)
     exact = {name: t if name == "landmarks" else t.double() for name, t in vars(inputs).items()}
     mean, modes = exact["mean"], exact["modes"]

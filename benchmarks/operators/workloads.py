@@ -19,6 +19,10 @@ class Workload:
     batch: int = 32
     storage: str = "float32"
     pixels: int = 0
+    iterations: int = 8
+    """Of a fit."""
+    shared: int = 0
+    """Coefficients that all faces of a fit have in common."""
     preallocated: bool = False
     """The result goes into memory that the caller keeps (`out=`)."""
 
@@ -30,13 +34,14 @@ class Workload:
             sizes = f"B={self.batch} N={self.vertices} {self.pixels}x{self.pixels}"
         elif self.sparse:
             sizes = f"B={self.batch} L={self.landmarks} K={self.modes}"
+        sizes += f" shared={self.shared}" if self.shared else ""
         storage = "" if self.storage == "float32" else f" {self.storage}"
         return f"{self.operator} {self.direction} {sizes}{storage}{' out=' if self.preallocated else ''}"
 
     @property
     def sparse(self) -> bool:
         """Whether only the landmarks are synthesized."""
-        return self.operator in ("landmarks", "importance_weights")
+        return self.operator in ("landmarks", "importance_weights", "fit_landmarks")
 
     @property
     def rows(self) -> int:
@@ -51,6 +56,8 @@ class Workload:
         passes = 1 if self.direction == FORWARD else 2
         if self.operator == "rasterize":
             return 0.0
+        if self.operator == "fit_landmarks":
+            return self._fit_operations
         if (
             self.operator == "importance_weights"
         ):  # the shape and its columns' norms; 3x3 moments of the modes
@@ -59,6 +66,13 @@ class Workload:
             return passes * 3.0 * (3 * self.modes + 4) ** 2 * self.batch
         # Three products with 3x3 matrices: the pose, its transpose on the gradient, the pose's own gradient.
         return synthesis + pose if self.direction == FORWARD else 2 * synthesis + 3 * pose
+
+    @property
+    def _fit_operations(self) -> float:
+        """Normal equations and a Cholesky factor for every step, and for the deviations at the end."""
+        unknowns, rows = 7 + self.modes, 2.0 * self.landmarks
+        step = rows * unknowns * (unknowns + 1) + 6.0 * rows * self.modes + unknowns**3 / 3.0
+        return (self.iterations + 1) * step * self.batch
 
     @property
     def floor_bytes(self) -> float:
@@ -76,6 +90,8 @@ class Workload:
         basis = 3.0 * self.rows * (self.modes * width + 4)
         if self.operator == "importance_weights":
             return basis + 3 * parameters
+        if self.operator == "fit_landmarks":  # points, sigma and residuals; parameters twice
+            return basis + 20.0 * self.rows * self.batch + 2 * parameters
         faces = 12.0 * self.rows * self.batch
         return passes * (basis + faces + parameters)
 
@@ -105,6 +121,13 @@ def distance_workloads() -> list[Workload]:
     return [Workload("vertex_distance_cost", direction=d, batch=32) for d in (FORWARD, BOTH)]
 
 
+def fit_workloads() -> list[Workload]:
+    """A detector's 68 points, a dense detector's 478, and a video of one person."""
+    fit = Workload("fit_landmarks")
+    found = [replace(fit, batch=b) for b in (1, 32, 256)]
+    return [*found, replace(fit, landmarks=478), replace(fit, batch=300, shared=40)]
+
+
 def rasterize_workloads() -> list[Workload]:
     """Network crops, and one large picture."""
     small = [Workload("rasterize", vertices=n, batch=b, pixels=120) for n in (12800, 25088) for b in (1, 16)]
@@ -118,6 +141,7 @@ def default_workloads() -> list[Workload]:
         *landmarks_workloads(),
         *importance_workloads(),
         *distance_workloads(),
+        *fit_workloads(),
         *rasterize_workloads(),
     ]
 

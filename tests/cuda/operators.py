@@ -10,6 +10,7 @@ from torch import Tensor
 import twodasl_ext as te
 
 from ..ext.cases import CASES, Inputs, make
+from ..ext.fit_cases import make_fit
 
 Call = Callable[[], tuple[Tensor, ...]]
 FACE = CASES[7]
@@ -55,6 +56,8 @@ def calls(device: torch.device) -> dict[str, Call]:
     ones = torch.ones(FACE.batch, device=device)
     output = torch.empty_like(inputs.grad)
 
+    fits = {grouped: fit_on(device, grouped=grouped) for grouped in (False, True)}
+
     def detached(*tensors: Tensor) -> tuple[Tensor, ...]:
         return tuple(t.detach() for t in tensors)
 
@@ -87,6 +90,10 @@ def calls(device: torch.device) -> dict[str, Call]:
         "nearest_rotation": lambda: (te.nearest_rotation(matrices),),
         "rasterize": lambda: te.rasterize(corners, triangles, (48, 64)),
         "iterative_closest_point": lambda: registration(points),
+        "fit_landmarks": lambda: fits[False][0](),
+        "fit_landmarks in groups": lambda: fits[True][0](),
+        "fit_landmarks backward": lambda: fits[False][1](),
+        "fit_landmarks backward in groups": lambda: fits[True][1](),
     }
 
 
@@ -106,7 +113,32 @@ NAMES = (
     "nearest_rotation",
     "rasterize",
     "iterative_closest_point",
+    "fit_landmarks",
+    "fit_landmarks in groups",
+    "fit_landmarks backward",
+    "fit_landmarks backward in groups",
 )
+
+
+def fit_on(device: torch.device, *, grouped: bool) -> tuple[Call, Call]:
+    """Five steps of a fit to the points of five faces, and its gradients."""
+    made = make_fit("orthographic", batch=5, count=30, modes=11, dtype=torch.float32)
+    basis, points = made.basis.to(device), made.points.to(device)
+    prior = te.CoefficientPrior(*(t.to(device) for t in vars(made.options["prior"]).values()))
+    options = {"start": made.options["start"].to(device), "prior": prior, "iterations": 5}
+    options |= {"pose_sigma": made.options["pose_sigma"].to(device)}
+    sigma, leaf = made.sigma.to(device), points.clone().requires_grad_()
+    if grouped:
+        options |= {"groups": torch.tensor([1, 0, 1, 2, 1], device=device), "shared": 4}
+
+    def forward() -> tuple[Tensor, ...]:
+        return tuple(t.detach() for t in te.fit_landmarks(basis, points, sigma, **options))
+
+    def backward() -> tuple[Tensor, ...]:
+        found = te.fit_landmarks(basis, leaf, sigma, **options)
+        return torch.autograd.grad(found.parameters, leaf, torch.ones_like(found.parameters))
+
+    return forward, backward
 
 
 def registration(points: Tensor) -> tuple[Tensor, ...]:
