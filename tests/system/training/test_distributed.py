@@ -63,7 +63,7 @@ def torchrun(*arguments, processes=2):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [*launch, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [*launch, *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False
     )
 
 
