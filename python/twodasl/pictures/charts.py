@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -32,7 +31,7 @@ COLORS = (BLUE, VERMILION, GREEN, PURPLE)
 
 RGB = tuple[int, int, int]
 
-STYLE: Mapping[str, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same picture on every machine
     "font.size": 10,
     "text.color": INK,
@@ -71,11 +70,11 @@ def style() -> AbstractContextManager[None]:
 
     # The font cache, built on the first use of a fresh installation, is announced like a problem.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    return matplotlib.rc_context(dict(STYLE))
+    return matplotlib.rc_context(STYLE)
 
 
-def new_figure(width: float, height: float, dpi: float = DPI, layout: str | None = "constrained") -> Figure:
-    """An empty figure, width x height inches, that is drawn by Agg. Call it inside `style()`."""
+def new_figure(width: float, height: float, dpi: float = DPI, layout: Any = "constrained") -> Figure:
+    """An empty figure, width x height inches, drawn by Agg. Call it inside `style()`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
