@@ -192,7 +192,7 @@ def test_files_and_worst_images(capsys, made_up, tmp_path):
             np.zeros((COUNT - 1, SIZE)),
             f"expected a row for each of {COUNT} images, got {COUNT - 1}",
         ),
-        ("bad.npy", np.zeros((COUNT, 67, 2)), "expected 68 points an image"),
+        ("bad.npy", np.zeros((COUNT, 67, 2)), "expected 68 points per image"),
         ("bad.npy", np.full((COUNT, SIZE), np.nan), "expected finite parameters"),
         ("bad.npy", np.full((COUNT, 68, 2), np.nan), "expected finite coordinates"),
         ("bad.npy", np.zeros(COUNT), "expected landmarks"),

@@ -113,7 +113,7 @@ def test_aflw_is_normalized_by_68_points_where_the_folder_has_them(capsys, aflw,
     np.save(root / "AFLW_GT_pts68.npy", fitted[:-1])
     code, _, errors = evaluate(capsys, *base)
     assert (code, errors.count("\n")) == (2, 1)
-    assert "expected a row for each of 6 images, got 5" in errors
+    assert "expected one row for each of 6 images, got 5" in errors
 
 
 def test_68_predicted_points_and_images_without_a_landmark(capsys, aflw, tmp_path, photo68):
@@ -224,8 +224,8 @@ def test_a_network_on_lfpa_sees_the_face(capsys, lfpa, ball_model, tmp_path):
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
-        ("p.npy", np.zeros((COUNT, 20, 2)), "expected 68 points an image"),
-        ("p.npy", np.zeros((COUNT - 1, 21, 2)), "expected a row for each of 6 images, got 5"),
+        ("p.npy", np.zeros((COUNT, 20, 2)), "expected 68 points per image"),
+        ("p.npy", np.zeros((COUNT - 1, 21, 2)), "expected one row for each of 6 images, got 5"),
         ("p.npy", np.full((COUNT, 21, 2), np.nan), "expected finite coordinates"),
         ("p.npy", np.zeros((COUNT, 62)), "--basis-dir or --model"),
         ("pts21.npy", np.zeros((COUNT, 2, 20)), "expected shape (6, 2, 21)"),
