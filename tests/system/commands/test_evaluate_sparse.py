@@ -225,7 +225,7 @@ def test_a_network_on_lfpa_sees_the_face(capsys, lfpa, ball_model, tmp_path):
     ("name", "array", "message"),
     [
         ("p.npy", np.zeros((COUNT, 20, 2)), "expected 68 points per image"),
-        ("p.npy", np.zeros((COUNT - 1, 21, 2)), "expected one row for each of 6 images, got 5"),
+        ("p.npy", np.zeros((COUNT - 1, 21, 2)), "expected a row for each of 6 images, got 5"),
         ("p.npy", np.full((COUNT, 21, 2), np.nan), "expected finite coordinates"),
         ("p.npy", np.zeros((COUNT, 62)), "--basis-dir or --model"),
         ("pts21.npy", np.zeros((COUNT, 2, 20)), "expected shape (6, 2, 21)"),
