@@ -117,7 +117,7 @@ class Contours:
         middle = mean[rows].mean(dim=0)
         for point in which.tolist():
             found = _line(mean, mean[rows[point]], normals[point], middle, columns - 1, float(reach), band)
-            candidates[point, 1 : 1 + len(found)] = found
+            candidates[point, 1 : 1 + len(found)] = torch.as_tensor(found, dtype=torch.int64)
         return cls(candidates, normals.to(basis.dtype))
 
 

@@ -147,17 +147,16 @@ def fit_landmarks(
     groups, shared = check_groups(groups, shared, batch, modes, faces.points.device)
     begin = faces.start
     if begin is None:
-        place = (faces.points, faces.sigma, faces.intrinsics)
-        begin = closed_form(
-            rows.mean.detach(), rows.candidates, rows.center, *(t.detach() for t in place), nearest_rotation
-        )
-    by_face = (
+        seen, sigmas, lens = (t.detach() for t in (faces.points, faces.sigma, faces.intrinsics))
+        mean = rows.mean.detach()
+        begin = closed_form(mean, rows.candidates, rows.center, seen, sigmas, lens, nearest_rotation)
+    by_face: tuple[Tensor, ...] = (
         faces.points, faces.sigma, begin, faces.pose_sigma, faces.prior_mean, faces.prior_precision,
         faces.intrinsics,
     )  # fmt: skip
     if groups is None:
         offsets = torch.zeros(0, dtype=torch.int64, device=begin.device)
-        found = fit(*rows[:5], *by_face, offsets, 0, *options)
+        found: tuple[Tensor, ...] = fit(*rows[:5], *by_face, offsets, 0, *options)
     else:
         order = order_of(groups)
         by_face = tuple(t[order.faces] if t.dim() > 1 else t for t in by_face)
