@@ -93,4 +93,4 @@ def real_number(value: Any, name: str, expected: str) -> float:
     try:
         return float(plain)
     except OverflowError:  # an integer beyond any float
-        return math.inf if int(plain) > 0 else -math.inf
+        return math.inf if plain > 0 else -math.inf  # type: ignore[operator]

@@ -85,7 +85,7 @@ def _backward(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Tensor 
     mean, modes = inputs[:2]
     need_basis = needs[0] or needs[1]
     options: tuple[Any, ...] = (ctx.shared, ctx.robust, unknowns, chosen, bool(needs[10]), bool(need_basis))
-    arguments = (grad, *inputs, *options)
+    arguments: tuple[Any, ...] = (grad, *inputs, *options)
     found = _differentiate(*arguments)
     faces = [g if need else None for g, need in zip(found[:6], needs[5:11], strict=True)]
     rows = _grad_of_rows(mean, modes, unknowns[:, 7:], chosen, *found[6:]) if need_basis else (None, None)

@@ -154,15 +154,17 @@ def fit_landmarks(
         faces.points, faces.sigma, begin, faces.pose_sigma, faces.prior_mean, faces.prior_precision,
         faces.intrinsics,
     )  # fmt: skip
+    arguments: tuple[Any, ...]
     if groups is None:
         offsets = torch.zeros(0, dtype=torch.int64, device=begin.device)
-        found: tuple[Tensor, ...] = fit(*rows[:5], *by_face, offsets, 0, *options)
+        arguments = (*rows[:5], *by_face, offsets, 0, *options)
+        found = fit(*arguments)
     else:
         order = order_of(groups)
         by_face = tuple(t[order.faces] if t.dim() > 1 else t for t in by_face)
         precision = share_prior(by_face[5], order.size, shared)
-        found = fit(*rows[:5], *by_face[:5], precision, by_face[6], order.offsets, shared, *options)
-        found = tuple(t[order.back] for t in found)
+        arguments = (*rows[:5], *by_face[:5], precision, by_face[6], order.offsets, shared, *options)
+        found = tuple(t[order.back] for t in fit(*arguments))
     parameters, deviations, _, cost, residuals, chosen, steps, converged = found
     used = rows.vertices[chosen.to(torch.int64)]
     return LandmarkFit(
