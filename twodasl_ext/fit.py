@@ -69,7 +69,7 @@ def fit_landmarks(
     groups: Any = None,
     shared: int | None = None,
     robust: float = 2.0,
-    iterations: int = 10,
+    iterations: int = 20,
     tolerance: float = 1e-6,
 ) -> LandmarkFit:
     """The pose and the coefficients with which the model's points come to lie on the given ones.

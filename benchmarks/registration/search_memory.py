@@ -20,7 +20,7 @@ _PEAK = "/proc/self/clear_refs"
 
 
 def measurable() -> bool:
-    """Whether the system lets a process begin its peak anew."""
+    """Whether the system lets a process reset its peak memory."""
     return os.access(_PEAK, os.W_OK)
 
 

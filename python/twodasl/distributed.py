@@ -5,7 +5,7 @@ one size and every term of the loss is a mean over faces, so the mean over the r
 batch: each rank differentiates its term over the number of ranks, and gradients are summed. Batch statistics
 are those of the whole batch, see `shared_statistics`. What is left between this and one process is rounding.
 
-Gradients are summed by hand because DistributedDataParallel groups them anew after the first step of every
+Gradients are summed by hand because DistributedDataParallel regroups them after the first step of every
 process: three or more ranks then add in another order, and a resumed run would not have the same bits. Its
 `find_unused_parameters` prevents that, but warns on stderr of a choice that the user has not made.
 """

@@ -73,7 +73,7 @@ def refuse_import(what: str) -> None:
     """Raise where a worker process imports the script that started it, and the script would start workers.
 
     A spawned process imports its parent's script. Without `if __name__ == "__main__":` that begins
-    everything anew, without end.
+    everything again, without end.
     """
     process = multiprocessing.current_process()
     if not getattr(process, "_inheriting", False):  # set while the script is imported, and only then
@@ -86,7 +86,7 @@ def refuse_import(what: str) -> None:
 def _unguarded(what: str) -> str:
     script = getattr(sys.modules.get("__main__"), "__file__", None) or "the script"
     return (
-        f"{script}: its worker processes ({what}) import it, and it begins anew in each of them; put"
+        f"{script}: its worker processes ({what}) import it, and it starts over in each of them; put"
         ' `if __name__ == "__main__":` before what it does, or ask for no workers'
     )
 

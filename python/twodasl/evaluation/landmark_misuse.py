@@ -58,7 +58,7 @@ def landmark_warnings(
 def _remedies(
     found: Floats, truth: Floats, data: BenchmarkFaces, crop_pixels: bool
 ) -> list[tuple[Floats, str]]:
-    """Points as they would be without a mistake, and words on that."""
+    """The points as they would be without a mistake, and what that mistake is."""
     # The crops' pixels become the image's by a scale and a shift.
     corners = np.tile([[0.0, 0.0], [1.0, 1.0]], (len(data), 1, 1))
     shift, step = np.moveaxis(data.crops_to_image(corners), 1, 0)[:, :, None]

@@ -156,7 +156,7 @@ def torchrun(folder, *options):
 
 
 def test_two_processes_measure_what_one_does(capsys, faces, network, tmp_path):
-    """Three images for two processes, one of which has two; one of them talks, and a bad image ends both."""
+    """Three images for two processes, one of which has two; only one prints, and a bad image ends both."""
     folder, truth, *_ = faces
     boxes = np.load(folder / "AFLW2000" / "roi_box.npy")
     boxes[1] += 5  # so that errors differ

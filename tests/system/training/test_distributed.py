@@ -73,7 +73,7 @@ def two(ball_path, tmp_path_factory):
     folder = tmp_path_factory.mktemp("two") / "run"
     done = torchrun("-m", "twodasl", *command(folder, ball_path))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("step 4: ") == 1  # one of them talks
+    assert done.stdout.count("step 4: ") == 1  # only one prints
     assert done.stderr.count("images/s") == 1
     return folder
 

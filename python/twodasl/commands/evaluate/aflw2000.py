@@ -93,7 +93,7 @@ def register(sets: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate, print the report and write the files asked for."""
-    return inputs.together(options, _measure)
+    return inputs.run_distributed(options, _measure)
 
 
 def _measure(options: argparse.Namespace) -> int:

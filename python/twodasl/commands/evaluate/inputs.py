@@ -86,8 +86,8 @@ def refuse_options_of_the_other_source(options: argparse.Namespace) -> None:
             )
 
 
-def together(options: argparse.Namespace, measure: Callable[[argparse.Namespace], int]) -> int:
-    """Run a command's `measure`; under torchrun each process shows the network its part of the images."""
+def run_distributed(options: argparse.Namespace, measure: Callable[[argparse.Namespace], int]) -> int:
+    """Run a command's `measure`; under torchrun each process evaluates its share of the images."""
     from ...devices import usable_device
     from ...distributed import ToldElsewhere, device_here, joined
 
