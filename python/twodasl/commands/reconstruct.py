@@ -77,6 +77,11 @@ def register(subparsers: Any) -> None:
         default="auto",
         help="used without --landmarks and --box (default: mediapipe if installed, else cascade)",
     )
+    parser.add_argument(
+        "--fit",
+        action="store_true",
+        help="then fit the face model to the landmarks, given or detected; without landmarks, no change",
+    )
     add_device(parser)
     parser.set_defaults(run=run)
 
@@ -92,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     ranks = Ranks.of_environment()
     photos = args.photos[ranks.rank :: ranks.count]
     reconstructor = FaceReconstructor(
-        args.checkpoint, args.model, usable_device(device_here(args.device), "--device")
+        args.checkpoint, args.model, usable_device(device_here(args.device), "--device"), fit=args.fit
     )
     failures = 0
     bar = progress_bar(photos, description="reconstruct", unit="photo", show=len(photos) > 1, leave=False)
@@ -172,6 +177,8 @@ def _one(photo: Path, reconstructor: FaceReconstructor, args: argparse.Namespace
         given, source = _detected(photo, image, args.detector)
     else:
         given, source = _given(photo, image, args)
+    if args.fit and given.landmarks is not None:
+        source["fitted_to_landmarks"] = True
     try:
         face = reconstructor.reconstruct([given], refinements=args.refinements)[0]
     except InputError as error:  # of the network, which cannot know whose face it is

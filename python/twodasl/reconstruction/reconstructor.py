@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ..arguments import path_of, shown, whole_number
+from ..arguments import flag, path_of, shown, whole_number
 from ..devices import usable_device
 from ..errors import InputError
 from ..geometry.crops import SIZE, Crop, flip_y
@@ -23,6 +23,7 @@ from ..networks.inputs import network_input
 from ..training.checkpoint import check_model, load_regressor
 from . import MOST_REFINEMENTS
 from .face_input import FaceInput
+from .landmark_fit import LandmarkFit
 from .texture import face_colors
 
 Floats = NDArray[np.float32]
@@ -75,6 +76,7 @@ class FaceReconstructor:
         checkpoint: file written by `twodasl train` or `twodasl demo`.
         model: the face model it was trained for, or its name or path; None takes the name in the checkpoint.
         device: where to compute, "cpu" or "cuda".
+        fit: whether faces with landmarks are fitted to them afterwards, see `LandmarkFit`.
 
     Raises:
         InputError: a checkpoint that is not one or is cut off, a model that is not the checkpoint's, or a
@@ -86,6 +88,8 @@ class FaceReconstructor:
         checkpoint: str | os.PathLike[str],
         model: MorphableModel | str | os.PathLike[str] | None = None,
         device: torch.device | str = "cpu",
+        *,
+        fit: bool = False,
     ) -> None:
         path_of(checkpoint, "a checkpoint file", "checkpoint")
         self.checkpoint = checkpoint
@@ -95,6 +99,7 @@ class FaceReconstructor:
         self.regressor = regressor.to(self.device).eval()
         self.whitening = whitening.to(self.device)
         self.basis = self.model.basis(self.device)
+        self._fit = LandmarkFit(self.model, self.basis) if flag(fit, "fit") else None
         # A network that was never shown landmarks must not be shown any.
         self.sees_landmarks = self.info["config"].get("landmarks", {}).get("map_dropout", 0.0) < 1
 
@@ -176,6 +181,7 @@ class FaceReconstructor:
     @torch.inference_mode()
     def _reconstruct(self, faces: list[FaceInput], refinements: int | None) -> list[Reconstruction]:
         passes = [_refinements(face, refinements) for face in faces]
+        known = [face.landmarks for face in faces]
         parameters, marks = self._regress(faces)
         for step in range(max(passes)):
             again = [index for index, count in enumerate(passes) if count > step]
@@ -183,9 +189,20 @@ class FaceReconstructor:
                 own = faces[index].crop.to_image(marks[index, :, :2].cpu().numpy())
                 faces[index] = faces[index].refined(own.astype(np.float64))
             parameters[again], marks[again] = self._regress([faces[index] for index in again])
+        self._fit_to(known, faces, parameters)
         vertices = crop_vertices(self.basis, parameters)
         self._check(parameters, vertices)
         return self._placed(faces, parameters, vertices)
+
+    def _fit_to(
+        self, known: list[NDArray[np.float64] | None], faces: list[FaceInput], parameters: torch.Tensor
+    ) -> None:
+        """Replace the parameters of faces whose landmarks are known, in image pixels, by fitted ones."""
+        marked = [index for index, marks in enumerate(known) if marks is not None]
+        if self._fit is None or not marked:
+            return
+        points = [faces[index].crop.to_crop(np.asarray(known[index])) for index in marked]
+        parameters[marked] = self._fit(parameters[marked], torch.from_numpy(np.stack(points)).to(self.device))
 
     def _placed(
         self, faces: list[FaceInput], parameters: torch.Tensor, vertices: torch.Tensor

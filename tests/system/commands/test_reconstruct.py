@@ -213,6 +213,20 @@ def test_without_landmarks_and_box_a_detector_is_named(ball_checkpoint, photo_pa
     assert numbers["source"]["detector"].startswith("cascade")
 
 
+def test_fitting_moves_the_face_to_its_landmarks(
+    ball_checkpoint, photo_path, photo68, landmark_file, tmp_path
+):
+    errors = {}
+    for name, options in {"alone": [], "fitted": ["--fit"]}.items():
+        words = ["reconstruct", photo_path, "-c", ball_checkpoint, "-l", landmark_file, *options]
+        assert main([str(word) for word in (*words, "-o", tmp_path / name)]) == 0
+        numbers = json.loads((tmp_path / name / "astronaut.json").read_text())
+        assert numbers["source"].get("fitted_to_landmarks", False) == bool(options)
+        apart = np.array(numbers["landmarks_2d"]) - photo68
+        errors[name] = np.linalg.norm(apart, axis=1)[17:].mean()
+    assert errors["fitted"] < 0.7 * errors["alone"]
+
+
 def test_a_landmark_file_beside_the_photo_is_not_used_unasked(ball_checkpoint, photo_path, tmp_path, capsys):
     photo = tmp_path / "face.png"
     shutil.copy(photo_path, photo)

@@ -94,6 +94,21 @@ def test_a_network_that_is_always_right_has_no_error(capsys, made_up, tmp_path, 
     assert "landmark input" in output
 
 
+def test_a_fit_has_a_row_beside_the_networks(capsys, made_up, tmp_path):
+    """The detected landmarks are the network's, shifted by a crop pixel: the fit follows them."""
+    file = tmp_path / "report.json"
+    base = ("--checkpoint", made_up / "network.pt", "--model", made_up / "model.npz", "--json", file)
+    code, _, errors = evaluate(capsys, made_up, *base, "--fit")
+    assert code == 0, errors
+    results = json.loads(file.read_text())["results"]
+    assert results["network"]["image_mean"] == pytest.approx(0, abs=1e-3)
+    detected = results["detected landmarks"]["image_mean"]
+    assert 0.5 * detected < results["network and fit"]["image_mean"] < 1.5 * detected
+    code, _, errors = evaluate(capsys, made_up, *base, "--fit", "--landmarks", "none")
+    assert code == 2
+    assert "--fit: expected landmarks to fit to, got --landmarks none" in errors
+
+
 def test_crops_around_landmarks_are_other_crops(capsys, made_up, tmp_path):
     file = tmp_path / "report.json"
     base = ("--checkpoint", made_up / "network.pt", "--model", made_up / "model.npz", "--json", file)

@@ -42,6 +42,8 @@ class Measured:
     points: NDArray[np.float64]
     choices: dict[str, str]
     dense: NDArray[np.float64] | None = None
+    unfitted: NDArray[np.float64] | None = None
+    """With --fit: the network's own landmarks."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -80,6 +82,11 @@ def register(sets: Any) -> None:
         help="crop by the data set's boxes (default) or around the landmark input",
     )
     group.add_argument(
+        "--fit",
+        action="store_true",
+        help="also fit the face model to the landmark input, and show both rows",
+    )
+    group.add_argument(
         "--points",
         choices=("auto", "ibug", "basel"),
         default="auto",
@@ -113,6 +120,8 @@ def _measure(options: argparse.Namespace) -> int:
     settings["yaw source"] = data.yaw_source
     measured = (_network if options.checkpoint is not None else _predictions)(options, data)
     errors = {measured.label: normalized_mean_error(measured.points, data.truth)}
+    if measured.unfitted is not None:
+        errors["network"] = normalized_mean_error(measured.unfitted, data.truth)
     if options.checkpoint is None:
         size = np.sqrt(np.ptp(data.truth, axis=1).prod(axis=1))
         warnings = landmark_warnings(measured.points, data.truth, size, data, crop_pixels=options.crop_pixels)
@@ -246,11 +255,13 @@ def _network(options: argparse.Namespace, data: Aflw2000) -> Measured:
         if landmarks is None:
             raise InputError("--crops landmarks: expected landmarks to crop around, got --landmarks none")
         boxes, crops = None, "squares around the landmark input"
-    reconstructor = FaceReconstructor(options.checkpoint, options.model, options.device)
+    if options.fit and landmarks is None:
+        raise InputError("--fit: expected landmarks to fit to, got --landmarks none")
+    reconstructor = FaceReconstructor(options.checkpoint, options.model, options.device, fit=options.fit)
     indices, points = _points(options, reconstructor.model)
     own = inputs.network_words(options, reconstructor)
     choices = {**own, "points": points, "landmark input": words, "crops": crops}
-    measured = Measured("network", data.truth, choices)
+    measured = Measured("network and fit" if options.fit else "network", data.truth, choices)
     truth = _dense_truth(options, data, reconstructor.model, options.model, measured)
     dense = np.zeros((len(data), 2))
 
@@ -269,6 +280,16 @@ def _network(options: argparse.Namespace, data: Aflw2000) -> Measured:
         visit=visit,
     )
     measured.dense = None if truth is None else from_all(dense)
+    if options.fit:
+        measured.unfitted = network_landmarks(
+            FaceReconstructor(options.checkpoint, options.model, options.device),
+            data,
+            landmarks,
+            boxes=boxes,
+            refinements=options.refinements,
+            indices=indices,
+            batch_size=options.batch_size,
+        )
     return measured
 
 

@@ -25,6 +25,7 @@ _APPLIES_WITH: dict[str, tuple[str, object]] = {
     "crops": ("--checkpoint", "data"),
     "refinements": ("--checkpoint", None),
     "points": ("--checkpoint", "auto"),
+    "fit": ("--checkpoint", False),
     "dense_model": ("--predictions", None),
 }
 
