@@ -42,8 +42,10 @@ def check_forward(arguments, device, dtype):
     given = on(arguments, device, dtype)
     result = ops.fit_landmarks(*given)
     expected = reference.fit_landmarks(*wide(given))
-    # The same steps from the same numbers: rounding alone, times the condition that the priors leave.
-    tolerance = {"rtol": 1e-8, "atol": 1e-8} if dtype == torch.float64 else {"rtol": 1e-3, "atol": 1e-3}
+    # The same steps from the same numbers: rounding alone, times the condition that the priors leave: up to
+    # some 1e4 where 170 modes are told by 30 points.
+    close = 1e-8 if dtype == torch.float64 else 1e-3 if arguments[1].shape[0] < 100 else 2e-2
+    tolerance = {"rtol": close, "atol": close}
     for i in (0, 2, 3, 4):
         torch.testing.assert_close(result[i].cpu().double(), expected[i], **tolerance)
     # The diagonal is raised by 64 epsilons of the type first: where priors are weak, single precision's show.

@@ -41,6 +41,7 @@ OF_THE_CPU_ALONE = {
     "test_neighbor_calls.py::test_wrong_arguments[query_lengths: expected numbers": VALUES,
     "test_neighbor_calls.py::test_wrong_arguments[hint: expected indices": VALUES,
     "test_chamfer.py::test_errors": VALUES,
+    "ext/test_fit_": "thousands of fits take too long here, tests/cuda/test_fit_landmarks.py has fewer",
     "test_threads_and_levels": "threads and instruction-set levels are the CPU's",
     "test_emulator": "compiles the emulator itself",
     "test_skips": "is about runs without the emulator",
