@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from bisect import bisect_right
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..io.terminal import one_line
+from ..io.terminal import one_line, shortened
 from .render import Image
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ STYLE: dict[Any, Any] = {
 DPI = 150
 """Pixels per inch of a chart."""
 
-_LETTER = 0.56  # mean width of a letter over the font size
+_LONGEST_LINE = 500  # characters, of which no picture shows more
+_EDGE = 0.05  # inches that words keep from the edge
 _PAGE_DPI = 100  # a font size of 10 is 14 pixels high on a Page
 
 # Pale to dark: shading stays visible where there is no error, and a gray print keeps the order.
@@ -123,12 +125,29 @@ def nice_ticks(top: float, most: int = 6) -> list[float]:
 
 def heading(figure: Figure, words: str, size: float = 13) -> None:
     """A title at the upper left of the whole figure, shortened where it is longer than that is wide."""
-    figure.suptitle(_shortened(words, figure.get_figwidth(), size), x=0.012, ha="left", fontsize=size)
+    figure.suptitle(
+        _shortened(words, 0.988 * figure.get_figwidth() - _EDGE, size), x=0.012, ha="left", fontsize=size
+    )
 
 
 def _shortened(words: str, room: float, size: float) -> str:
-    """The words in one line of about `room` inches at a font size of `size` points."""
-    return one_line(words, max(4, int(room * 72 / (_LETTER * size))))
+    """The words in one line, with dots for what does not fit into `room` inches at a font size of `size`."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(family=STYLE["font.family"], size=size)
+
+    def width(text: str) -> float:
+        # Agg rounds each letter's width to whole pixels, which may add up to some percent.
+        return 1.04 * float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / 72
+
+    line = one_line(words, _LONGEST_LINE)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        if width(line) <= room:
+            return line
+        fits = bisect_right(range(5, len(line)), room, key=lambda most: width(shortened(line, most)))
+    return shortened(line, 4 + fits)
 
 
 def color_bar(axes: Axes, ticks: list[float], label: str) -> None:
@@ -163,7 +182,7 @@ class Page:
         """
         room = {"left": self.width - x, "right": x, "center": 2 * min(x, self.width - x)}[align]
         place = (x / self.width, 1 - y / self.height)
-        line = _shortened(words, room / _PAGE_DPI, size)
+        line = _shortened(words, room / _PAGE_DPI - _EDGE, size)
         self._figure.text(*place, line, fontsize=size, ha=align, va="center")
 
     def legend(self, x: float, y: float, handles: list[Any], size: float = 10) -> None:

@@ -140,7 +140,7 @@ def test_bars_of_the_histogram_are_as_high_as_the_counts():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing", "/no/such"], "'nothing': unknown kind of data set; expected one of 300w-lp, aflw,"),
+        (["nothing", "/no/such"], "'nothing': unknown kind of data set; known are 300w-lp, aflw,"),
         (["aflw", "/no/such"], "/no/such: no such folder; expected AFLW"),
         (["aflw", ".", "-o", "sheet.pdf"], "sheet.pdf: an image is written as .png or .jpg"),
         (["aflw", ".", "-n", "0"], "-n/--count: expected a whole number from 1, got '0'"),

@@ -134,7 +134,7 @@ def test_no_result_replaces_a_file_that_a_choice_names(tmp_path):
     truth = tmp_path / "truth.npy"
     truth.write_bytes(b"kept")
     options = Namespace(output=None, json=truth, csv=None, worst=None, drop_worst=0, ground_truth=str(truth))
-    with pytest.raises(InputError, match=r"truth\.npy: is read here and would be overwritten"):
+    with pytest.raises(InputError, match=r"truth\.npy: is an input and would be overwritten"):
         check_outputs(options, 3)
 
 

@@ -123,7 +123,7 @@ RAISED = [
     (KeyError("x"), ("a mesh",), "is not a mesh, or is damaged \\(KeyError: 'x'\\); copy it again"),
     (RecursionError(), ("weights", "give others"), "is not weights, or is damaged .*Error\\); give others"),
     (FileNotFoundError(2, "No such file"), ("a mesh",), "cannot be read \\(No such file\\); expected a mesh"),
-    (MemoryError(), ("a mesh",), "needs more memory than there is; close other programs"),
+    (MemoryError(), ("a mesh",), "does not fit into memory; close other programs"),
 ]
 
 

@@ -28,7 +28,7 @@ def test_a_wrong_name_is_told(tmp_path, refuses, kind, suffix):
     if suffix == own:
         refuses(path, "struct|not a known face model|format|h5py|damaged HDF5")
     else:
-        refuses(path, f"has the content of {kind}; rename it to end in {own}")
+        refuses(path, f"is of kind {kind} by its content; rename it to end in {own}")
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".txt", ""])

@@ -247,7 +247,7 @@ def test_bad_arguments_are_refused() -> None:
         SyntheticFaces(load_model("procedural"), 1, seed=-1)
     with pytest.raises(InputError, match="length"):
         SyntheticFaces(load_model("procedural"), -1)
-    with pytest.raises(InputError, match=r"workers: expected .* at least 0, got -1"):
+    with pytest.raises(InputError, match="workers: expected a whole number from 0, got -1"):
         FacePool(faces(), workers=-1)
 
 

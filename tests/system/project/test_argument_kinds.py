@@ -25,8 +25,7 @@ from twodasl.meshes import read_mesh, read_triangles
 from twodasl.morphable import MorphableModel, load_model
 from twodasl.morphable.readers.ict_facekit import read_ict_facekit
 from twodasl.pictures.model_sheet import model_sheet
-from twodasl.synthetic import FacePool
-from twodasl.training import load_checkpoint, preset, train
+from twodasl.training import FacePool, load_checkpoint, preset, train
 from twodasl.training.losses import parameter_loss, vertex_loss
 
 CLOUD = np.random.default_rng(0).normal(size=(6, 3))
@@ -59,7 +58,7 @@ def flags(folder) -> dict:
         "scale of warnings": lambda wrong: mesh_warnings(None, scale=wrong),
         "progress of pairs": lambda wrong: measure_pairs(pairs, progress=wrong),
         "progress of a sheet": lambda wrong: model_sheet(None, progress=wrong),
-        "progress of a pool": lambda wrong: FacePool.generate(None, 0, progress=wrong),
+        "progress of a pool": lambda wrong: FacePool(None, 0, progress=wrong),
         "progress of photos": lambda wrong: open_photos("photos", folder, progress=wrong),
         "progress of a model": lambda wrong: read_ict_facekit(folder, progress=wrong),
         "progress of training": lambda wrong: train(preset("demo"), progress=wrong),
@@ -81,13 +80,23 @@ def test_a_flag_is_true_or_false(tmp_path, wrong):
 
 
 # Methods of torch's own, and functions that get their flags from the ones below.
-PASSED_ON = {"iterative_closest_points", "generate_pool", "read_listing", "build_listing"}
+PASSED_ON = {"iterative_closest_points", "progress_bar", "read_listing", "build_listing"}
 
 
 def test_every_flag_of_a_public_function_is_tried(tmp_path):
     tried = {case.partition(" ")[0] for case in flags(tmp_path)} | {"recrop"}
     found = set()
-    for place in ("", ".data", ".evaluation", ".landmarks", ".meshes", ".morphable"):
+    for place in (
+        "",
+        ".io",
+        ".datasets",
+        ".datasets.photos",
+        ".datasets.benchmarks",
+        ".evaluation",
+        ".landmarks",
+        ".meshes",
+        ".morphable",
+    ):
         package = import_module(f"twodasl{place}")
         for info in pkgutil.iter_modules(package.__path__, f"twodasl{place}."):
             if info.name.endswith("__main__") or info.ispkg:
