@@ -96,6 +96,9 @@ def test_every_flag_of_a_public_function_is_tried(tmp_path):
         ".landmarks",
         ".meshes",
         ".morphable",
+        ".pictures",
+        ".reconstruction",
+        ".training",
     ):
         package = import_module(f"twodasl{place}")
         for info in pkgutil.iter_modules(package.__path__, f"twodasl{place}."):
