@@ -2,7 +2,8 @@
 
 from .critic import Critic
 from .encoder import Encoder
-from .regressor import REGRESSORS, build_regressor
+from .outputs import Prediction, split_output
+from .regressor import REGRESSORS, build_regressor, load_weights
 from .resnet import ResNet50, authors_state_dict, imagenet_state_dict
 from .small import SmallRegressor
 
@@ -10,9 +11,12 @@ __all__ = [
     "REGRESSORS",
     "Critic",
     "Encoder",
+    "Prediction",
     "ResNet50",
     "SmallRegressor",
     "authors_state_dict",
     "build_regressor",
     "imagenet_state_dict",
+    "load_weights",
+    "split_output",
 ]

@@ -50,6 +50,9 @@ class Bottleneck(nn.Module):
 class ResNet50(nn.Module):
     """The paper's regressor: (B, 4, 120, 120) -> (B, outputs) whitened parameters."""
 
+    LAST = "fc"
+    """The layer of the outputs."""
+
     def __init__(self, outputs: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(4, 64, 7, 2, 3, bias=False)
@@ -67,7 +70,9 @@ class ResNet50(nn.Module):
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         x = F.max_pool2d(x, 3, 2, 1)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.fc(F.avg_pool2d(x, 7, 2).flatten(1))
+        x = F.avg_pool2d(x, 7, 2).flatten(1)
+        with torch.autocast(x.device.type, enabled=False):
+            return self.fc(x.to(self.fc.weight.dtype))
 
 
 def _stage(channels: int, width: int, *, blocks: int, stride: int) -> nn.Sequential:

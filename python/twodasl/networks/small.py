@@ -53,11 +53,14 @@ class SmallRegressor(nn.Module):
     """The CPU regressor: (B, 4, 120, 120) -> (B, outputs) whitened parameters.
 
     Args:
-        outputs: how many numbers it regresses, 12 + K.
+        outputs: how many numbers it regresses, 12 + K and three a point.
         widths: channels of the four stages.
         hidden: size of the hidden fully connected layer.
         spread: standard deviation, in pixels, of the Gaussian over the landmark map.
     """
+
+    LAST = "output"
+    """The layer of the outputs."""
 
     blur: Tensor
 
@@ -90,7 +93,10 @@ class SmallRegressor(nn.Module):
         # Channels-last maps make torch's CPU convolutions about a fifth faster.
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.stages(F.relu(self.stem_norm(x), inplace=True)).flatten(1)
-        return self.output(F.relu(self.hidden(x), inplace=True))
+        x = F.relu(self.hidden(x), inplace=True)
+        # bfloat16 has eight bits: a quarter of a pixel at the crop's border.
+        with torch.autocast(x.device.type, enabled=False):
+            return self.output(x.to(self.output.weight.dtype))
 
     def spread_points(self, landmark_map: Tensor) -> Tensor:
         """(B, 1, 120, 120), 1 at the points and -1 elsewhere -> 0 far from a point, 1 at an isolated one."""

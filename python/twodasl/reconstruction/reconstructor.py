@@ -246,7 +246,7 @@ class FaceReconstructor:
                 points = face.crop.to_crop(face.landmarks)
                 marks[index] = torch.from_numpy(eighteen_from_68(points)).float()
         batch = network_input(torch.from_numpy(crops).to(self.device), marks.to(self.device))
-        parameters = self.whitening.unwhiten(self.regressor(batch))
+        parameters = self.whitening.unwhiten(self.regressor(batch)[:, : len(self.whitening.mean)])
         if not bool(torch.isfinite(parameters).all()):
             raise InputError(
                 f"{self.checkpoint}: its network gives NaN or infinity; take an earlier checkpoint"

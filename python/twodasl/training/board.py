@@ -14,6 +14,7 @@ from ..errors import InputError, install_extra
 from ..geometry.projection import crop_landmarks, crop_vertices
 from ..io.files import writing
 from ..morphable import MorphableModel
+from ..networks import split_output
 from ..pictures.render import contact_sheet, draw_landmarks, overlay
 from .hooks import Hook
 from .model import Networks, StepBatch
@@ -86,7 +87,8 @@ def face_pictures(
     training = regressor.training
     regressor.eval()
     whitening, basis = networks.whitening, networks.basis
-    parameters = whitening.unwhiten(regressor(faces.inputs.to(whitening.mean.device)))
+    output = regressor(faces.inputs.to(whitening.mean.device))
+    parameters = whitening.unwhiten(split_output(output, len(whitening.mean)).whitened)
     regressor.train(training)
     points = crop_landmarks(basis, parameters).cpu().numpy()
     vertices = crop_vertices(basis, parameters).cpu().numpy()

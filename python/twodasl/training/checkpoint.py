@@ -13,7 +13,7 @@ A checkpoint is a dictionary written by `torch.save` (a zip archive). It is read
     optimizers                         {"regressor", "critic"} state dicts
     scaler                             state dict of the loss scale; empty but for float16
     step, epoch                        steps done; the data order is a function of seed and step alone
-    lengths                            [3D-annotated faces, 2D-only faces]
+    lengths                            [3D-annotated faces, 2D-only faces], and of fitted photos, if any
     rng                                torch's generator state
     history                            logged terms
     recent                             those of the steps since the last entry of the history
@@ -97,9 +97,9 @@ def load_regressor(path: str | os.PathLike[str]) -> tuple[nn.Module, Whitening, 
     """The trained network of a checkpoint, ready to use.
 
     Returns:
-        regressor: in evaluation mode; (B, 4, 120, 120) -> whitened (B, 12+K). Of averaged weights where the
-            run averaged them.
-        whitening: `whitening.unwhiten(regressor(x))` are the parameters.
+        regressor: in evaluation mode; (B, 4, 120, 120) -> whitened (B, 12+K) and the points' numbers, which
+            `twodasl.networks.split_output` takes apart. Of averaged weights where the run averaged them.
+        whitening: `whitening.unwhiten(split_output(regressor(x), 12 + K).whitened)` are the parameters.
         info: the rest of the checkpoint that describes it: `model_name`, `model_identity`, `model_counts`,
             `model_sketch`, `config`, `step`. Call `check_model` before using a face model with it.
 
@@ -111,7 +111,9 @@ def load_regressor(path: str | os.PathLike[str]) -> tuple[nn.Module, Whitening, 
     _, shapes, expressions = contents["model_counts"]
     whitening = Whitening(**contents["whitening"])
     try:
-        regressor = build_regressor(config.network.regressor, 12 + shapes + expressions)
+        regressor = build_regressor(
+            config.network.regressor, 12 + shapes + expressions, config.network.points
+        )
         regressor.load_state_dict(contents.get("average", contents["regressor"]))
     except Exception as error:  # torch stops in several ways at tensors of another network
         raise InputError(

@@ -42,6 +42,9 @@ class DataConfig(Record):
     face_source: str = ""
     """A data set with parameters (300W-LP) instead of synthetic 3D-annotated faces: `KIND:FOLDER`. `faces`
     does not count then."""
+    fitted_source: str = ""
+    """Photos with 3D annotation beside those faces, `fitted_batch` of them a step: `fitted:FOLDER`, as
+    `twodasl data annotate` makes it, or `KIND:FOLDER` of another data set with parameters."""
     basis: str = ""
     """With 300W-LP: the folder of 3DDFA's basis, which must be the face model's, see
     `twodasl.datasets.basel`. Empty: `face_source`'s own folder or that of `model`, where it is there."""
@@ -59,7 +62,7 @@ class DataConfig(Record):
         expect_within(self, 0, _MOST_WORKERS, "workers")
         expect_share(self, "face_share", "photo_share")
         expect(self.face_share > 0, "face_share", "a number above 0", self.face_share)
-        for key in ("photo_source", "face_source"):
+        for key in ("photo_source", "face_source", "fitted_source"):
             if getattr(self, key):
                 split_source(getattr(self, key), f"configuration: {key}")
 
@@ -129,8 +132,12 @@ class NetworkConfig(Record):
     regressor: str = "small"
     """`small` or `resnet50`."""
     start: str = ""
-    """Where to start: a checkpoint of ours, whose networks and whitening are taken (stage 2 after stage 1);
-    for resnet50 also a file of torchvision ImageNet weights, or the authors' checkpoint."""
+    """Where to start: a checkpoint of ours, whose networks and whitening are taken (stage 2 after stage 1),
+    also into a network with `points` where it has none; for resnet50 also a file of torchvision ImageNet
+    weights, or the authors' checkpoint."""
+    points: int = 0
+    """68: beside the parameters it regresses where it sees the face model's landmarks, hidden ones too, and
+    how sure it is of each. Ours, not the paper's. 0: no such outputs."""
     encoder_widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
     """Channels of the encoder's six convolutions; the last one is the size of z."""
     precision: str = "float32"
@@ -141,6 +148,7 @@ class NetworkConfig(Record):
     def __post_init__(self) -> None:
         super().__post_init__()
         expect(self.regressor in REGRESSORS, "regressor", " or ".join(sorted(REGRESSORS)), self.regressor)
+        expect(self.points in (0, 68), "points", "0 or 68", self.points)
         widths = self.encoder_widths
         fit = len(widths) == 6 and all(0 < width <= _MOST_CHANNELS for width in widths)
         expect(fit, "encoder_widths", f"six widths from 1 to {_MOST_CHANNELS}", widths)
@@ -160,6 +168,9 @@ class LossConfig(Record):
     """Lcyc, l3 (the authors' draft trainer used 0.005)."""
     self_critic: float = 0.005
     """Lsc, l4."""
+    likelihood: float = 1.0
+    """Negative log-likelihood of the landmarks under the network's own points, where `network.points` has it
+    regress them."""
     second_pass_every: int = 1
     """Steps from one second pass (L3d-con and Lcyc) to the next; 1 is the paper's, more is cheaper."""
     importance: bool = True
@@ -180,7 +191,9 @@ class LossConfig(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        expect_within(self, 0, _MOST_WEIGHT, "landmarks_2d", "landmarks_3d", "cycle", "self_critic")
+        expect_within(
+            self, 0, _MOST_WEIGHT, "landmarks_2d", "landmarks_3d", "cycle", "self_critic", "likelihood"
+        )
         expect_within(self, 1, _MOST_STEPS, "second_pass_every")
         expect(self.points in (18, 21), "points", "18 or 21", self.points)
         expect(self.space in ("2d", "3d"), "space", "2d or 3d", self.space)
@@ -261,6 +274,8 @@ class TrainingConfig(Record):
     """Seed of everything that is random: the same seed gives the same run."""
     batch: int = 32
     """3D-annotated faces per step."""
+    fitted_batch: int = 0
+    """Further 3D-annotated faces per step, from `data.fitted_source`."""
     photo_batch: int = 8
     """2D-only faces per step; 0 leaves them out."""
     checkpoint_every: int = 200
@@ -294,7 +309,9 @@ class TrainingConfig(Record):
         super().__post_init__()
         expect_within(self, 0, _MOST_SEED, "seed")
         expect_within(self, 2, _MOST_BATCH, "batch")  # batch normalization needs two
-        expect_within(self, 0, _MOST_BATCH, "photo_batch")
+        expect_within(self, 0, _MOST_BATCH, "photo_batch", "fitted_batch")
+        if self.fitted_batch and not self.data.fitted_source:
+            expect(False, "fitted_batch", "0 without data.fitted_source", self.fitted_batch)
         expect_within(self, 0, _MOST_STEPS, "keep_every")
         expect_within(self, 0, _MOST_SECONDS, "time_limit")
         expect_within(self, 1, _MOST_STEPS, "checkpoint_every")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 
 from ..datasets.basel import is_raw_basis
 from ..datasets.photos.annotated import AnnotatedPhotos
@@ -27,13 +28,7 @@ def configured_faces(config: TrainingConfig, model: MorphableModel, progress: bo
     """
     if not config.data.face_source:
         return SyntheticFaces(model, config.data.faces, config.seed + SyntheticSeed.FACES)
-    faces = _open(config, config.data.face_source, model, progress)
-    if faces.without_parameters:
-        raise InputError(
-            f"data.face_source: faces with 3D annotation need parameters of the face model {model.name!r}:"
-            f" {faces.without_parameters}"
-        )
-    return faces
+    return _with_parameters(config, "face_source", model, progress)
 
 
 def configured_photos(
@@ -49,9 +44,21 @@ def configured_photos(
     return LandmarksOnly(SyntheticFaces(model, config.data.photos, config.seed + SyntheticSeed.PHOTOS))
 
 
-def check_memory(faces: FaceDataset, photos: FaceDataset | None, copies: int = 1) -> None:
-    """Raise InputError where the machine cannot hold both sets' pools, so many times (once a process)."""
-    count = (len(faces) + (0 if photos is None else len(photos))) * copies
+def configured_fitted(
+    config: TrainingConfig, model: MorphableModel, progress: bool = True
+) -> FaceDataset | None:
+    """The photos with 3D annotation that come beside the 3D-annotated faces, or None where there are none.
+
+    Raises InputError where `data.fitted_source` has no parameters of this face model, and says why.
+    """
+    if not config.fitted_batch:
+        return None
+    return _with_parameters(config, "fitted_source", model, progress)
+
+
+def check_memory(sets: Iterable[FaceDataset], copies: int = 1) -> None:
+    """Raise InputError where the machine cannot hold all sets' pools, so many times (once a process)."""
+    count = sum(map(len, sets)) * copies
     needed = count * (3 * SIZE * SIZE + _EXTRA_BYTES)
     installed = _installed_memory()
     if installed is not None and needed > 0.9 * installed:
@@ -59,6 +66,16 @@ def check_memory(faces: FaceDataset, photos: FaceDataset | None, copies: int = 1
             f"data.pool: {count:,} faces need {needed / 2**30:.0f} GiB in memory, this machine has"
             f" {installed / 2**30:.0f} GiB; set data.pool=false and some data.workers"
         )
+
+
+def _with_parameters(config: TrainingConfig, key: str, model: MorphableModel, progress: bool) -> FaceDataset:
+    faces = _open(config, getattr(config.data, key), model, progress)
+    if faces.without_parameters:
+        raise InputError(
+            f"data.{key}: faces with 3D annotation need parameters of the face model {model.name!r}:"
+            f" {faces.without_parameters}"
+        )
+    return faces
 
 
 def _open(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 
 import numpy as np
@@ -17,6 +17,9 @@ from .datasets import check_memory
 from .model import StepBatch
 from .random_streams import RandomStream
 from .streams import Batch, FaceDataset, FacePool, Order, Subset, batches, name_of, read, stack
+
+# What a progress bar calls the faces of a batch.
+_LABELS = {"batch": "faces", "fitted_batch": "fitted photos", "photo_batch": "photos"}
 
 
 def shares(
@@ -41,6 +44,7 @@ class Feed:
     Args:
         faces: with 3D annotation.
         photos: with 2D landmarks only, or None.
+        fitted: with 3D annotation, `fitted_batch` a step beside those of `faces`, or None.
         mirror: the face model's `mirror_map`.
         progress: whether bars show how the pools are filled.
     """
@@ -52,21 +56,26 @@ class Feed:
         photos: FaceDataset | None,
         mirror: Tensor | None = None,
         progress: bool = True,
+        fitted: FaceDataset | None = None,
     ) -> None:
         self.config, self.mirror, self.ranks = config, mirror, Ranks.here()
-        photos = photos if config.photo_batch else None
-        orders = [Order(len(faces), config.batch, (config.seed, RandomStream.FACE_ORDER), self.ranks)]
-        if photos is not None:
-            seed = (config.seed, RandomStream.PHOTO_ORDER)
-            orders.append(Order(len(photos), config.photo_batch, seed, self.ranks, "photo_batch"))
+        given = [
+            (faces, config.batch, RandomStream.FACE_ORDER, "batch"),
+            (fitted, config.fitted_batch, RandomStream.FITTED_ORDER, "fitted_batch"),
+            (photos, config.photo_batch, RandomStream.PHOTO_ORDER, "photo_batch"),
+        ]
+        self._sets: list[tuple[FaceDataset, Order]] = []
+        for part, size, stream, key in given:
+            if part is not None and size:
+                order = Order(len(part), size, (config.seed, stream), self.ranks, key)
+                self._sets.append((part, order))
         if config.data.pool:
-            check_memory(faces, photos, processes_here())
-            faces = FacePool(faces, config.data.workers, "preparing faces", progress)
-            if photos is not None:
-                photos = FacePool(photos, config.data.workers, "preparing photos", progress)
-        self._sets = [(faces, orders[0])]
-        if photos is not None:
-            self._sets.append((photos, orders[1]))
+            check_memory([part for part, _ in self._sets], processes_here())
+            workers = config.data.workers
+            self._sets = [
+                (FacePool(part, workers, f"preparing {_LABELS[order.key]}", progress), order)
+                for part, order in self._sets
+            ]
 
     def steps(self, start: int, stop: int) -> Generator[StepBatch, None, None]:
         """What steps start, ..., stop - 1 see. Close the iterator: worker processes end then."""
@@ -80,19 +89,17 @@ class Feed:
                 yield self._prepared(list(parts), step, self.ranks)
 
     def first(self, faces: int | None = None, photos: int | None = None) -> StepBatch:
-        """The data sets' first faces, so many of each kind, to try or to show something.
+        """The data sets' first faces, so many with 3D annotation and without, to try or to show something.
 
         None: as many as in this process's share of a batch.
         """
-        counts = (
-            self.config.batch // self.ranks.count if faces is None else faces,
-            self.config.photo_batch // self.ranks.count if photos is None else photos,
-        )
-        parts = [
-            stack(read(part, [index % len(part) for index in range(count)]))
-            for (part, _), count in zip(self._sets, counts, strict=False)
-            if count
-        ]
+        asked = {"batch": faces, "photo_batch": photos}
+        parts = []
+        for part, order in self._sets:
+            whole = order.batch // self.ranks.count if faces is photos is None else 0
+            count = asked.get(order.key)
+            if count := whole if count is None else count:
+                parts.append(stack(read(part, [index % len(part) for index in range(count)])))
         return self._prepared(parts, 0)
 
     def names(self, step: int) -> list[str]:
@@ -100,13 +107,11 @@ class Feed:
         return [name_of(faces, index) for faces, order in self._sets for index in order.whole(step)]
 
     def _prepared(self, parts: list[Batch], step: int, ranks: Ranks | None = None) -> StepBatch:
-        photos = parts[1] if len(parts) > 1 else None
-        return prepare(parts[0], photos, self.config, step, self.mirror, ranks)
+        return prepare(parts, self.config, step, self.mirror, ranks)
 
 
 def prepare(
-    faces: Batch,
-    photos: Batch | None,
+    parts: Sequence[Batch],
     config: TrainingConfig,
     step: int,
     mirror: Tensor | None = None,
@@ -114,20 +119,22 @@ def prepare(
 ) -> StepBatch:
     """Augment, simulate the detector, draw the maps. The random numbers are a function of seed and step.
 
-    ranks: where the batches are shares of larger ones; the faces then become what they become in those.
+    parts: those with parameters first. ranks: where the batches are shares of larger ones; the faces then
+    become what they become in those.
     The landmarks of a 3D-annotated face are its model's, and all that there are count; of a 2D-only face the
     visible ones.
     """
     observe = observed_eighteen if config.loss.points == 18 else observed_twenty_one
-    parts = [faces] if photos is None else [faces, photos]
     whole = np.random.default_rng((config.seed, RandomStream.AUGMENTATION, step))
     rng: Random = whole if ranks is None else PartOfGenerator(whole, ranks.rank, ranks.count)
+    parameters: list[Tensor] = []
     columns: list[tuple[Tensor, ...]] = []
-    for position, part in enumerate(parts):
+    for part in parts:
         part = augment(part, config.augment, rng, mirror)
         observed, visible = observe(part)
-        if position == 0:
-            parameters, visible = part["parameters"], observed.isfinite().all(dim=-1)
+        if "parameters" in part:
+            parameters.append(part["parameters"])
+            visible = observed.isfinite().all(dim=-1)
         columns.append((part["image"], *detect(part, config.landmarks, rng), observed, visible))
     images, points, shown, observed, visible = (torch.cat(column) for column in zip(*columns, strict=True))
-    return StepBatch(network_input(images, points, shown), observed, visible, parameters)
+    return StepBatch(network_input(images, points, shown), observed, visible, torch.cat(parameters))

@@ -52,8 +52,8 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
-def _counts(length: int) -> Check:
-    return lambda value: isinstance(value, list) and len(value) == length and all(map(_is_count, value))
+def _counts(*lengths: int) -> Check:
+    return lambda value: isinstance(value, list) and len(value) in lengths and all(map(_is_count, value))
 
 
 def _is_vector(value: Any) -> bool:
@@ -130,7 +130,7 @@ _OTHERS: dict[str, tuple[str, Check]] = {
         _of(lambda value: _is_number(value) and math.isfinite(value) and value >= 0),
     ),
     "epoch": ("a number from 0", _is_count),
-    "lengths": ("the numbers of faces and photos", _counts(2)),
+    "lengths": ("the numbers of faces and photos", _counts(2, 3)),
     "rng": (
         "torch's generator state",
         lambda value: isinstance(value, Tensor) and value.ndim == 1 and value.dtype == torch.uint8,

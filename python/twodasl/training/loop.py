@@ -62,6 +62,7 @@ def train(
     model: MorphableModel | None = None,
     faces: FaceDataset | None = None,
     photos: FaceDataset | None = None,
+    fitted: FaceDataset | None = None,
     device: torch.device | str = "cpu",
     callback: Callable[[Progress], None] | None = None,
     progress: bool = True,
@@ -77,6 +78,7 @@ def train(
         model: the face model; None loads `config.data.model`.
         faces: 3D-annotated faces instead of those that `config.data` names, see `streams.FaceDataset`.
         photos: faces with 2D landmarks instead of those that `config.data` names.
+        fitted: photos with 3D annotation instead of those of `config.data.fitted_source`.
         device: where to compute.
         callback: called after every step.
         progress: whether to show progress bars on a terminal, and elsewhere a line now and then.
@@ -99,10 +101,11 @@ def train(
     with ExitStack() as held:
         if folder is not None:
             ranks.from_leader(lambda: held.enter_context(own_folder(folder)))
-        run, faces, photos = set_up(config, folder, resume, (model, faces, photos), device, progress)
+        data = (model, faces, photos, fitted)
+        run, faces, photos, fitted = set_up(config, folder, resume, data, device, progress)
         if run.ended:
             return _result(run, folder)
-        feed = Feed(run.config, faces, photos, run.mirror, progress)
+        feed = Feed(run.config, faces, photos, run.mirror, progress, fitted)
         run.config = plan(run, feed, training_step, started)
         watch = Stopwatch(run.device, ranks.count)
         hooks = _hooks(run, feed, folder, watch, started, progress, pictures_every, stop_on_signals, callback)

@@ -124,6 +124,24 @@ def self_critic_loss(fake: Tensor, form: str = "saturating") -> Tensor:
     return -F.softplus(fake).mean() if form == "saturating" else F.softplus(-fake).mean()
 
 
+def point_likelihood(
+    points: Tensor, variance: Tensor, target: Tensor, visible: Tensor | None = None
+) -> Tensor:
+    """Negative log-likelihood of places under isotropic normal distributions, without its constant. Ours.
+
+        mean_i ||x_i - y_i||^2 / (2 s_i) + log s_i        over the visible points of all faces
+
+    Args:
+        points, variance: (B, P, 2) crop pixels, (B, P) s_i, their variance along either axis.
+        target: (B, P, 2); what is not visible may be NaN.
+        visible: (B, P) bool; None: all are.
+    """
+    seen = torch.ones_like(variance, dtype=torch.bool) if visible is None else visible
+    square = (points - torch.where(seen[..., None], target, points)).square().sum(dim=2)
+    terms = square / (2 * variance) + variance.log()
+    return torch.where(seen, terms, 0).sum() / seen.sum().clamp_min(1)
+
+
 def vertex_loss(
     basis: MorphableBasis, predicted: Tensor, target: Tensor, *, ignore_depth: bool = True
 ) -> Tensor:

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..geometry.projection import crop_landmarks
 from ..landmarks import eighteen_from_21, eighteen_from_68, landmark_map, twenty_one_from_68
 from ..morphable import MorphableModel, Whitening
-from ..networks import Critic, Encoder, build_regressor
+from ..networks import Critic, Encoder, Prediction, build_regressor, split_output
 from . import losses
 from .config import LossConfig, StageConfig, TrainingConfig
 
@@ -46,22 +46,22 @@ class Networks:
         """
         basis = model.basis(device)
         outputs = 12 + basis.mode_count
-        regressor = build_regressor(config.network.regressor, outputs)
+        regressor = build_regressor(config.network.regressor, outputs, config.network.points)
         encoder = Encoder(config.network.encoder_widths)
         critic = Critic(encoder.latent, outputs)
         eared = _eared(model).to(device) if config.loss.points == 21 else None
         networks = (regressor.to(device), encoder.to(device), critic.to(device))
         return cls(*networks, basis, whitening.to(device), eared)
 
-    def regress(self, inputs: Tensor, precision: str = "float32") -> Tensor:
-        """(B, 4, 120, 120) -> whitened parameters (B, 12+K) float32.
+    def regress(self, inputs: Tensor, precision: str = "float32") -> Prediction:
+        """(B, 4, 120, 120) -> whitened parameters (B, 12+K) float32, and points where it has them.
 
         precision: of the arithmetic inside the regressor, see `NetworkConfig.precision`; not "auto".
         """
         half = _HALVES.get(precision)
         with torch.autocast(inputs.device.type, half, enabled=half is not None):
-            whitened = self.regressor(inputs)
-        return whitened.float()
+            output = self.regressor(inputs)
+        return split_output(output.float(), len(self.whitening.mean))
 
     def project(self, parameters: Tensor) -> Tensor:
         """Parameters (B, 12+K) -> the points of the losses (B, 18 or 21, 3) in crop pixels (x, row, z)."""
@@ -118,6 +118,7 @@ def term_weights(loss: LossConfig, stage: StageConfig) -> dict[str, float]:
         "landmarks_3d": loss.landmarks_3d,
         "cycle": loss.cycle,
         "self_critic": loss.self_critic,
+        "likelihood": loss.likelihood,
     }
 
 
@@ -136,7 +137,7 @@ def regressor_terms(
     """
     loss, precision = config.loss, config.network.precision
     annotated = len(batch.parameters)
-    whitened = networks.regress(batch.inputs, precision)
+    whitened, places, sigma = networks.regress(batch.inputs, precision)
     predicted = networks.whitening.unwhiten(whitened)
     points = networks.project(predicted)
     supervised, target = predicted[:annotated], batch.parameters
@@ -158,10 +159,13 @@ def regressor_terms(
         terms["landmarks_2d"] = losses.landmark_consistency_2d(
             points[..., :2], batch.observed, batch.visible, importance
         )
+    if weights["likelihood"] and places.shape[1]:
+        terms["likelihood"] = likelihood(networks, batch, places, sigma.square())
     if second_pass and (weights["landmarks_3d"] or weights["cycle"]):
         # The same image with the map of the landmarks just predicted: a face must map to itself.
         redrawn = torch.cat([batch.inputs[:, :3], networks.redraw(points)], dim=1)
-        returned = networks.project(networks.whitening.unwhiten(networks.regress(redrawn, precision)))
+        again = networks.regress(redrawn, precision).whitened
+        returned = networks.project(networks.whitening.unwhiten(again))
         if weights["landmarks_3d"]:
             terms["landmarks_3d"] = losses.landmark_consistency_3d(points, returned)
         if weights["cycle"]:
@@ -172,6 +176,26 @@ def regressor_terms(
             code = networks.encoder(images)
         terms["self_critic"] = losses.self_critic_loss(networks.judge(code, fakes), loss.adversarial)
     return terms, whitened
+
+
+def likelihood(networks: Networks, batch: StepBatch, places: Tensor, variance: Tensor) -> Tensor:
+    """`losses.point_likelihood` of the network's own points: of all 68 where the face is known in 3D, and of
+    what the marked ones tell of them otherwise.
+
+    The mean of several points has the mean of their variances: neighbors err together.
+    """
+    annotated = len(batch.parameters)
+    truth = crop_landmarks(networks.basis, batch.parameters)[..., :2]
+    terms = losses.point_likelihood(places[:annotated], variance[:annotated], truth) * annotated
+    if annotated < len(places):
+        observed, visible = batch.observed[annotated:], batch.visible[annotated:]
+        if networks.eared is not None:
+            observed = eighteen_from_21(observed)
+            visible = eighteen_from_21(visible[..., None])[..., 0]
+        points = eighteen_from_68(places[annotated:])
+        spread = eighteen_from_68(variance[annotated:, :, None])[..., 0]
+        terms = terms + losses.point_likelihood(points, spread, observed, visible) * len(points)
+    return terms / len(places)
 
 
 def critic_term(networks: Networks, batch: StepBatch, whitened: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ class RandomStream(IntEnum):
     """Which 3D-annotated faces a run with `data.face_share` keeps."""
     PHOTO_SHARE = 4
     """Which 2D-only faces a run with `data.photo_share` keeps."""
+    FITTED_ORDER = 5
+    """The order of the photos of `data.fitted_source`; followed by the epoch."""
 
 
 class SyntheticSeed(IntEnum):

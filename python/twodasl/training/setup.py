@@ -10,7 +10,7 @@ from ..distributed import Ranks, shared_statistics
 from ..errors import InputError
 from ..morphable import MorphableModel, Whitening, load_model
 from .config import OptimizerConfig, TrainingConfig
-from .datasets import configured_faces, configured_photos
+from .datasets import configured_faces, configured_fitted, configured_photos
 from .ema import WeightAverage
 from .feed import shares
 from .mirror import mirror_map
@@ -23,8 +23,8 @@ from .streams import FaceDataset, read
 # Parameter vectors from which the whitening is estimated.
 _WHITENING_SAMPLES = 20_000
 
-Data = tuple[MorphableModel | None, FaceDataset | None, FaceDataset | None]
-"""Face model, 3D-annotated faces and 2D-only ones; None takes what the configuration names."""
+Data = tuple[MorphableModel | None, FaceDataset | None, FaceDataset | None, FaceDataset | None]
+"""Face model, 3D-annotated faces, 2D-only ones, fitted photos; None takes what the configuration names."""
 
 
 def set_up(
@@ -34,13 +34,13 @@ def set_up(
     data: Data,
     device: torch.device,
     progress: bool,
-) -> tuple[Run, FaceDataset, FaceDataset | None]:
-    """A run before its first step, or after the last one of its checkpoint; and its two data sets.
+) -> tuple[Run, FaceDataset, FaceDataset | None, FaceDataset | None]:
+    """A run before its first step, or after the last one of its checkpoint; and its data sets.
 
     Raises InputError, see `loop.train`.
     """
     ranks = Ranks.here()
-    model, faces, photos = data
+    model, faces, photos, fitted = data
     saved = ranks.from_leader(lambda: saved_run(folder, resume))
     path = Path() if folder is None else folder / CHECKPOINT
     name = config.data.model if model is None else model.name
@@ -50,13 +50,14 @@ def set_up(
     torch.manual_seed(config.seed)
     faces = configured_faces(config, model, progress) if faces is None else faces
     photos = configured_photos(config, model, progress) if photos is None else photos
+    fitted = configured_fitted(config, model, progress) if fitted is None else fitted
     faces, photos = shares(config, faces, photos)
-    run = begin(config, name, model, faces, photos, device)
+    run = begin(config, name, model, faces, photos, device, fitted)
     if saved is not None:
         restore(run, saved, path)
         run.resumed = True
     share(run, ranks)
-    return run, faces, photos
+    return run, faces, photos, fitted
 
 
 def begin(
@@ -66,6 +67,7 @@ def begin(
     faces: FaceDataset,
     photos: FaceDataset | None,
     device: torch.device,
+    fitted: FaceDataset | None = None,
 ) -> Run:
     """Fresh networks and optimizers. name: what `load_model` finds the face model by, for the checkpoint."""
     mirror = mirror_map(model) if config.augment.flip else None
@@ -85,7 +87,7 @@ def begin(
         networks,
         _optimizer(networks.regressor, choice, config.stage1.learning_rate),
         torch.optim.Adam(list(networks.adversaries()), choice.critic_learning_rate),
-        [len(faces), 0 if photos is None else len(photos)],
+        [len(faces), 0 if photos is None else len(photos), *([] if fitted is None else [len(fitted)])],
         torch.amp.GradScaler(device.type, enabled=config.network.precision == "float16"),
         WeightAverage(networks.regressor, choice.ema) if choice.ema else None,
         mirror,

@@ -11,7 +11,7 @@ from torch import nn
 from ..errors import InputError
 from ..io.torch_files import read_saved
 from ..morphable import MorphableModel
-from ..networks import ResNet50, authors_state_dict, imagenet_state_dict
+from ..networks import ResNet50, authors_state_dict, imagenet_state_dict, load_weights
 from .checkpoint import FORMAT, check_model, checked
 from .config import NetworkConfig
 from .model import Networks
@@ -31,7 +31,7 @@ def start(networks: Networks, config: NetworkConfig, model: MorphableModel) -> N
         saved = checked(path, contents)
         check_model(path, saved, model)
         try:
-            networks.regressor.load_state_dict(saved.get("average", saved["regressor"]))
+            load_weights(networks.regressor, saved.get("average", saved["regressor"]))
             networks.encoder.load_state_dict(saved["encoder"])
             networks.critic.load_state_dict(saved["critic"])
             networks.whitening.load_state_dict(saved["whitening"])

@@ -42,7 +42,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     critic_optimizer: torch.optim.Optimizer
     lengths: list[int]
-    """The numbers of 3D-annotated and of 2D-only faces."""
+    """The numbers of 3D-annotated and of 2D-only faces, and of fitted photos where there are some."""
     scaler: torch.amp.GradScaler
     """Does nothing but for float16."""
     average: WeightAverage | None

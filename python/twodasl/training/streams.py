@@ -156,7 +156,7 @@ class Order:
     def __init__(
         self, length: int, batch: int, seed: Sequence[int], ranks: Ranks | None = None, key: str = "batch"
     ) -> None:
-        self._ranks, self._key = ranks or Ranks(), key
+        self._ranks, self.key = ranks or Ranks(), key
         self._ranks.share(range(batch), key)
         if length < 1 or batch < 1:
             raise ValueError(f"length, batch: expected positive numbers, got {length} and {batch}")
@@ -165,7 +165,7 @@ class Order:
 
     def indices(self, step: int) -> list[int]:
         """The dataset indices of a step's batch, or of this process's share of it."""
-        return list(self._ranks.share(self.whole(step), self._key))
+        return list(self._ranks.share(self.whole(step), self.key))
 
     def whole(self, step: int) -> list[int]:
         """The dataset indices of a step's batch."""

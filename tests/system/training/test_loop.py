@@ -242,10 +242,10 @@ def test_terms_without_weight_are_left_out(ball_model):
 
 def test_every_term_reaches_the_regressor(ball_model):
     """Each term alone moves the regressor; none but the critic's own moves the critic's weights."""
-    config, faces = tiny_config(), Dots(ball_model, 40)
+    config, faces = tiny_config(network={"points": 68}), Dots(ball_model, 40)
     run = begin(config, "ball", ball_model, faces, faces, torch.device("cpu"))
     photos = stack([LandmarksOnly(faces)[i] for i in range(4)])
-    batch = prepare(stack([faces[i] for i in range(6)]), photos, config, 0)
+    batch = prepare([stack([faces[i] for i in range(6)]), photos], config, 0)
     weights = term_weights(config.loss, StageConfig(parameters=1.0, vertices=1.0))
     terms, _ = regressor_terms(run.networks, batch, config, weights, second_pass=True)
     assert set(terms) == set(weights)
@@ -313,7 +313,7 @@ def test_it_learns(ball_model):
     held_out = stack([Dots(ball_model, 64, seed=9)[i] for i in range(64)])
 
     def error(regressor, whitening):
-        batch = prepare(held_out, None, config.updated({"augment": {"shift": 0.0, "rotation": 0.0}}), 0)
+        batch = prepare([held_out], config.updated({"augment": {"shift": 0.0, "rotation": 0.0}}), 0)
         with torch.no_grad():
             predicted = whitening.unwhiten(regressor.eval()(batch.inputs))
         pose, coefficients = split_parameters(predicted)

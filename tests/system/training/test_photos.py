@@ -115,9 +115,9 @@ def test_a_pool_beyond_the_memory_is_refused(monkeypatch, ball_model):
 
     monkeypatch.setattr(training_datasets, "_installed_memory", lambda: 64 << 30)
     with pytest.raises(InputError, match=r"2,000,000 faces need 84 GiB in memory, .* data.pool=false"):
-        training_datasets.check_memory(Many(), None)
+        training_datasets.check_memory([Many()])
     monkeypatch.setattr(training_datasets, "_installed_memory", lambda: 128 << 30)
-    training_datasets.check_memory(Many(), None)
+    training_datasets.check_memory([Many()])
 
 
 def test_hidden_landmarks_of_photos_do_not_count(tmp_path, photo68):
@@ -126,7 +126,7 @@ def test_hidden_landmarks_of_photos_do_not_count(tmp_path, photo68):
     batch = FacePool(photos, progress=False).gather(range(6))
     part = stack([{**photos[i], "parameters": torch.zeros(62)} for i in range(2)])
     config = TrainingConfig().updated({"augment": {"rotation": 0, "scale": 0, "shift": 0, "gain": 0}})
-    faces = prepare(part, batch, config, 0)
+    faces = prepare([part, batch], config, 0)
     without_ears = np.r_[0:12, 13:16, 17:20]
     np.testing.assert_array_equal(faces.visible[2:], visible[:, without_ears])
     seen = visible[:, without_ears]
