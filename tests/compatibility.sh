@@ -36,7 +36,7 @@ environment() { # folder, Python, torch
   "$2" -m venv --clear "$1"
   "$1/bin/pip" install --quiet --upgrade pip
   # The cache would hold the same gigabytes once more.
-  "$1/bin/pip" install --quiet --no-cache-dir "torch==$3" numpy pytest hypothesis \
+  "$1/bin/pip" install --quiet --no-cache-dir "torch==$3" numpy scipy pytest hypothesis \
     "scikit-build-core>=0.10,<2" "pybind11>=2.13,<4"
   touch "$1/ready"
 }
