@@ -31,6 +31,7 @@ COMMANDS = {
     "reconstruct": "turn photos into 3D faces",
     "train": "train a network",
     "evaluate": "measure alignment errors on a data set",
+    "weights": "trained networks to use and to give away",
     "models": "show and convert face models",
     "data": "look at data sets and synthetic faces",
     "doctor": "check this installation",

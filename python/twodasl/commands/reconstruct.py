@@ -79,8 +79,10 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--fit",
-        action="store_true",
-        help="then fit the face model to the landmarks, given or detected; without landmarks, no change",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="afterwards fit the face model to the landmarks, given or detected, and to the network's own"
+        " points where it has some (default: yes)",
     )
     add_device(parser)
     parser.set_defaults(run=run)

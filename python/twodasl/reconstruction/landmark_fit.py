@@ -1,59 +1,124 @@
-"""Moving the face model onto landmarks: pose and coefficients fitted to them, in place of the network's."""
+"""The face model moved onto landmarks, a detector's and the network's own; its parameters are the prior."""
 
 from __future__ import annotations
+
+from contextlib import suppress
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 import twodasl_ext
-from twodasl_ext import CoefficientPrior, Contours, MorphableBasis
+from twodasl_ext import CoefficientPrior, Contours, MorphableBasis, join_points
 
-from ..errors import InputError
 from ..geometry.crops import flip_y
 from ..geometry.parameters import join_parameters, split_parameters
 from ..geometry.pose import decompose_pose, pose_matrix
+from ..geometry.projection import crop_landmarks
 from ..morphable import MorphableModel
+from ..training.priors import FitPriors
 
 SIGMA = 1.0
-"""Standard deviation of a landmark, in pixels of the crop."""
+"""Standard deviation of a detector's landmark along either axis, in pixels of the crop."""
 
 _OUTLINE = range(17)  # of the 68 points, those on the outline of the face
+# The median of the squared length of a normal vector in the plane, in units of its variance along one axis.
+_MEDIAN = 1.386
+# Errors of one face are alike, so that this many times the expected square is not yet a contradiction.
+_ALIKE = 4.0
+
+
+class Points(NamedTuple):
+    """Places (B, 68, 2) in crop pixels (x, row) and their standard deviations (B, 68). NaN: not seen."""
+
+    places: Tensor
+    sigma: Tensor
 
 
 class LandmarkFit:
     """A face model and what is known of it before it is fitted to the 68 landmarks of faces.
 
-    The coefficients have the model's own spread as their prior, the pose has none: it starts at the network's
-    and follows the landmarks. So the result is as good as they are, where the network's does not depend on
-    them alone. Points of the jaw may be any vertex of the outline, see `twodasl_ext.Contours`.
+    Pose and coefficients of the network are the prior, as wide as the network usually errs, see `FitPriors`;
+    the coefficients have the model's own spread besides. Points of the jaw may be any vertex of the outline,
+    see `twodasl_ext.Contours`; of a model without one, whose landmarks do not lie as on an upright face, they
+    are the landmarks' vertices.
 
     Args:
         model, basis: the face model, and its basis on the device on which faces are fitted.
-
-    Raises InputError where the model has no outline to follow: its 68 landmarks do not lie as on an upright
-    face.
+        priors: of the network whose parameters will be given.
     """
 
-    def __init__(self, model: MorphableModel, basis: MorphableBasis) -> None:
+    def __init__(self, model: MorphableModel, basis: MorphableBasis, priors: FitPriors | None = None) -> None:
         self.basis = basis
-        self._prior = CoefficientPrior.of_deviations(torch.from_numpy(model.coefficient_std).to(basis.device))
-        try:
+        self.priors = FitPriors() if priors is None else priors
+        self._spread = torch.from_numpy(model.coefficient_std).to(basis.device)
+        self._contours: Contours | None = None
+        with suppress(ValueError):  # its landmarks do not lie as on an upright face
             self._contours = Contours.of_outline(basis, _OUTLINE)
-        except ValueError as error:
-            raise InputError(f"fit: the face model {model.name!r} has no outline ({error})") from error
 
-    def __call__(self, parameters: Tensor, points: Tensor) -> Tensor:
-        """Parameters (B, 12+K) of a crop, and landmarks (B, 68, 2) in its pixels -> (B, 12+K), fitted."""
-        pose, _ = split_parameters(parameters, self.basis.mode_count)
+    def __call__(self, parameters: Tensor, *sources: Points) -> twodasl_ext.LandmarkFit:
+        """Fit faces (B, 12+K), as the network says them in the crop, to points of one source or several.
+
+        Sources are joined by their precisions. A face without any point keeps the prior.
+        """
+        pose, coefficients = split_parameters(parameters, self.basis.mode_count)
         # The fit keeps the form of the matrix that it starts from: a rotation times a scale.
         scale, angles, translation = decompose_pose(pose)
-        upright = torch.stack([points[..., 0], flip_y(points[..., 1])], dim=-1).to(parameters)
-        found = twodasl_ext.fit_landmarks(
+        places, sigma = join_points([s.places for s in sources], [s.sigma for s in sources])
+        upright = torch.stack([places[..., 0], flip_y(places[..., 1])], dim=-1).to(parameters)
+        said = self.priors.coefficient_sigma(self._spread).expand_as(coefficients)
+        prior = CoefficientPrior.of_deviations(said, coefficients)
+        return twodasl_ext.fit_landmarks(
             self.basis,
             upright,
-            SIGMA,
+            sigma.to(parameters),
             start=pose_matrix(scale, angles, translation),
-            prior=self._prior,
+            pose_sigma=self.priors.pose_sigma(angles[:, 1]),
+            prior=prior.joined(CoefficientPrior.of_deviations(self._spread)),
             contours=self._contours,
         )
-        return join_parameters(found.pose, found.coefficients)
+
+    def own(self, points: Tensor, sigma: Tensor) -> Points:
+        """A network's own points as a source, its sigma as wide as it usually errs."""
+        return Points(points, sigma * self.priors.points)
+
+    def trusted(self, detected: Tensor, parameters: Tensor, own: Points | None) -> tuple[Points, Tensor]:
+        """A detector's landmarks as a source, with as much trust as the network without them gives them.
+
+        A detector does not say when it is wrong. Where its points are further from the network's own than
+        both can err, theirs is the error: sigma grows until they agree.
+
+        Args:
+            detected: (B, 68, 2) crop pixels; NaN where nothing was detected.
+            parameters: (B, 12+K), of the network that did not see them.
+            own: its own points where it has some.
+
+        Returns:
+            the source, and (B,) the factor of its sigma, 1 where the detector is believed.
+        """
+        seen = detected.isfinite().all(dim=-1)
+        expected = self._expected(parameters) if own is None else own
+        square = (detected - expected.places).square().sum(dim=2)
+        relative = torch.where(seen, square / (expected.sigma.square() + SIGMA**2), torch.nan)
+        # The jaw's points slide along the outline; the others say where the face is.
+        middle = relative[:, len(_OUTLINE) :].nanmedian(dim=1).values / _MEDIAN
+        factor = torch.where(
+            middle > _ALIKE, (middle / _ALIKE) * (square.nanmedian(dim=1).values).sqrt(), 1.0
+        )
+        factor = factor.clamp_min(1.0)
+        return Points(detected, torch.where(seen, SIGMA * factor[:, None], torch.inf)), factor
+
+    def _expected(self, parameters: Tensor) -> Points:
+        """Where a network without points of its own puts the landmarks, and how far off that may be."""
+        marks = crop_landmarks(self.basis, parameters)[..., :2]
+        _, angles, _ = decompose_pose(split_parameters(parameters, self.basis.mode_count)[0])
+        turn, _, _, growth, shift, _, _ = self.priors.pose_sigma(angles[:, 1]).T
+        # A turn and a growth move points by that share of their distance from the middle, about.
+        reach = (marks - marks.mean(dim=1, keepdim=True)).norm(dim=2).mean(dim=1)
+        sigma = (shift.square() + (turn.square() + growth.square()) * reach.square()).sqrt()
+        return Points(marks, sigma[:, None].expand(marks.shape[:2]))
+
+
+def fitted_parameters(fit: twodasl_ext.LandmarkFit) -> Tensor:
+    """(B, 12+K) of a fit."""
+    return join_parameters(fit.pose, fit.coefficients)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,14 @@ from ..geometry.projection import crop_landmarks, crop_vertices
 from ..io.images import check_image
 from ..landmarks import eighteen_from_68
 from ..morphable import MorphableModel, decompose_pose, load_model, split_parameters
+from ..networks import split_output
 from ..networks.inputs import network_input
-from ..training.checkpoint import check_model, load_regressor
+from ..training.checkpoint import check_model
+from ..training.trained import load_regressor
+from ..training.weights import SHIPPED, weights_file
 from . import MOST_REFINEMENTS
 from .face_input import FaceInput
-from .landmark_fit import LandmarkFit
+from .landmark_fit import LandmarkFit, Points, fitted_parameters
 from .texture import face_colors
 
 Floats = NDArray[np.float32]
@@ -73,10 +76,12 @@ class FaceReconstructor:
     """A trained network and its face model, ready to reconstruct faces.
 
     Args:
-        checkpoint: file written by `twodasl train` or `twodasl demo`.
+        checkpoint: file written by `twodasl train` or `twodasl demo`, or weights: a file or the name of some
+            that come with the package. Without it, those of the package, `base`.
         model: the face model it was trained for, or its name or path; None takes the name in the checkpoint.
         device: where to compute, "cpu" or "cuda".
-        fit: whether faces with landmarks are fitted to them afterwards, see `LandmarkFit`.
+        fit: whether faces are fitted afterwards to the landmarks that come with them and, where the network
+            has points of its own, to those, see `LandmarkFit`.
 
     Raises:
         InputError: a checkpoint that is not one or is cut off, a model that is not the checkpoint's, or a
@@ -85,21 +90,24 @@ class FaceReconstructor:
 
     def __init__(
         self,
-        checkpoint: str | os.PathLike[str],
+        checkpoint: str | os.PathLike[str] = SHIPPED[0],
         model: MorphableModel | str | os.PathLike[str] | None = None,
         device: torch.device | str = "cpu",
         *,
-        fit: bool = False,
+        fit: bool = True,
     ) -> None:
-        path_of(checkpoint, "a checkpoint file", "checkpoint")
-        self.checkpoint = checkpoint
+        self.checkpoint = weights_file(path_of(checkpoint, "a checkpoint file", "checkpoint"))
         self.device = usable_device(device)
-        regressor, whitening, self.info = load_regressor(checkpoint)
-        self.model = _matching_model(checkpoint, self.info, model)
+        regressor, whitening, self.info = load_regressor(self.checkpoint)
+        self.model = _matching_model(self.checkpoint, self.info, model)
         self.regressor = regressor.to(self.device).eval()
         self.whitening = whitening.to(self.device)
         self.basis = self.model.basis(self.device)
-        self._fit = LandmarkFit(self.model, self.basis) if flag(fit, "fit") else None
+        self.has_points = self.info["config"].get("network", {}).get("points", 0) > 0
+        """Whether the network says where the 68 landmarks are, beside its parameters."""
+        self._fit = None
+        if flag(fit, "fit"):
+            self._fit = LandmarkFit(self.model, self.basis, self.info.get("priors"))
         # A network that was never shown landmarks must not be shown any.
         self.sees_landmarks = self.info["config"].get("landmarks", {}).get("map_dropout", 0.0) < 1
 
@@ -180,29 +188,59 @@ class FaceReconstructor:
 
     @torch.inference_mode()
     def _reconstruct(self, faces: list[FaceInput], refinements: int | None) -> list[Reconstruction]:
-        passes = [_refinements(face, refinements) for face in faces]
-        known = [face.landmarks for face in faces]
-        parameters, marks = self._regress(faces)
-        for step in range(max(passes)):
-            again = [index for index, count in enumerate(passes) if count > step]
-            for index in again:
-                own = faces[index].crop.to_image(marks[index, :, :2].cpu().numpy())
-                faces[index] = faces[index].refined(own.astype(np.float64))
-            parameters[again], marks[again] = self._regress([faces[index] for index in again])
-        self._fit_to(known, faces, parameters)
+        given = list(faces)
+        said = self._refined(faces, refinements)
+        parameters = said.parameters
+        if self._fit is not None:
+            parameters = self._fitted(self._fit, given, faces, said)
         vertices = crop_vertices(self.basis, parameters)
         self._check(parameters, vertices)
         return self._placed(faces, parameters, vertices)
 
-    def _fit_to(
-        self, known: list[NDArray[np.float64] | None], faces: list[FaceInput], parameters: torch.Tensor
-    ) -> None:
-        """Replace the parameters of faces whose landmarks are known, in image pixels, by fitted ones."""
-        marked = [index for index, marks in enumerate(known) if marks is not None]
-        if self._fit is None or not marked:
-            return
-        points = [faces[index].crop.to_crop(np.asarray(known[index])) for index in marked]
-        parameters[marked] = self._fit(parameters[marked], torch.from_numpy(np.stack(points)).to(self.device))
+    def _refined(self, faces: list[FaceInput], refinements: int | None) -> _Said:
+        """What the network says once its landmarks were fed back to it; `faces` get those and its crops."""
+        passes = [_refinements(face, refinements) for face in faces]
+        said = self._regress(faces)
+        for step in range(max(passes)):
+            again = [index for index, count in enumerate(passes) if count > step]
+            for index in again:
+                own = faces[index].crop.to_image(said.landmarks[index, :, :2].cpu().numpy())
+                faces[index] = faces[index].refined(own.astype(np.float64))
+            said.put(again, self._regress([faces[index] for index in again]))
+        return said
+
+    def _fitted(
+        self, fit: LandmarkFit, given: list[FaceInput], faces: list[FaceInput], said: _Said
+    ) -> torch.Tensor:
+        """Parameters (B, 12+K) of faces, fitted to the landmarks that came with them and the network's own.
+
+        given, faces: as they came, and as the network saw them last. Without points of either kind a face
+        stays as the network says it.
+        """
+        marked = [index for index, face in enumerate(given) if face.landmarks is not None]
+        sources = []
+        if marked:
+            detected = torch.full((len(faces), 68, 2), torch.nan, dtype=said.parameters.dtype)
+            for index in marked:
+                points = faces[index].crop.to_crop(np.asarray(given[index].landmarks))
+                detected[index] = torch.from_numpy(points)
+            blind = said.copy()
+            blind.put(marked, self._regress([replace(faces[index], landmarks=None) for index in marked]))
+            own = fit.own(blind.points, blind.sigma) if self.has_points else None
+            source, factor = fit.trusted(detected.to(self.device), blind.parameters, own)
+            sources.append(source)
+            # Landmarks that the network does not believe must not have been in its map either.
+            doubted = (factor > 1).nonzero()[:, 0].tolist()
+            said.put(doubted, blind.of(doubted))
+        if self.has_points:
+            sources.append(fit.own(said.points, said.sigma))
+        chosen = list(range(len(faces))) if self.has_points else marked
+        if not chosen:
+            return said.parameters
+        sources = [Points(*(values[chosen] for values in source)) for source in sources]
+        parameters = said.parameters.clone()
+        parameters[chosen] = fitted_parameters(fit(parameters[chosen], *sources))
+        return parameters
 
     def _placed(
         self, faces: list[FaceInput], parameters: torch.Tensor, vertices: torch.Tensor
@@ -235,8 +273,8 @@ class FaceReconstructor:
             )
         return results
 
-    def _regress(self, faces: list[FaceInput]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Parameters (B, 12+K) and landmarks (B, 68, 3), crop pixels, of faces as they are marked now."""
+    def _regress(self, faces: list[FaceInput]) -> _Said:
+        """What the network says of faces as they are marked now."""
         crops = np.stack([face.crop.image(face.image) for face in faces])
         marks = torch.full(
             (len(faces), 18, 2), torch.nan, dtype=torch.float32
@@ -246,14 +284,15 @@ class FaceReconstructor:
                 points = face.crop.to_crop(face.landmarks)
                 marks[index] = torch.from_numpy(eighteen_from_68(points)).float()
         batch = network_input(torch.from_numpy(crops).to(self.device), marks.to(self.device))
-        parameters = self.whitening.unwhiten(self.regressor(batch)[:, : len(self.whitening.mean)])
-        if not bool(torch.isfinite(parameters).all()):
+        output = split_output(self.regressor(batch), len(self.whitening.mean))
+        parameters = self.whitening.unwhiten(output.whitened)
+        if not all(bool(torch.isfinite(values).all()) for values in (parameters, *output)):
             raise InputError(
                 f"{self.checkpoint}: its network gives NaN or infinity; take an earlier checkpoint"
             )
         landmarks = crop_landmarks(self.basis, parameters)
         self._check(parameters, landmarks)
-        return parameters, landmarks
+        return _Said(parameters, landmarks, output.points, output.sigma)
 
     def _check(self, parameters: torch.Tensor, points: torch.Tensor) -> None:
         """Raise InputError where points (B, P, 3) in crop pixels, or the camera, are those of no face."""
@@ -271,6 +310,32 @@ class FaceReconstructor:
                 f" distance {float(reach[first]):.3g} in widths of the crop, sine {float(sine[first]):.2g}"
                 " between the rows of its camera); its training has diverged, take an earlier checkpoint"
             )
+
+
+@dataclass
+class _Said:
+    """What the network says of some faces in their crops, see `_regress`.
+
+    Parameters (B, 12+K), their landmarks (B, 68, 3), its own points (B, P, 2) and their sigma (B, P).
+    """
+
+    parameters: torch.Tensor
+    landmarks: torch.Tensor
+    points: torch.Tensor
+    sigma: torch.Tensor
+
+    def of(self, rows: list[int]) -> _Said:
+        """Of some of them."""
+        return _Said(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def copy(self) -> _Said:
+        """The same in tensors of its own."""
+        return _Said(*(getattr(self, field.name).clone() for field in fields(self)))
+
+    def put(self, rows: list[int], others: _Said) -> None:
+        """Take others' place in some rows."""
+        for field in fields(self):
+            getattr(self, field.name)[rows] = getattr(others, field.name)
 
 
 def _each(values: Any, name: str, count: int | None, kind: str = "images") -> list[Any]:

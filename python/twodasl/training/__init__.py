@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .checkpoint import check_model, load_checkpoint, load_regressor, save_checkpoint
+    from .checkpoint import check_model, load_checkpoint, save_checkpoint
     from .config import (
         AugmentConfig,
         DataConfig,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .loop import TrainingResult, train
     from .presets import ABLATIONS, PRESETS, preset
     from .streams import FacePool
+    from .trained import load_regressor
 
 __all__ = [
     "ABLATIONS",
@@ -48,11 +49,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    ".checkpoint": ("check_model", "load_checkpoint", "load_regressor", "save_checkpoint"),
+    ".checkpoint": ("check_model", "load_checkpoint", "save_checkpoint"),
     ".hooks": ("Progress",),
     ".loop": ("TrainingResult", "train"),
     ".presets": ("ABLATIONS", "PRESETS", "preset"),
     ".streams": ("FacePool",),
+    ".trained": ("load_regressor",),
 }
 
 

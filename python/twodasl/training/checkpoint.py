@@ -32,15 +32,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from ..errors import InputError
 from ..io.files import atomic_path
 from ..io.torch_files import read_saved
-from ..morphable import MorphableModel, Whitening
+from ..morphable import MorphableModel
 from ..morphable.sketch import same_geometry, sketch
-from ..networks import build_regressor
-from .config import TrainingConfig
 from .layout import check_layout
 
 FORMAT, VERSION = "twodasl-checkpoint", 1
@@ -91,37 +88,6 @@ def checked(path: str | os.PathLike[str], contents: Any) -> dict[str, Any]:
         )
     check_layout(path, contents)
     return contents
-
-
-def load_regressor(path: str | os.PathLike[str]) -> tuple[nn.Module, Whitening, dict[str, Any]]:
-    """The trained network of a checkpoint, ready to use.
-
-    Returns:
-        regressor: in evaluation mode; (B, 4, 120, 120) -> whitened (B, 12+K) and the points' numbers, which
-            `twodasl.networks.split_output` takes apart. Of averaged weights where the run averaged them.
-        whitening: `whitening.unwhiten(split_output(regressor(x), 12 + K).whitened)` are the parameters.
-        info: the rest of the checkpoint that describes it: `model_name`, `model_identity`, `model_counts`,
-            `model_sketch`, `config`, `step`. Call `check_model` before using a face model with it.
-
-    Raises:
-        InputError: as `load_checkpoint`, or weights that do not fit the network they claim to be.
-    """
-    contents = load_checkpoint(path)
-    config = TrainingConfig.from_dict(contents["config"], where=str(path))
-    _, shapes, expressions = contents["model_counts"]
-    whitening = Whitening(**contents["whitening"])
-    try:
-        regressor = build_regressor(
-            config.network.regressor, 12 + shapes + expressions, config.network.points
-        )
-        regressor.load_state_dict(contents.get("average", contents["regressor"]))
-    except Exception as error:  # torch stops in several ways at tensors of another network
-        raise InputError(
-            f"{path}: the checkpoint's weights do not fit the network it names,"
-            f" {config.network.regressor!r} for {contents['model_counts']} vertices, shapes, expressions"
-        ) from error
-    keys = ("model_name", "model_identity", "model_counts", "model_sketch", "config", "step")
-    return regressor.eval(), whitening, {key: contents[key] for key in keys}
 
 
 def check_model(path: str | os.PathLike[str], info: dict[str, Any], model: MorphableModel) -> None:

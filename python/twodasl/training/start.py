@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,31 +18,35 @@ from ..networks import ResNet50, authors_state_dict, imagenet_state_dict, load_w
 from .checkpoint import FORMAT, check_model, checked
 from .config import NetworkConfig
 from .model import Networks
+from .weights import SUFFIX, read_weights
 
 
 def start(networks: Networks, config: NetworkConfig, model: MorphableModel) -> None:
     """Put the weights of the file `config.start` into fresh networks.
 
     A checkpoint of ours gives all three networks and the whitening they were trained with, so that the second
-    stage goes on from the first; of averaged weights where it has them. The other files give the regressor.
+    stage goes on from the first; of averaged weights where it has them. Weights give the
+    regressor and the whitening, the other files the regressor.
 
     Raises InputError when the file is none of these, or belongs to another network or face model.
     """
     path = config.start
+    if Path(path).suffix == SUFFIX:
+        saved = read_weights(path)
+        check_model(path, saved, model)
+        with _fitting(path, config):
+            load_weights(networks.regressor, saved["regressor"])
+            networks.whitening.load_state_dict(saved["whitening"])
+        return
     contents = _read(path)
     if contents.get("format") == FORMAT:
         saved = checked(path, contents)
         check_model(path, saved, model)
-        try:
+        with _fitting(path, config):
             load_weights(networks.regressor, saved.get("average", saved["regressor"]))
             networks.encoder.load_state_dict(saved["encoder"])
             networks.critic.load_state_dict(saved["critic"])
             networks.whitening.load_state_dict(saved["whitening"])
-        except Exception as error:  # torch stops in several ways at tensors of other networks
-            raise InputError(
-                f"{path}: was trained with other networks than {config.regressor!r} and the encoder asked"
-                " for; give the same network.* settings"
-            ) from error
     elif isinstance(networks.regressor, ResNet50):
         load_start_weights(networks.regressor, path, contents)
     else:
@@ -47,6 +54,17 @@ def start(networks: Networks, config: NetworkConfig, model: MorphableModel) -> N
             f"{path}: is no twodasl checkpoint, and ImageNet's or the authors' weights are for"
             f" network.regressor=resnet50, got {config.regressor!r}"
         )
+
+
+@contextmanager
+def _fitting(path: str, config: NetworkConfig) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # torch stops in several ways at tensors of other networks
+        raise InputError(
+            f"{path}: was trained with other networks than {config.regressor!r} and the encoder asked for;"
+            " give the same network.* settings"
+        ) from error
 
 
 def load_start_weights(

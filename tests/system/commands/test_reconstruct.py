@@ -36,7 +36,7 @@ def written(photo_path, landmark_file, ball_checkpoint, tmp_path_factory):
     """The folder after one run in a process of its own, and what that printed."""
     folder = tmp_path_factory.mktemp("run") / "deep" / "results"
     words = ["-m", "twodasl", "reconstruct", photo_path, "--checkpoint", ball_checkpoint]
-    words += ["--landmarks", landmark_file, "-o", folder]
+    words += ["--landmarks", landmark_file, "--no-fit", "-o", folder]
     done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -55,7 +55,7 @@ def test_four_files_and_one_line(written, photo_path):
 def test_numbers(written, ball_model, ball_checkpoint, photo_path, photo68):
     numbers = json.loads((written[0] / "astronaut.json").read_text())
     image = cv2.imread(str(photo_path))
-    face = FaceReconstructor(ball_checkpoint)(image, photo68)
+    face = FaceReconstructor(ball_checkpoint, fit=False)(image, photo68)
     assert numbers["source"] == {
         "photo": "astronaut.png",
         "landmarks": "points.npy",
@@ -217,11 +217,11 @@ def test_fitting_moves_the_face_to_its_landmarks(
     ball_checkpoint, photo_path, photo68, landmark_file, tmp_path
 ):
     errors = {}
-    for name, options in {"alone": [], "fitted": ["--fit"]}.items():
+    for name, options in {"alone": ["--no-fit"], "fitted": []}.items():
         words = ["reconstruct", photo_path, "-c", ball_checkpoint, "-l", landmark_file, *options]
         assert main([str(word) for word in (*words, "-o", tmp_path / name)]) == 0
         numbers = json.loads((tmp_path / name / "astronaut.json").read_text())
-        assert numbers["source"].get("fitted_to_landmarks", False) == bool(options)
+        assert numbers["source"].get("fitted_to_landmarks", False) == (not options)
         apart = np.array(numbers["landmarks_2d"]) - photo68
         errors[name] = np.linalg.norm(apart, axis=1)[17:].mean()
     assert errors["fitted"] < 0.7 * errors["alone"]

@@ -106,7 +106,7 @@ def test_a_fit_has_a_row_beside_the_networks(capsys, made_up, tmp_path):
     assert 0.5 * detected < results["network and fit"]["image_mean"] < 1.5 * detected
     code, _, errors = evaluate(capsys, made_up, *base, "--fit", "--landmarks", "none")
     assert code == 2
-    assert "--fit: expected landmarks to fit to, got --landmarks none" in errors
+    assert "--fit: expected landmarks to fit to, or a network with points of its own, got neither" in errors
 
 
 def test_crops_around_landmarks_are_other_crops(capsys, made_up, tmp_path):

@@ -24,12 +24,12 @@ def photo(photo_path):
 @pytest.fixture
 def steady(ball_checkpoint):
     """Answers with the same centered face whatever it sees."""
-    return FaceReconstructor(ball_checkpoint)
+    return FaceReconstructor(ball_checkpoint, fit=False)
 
 
 @pytest.fixture
 def lively(lively_checkpoint):
-    return FaceReconstructor(lively_checkpoint)
+    return FaceReconstructor(lively_checkpoint, fit=False)
 
 
 class Recorder(torch.nn.Module):

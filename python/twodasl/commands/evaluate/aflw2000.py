@@ -84,7 +84,7 @@ def register(sets: Any) -> None:
     group.add_argument(
         "--fit",
         action="store_true",
-        help="also fit the face model to the landmark input, and show both rows",
+        help="also fit the face model to the landmark input and the network's own points, and show both rows",
     )
     group.add_argument(
         "--points",
@@ -255,9 +255,11 @@ def _network(options: argparse.Namespace, data: Aflw2000) -> Measured:
         if landmarks is None:
             raise InputError("--crops landmarks: expected landmarks to crop around, got --landmarks none")
         boxes, crops = None, "squares around the landmark input"
-    if options.fit and landmarks is None:
-        raise InputError("--fit: expected landmarks to fit to, got --landmarks none")
     reconstructor = FaceReconstructor(options.checkpoint, options.model, options.device, fit=options.fit)
+    if options.fit and landmarks is None and not reconstructor.has_points:
+        raise InputError(
+            "--fit: expected landmarks to fit to, or a network with points of its own, got neither"
+        )
     indices, points = _points(options, reconstructor.model)
     own = inputs.network_words(options, reconstructor)
     choices = {**own, "points": points, "landmark input": words, "crops": crops}
@@ -282,7 +284,7 @@ def _network(options: argparse.Namespace, data: Aflw2000) -> Measured:
     measured.dense = None if truth is None else from_all(dense)
     if options.fit:
         measured.unfitted = network_landmarks(
-            FaceReconstructor(options.checkpoint, options.model, options.device),
+            FaceReconstructor(options.checkpoint, options.model, options.device, fit=False),
             data,
             landmarks,
             boxes=boxes,

@@ -175,7 +175,7 @@ def _network(options: argparse.Namespace, data: SparseSet) -> tuple[str, NDArray
     from ...reconstruction.reconstructor import FaceReconstructor
 
     landmarks, words = _landmark_input(options.landmarks or "none", data)
-    reconstructor = FaceReconstructor(options.checkpoint, options.model, options.device)
+    reconstructor = FaceReconstructor(options.checkpoint, options.model, options.device, fit=False)
     index: NDArray[np.int64] | None = None
     if options.vertices is not None:
         index = _vertex_numbers(options.vertices, data.point_count, reconstructor.model)

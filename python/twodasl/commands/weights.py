@@ -1,0 +1,123 @@
+"""`twodasl weights`: what comes with the package, and weights from a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .arguments import add_checkpoint
+from .messages import note
+
+DESCRIPTION = """\
+Write the network of a checkpoint as weights: NAME.safetensors, its tensors without what only training needs,
+and NAME.json, everything else. How far the network usually errs is measured on --measure-on and kept with
+them, for the fit to landmarks. `twodasl reconstruct --checkpoint NAME.safetensors` uses them.
+"""
+_MOST = 1 << 20  # bytes of --about
+
+
+def register(subparsers: Any) -> None:
+    """Describe `weights list` and `weights export`."""
+    parser = subparsers.add_parser("weights", help="trained networks to use and to give away")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listed = actions.add_parser(
+        "list", help="what comes with the package", description="The weights that come with the package."
+    )
+    listed.set_defaults(run=run_list)
+    export = actions.add_parser(
+        "export",
+        help="write the network of a checkpoint as weights",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_checkpoint(export, required=True)
+    export.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, required=True, help="NAME.safetensors to write"
+    )
+    export.add_argument(
+        "--measure-on",
+        metavar="KIND:FOLDER",
+        help="photos with 3D annotation, such as fitted:FOLDER, to measure the network's errors on (default:"
+        " synthetic faces that it has not seen)",
+    )
+    export.add_argument(
+        "--about",
+        metavar="FILE",
+        type=Path,
+        help="a JSON object to keep with them: name, license, data, figures",
+    )
+    export.set_defaults(run=run_export)
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """A line for each."""
+    from ..training.weights import SHIPPED, read_weights, weights_file
+
+    for name in SHIPPED:
+        contents = read_weights(weights_file(name))
+        about = contents["about"]
+        words = [str(about[key]) for key in ("summary", "license") if key in about]
+        print(f"{name}: {'; '.join(words)}")
+    return 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Measure the network's errors, write both files."""
+    import torch
+
+    from ..io.files import check_targets
+    from ..morphable import load_model
+    from ..training.checkpoint import check_model, load_checkpoint
+    from ..training.priors import measure_priors
+    from ..training.trained import load_regressor
+    from ..training.weights import save_weights
+
+    check_targets([args.output, args.output.with_suffix(".json")])
+    about = {} if args.about is None else _about(args.about)
+    contents = load_checkpoint(args.checkpoint)
+    model = load_model(contents["config"]["data"]["model"])
+    check_model(args.checkpoint, contents, model)
+    faces = _measured_faces(args.measure_on, model)
+    regressor, whitening, _ = load_regressor(args.checkpoint)
+    spread = torch.from_numpy(model.coefficient_std)
+    priors = measure_priors(regressor, whitening, model.basis(), spread, faces)
+    for path in save_weights(args.output, contents, priors, about):
+        note(f"wrote {path} ({path.stat().st_size:,} bytes)")
+    shown = ", ".join(f"{degrees:.1f}" for degrees in torch.tensor(priors.turn).rad2deg().tolist())
+    print(
+        f"errors on {len(faces):,} faces, at 15, 45 and 75 degrees of yaw: turn {shown} degrees,"
+        f" shift {', '.join(f'{pixels:.1f}' for pixels in priors.shift)} crop pixels"
+        f"; the network's own sigma times {priors.points:.2f}"
+    )
+    return 0
+
+
+def _measured_faces(source: str | None, model: Any) -> Any:
+    from ..datasets.photos.sources import open_source
+    from ..errors import InputError
+    from ..synthetic import SyntheticFaces
+    from ..training.random_streams import SyntheticSeed
+
+    if source is None:
+        return SyntheticFaces(model, 1000, SyntheticSeed.HELD_OUT)
+    faces = open_source(source, model=model)
+    if faces.without_parameters:
+        raise InputError(f"--measure-on: expected faces with parameters: {faces.without_parameters}")
+    return faces
+
+
+def _about(path: Path) -> dict[str, Any]:
+    import json
+
+    from ..errors import InputError, reading
+    from ..io.files import regular_file
+
+    file = regular_file(path)
+    if file.stat().st_size > _MOST:
+        raise InputError(f"{path}: expected a JSON object of at most {_MOST:,} bytes")
+    with reading(file, "a JSON object"):
+        about = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(about, dict):
+        raise InputError(f"{path}: expected a JSON object, got {type(about).__name__}")
+    return about

@@ -1,0 +1,139 @@
+"""Weights to give away: a network without what only its training needs, in two files that belong together.
+
+    NAME.safetensors   the regressor's tensors (matrices in half precision), mean and std of the whitening,
+                       and the face model's sketch
+    NAME.json          everything else that a checkpoint says of itself, the priors of the fit, and what its
+                       maker says of it: data, license, figures
+
+Some megabytes instead of some fifty. `twodasl.weights` holds those that come with the package; they are read
+as any other file: nothing in them is executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import InputError, did_you_mean, reading
+from ..io.files import regular_file, write_together
+from .checkpoint import checked
+from .config import TrainingConfig
+from .priors import FitPriors
+
+FORMAT, VERSION = "twodasl-weights", 1
+SUFFIX = ".safetensors"
+SHIPPED = ("base",)
+"""Names of the weights that come with the package, the default first."""
+_FOLDER = Path(__file__).resolve().parent.parent / "weights"
+_ADVICE = "give one written by `twodasl weights export`"
+_PREFIX = "regressor."
+_LARGEST_JSON = 1 << 20
+# What a JSON file takes from a checkpoint as it is.
+_PLAIN = ("model_name", "model_identity", "model_counts", "step")
+
+
+def weights_file(name: str | os.PathLike[str]) -> Path:
+    """The file of weights: a name of `SHIPPED`, or a path. Raises InputError for a name that is neither."""
+    text = os.fspath(name)
+    if text in SHIPPED:
+        return _FOLDER / f"{text}{SUFFIX}"
+    if os.path.dirname(text) or "." in text or os.path.exists(text):
+        return Path(text)
+    hint = did_you_mean(text, SHIPPED)
+    raise InputError(f"weights: expected {', '.join(SHIPPED)} or a file, got {text!r}{hint}")
+
+
+def save_weights(
+    path: str | os.PathLike[str], contents: dict[str, Any], priors: FitPriors, about: dict[str, Any]
+) -> list[Path]:
+    """Write the network of a checkpoint as weights; the two files.
+
+    Args:
+        path: of the tensors, NAME.safetensors; the JSON file lies beside it.
+        contents: what `load_checkpoint` gave. Averaged weights are taken where there are some.
+        priors: see `priors.measure_priors`.
+        about: what else to say, as JSON's values.
+
+    Raises InputError for another suffix, or where a file cannot be written.
+    """
+    from safetensors.torch import save
+
+    file = Path(path)
+    if file.suffix != SUFFIX:
+        raise InputError(f"{path}: expected a file named NAME{SUFFIX}")
+    state = contents.get("average", contents["regressor"])
+    tensors = {f"{_PREFIX}{name}": _halved(value) for name, value in state.items()}
+    tensors |= {f"whitening.{name}": contents["whitening"][name].float() for name in ("mean", "std")}
+    tensors["model_sketch"] = contents["model_sketch"]
+    head = {
+        "format": FORMAT,
+        "version": VERSION,
+        **{key: contents[key] for key in _PLAIN},
+        "priors": priors.to_dict(),
+        "about": about,
+        "config": _without_folders(contents["config"]),
+    }
+    text = json.dumps(head, indent=1, ensure_ascii=False) + "\n"
+    files = {file: save({k: v.contiguous() for k, v in tensors.items()}), file.with_suffix(".json"): text}
+    write_together(files)
+    return list(files)
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What weights hold, as `load_checkpoint` gives a checkpoint, with `priors` and `about`.
+
+    Raises InputError naming the file, when one of the two is missing, damaged or of another kind.
+    """
+    from safetensors.torch import load
+
+    file = regular_file(path)
+    with reading(file, "weights of a network", _ADVICE):
+        tensors = load(file.read_bytes())
+    side = regular_file(file.with_suffix(".json"))
+    if side.stat().st_size > _LARGEST_JSON:
+        raise InputError(f"{side}: expected at most {_LARGEST_JSON:,} bytes; {_ADVICE}")
+    with reading(side, "the JSON file beside weights", _ADVICE):
+        head = json.loads(side.read_text(encoding="utf-8"))
+    if not isinstance(head, dict) or head.get("format") != FORMAT or head.get("version") != VERSION:
+        raise InputError(f"{side}: expected {FORMAT}, version {VERSION}; {_ADVICE}")
+    whitening = {name: tensors.get(f"whitening.{name}") for name in ("mean", "std")}
+    state = {k.removeprefix(_PREFIX): _single(v) for k, v in tensors.items() if k.startswith(_PREFIX)}
+    contents = checked(
+        file,
+        {
+            **{key: head.get(key) for key in (*_PLAIN, "config")},
+            "format": "twodasl-checkpoint",
+            "whitening": whitening,
+            "model_sketch": tensors.get("model_sketch"),
+            "regressor": state,
+        },
+    )
+    _, shapes, expressions = contents["model_counts"]
+    contents["priors"] = FitPriors.from_dict(head.get("priors"), shapes + expressions, str(side))
+    about = head.get("about")
+    contents["about"] = about if isinstance(about, dict) else {}
+    return contents
+
+
+def _halved(value: Tensor) -> Tensor:
+    """Matrices and kernels in half precision; vectors, some of which are tiny variances, as they are."""
+    return value.half() if value.ndim > 1 and value.is_floating_point() else value
+
+
+def _single(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
+
+
+def _without_folders(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration without where its files lay: that tells more of a machine than of a network."""
+    plain = TrainingConfig.from_dict(config).to_dict()
+    for key in ("photo_source", "face_source", "fitted_source"):
+        kind, colon, root = plain["data"][key].partition(":")
+        plain["data"][key] = f"{kind}{colon}{Path(root).name}" if colon else ""
+    plain["data"]["cache"] = plain["data"]["basis"] = ""
+    plain["network"]["start"] = Path(plain["network"]["start"]).name
+    return plain
