@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..io.terminal import shortened
 from .nme import BIN_NAMES, NmeSummary, best_images, summarize
+from .pose import PoseErrors
 
 METRIC = "NME: mean distance of the landmarks over sqrt(w*h) of the ground truth's 68-point box, percent"
 AVERAGING = "bin mean: each yaw bin counts alike (the literature's mean); image mean: each image counts alike"
@@ -23,7 +24,8 @@ class Report:
     settings: words for each choice that changes a number (ground truth, yaw source, crops, ...), in the order
     in which they are printed. names (n), yaw_degrees (n,) or None where it is not known: the images. errors:
     for each row of the table its label and NME fractions (n,). drop_worst: images left out of each row's
-    numbers, its own worst. metric: what a number is. notes: sentences on what could not be measured.
+    numbers, its own worst. metric: what a number is. notes: sentences on what could not be measured. pose:
+    for some rows, the errors of the angles.
     """
 
     title: str
@@ -34,6 +36,7 @@ class Report:
     drop_worst: int = 0
     metric: str = METRIC
     notes: Sequence[str] = ()
+    pose: Mapping[str, PoseErrors] = field(default_factory=dict)
 
     def kept(self) -> dict[str, NDArray[np.int64]]:
         """For each row of the table, the images that count."""
@@ -115,6 +118,7 @@ def format_report(report: Report, worst: int = 0) -> str:
         lines.append(f"No image in {', '.join(first.empty_bins)}: the bin mean is that of the other bins.")
     if first.beyond_90:
         lines.append(f"{first.beyond_90} image(s) beyond 90 degrees count in the last bin.")
+    lines += [errors.line(label) for label, errors in report.pose.items()]
     lines += report.notes
     if worst > 0:
         lines += ["", *_worst_lines(report, worst)]

@@ -37,10 +37,11 @@ def report_json(report: Report) -> dict[str, Any]:
         "title": report.title,
         "metric": report.metric,
         "averaging": report.all_settings().get("averaging"),
-        "units": {"nme": "percent", "yaw": "degrees"},
+        "units": {"nme": "percent", "yaw": "degrees", "pose": "degrees"},
         "settings": dict(report.settings),
         "dropped_worst": report.drop_worst,
         "results": results,
+        "pose": {label: errors.to_dict() for label, errors in report.pose.items()},
         "notes": list(report.notes),
         "per_image": {
             "name": list(report.names),

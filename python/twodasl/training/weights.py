@@ -78,7 +78,10 @@ def save_weights(
         "config": _without_folders(contents["config"]),
     }
     text = json.dumps(head, indent=1, ensure_ascii=False) + "\n"
-    files = {file: save({k: v.contiguous() for k, v in tensors.items()}), file.with_suffix(".json"): text}
+    files: dict[Path, str | bytes] = {
+        file: save({k: v.contiguous() for k, v in tensors.items()}),
+        file.with_suffix(".json"): text,
+    }
     write_together(files)
     return list(files)
 

@@ -17,6 +17,7 @@ from . import outputs as outputs
 if TYPE_CHECKING:
     from ...datasets.benchmarks.aflw2000 import Aflw2000
     from ...evaluation.dense import DenseTruth
+    from ...evaluation.pose import PoseErrors
     from ...morphable import MorphableModel
     from ...reconstruction.reconstructor import Reconstruction
 
@@ -44,6 +45,8 @@ class Measured:
     dense: NDArray[np.float64] | None = None
     unfitted: NDArray[np.float64] | None = None
     """With --fit: the network's own landmarks."""
+    angles: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Of some rows (n, 3) pitch, yaw, roll in degrees."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -147,8 +150,18 @@ def _measure(options: argparse.Namespace) -> int:
         errors,
         options.drop_worst,
         notes=tuple(measured.notes),
+        pose=_pose(measured, data),
     )
     return outputs.finish(options, report, data, data.truth, measured.points)
+
+
+def _pose(measured: Measured, data: Aflw2000) -> dict[str, PoseErrors]:
+    from ...evaluation.pose import pose_errors
+
+    if data.angles is None:
+        return {}
+    found = {label: pose_errors(angles, data.angles) for label, angles in measured.angles.items()}
+    return {label: errors for label, errors in found.items() if errors is not None}
 
 
 def _spaces(measured: Measured, rows: int) -> dict[str, str]:
@@ -161,7 +174,10 @@ def _spaces(measured: Measured, rows: int) -> dict[str, str]:
 
 
 def _predictions(options: argparse.Namespace, data: Aflw2000) -> Measured:
+    import torch
+
     from ...evaluation.predictions import read_predictions
+    from ...geometry.pose import decompose_pose
 
     basis = whitening = None
     choices: dict[str, str] = {}
@@ -178,6 +194,8 @@ def _predictions(options: argparse.Namespace, data: Aflw2000) -> Measured:
     if found.parameters is None:
         measured.notes.append("Dense: not measured, because a file of landmarks has no vertices.")
         return measured
+    poses = torch.from_numpy(np.asarray(found.parameters[:, :12], np.float64)).reshape(-1, 3, 4)
+    measured.angles["predictions"] = np.degrees(decompose_pose(poses)[1].numpy())
     _measure_dense_predictions(options, data, found.parameters, measured)
     return measured
 
@@ -265,9 +283,10 @@ def _network(options: argparse.Namespace, data: Aflw2000) -> Measured:
     choices = {**own, "points": points, "landmark input": words, "crops": crops}
     measured = Measured("network and fit" if options.fit else "network", data.truth, choices)
     truth = _dense_truth(options, data, reconstructor.model, options.model, measured)
-    dense = np.zeros((len(data), 2))
+    dense, angles, unfitted = np.zeros((len(data), 2)), np.zeros((len(data), 3)), np.zeros((len(data), 3))
 
     def visit(row: int, face: Reconstruction) -> None:
+        angles[row] = face.angles
         if truth is not None:
             dense[row] = truth.errors(range(row, row + 1), face.vertices[None])[0]
 
@@ -282,7 +301,12 @@ def _network(options: argparse.Namespace, data: Aflw2000) -> Measured:
         visit=visit,
     )
     measured.dense = None if truth is None else from_all(dense)
+    measured.angles[measured.label] = from_all(angles)
     if options.fit:
+
+        def visit_unfitted(row: int, face: Reconstruction) -> None:
+            unfitted[row] = face.angles
+
         measured.unfitted = network_landmarks(
             FaceReconstructor(options.checkpoint, options.model, options.device, fit=False),
             data,
@@ -291,7 +315,9 @@ def _network(options: argparse.Namespace, data: Aflw2000) -> Measured:
             refinements=options.refinements,
             indices=indices,
             batch_size=options.batch_size,
+            visit=visit_unfitted,
         )
+        measured.angles["network"] = from_all(unfitted)
     return measured
 
 

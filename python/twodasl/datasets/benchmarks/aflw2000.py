@@ -43,10 +43,10 @@ class Aflw2000:
 
     names: file names. images: their paths (which need not exist if only landmarks are compared). truth: (n,
     68, 2) float64 image pixels. depth: (n, 68) their z in pixels, larger = nearer, or None if the ground
-    truth has none. yaw_degrees: (n,). boxes: (n, 4) crop boxes x0 y0 x1 y1 in image pixels. detected: (n, 68,
-    2) a detector's landmarks in image pixels, or None. rows: (n,) each image's row in the complete folder of
-    `total` images, of which `dropped` were excluded. The `..._source` fields and `layout` describe where each
-    came from.
+    truth has none. yaw_degrees: (n,). angles: (n, 3) pitch, yaw, roll in degrees, or None where the .mat
+    files are missing. boxes: (n, 4) crop boxes x0 y0 x1 y1 in image pixels. detected: (n, 68, 2) a detector's
+    landmarks in image pixels, or None. rows: (n,) each image's row in the complete folder of `total` images,
+    of which `dropped` were excluded. The `..._source` fields and `layout` describe where each came from.
     """
 
     root: Path
@@ -58,6 +58,7 @@ class Aflw2000:
     truth_source: str
     yaw_degrees: Floats
     yaw_source: str
+    angles: Floats | None
     boxes: Floats
     box_source: str
     detected: Floats | None
@@ -124,6 +125,7 @@ def _without_undetected(data: Aflw2000) -> Aflw2000:
         truth=data.truth[keep],
         depth=None if data.depth is None else data.depth[keep],
         yaw_degrees=data.yaw_degrees[keep],
+        angles=None if data.angles is None else data.angles[keep],
         boxes=data.boxes[keep],
         detected=None if data.detected is None else data.detected[keep],
         rows=data.rows[keep],
@@ -137,15 +139,21 @@ def _read_development(folder: Path, ground_truth: str) -> Aflw2000:
     if not names:
         raise InputError(f"{file}: expected one image name per line, got an empty file")
     check_names(file, names)
+    images = tuple(folder / "images" / name for name in names)
+    annotations = [image.with_suffix(".mat") for image in images]
+    angles = None
+    if all(annotation.is_file() for annotation in annotations):
+        angles = np.stack([_read_angles(annotation) for annotation in annotations])
     return _assemble(
         folder,
         ground_truth,
         layout="development folder",
-        images=tuple(folder / "images" / name for name in names),
+        images=images,
         original=_points(folder / "pts68.npy", len(names)),
         original_source="original (pts68.npy)",
         yaw=_numbers(folder / "yaw_degrees.npy", (len(names),)),
         yaw_source="yaw_degrees.npy",
+        angles=angles,
     )
 
 
@@ -159,8 +167,9 @@ def _read_original(folder: Path, ground_truth: str) -> Aflw2000:
         images=tuple(file.with_suffix(".jpg") for file in files),
         original=np.stack([points for points, _ in annotations]),
         original_source="original (pt3d_68 of the .mat files)",
-        yaw=np.array([yaw for _, yaw in annotations]),
+        yaw=np.array([angles[1] for _, angles in annotations]),
         yaw_source="Pose_Para of the .mat files",
+        angles=np.stack([angles for _, angles in annotations]),
     )
 
 
@@ -174,6 +183,7 @@ def _assemble(
     original_source: str,
     yaw: Floats,
     yaw_source: str,
+    angles: Floats | None,
 ) -> Aflw2000:
     """The data set, from what differs between the layouts, with the requested ground truth."""
     count = len(images)
@@ -209,6 +219,7 @@ def _assemble(
         truth_source=truth_source,
         yaw_degrees=yaw,
         yaw_source=yaw_source,
+        angles=angles,
         boxes=boxes,
         box_source=box_source,
         detected=None,
@@ -221,10 +232,14 @@ def _assemble(
     return replace(data, detected=data.crops_to_image(_points(folder / _DETECTED, count)[..., :2]))
 
 
-def _read_mat(file: Path) -> tuple[Floats, float]:
-    """Landmarks (68, 3) and yaw in degrees of one annotation."""
+def _read_mat(file: Path) -> tuple[Floats, Floats]:
+    """Landmarks (68, 3) and angles (3,) in degrees of one annotation."""
     found = read_variables(file, {"pt3d_68": (3, 68), "Pose_Para": (1, 7)})
-    return found["pt3d_68"].T.copy(), float(np.degrees(found["Pose_Para"][0, 1]))
+    return found["pt3d_68"].T.copy(), np.degrees(found["Pose_Para"][0, :3])
+
+
+def _read_angles(file: Path) -> Floats:
+    return np.degrees(read_variables(file, {"Pose_Para": (1, 7)})["Pose_Para"][0, :3])
 
 
 def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
