@@ -11,6 +11,7 @@ from torch import Tensor
 import twodasl_ext
 from twodasl_ext import CoefficientPrior, Contours, MorphableBasis, join_points
 
+from ..errors import InputError
 from ..geometry.crops import flip_y
 from ..geometry.parameters import join_parameters, split_parameters
 from ..geometry.pose import decompose_pose, pose_matrix
@@ -21,7 +22,9 @@ from ..training.priors import FitPriors
 SIGMA = 1.0
 """Standard deviation of a detector's landmark along either axis, in pixels of the crop."""
 
-_OUTLINE = range(17)  # of the 68 points, those on the outline of the face
+OUTLINE = range(17)
+"""Those of the 68 points that lie on the outline of the face."""
+
 # The median of the squared length of a normal vector in the plane, in units of its variance along one axis.
 _MEDIAN = 1.386
 # Errors of one face are alike, so that this many times the expected square is not yet a contradiction.
@@ -53,8 +56,8 @@ class LandmarkFit:
         self.priors = FitPriors() if priors is None else priors
         self._spread = torch.from_numpy(model.coefficient_std).to(basis.device)
         self._contours: Contours | None = None
-        with suppress(ValueError):  # its landmarks do not lie as on an upright face
-            self._contours = Contours.of_outline(basis, _OUTLINE)
+        with suppress(InputError):
+            self._contours = outline_of(model, basis)
 
     def __call__(self, parameters: Tensor, *sources: Points) -> twodasl_ext.LandmarkFit:
         """Fit faces (B, 12+K), as the network says them in the crop, to points of one source or several.
@@ -62,17 +65,15 @@ class LandmarkFit:
         Sources are joined by their precisions. A face without any point keeps the prior.
         """
         pose, coefficients = split_parameters(parameters, self.basis.mode_count)
-        # The fit keeps the form of the matrix that it starts from: a rotation times a scale.
-        scale, angles, translation = decompose_pose(pose)
+        _, angles, _ = decompose_pose(pose)
         places, sigma = join_points([s.places for s in sources], [s.sigma for s in sources])
-        upright = torch.stack([places[..., 0], flip_y(places[..., 1])], dim=-1).to(parameters)
         said = self.priors.coefficient_sigma(self._spread).expand_as(coefficients)
         prior = CoefficientPrior.of_deviations(said, coefficients)
         return twodasl_ext.fit_landmarks(
             self.basis,
-            upright,
+            upright(places).to(parameters),
             sigma.to(parameters),
-            start=pose_matrix(scale, angles, translation),
+            start=start_pose(parameters),
             pose_sigma=self.priors.pose_sigma(angles[:, 1]),
             prior=prior.joined(CoefficientPrior.of_deviations(self._spread)),
             contours=self._contours,
@@ -101,7 +102,7 @@ class LandmarkFit:
         square = (detected - expected.places).square().sum(dim=2)
         relative = torch.where(seen, square / (expected.sigma.square() + SIGMA**2), torch.nan)
         # The jaw's points slide along the outline; the others say where the face is.
-        middle = relative[:, len(_OUTLINE) :].nanmedian(dim=1).values / _MEDIAN
+        middle = relative[:, len(OUTLINE) :].nanmedian(dim=1).values / _MEDIAN
         factor = torch.where(
             middle > _ALIKE, (middle / _ALIKE) * (square.nanmedian(dim=1).values).sqrt(), 1.0
         )
@@ -122,3 +123,30 @@ class LandmarkFit:
 def fitted_parameters(fit: twodasl_ext.LandmarkFit) -> Tensor:
     """(B, 12+K) of a fit."""
     return join_parameters(fit.pose, fit.coefficients)
+
+
+def model_spread(model: MorphableModel, basis: MorphableBasis) -> CoefficientPrior:
+    """What is known of a face's coefficients before anything is seen of it."""
+    return CoefficientPrior.of_deviations(torch.from_numpy(model.coefficient_std).to(basis.device))
+
+
+def outline_of(model: MorphableModel, basis: MorphableBasis) -> Contours:
+    """The model's 68 landmarks, those of the jaw anywhere on the outline. InputError where there is none."""
+    try:
+        return Contours.of_outline(basis, OUTLINE)
+    except ValueError as error:
+        raise InputError(f"fit: the face model {model.name!r} has no outline ({error})") from error
+
+
+def start_pose(parameters: Tensor) -> Tensor:
+    """The pose (B, 3, 4) nearest to that of parameters (B, 12+K) that is a rotation times a scale.
+
+    A fit keeps the form of the matrix that it starts from.
+    """
+    pose, _ = split_parameters(parameters)
+    return pose_matrix(*decompose_pose(pose))
+
+
+def upright(points: Tensor) -> Tensor:
+    """Crop pixels (..., 2), rows downward, to the space of parameters, where y points up."""
+    return torch.stack([points[..., 0], flip_y(points[..., 1])], dim=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,26 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 from ..arguments import flag, path_of, shown, whole_number
 from ..devices import usable_device
 from ..errors import InputError
-from ..geometry.crops import SIZE, Crop, flip_y
-from ..geometry.projection import crop_landmarks, crop_vertices
+from ..geometry.crops import Crop, flip_y
+from ..geometry.projection import crop_vertices
 from ..io.images import check_image
-from ..landmarks import eighteen_from_68
-from ..morphable import MorphableModel, decompose_pose, load_model, split_parameters
-from ..networks import split_output
-from ..networks.inputs import network_input
-from ..training.checkpoint import check_model
-from ..training.trained import load_regressor
+from ..morphable import MorphableModel, decompose_pose, split_parameters
 from ..training.weights import SHIPPED, weights_file
 from . import MOST_REFINEMENTS
 from .face_input import FaceInput
+from .face_network import FaceNetwork, Said
 from .landmark_fit import LandmarkFit, Points, fitted_parameters
 from .texture import face_colors
 
 Floats = NDArray[np.float32]
-
-# How large and how small a face may be against its crop, and the sine of the angle between the rows of its
-# camera. What a network says beyond that is finite, but no face: it has diverged.
-_LARGEST, _SMALLEST, _FLATTEST = 10.0, 0.02, 0.05
 
 BLIND_REFINEMENTS = 1
 """Passes after the first where a photo comes without landmarks."""
@@ -98,18 +90,11 @@ class FaceReconstructor:
     ) -> None:
         self.checkpoint = weights_file(path_of(checkpoint, "a checkpoint file", "checkpoint"))
         self.device = usable_device(device)
-        regressor, whitening, self.info = load_regressor(self.checkpoint)
-        self.model = _matching_model(self.checkpoint, self.info, model)
-        self.regressor = regressor.to(self.device).eval()
-        self.whitening = whitening.to(self.device)
-        self.basis = self.model.basis(self.device)
-        self.has_points = self.info["config"].get("network", {}).get("points", 0) > 0
-        """Whether the network says where the 68 landmarks are, beside its parameters."""
+        self.network = FaceNetwork(self.checkpoint, model, self.device)
+        self.info, self.model, self.basis = self.network.info, self.network.model, self.network.basis
         self._fit = None
         if flag(fit, "fit"):
             self._fit = LandmarkFit(self.model, self.basis, self.info.get("priors"))
-        # A network that was never shown landmarks must not be shown any.
-        self.sees_landmarks = self.info["config"].get("landmarks", {}).get("map_dropout", 0.0) < 1
 
     def __call__(
         self,
@@ -194,23 +179,23 @@ class FaceReconstructor:
         if self._fit is not None:
             parameters = self._fitted(self._fit, given, faces, said)
         vertices = crop_vertices(self.basis, parameters)
-        self._check(parameters, vertices)
+        self.network.check(parameters, vertices)
         return self._placed(faces, parameters, vertices)
 
-    def _refined(self, faces: list[FaceInput], refinements: int | None) -> _Said:
+    def _refined(self, faces: list[FaceInput], refinements: int | None) -> Said:
         """What the network says once its landmarks were fed back to it; `faces` get those and its crops."""
         passes = [_refinements(face, refinements) for face in faces]
-        said = self._regress(faces)
+        said = self.network.faces(faces)
         for step in range(max(passes)):
             again = [index for index, count in enumerate(passes) if count > step]
             for index in again:
                 own = faces[index].crop.to_image(said.landmarks[index, :, :2].cpu().numpy())
                 faces[index] = faces[index].refined(own.astype(np.float64))
-            said.put(again, self._regress([faces[index] for index in again]))
+            said.put(again, self.network.faces([faces[index] for index in again]))
         return said
 
     def _fitted(
-        self, fit: LandmarkFit, given: list[FaceInput], faces: list[FaceInput], said: _Said
+        self, fit: LandmarkFit, given: list[FaceInput], faces: list[FaceInput], said: Said
     ) -> torch.Tensor:
         """Parameters (B, 12+K) of faces, fitted to the landmarks that came with them and the network's own.
 
@@ -225,16 +210,16 @@ class FaceReconstructor:
                 points = faces[index].crop.to_crop(np.asarray(given[index].landmarks))
                 detected[index] = torch.from_numpy(points)
             blind = said.copy()
-            blind.put(marked, self._regress([replace(faces[index], landmarks=None) for index in marked]))
-            own = fit.own(blind.points, blind.sigma) if self.has_points else None
+            blind.put(marked, self.network.faces([replace(faces[index], landmarks=None) for index in marked]))
+            own = fit.own(blind.points, blind.sigma) if self.network.has_points else None
             source, factor = fit.trusted(detected.to(self.device), blind.parameters, own)
             sources.append(source)
             # Landmarks that the network does not believe must not have been in its map either.
             doubted = (factor > 1).nonzero()[:, 0].tolist()
             said.put(doubted, blind.of(doubted))
-        if self.has_points:
+        if self.network.has_points:
             sources.append(fit.own(said.points, said.sigma))
-        chosen = list(range(len(faces))) if self.has_points else marked
+        chosen = list(range(len(faces))) if self.network.has_points else marked
         if not chosen:
             return said.parameters
         sources = [Points(*(values[chosen] for values in source)) for source in sources]
@@ -273,70 +258,6 @@ class FaceReconstructor:
             )
         return results
 
-    def _regress(self, faces: list[FaceInput]) -> _Said:
-        """What the network says of faces as they are marked now."""
-        crops = np.stack([face.crop.image(face.image) for face in faces])
-        marks = torch.full(
-            (len(faces), 18, 2), torch.nan, dtype=torch.float32
-        )  # a NaN point is left out of the map
-        for index, face in enumerate(faces):
-            if face.landmarks is not None and self.sees_landmarks:
-                points = face.crop.to_crop(face.landmarks)
-                marks[index] = torch.from_numpy(eighteen_from_68(points)).float()
-        batch = network_input(torch.from_numpy(crops).to(self.device), marks.to(self.device))
-        output = split_output(self.regressor(batch), len(self.whitening.mean))
-        parameters = self.whitening.unwhiten(output.whitened)
-        if not all(bool(torch.isfinite(values).all()) for values in (parameters, *output)):
-            raise InputError(
-                f"{self.checkpoint}: its network gives NaN or infinity; take an earlier checkpoint"
-            )
-        landmarks = crop_landmarks(self.basis, parameters)
-        self._check(parameters, landmarks)
-        return _Said(parameters, landmarks, output.points, output.sigma)
-
-    def _check(self, parameters: torch.Tensor, points: torch.Tensor) -> None:
-        """Raise InputError where points (B, P, 3) in crop pixels, or the camera, are those of no face."""
-        places = points[..., :2].double()
-        reach = (places - SIZE / 2).abs().amax((1, 2)) / SIZE
-        extent = (places.amax(1) - places.amin(1)).amax(1) / SIZE
-        rows = torch.nn.functional.normalize(parameters[:, :12].reshape(-1, 3, 4)[:, :2, :3].double(), dim=-1)
-        sine = torch.linalg.cross(rows[:, 0], rows[:, 1]).norm(dim=-1)
-        # Written so that NaN, of numbers that overflow, does not pass.
-        good = (reach <= _LARGEST) & (extent >= _SMALLEST) & (sine >= _FLATTEST)
-        if not bool(good.all()):
-            first = int((~good).nonzero()[0])
-            raise InputError(
-                f"{self.checkpoint}: its network's answer is no face (size {float(extent[first]):.3g} and"
-                f" distance {float(reach[first]):.3g} in widths of the crop, sine {float(sine[first]):.2g}"
-                " between the rows of its camera); its training has diverged, take an earlier checkpoint"
-            )
-
-
-@dataclass
-class _Said:
-    """What the network says of some faces in their crops, see `_regress`.
-
-    Parameters (B, 12+K), their landmarks (B, 68, 3), its own points (B, P, 2) and their sigma (B, P).
-    """
-
-    parameters: torch.Tensor
-    landmarks: torch.Tensor
-    points: torch.Tensor
-    sigma: torch.Tensor
-
-    def of(self, rows: list[int]) -> _Said:
-        """Of some of them."""
-        return _Said(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    def copy(self) -> _Said:
-        """The same in tensors of its own."""
-        return _Said(*(getattr(self, field.name).clone() for field in fields(self)))
-
-    def put(self, rows: list[int], others: _Said) -> None:
-        """Take others' place in some rows."""
-        for field in fields(self):
-            getattr(self, field.name)[rows] = getattr(others, field.name)
-
 
 def _each(values: Any, name: str, count: int | None, kind: str = "images") -> list[Any]:
     """The entries of a list or array with one a face, `count` of them; None stands for nothing at all."""
@@ -355,24 +276,3 @@ def _refinements(face: FaceInput, asked: int | None) -> int:
     if asked is not None:
         return asked
     return BLIND_REFINEMENTS if face.landmarks is None else 0
-
-
-def _matching_model(
-    checkpoint: str | os.PathLike[str],
-    info: dict,
-    model: MorphableModel | str | os.PathLike[str] | None,
-) -> MorphableModel:
-    """The face model, once it is known to be the one that the checkpoint was trained for."""
-    # The name under which training loaded it; a path may lead nowhere by now.
-    name = info["config"].get("data", {}).get("model", info["model_name"])
-    try:
-        found = load_model(name if model is None else model)
-    except InputError as error:
-        if model is not None:
-            raise
-        raise InputError(
-            f"{checkpoint}: was trained for the face model {info['model_name']!r} from {name}, which cannot"
-            f" be loaded ({error}); give the model itself (--model)"
-        ) from error
-    check_model(checkpoint, info, found)
-    return found

@@ -45,10 +45,10 @@ class Recorder(torch.nn.Module):
 
 
 def _record(reconstructor, parameters=None):
-    mean, std = reconstructor.whitening.mean, reconstructor.whitening.std
+    mean, std = reconstructor.network.whitening.mean, reconstructor.network.whitening.std
     answer = torch.zeros(len(mean)) if parameters is None else (parameters - mean) / std
-    reconstructor.regressor = Recorder(answer)
-    return reconstructor.regressor
+    reconstructor.network.regressor = Recorder(answer)
+    return reconstructor.network.regressor
 
 
 def test_vertices_land_where_the_parameters_say(steady, ball_model, photo):
@@ -124,7 +124,7 @@ def test_recrop_follows_the_landmarks(steady, photo):
 
 def test_recrop_refuses_a_wild_jump(steady, photo):
     """Landmarks far from the box, as of a network that has learned nothing, do not carry the crop away."""
-    parameters = steady.whitening.mean.clone()
+    parameters = steady.network.whitening.mean.clone()
     parameters[3] = 400.0
     _record(steady, parameters)
     assert steady(photo, box=BOX, recrop=True).crop.box == BOX
@@ -168,7 +168,7 @@ def test_a_device_that_is_not_there(ball_checkpoint):
 
 
 def test_a_network_that_gives_nan_is_named(steady, ball_checkpoint, photo):
-    _record(steady, steady.whitening.mean * torch.nan)
+    _record(steady, steady.network.whitening.mean * torch.nan)
     with pytest.raises(InputError, match="NaN or infinity") as caught:
         steady(photo, box=BOX)
     assert str(ball_checkpoint) in str(caught.value)

@@ -274,7 +274,7 @@ def _network(options: argparse.Namespace, data: Aflw2000) -> Measured:
             raise InputError("--crops landmarks: expected landmarks to crop around, got --landmarks none")
         boxes, crops = None, "squares around the landmark input"
     reconstructor = FaceReconstructor(options.checkpoint, options.model, options.device, fit=options.fit)
-    if options.fit and landmarks is None and not reconstructor.has_points:
+    if options.fit and landmarks is None and not reconstructor.network.has_points:
         raise InputError(
             "--fit: expected landmarks to fit to, or a network with points of its own, got neither"
         )
