@@ -115,7 +115,7 @@ class PointFit:
     def _sigma(self, points: Tensor) -> Tensor:
         """(B, L), infinite where the model has no such point."""
         count = points.shape[1]
-        sigma = torch.full((count,), self.sigma, device=self.basis.device)
+        sigma = torch.full((count,), self.sigma, dtype=torch.float32, device=self.basis.device)
         if count == 68:
             sigma[list(OUTLINE)] *= OUTLINE_SIGMA
         else:
@@ -125,7 +125,7 @@ class PointFit:
     def _pose_sigma(self, seen: Tensor) -> Tensor:
         """(B, 7): free where many points are seen (B, L)."""
         many = (seen.sum(1) >= _MANY)[:, None]
-        near = torch.tensor(_POSE_SIGMA, device=seen.device)
+        near = torch.tensor(_POSE_SIGMA, dtype=torch.float32, device=seen.device)
         return torch.where(many, torch.inf, near)
 
     def _means_of(self, count: int, own: bool) -> tuple[Tensor, Tensor]:
@@ -137,8 +137,8 @@ class PointFit:
         of_marks = torch.cat(schemes)
         known = of_marks.isfinite().all(1)
         # A row must sum to 1 also where its point is not used.
-        of_marks[~known] = torch.eye(68)[:1]
-        weights = torch.zeros(len(of_marks), self.basis.vertex_count)
+        of_marks[~known] = torch.eye(68, dtype=torch.float32)[:1]
+        weights = torch.zeros(len(of_marks), self.basis.vertex_count, dtype=torch.float32)
         weights.index_add_(1, marks, of_marks)
         for name, vertex in self.model.named_landmarks.items():
             if count == 21 and name.startswith("ear_"):

@@ -44,6 +44,10 @@ def test_the_mesh_counts_where_both_agree(tmp_path, photo68):
         crop = crop_from_landmarks(points)
         assert sample["visible"].all()
         np.testing.assert_allclose(sample["landmarks"], crop.to_crop(eighteen_from_68(points)), atol=0.2)
+    for again in (photos, open_set(tmp_path / "set", tmp_path / "cache")):
+        for index, points in enumerate(marks):
+            crop = crop_from_landmarks(points)
+            np.testing.assert_allclose(again.fit_points(index), crop.to_crop(points), atol=0.2)
 
 
 @pytest.mark.parametrize("wrong", ["no mesh", "mesh elsewhere"])
@@ -55,6 +59,9 @@ def test_five_points_alone_where_the_mesh_is_wrong(tmp_path, photo68, wrong):
     sample = open_set(tmp_path / "set", tmp_path / "cache")[1]
     assert np.flatnonzero(sample["visible"]).tolist() == sorted(FIVE)
     assert np.flatnonzero(np.isfinite(sample["landmarks"].numpy()).all(-1)).tolist() == sorted(FIVE)
+    photos = open_set(tmp_path / "set", tmp_path / "cache")
+    np.testing.assert_array_equal(photos.fit_points(1), sample["landmarks"])
+    assert photos.fit_points(0).shape == (68, 2)
     five = eighteen_from_68(marks[1])[FIVE]
     np.testing.assert_allclose(sample["landmarks"][FIVE], crop_from_five(five).to_crop(five), atol=0.05)
 
