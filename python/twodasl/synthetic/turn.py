@@ -31,6 +31,7 @@ Floats = NDArray[np.float32]
 
 _VISIBLE_SLACK = 5.0  # millimeters by which a landmark may lie behind the surface drawn at its place
 _AGREE = 2.0  # pixels within which head and surroundings show the same point of the photo
+_SLIVER = np.ones((7, 7), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class FaceTurner:
         self.model = model
         self.basis = model.basis()
         self._triangles = torch.from_numpy(model.triangles)
-        self._corners = model.triangles.astype(np.int32)
         self._completion = Completion(model)
+        self._corners = self._completion.kept.numpy().astype(np.int32)
 
     def __call__(self, image: NDArray[np.uint8], parameters: ArrayLike, turn: float, lift: float = 0) -> Turned:
         """Turn the head of one crop.
@@ -85,7 +86,8 @@ class FaceTurner:
         moved = self._moved(vector, turn, lift)
         target = self._vertices(moved)
         scale = float(np.linalg.norm(moved[:3]) / np.linalg.norm(vector[:3]))
-        surroundings = surroundings_map(source, target, scale, self._level(source), self._level(target), turn)
+        front = self._completion.front > 0.5
+        surroundings = surroundings_map(source[front], target[front], scale, self._level(source), self._level(target), turn)
         picture, depth = self._picture(image, source, target, surroundings)
         landmarks = target[self.model.landmarks]
         pixels = float(np.linalg.norm(moved[:3]))
@@ -119,7 +121,7 @@ class FaceTurner:
         triangle, weights, depth = (
             tensor[0].numpy()
             for tensor in twodasl_ext.rasterize(
-                torch.from_numpy(fine_grid(target))[None], self._triangles, FINE * SIZE
+                torch.from_numpy(fine_grid(target))[None], self._completion.kept, FINE * SIZE
             )
         )
         hit = np.flatnonzero(triangle.ravel() >= 0)
@@ -127,32 +129,41 @@ class FaceTurner:
         if len(hit):
             corners = torch.from_numpy(self._corners[triangle.ravel()[hit]])
             shares = torch.from_numpy(weights.reshape(-1, 3)[hit])
-            own = np.concatenate([source, self._completion.normals(source), colors], axis=1)
-            both = np.concatenate([own, own[self._completion.twins, :6]], axis=1)
+            own = np.concatenate([source, self._completion.normals(source)], axis=1)
+            both = np.concatenate(
+                [own, own[self._completion.twins], colors, self._completion.front[:, None]], axis=1
+            )
             surface = torch.nn.functional.embedding_bag(
                 corners, torch.from_numpy(both), per_sample_weights=shares, mode="sum"
             ).numpy()
             y, x = np.divmod(hit, FINE * SIZE)
             place = ((x + 0.5) / FINE - 0.5).astype(np.float32), ((y + 0.5) / FINE - 0.5).astype(np.float32)
             nearby = np.column_stack([_at(around[..., axis], *place) for axis in (0, 1)])
-            layer.reshape(-1, 4)[hit, :3] = self._painted(image, surface, seen, nearby)
-            layer.reshape(-1, 4)[hit, 3] = 1
+            weight = np.zeros((2, *triangle.shape), np.float32)
+            for side, columns in zip(weight, (surface[:, :6], surface[:, 6:12]), strict=True):
+                side.ravel()[hit] = seen.weight(columns[:, :3], columns[:, 3:])
+                # A sliver that something narrow hides is painted like what is around it.
+                side[:] = cv2.GaussianBlur(cv2.morphologyEx(side, cv2.MORPH_CLOSE, _SLIVER), (0, 0), 1.0)
+            first, second = (side.ravel()[hit, None] for side in weight)
+            layer.reshape(-1, 4)[hit, :3] = self._painted(image, surface, first, second, nearby)
+            layer.reshape(-1, 4)[hit, 3] = surface[:, 15]
+            layer[..., :3] *= layer[..., 3:]
         small = cv2.resize(layer, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
         mixed = small[..., :3] + (1 - small[..., 3:]) * backdrop
         return np.clip(np.rint(mixed), 0, 255).astype(np.uint8), depth
 
-    def _painted(self, image: NDArray[np.uint8], surface: Floats, seen: SeenSurface, nearby: Floats) -> Floats:
-        """(P, 3) colors of surface points (P, 9 + 6): place, normal, color; place and normal of the twin."""
-        place, twin = surface[:, :3], surface[:, 9:12]
-        first = seen.weight(place, surface[:, 3:6])[:, None]
-        second = seen.weight(twin, surface[:, 12:15])[:, None] * self._completion.twin_trust
+    def _painted(
+        self, image: NDArray[np.uint8], surface: Floats, first: Floats, second: Floats, nearby: Floats
+    ) -> Floats:
+        """(P, 3) colors of surface points (P, 16): place, normal, the twin's, color, share of the head."""
+        place, twin = surface[:, :2], surface[:, 6:8]
         # Where the surroundings show the same point of the photo, nothing needs to be made up.
-        apart = np.hypot(*(place[:, :2] - nearby).T)[:, None]
+        apart = np.hypot(*(place - nearby).T)[:, None]
         agree = np.exp(-((apart / _AGREE) ** 2))
-        guess = surface[:, 6:9]
-        guess = guess + second * (_points(image, twin[:, :2]) - guess)
+        guess = surface[:, 12:15]
+        guess = guess + second * self._completion.twin_trust * (_points(image, twin) - guess)
         guess = guess + agree * (_points(image, nearby) - guess)
-        return guess + first * (_points(image, place[:, :2]) - guess)
+        return guess + first * (_points(image, place) - guess)
 
 
 def _checked(image: NDArray[np.uint8], parameters: ArrayLike, modes: int) -> tuple[NDArray[np.uint8], Floats]:

@@ -13,6 +13,7 @@ import twodasl_ext
 
 from ..geometry.crops import SIZE
 from ..morphable import MorphableModel
+from .regions import head_center
 
 Floats = NDArray[np.float32]
 
@@ -21,9 +22,10 @@ FINE = 2
 
 # Cosine between normal and viewing direction from which the photo begins to count, and from which it alone
 # counts.
-_GRAZING, _SQUARE = 0.12, 0.45
-_RIM = (1.0, 3.0)  # pixels from the head's outline in the photo between which trust grows
-_SLACK = 1.5  # pixels behind the surface drawn that still belong to it, more where it is seen at an angle
+_GRAZING, _SQUARE = 0.05, 0.28
+_RIM = (0.6, 2.0)  # pixels from the head's outline in the photo between which trust grows
+_SLACK = 2.0  # pixels behind the surface drawn that still belong to it, more where it is seen at an angle
+_BEYOND = 16  # pixels beyond the crop over which its border may stand for the head
 _TWIN_DISTANCE = 0.02  # of the model's height: how far off a mirror twin may be
 _REACH = 12.0  # edges over which colors diffuse before they fade against nearer ones
 _TWIN_TRUST = 0.8
@@ -42,8 +44,10 @@ class SeenSurface:
     def __init__(
         self, image: NDArray[np.uint8], vertices: Floats, triangles: torch.Tensor, normals: Floats
     ) -> None:
+        # Beyond the crop its border is repeated; the head is known there too.
+        wide = fine_grid(vertices + np.array([_BEYOND, _BEYOND, 0], np.float32))
         _, _, depth = twodasl_ext.rasterize(
-            torch.from_numpy(fine_grid(vertices))[None], triangles, FINE * SIZE
+            torch.from_numpy(wide)[None], triangles, FINE * (SIZE + 2 * _BEYOND)
         )
         surface = depth[0].numpy()
         # Near the outline of a nearer part, the photo may show that part instead.
@@ -54,15 +58,18 @@ class SeenSurface:
     def weight(self, points: Floats, normals: Floats) -> Floats:
         """(P,) from 0 (not seen) to 1 (squarely) for points (P, 3) of the surface, with normals (P, 3)."""
         fine = fine_grid(points)
-        column, row = (np.clip(np.rint(fine[:, k]), 0, FINE * SIZE - 1).astype(np.intp) for k in (0, 1))
+        fine[:, :2] += FINE * _BEYOND
+        last = len(self._rim) - 1
+        column, row = (np.clip(np.rint(fine[:, k]), 0, last).astype(np.intp) for k in (0, 1))
         length = np.sqrt(np.einsum("pk,pk->p", normals, normals))
         facing = normals[:, 2] / np.maximum(length, 1e-9)
         weight = _step(facing, _GRAZING, _SQUARE)
         slope = np.sqrt(np.maximum(1 - facing * facing, 0)) / np.maximum(facing, _GRAZING)
-        weight *= points[:, 2] >= self._nearest[row, column] - _SLACK * (1 + slope)
+        behind = self._nearest[row, column] - points[:, 2]
+        weight *= 1 - _step(behind / (_SLACK * (1 + slope)), 1.0, 1.5)
         weight *= _step(self._rim[row, column], *_RIM)
         edge = np.minimum(points[:, :2], SIZE - 1 - points[:, :2]).min(axis=1)
-        weight *= _step(edge, 0.0, 2.0)
+        weight *= _step(edge, -_BEYOND, 1 - _BEYOND / 2)
         return np.asarray(weight, np.float32)
 
 
@@ -81,6 +88,10 @@ class Completion:
         mirrored, points = (torch.from_numpy(model.mean * np.array([x, 1, 1], np.float32)) for x in (-1, 1))
         squared, index = twodasl_ext.nearest_neighbors(mirrored, points)
         near = squared.numpy() <= (_TWIN_DISTANCE * np.ptp(model.mean[:, 1])) ** 2
+        self.front = front_of_head(model)
+        # The back of the head is left to the surroundings.
+        kept = self.front[triangles].max(axis=1) > 0
+        self.kept = torch.from_numpy(np.ascontiguousarray(triangles[kept]))
         self.twins: NDArray[np.int64] = np.where(near, index.numpy(), np.arange(count))
         system = diags(np.full(count, 1 / _REACH**2)) + _laplacian(triangles, count)
         self._solver = splu(
@@ -112,6 +123,22 @@ class Completion:
         solved = self._solver.solve(right)
         guess = solved[:, :3] / np.maximum(solved[:, 3:], 1e-30)
         return np.clip(guess, 0, 255).astype(np.float32)
+
+
+def front_of_head(model: MorphableModel) -> Floats:
+    """(N,) 1 on the face, the ears and the front of the neck, 0 on the skull and neck behind them, soft between.
+
+    Most photos show hair, not skin, behind the ears.
+    """
+    points = model.mean[model.landmarks].astype(np.float64)
+    unit = float(np.linalg.norm(points[36] - points[45]))
+    offset = model.mean - head_center(points)
+    azimuth = np.abs(np.arctan2(offset[:, 0], offset[:, 2]))
+    ears = _step(-azimuth, -2.2, -2.1) * _step(np.abs(offset[:, 0]) / abs(points[16, 0]), 0.98, 1.05)
+    brow, nose = points[19, 1], points[33, 1]
+    ears *= _step(brow + 0.15 * unit - model.mean[:, 1], 0, 0.1 * unit)
+    ears *= _step(model.mean[:, 1] - nose + 0.3 * unit, 0, 0.1 * unit)
+    return np.maximum(_step(-azimuth, -1.75, -1.5), ears).astype(np.float32)
 
 
 def _step(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.floating]:
