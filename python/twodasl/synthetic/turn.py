@@ -21,7 +21,7 @@ import twodasl_ext
 from ..errors import InputError
 from ..geometry.crops import SIZE, crop_from_landmarks
 from ..geometry.parameters import POSE_SIZE
-from ..geometry.pose import decompose_pose, matrix_from_angles
+from ..geometry.pose import matrix_from_angles
 from ..geometry.projection import crop_vertices
 from ..morphable import MorphableModel
 from .turn_skin import FINE, Completion, SeenSurface, fine_grid
@@ -63,7 +63,9 @@ class FaceTurner:
         self._completion = Completion(model)
         self._corners = self._completion.kept.numpy().astype(np.int32)
 
-    def __call__(self, image: NDArray[np.uint8], parameters: ArrayLike, turn: float, lift: float = 0) -> Turned:
+    def __call__(
+        self, image: NDArray[np.uint8], parameters: ArrayLike, turn: float, lift: float = 0.0
+    ) -> Turned:
         """Turn the head of one crop.
 
         Args:
@@ -116,8 +118,9 @@ class FaceTurner:
     ) -> tuple[NDArray[np.uint8], Floats]:
         """The turned picture, and its depth (FINE * SIZE squared)."""
         backdrop = _sampled(image, around)
-        seen = SeenSurface(image, source, self._triangles, self._completion.normals(source))
-        colors = self._completion.colors(image, source, seen)
+        normals = self._completion.normals(source)
+        seen = SeenSurface(source, self._triangles)
+        colors = self._completion.colors(image, source, normals, seen)
         triangle, weights, depth = (
             tensor[0].numpy()
             for tensor in twodasl_ext.rasterize(
@@ -129,7 +132,7 @@ class FaceTurner:
         if len(hit):
             corners = torch.from_numpy(self._corners[triangle.ravel()[hit]])
             shares = torch.from_numpy(weights.reshape(-1, 3)[hit])
-            own = np.concatenate([source, self._completion.normals(source)], axis=1)
+            own = np.concatenate([source, normals], axis=1)
             both = np.concatenate(
                 [own, own[self._completion.twins], colors, self._completion.front[:, None]], axis=1
             )
@@ -215,14 +218,3 @@ def _visible(landmarks: Floats, depth: Floats, slack: float) -> NDArray[np.bool_
     farthest = cv2.erode(depth, np.ones((side, side), np.uint8), borderValue=float("inf"))
     fine = np.clip(np.rint(fine_grid(landmarks)[:, :2]), 0, FINE * SIZE - 1).astype(int)
     return inside & (farthest[fine[:, 1], fine[:, 0]] <= landmarks[:, 2] + slack)
-
-
-def draw_turn(rng: np.random.Generator, pose: ArrayLike) -> tuple[float, float]:
-    """Angles `turn`, `lift` in radians for a head of pose (3, 4) or (12,): to a |yaw| even over 30..90 degrees.
-
-    A turn goes on in the direction in which the face looks, frontal ones to either side, and by at most 60
-    degrees.
-    """
-    linear = np.asarray(pose, np.float64).reshape(3, 4)
-    _, angles, _ = decompose_pose(torch.from_numpy(linear))
-    raise NotImplementedError

@@ -27,7 +27,7 @@ _RIM = (0.6, 2.0)  # pixels from the head's outline in the photo between which t
 _SLACK = 2.0  # pixels behind the surface drawn that still belong to it, more where it is seen at an angle
 _BEYOND = 16  # pixels beyond the crop over which its border may stand for the head
 _TWIN_DISTANCE = 0.02  # of the model's height: how far off a mirror twin may be
-_REACH = 12.0  # edges over which colors diffuse before they fade against nearer ones
+_REACH = 4.0  # edges over which colors diffuse before they fade against nearer ones
 _TWIN_TRUST = 0.8
 
 
@@ -41,9 +41,7 @@ def fine_grid(points: Floats) -> Floats:
 class SeenSurface:
     """Which points of a head the photo shows."""
 
-    def __init__(
-        self, image: NDArray[np.uint8], vertices: Floats, triangles: torch.Tensor, normals: Floats
-    ) -> None:
+    def __init__(self, vertices: Floats, triangles: torch.Tensor) -> None:
         # Beyond the crop its border is repeated; the head is known there too.
         wide = fine_grid(vertices + np.array([_BEYOND, _BEYOND, 0], np.float32))
         _, _, depth = twodasl_ext.rasterize(
@@ -68,7 +66,8 @@ class SeenSurface:
         behind = self._nearest[row, column] - points[:, 2]
         weight *= 1 - _step(behind / (_SLACK * (1 + slope)), 1.0, 1.5)
         weight *= _step(self._rim[row, column], *_RIM)
-        edge = np.minimum(points[:, :2], SIZE - 1 - points[:, :2]).min(axis=1)
+        x, y = points[:, 0], points[:, 1]
+        edge = np.minimum(np.minimum(x, SIZE - 1 - x), np.minimum(y, SIZE - 1 - y))
         weight *= _step(edge, -_BEYOND, 1 - _BEYOND / 2)
         return np.asarray(weight, np.float32)
 
@@ -108,12 +107,12 @@ class Completion:
         normals = self._gather @ np.cross(b - a, c - a)
         return np.asarray(normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9), np.float32)
 
-    def colors(self, image: NDArray[np.uint8], vertices: Floats, seen: SeenSurface) -> Floats:
+    def colors(self, image: NDArray[np.uint8], vertices: Floats, normals: Floats, seen: SeenSurface) -> Floats:
         """(N, 3) BGR: the photo's colors where it shows the vertices, spread over the mesh elsewhere."""
         soft = cv2.GaussianBlur(image, (0, 0), 1.0).astype(np.float32)
         column, row = (np.clip(np.rint(vertices[:, k]), 0, SIZE - 1).astype(np.intp) for k in (0, 1))
         colors = soft[row, column]
-        weight = seen.weight(vertices, self.normals(vertices)).astype(np.float64)
+        weight = np.sqrt(seen.weight(vertices, normals).astype(np.float64))
         twin = 0.1 * weight[self.twins] * (1 - weight)
         right = np.column_stack(
             [weight[:, None] * colors + twin[:, None] * colors[self.twins], weight + twin]

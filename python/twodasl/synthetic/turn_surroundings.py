@@ -18,6 +18,8 @@ Floats = NDArray[np.float32]
 _MARGIN = SIZE  # rows above and below the crop in which outlines are known
 _SMOOTH = 4.0  # rows
 _SKIP = 5.0  # pixels beside the outline left out on the far side, by which hair keeps away from a profile
+_NEAR = 6.0  # pixels inside the outline to which that reaches
+_FULL = np.radians(30.0)  # turn from which it holds fully
 _LEAST = 0.35  # how far the surroundings may be stretched at most
 
 
@@ -39,21 +41,27 @@ def surroundings_map(
     index = np.arange(len(left))
     left, right = np.interp(place, index, left), np.interp(place, index, right)
     new_left, new_right = (side[_MARGIN : _MARGIN + SIZE] for side in _outline(target))
-    skip = _SKIP * abs(np.sin(turn))
-    far = np.sign(turn)
     columns = np.arange(SIZE, dtype=np.float64)[None, :]
-    inner = (columns - new_left[:, None]) / (new_right - new_left)[:, None]
+    # Columns outside the outline, of the turned picture, on either side; negative inside.
+    out_left, out_right = new_left[:, None] - columns, columns - new_right[:, None]
+    inner = -out_left / (new_right - new_left)[:, None]
     found = left[:, None] + inner * (right - left)[:, None]
     # The part of the photo beside the head fills the place beside the turned one, slightly stretched if need
     # be; beyond it the border is repeated.
-    room_left = _stretch(left, new_left / scale)
-    room_right = _stretch(SIZE - 1 - right, (SIZE - 1 - new_right) / scale)
-    beside = left[:, None] - (new_left[:, None] - columns) / scale * room_left[:, None]
-    beside -= skip * (far > 0) * np.clip((new_left[:, None] - columns) / 2, 0, 1)
-    found = np.where(inner < 0, beside, found)
-    beside = right[:, None] + (columns - new_right[:, None]) / scale * room_right[:, None]
-    beside += skip * (far < 0) * np.clip((columns - new_right[:, None]) / 2, 0, 1)
-    found = np.where(inner > 1, beside, found)
+    beside_left = left[:, None] - out_left / scale * _stretch(left, new_left / scale)[:, None]
+    room = _stretch(SIZE - 1 - right, (SIZE - 1 - new_right) / scale)
+    beside_right = right[:, None] + out_right / scale * room[:, None]
+    found = np.where(out_left > 0, beside_left, np.where(out_right > 0, beside_right, found))
+    # On the side that turns away, the rounded outline may run inside the head's: keep the skin out of there.
+    strength = min(1.0, abs(turn) / _FULL)
+    if turn > 0:
+        away, limit = out_left, left[:, None] - _SKIP + np.zeros_like(columns)
+        limit = np.minimum(limit, found - _SKIP * (out_left > 0))
+    else:
+        away, limit = out_right, right[:, None] + _SKIP + np.zeros_like(columns)
+        limit = np.maximum(limit, found + _SKIP * (out_right > 0))
+    near = np.clip((away + 2 * _NEAR) / _NEAR, 0, 1)
+    found += strength * near * (limit - found)
     return np.stack([found, np.broadcast_to(source_rows[:, None], found.shape)], axis=2).astype(np.float32)
 
 
