@@ -24,6 +24,7 @@ from ..geometry.parameters import POSE_SIZE
 from ..geometry.pose import matrix_from_angles
 from ..geometry.projection import crop_vertices
 from ..morphable import MorphableModel
+from .filters import resized
 from .turn_skin import FINE, Completion, SeenSurface, fine_grid
 from .turn_surroundings import surroundings_map
 
@@ -31,6 +32,8 @@ Floats = NDArray[np.float32]
 
 _VISIBLE_SLACK = 5.0  # millimeters by which a landmark may lie behind the surface drawn at its place
 _AGREE = 2.0  # pixels within which head and surroundings show the same point of the photo
+_FLATTEST = 1e-3  # pixels per millimeter
+_EDGE = 4.0  # pixels of depth between neighbors beyond which one is the edge of something nearer
 _SLIVER = np.ones((7, 7), np.uint8)
 
 
@@ -89,7 +92,9 @@ class FaceTurner:
         target = self._vertices(moved)
         scale = float(np.linalg.norm(moved[:3]) / np.linalg.norm(vector[:3]))
         front = self._completion.front > 0.5
-        surroundings = surroundings_map(source[front], target[front], scale, self._level(source), self._level(target), turn)
+        surroundings = surroundings_map(
+            source[front], target[front], scale, self._level(source), self._level(target), turn
+        )
         picture, depth = self._picture(image, source, target, surroundings)
         landmarks = target[self.model.landmarks]
         pixels = float(np.linalg.norm(moved[:3]))
@@ -97,7 +102,9 @@ class FaceTurner:
 
     def _vertices(self, parameters: Floats) -> Floats:
         """(N, 3) x, row, z in crop pixels."""
-        return np.asarray(crop_vertices(self.basis, torch.from_numpy(parameters)[None])[0].numpy(), np.float32)
+        return np.asarray(
+            crop_vertices(self.basis, torch.from_numpy(parameters)[None])[0].numpy(), np.float32
+        )
 
     def _level(self, vertices: Floats) -> float:
         """The row of the middle of the ears, which the head turns about."""
@@ -149,9 +156,10 @@ class FaceTurner:
                 side[:] = cv2.GaussianBlur(cv2.morphologyEx(side, cv2.MORPH_CLOSE, _SLIVER), (0, 0), 1.0)
             first, second = (side.ravel()[hit, None] for side in weight)
             layer.reshape(-1, 4)[hit, :3] = self._painted(image, surface, first, second, nearby)
+            layer[..., :3] = _trimmed(layer[..., :3], depth)
             layer.reshape(-1, 4)[hit, 3] = surface[:, 15]
             layer[..., :3] *= layer[..., 3:]
-        small = cv2.resize(layer, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        small = resized(layer, SIZE, SIZE)
         mixed = small[..., :3] + (1 - small[..., 3:]) * backdrop
         return np.clip(np.rint(mixed), 0, 255).astype(np.uint8), depth
 
@@ -180,15 +188,25 @@ def _checked(image: NDArray[np.uint8], parameters: ArrayLike, modes: int) -> tup
         raise InputError(f"parameters: expected ({POSE_SIZE}+{modes},), got {vector.shape}")
     if not np.isfinite(vector).all():
         raise InputError("parameters: expected finite numbers, got NaN or infinity")
+    if min(float(np.linalg.norm(vector[start : start + 3])) for start in (0, 4, 8)) < _FLATTEST:
+        raise InputError(
+            "parameters: expected a camera that turns and scales the head, got one that flattens it"
+        )
     return np.ascontiguousarray(picture), vector
 
 
 def _sampled(image: NDArray[np.uint8], places: Floats) -> Floats:
-    """The photo (H, W, 3) at places (h, w, 2), bilinear, its border repeated."""
+    """The photo at places (SIZE, SIZE, 2), bilinear, its border repeated."""
+    # Twice as fine as asked for: places may jump from one pixel to the next.
+    side = FINE * SIZE
     found = cv2.remap(
-        image.astype(np.float32), places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        image.astype(np.float32),
+        cv2.resize(places, (side, side), interpolation=cv2.INTER_LINEAR),
+        None,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
     )
-    return np.asarray(found, np.float32)
+    return resized(found, SIZE, SIZE)
 
 
 def _points(image: NDArray[np.uint8], places: Floats) -> Floats:
@@ -208,6 +226,19 @@ def _columns(image: Floats, places: Floats) -> Floats:
 
 def _at(field: Floats, x: Floats, y: Floats) -> Floats:
     return _columns(np.ascontiguousarray(field), np.column_stack([x, y]))[:, 0]
+
+
+def _trimmed(colors: Floats, depth: Floats) -> Floats:
+    """Colors (h, w, 3) whose pixels at the edge of something nearer are those of its inside.
+
+    At its outline the fitted head may miss the one in the photo, and carry something else.
+    """
+    farthest = cv2.erode(depth, np.ones((3, 3), np.uint8), borderValue=float("inf"))
+    with np.errstate(invalid="ignore"):  # outside the head -inf is subtracted from itself
+        inside = (depth - farthest < _EDGE).astype(np.float32)
+    total = cv2.blur(inside, (5, 5))[..., None]
+    spread = cv2.blur(colors * inside[..., None], (5, 5)) / np.maximum(total, 1e-6)
+    return np.where((inside[..., None] > 0) | (total <= 0), colors, spread).astype(np.float32)
 
 
 def _visible(landmarks: Floats, depth: Floats, slack: float) -> NDArray[np.bool_]:

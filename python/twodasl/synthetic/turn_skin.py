@@ -105,9 +105,13 @@ class Completion:
         points = vertices * np.array([1, -1, 1], np.float32)
         a, b, c = (points[self._triangles[:, k]] for k in range(3))
         normals = self._gather @ np.cross(b - a, c - a)
-        return np.asarray(normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9), np.float32)
+        return np.asarray(
+            normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9), np.float32
+        )
 
-    def colors(self, image: NDArray[np.uint8], vertices: Floats, normals: Floats, seen: SeenSurface) -> Floats:
+    def colors(
+        self, image: NDArray[np.uint8], vertices: Floats, normals: Floats, seen: SeenSurface
+    ) -> Floats:
         """(N, 3) BGR: the photo's colors where it shows the vertices, spread over the mesh elsewhere."""
         soft = cv2.GaussianBlur(image, (0, 0), 1.0).astype(np.float32)
         column, row = (np.clip(np.rint(vertices[:, k]), 0, SIZE - 1).astype(np.intp) for k in (0, 1))

@@ -16,9 +16,9 @@ from ..geometry.crops import SIZE
 Floats = NDArray[np.float32]
 
 _MARGIN = SIZE  # rows above and below the crop in which outlines are known
-_SMOOTH = 4.0  # rows
+_SMOOTH = 2.0  # rows
 _SKIP = 5.0  # pixels beside the outline left out on the far side, by which hair keeps away from a profile
-_NEAR = 6.0  # pixels inside the outline to which that reaches
+_NEAR = 9.0  # pixels inside the outline to which that reaches
 _FULL = np.radians(30.0)  # turn from which it holds fully
 _LEAST = 0.35  # how far the surroundings may be stretched at most
 
