@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 
@@ -25,45 +25,89 @@ LIFT_SPREAD = math.radians(4.0)
 """Standard deviation of the pitch that comes on top."""
 
 
-def turn_range(pose: ArrayLike) -> tuple[float, float]:
+_BINS = 12  # of |yaw|, five degrees each
+_ROUNDS = 60
+
+
+def turn_range(pose: ArrayLike, flipped: bool = False) -> tuple[float, float]:
     """The |yaw| (lowest, highest), radians, that a head of pose (3, 4) or (12,) may be turned to.
 
     Both lie between `LEAST_YAW` and `MOST_YAW`; the lowest exceeds the highest where the head allows no turn:
-    it is a profile already, or looks away from the viewer.
+    it is a profile already, or looks away from the viewer. flipped: turned to the other side.
+
+    Raises InputError for a pose that is no camera.
     """
     azimuth, level = _gaze(pose)
-    least = max(LEAST_YAW, _yaw(abs(azimuth) + LEAST_TURN, level))
-    return least, min(MOST_YAW, _yaw(abs(azimuth) + MOST_TURN, level))
+    start = -abs(azimuth) if flipped else abs(azimuth)
+    if start + LEAST_TURN > math.pi / 2:
+        return MOST_YAW, LEAST_YAW
+    return max(LEAST_YAW, _yaw(start + LEAST_TURN, level)), min(MOST_YAW, _yaw(start + MOST_TURN, level))
+
+
+def even_weights(poses: ArrayLike) -> NDArray[np.float64]:
+    """Weights (12,) of five-degree bins of |yaw| for `draw_turn`, by which many heads are spread evenly.
+
+    Each head reaches a part of the range only, and most reach its middle. The weights of the bins are
+    adapted, in turns with each head's total, until every bin is expected to get its share, or as much of it
+    as the heads can give.
+
+    Args:
+        poses: (n, 3, 4) or (n, 12).
+
+    Raises InputError for a pose that is no camera.
+    """
+    lengths = np.stack([_lengths(turn_range(pose)) for pose in np.asarray(poses, np.float64)])
+    lengths = lengths[lengths.sum(axis=1) > 0]
+    weights = np.ones(_BINS)
+    for _ in range(_ROUNDS if len(lengths) else 0):
+        shares = lengths * weights
+        given = (shares / shares.sum(axis=1, keepdims=True)).sum(axis=0)
+        weights *= np.clip(len(lengths) / _BINS / np.maximum(given, 1e-9), 0.5, 2.0)
+        weights = np.clip(weights / weights.mean(), 1e-3, 1e3)
+    return weights
 
 
 def draw_turn(
-    rng: np.random.Generator, pose: ArrayLike, low: float = LEAST_YAW, high: float = MOST_YAW
+    rng: np.random.Generator, pose: ArrayLike, weights: NDArray[np.float64] | None = None
 ) -> tuple[float, float] | None:
     """Angles for one turned head: `turn` and `lift` of `FaceTurner`, radians.
 
     The turn goes on in the direction in which the head looks, a frontal one to either side.
 
     Args:
-        rng: every call takes three numbers from it.
+        rng: every call takes the same count of numbers from it.
         pose: (3, 4) or (12,), a scaled rotation.
-        low, high: |yaw| wanted, radians; drawn evenly from the part of it that the head allows.
+        weights: (12,) of `even_weights`; None: evenly over what this head allows.
 
     Returns:
-        The angles, or None where the head allows none of these.
+        The angles, or None where the head allows no turn.
 
     Raises:
         InputError: a pose that is no camera.
     """
-    draw, side, lift = rng.random(), rng.random(), rng.standard_normal()
+    draw, side, lift = rng.random(), rng.random(), float(rng.standard_normal())
     azimuth, level = _gaze(pose)
-    least, most = turn_range(pose)
-    least, most = max(least, low), min(most, high)
+    flipped = abs(azimuth) < FRONTAL and side < 0.5
+    least, most = turn_range(pose, flipped)
     if least > most:
         return None
-    wanted = least + draw * (most - least)
-    sign = math.copysign(1.0, azimuth) if abs(azimuth) > FRONTAL else math.copysign(1.0, side - 0.5)
+    shares = _lengths((least, most)) * (np.ones(_BINS) if weights is None else weights)
+    total = np.concatenate([[0.0], np.cumsum(shares)])
+    edges = np.clip(_edges(), least, most)
+    wanted = float(np.interp(draw * total[-1], total, edges)) if total[-1] > 0 else least
+    sign = math.copysign(1.0, azimuth) * (-1 if flipped else 1)
     goal = math.asin(min(1.0, math.sin(wanted) / level))
-    return sign * goal - azimuth, LIFT_SPREAD * float(np.clip(lift, -2, 2))
+    return sign * goal - azimuth, LIFT_SPREAD * min(2.0, max(-2.0, lift))
+
+
+def _edges() -> NDArray[np.float64]:
+    return np.linspace(LEAST_YAW, MOST_YAW, _BINS + 1)
+
+
+def _lengths(reach: tuple[float, float]) -> NDArray[np.float64]:
+    """How much of each bin (12,) lies within a range."""
+    edges = _edges()
+    return np.clip(np.minimum(edges[1:], reach[1]) - np.maximum(edges[:-1], reach[0]), 0, None)
 
 
 def _gaze(pose: ArrayLike) -> tuple[float, float]:

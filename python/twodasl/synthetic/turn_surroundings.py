@@ -48,12 +48,13 @@ def surroundings_map(
     found = left[:, None] + inner * (right - left)[:, None]
     # The part of the photo beside the head fills the place beside the turned one, slightly stretched if need
     # be; beyond it the border is repeated.
-    beside_left = left[:, None] - out_left / scale * _stretch(left, new_left / scale)[:, None]
-    room = _stretch(SIZE - 1 - right, (SIZE - 1 - new_right) / scale)
-    beside_right = right[:, None] + out_right / scale * room[:, None]
+    strength = min(1.0, abs(turn) / _FULL)
+    pace_left = _pace(left, new_left / scale, strength) / scale
+    pace_right = _pace(SIZE - 1 - right, (SIZE - 1 - new_right) / scale, strength) / scale
+    beside_left = left[:, None] - out_left * pace_left[:, None]
+    beside_right = right[:, None] + out_right * pace_right[:, None]
     found = np.where(out_left > 0, beside_left, np.where(out_right > 0, beside_right, found))
     # On the side that turns away, the rounded outline may run inside the head's: keep the skin out of there.
-    strength = min(1.0, abs(turn) / _FULL)
     if turn > 0:
         away, limit = out_left, left[:, None] - _SKIP + np.zeros_like(columns)
         limit = np.minimum(limit, found - _SKIP * (out_left > 0))
@@ -84,5 +85,7 @@ def _outline(vertices: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]
     return left, np.maximum(right, left + 1)
 
 
-def _stretch(room: NDArray[np.float64], need: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.clip(np.maximum(room, 0) / np.maximum(need, 1), _LEAST, 1)
+def _pace(room: NDArray[np.float64], need: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
+    """Pixels of the photo a pixel beside the head, where `room` are there and `need` are wanted."""
+    fitting = np.clip(np.maximum(room, 0) / np.maximum(need, 1), _LEAST, 1)
+    return np.asarray(1 + strength * (fitting - 1), np.float64)

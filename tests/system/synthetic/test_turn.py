@@ -13,10 +13,10 @@ from twodasl.geometry.crops import SIZE, crop_from_landmarks
 from twodasl.geometry.pose import decompose_pose, pose_matrix
 from twodasl.geometry.projection import crop_vertices
 from twodasl.morphable import load_model
-from twodasl.pictures.render import render_layer
+from twodasl.pictures.render import render_layer, vertex_normals
 from twodasl.synthetic import SyntheticFaces, SyntheticOptions
 from twodasl.synthetic.turn import FaceTurner
-from twodasl.synthetic.turn_angles import LEAST_YAW, MOST_TURN, MOST_YAW, draw_turn, turn_range
+from twodasl.synthetic.turn_angles import LEAST_YAW, MOST_TURN, MOST_YAW, draw_turn, even_weights, turn_range
 
 BARE = SyntheticOptions(
     hair=0, headwear=0, torso=0, glasses=0, occluders=0, black_borders=0, degradation=0, photo_backgrounds=0
@@ -61,6 +61,19 @@ def drawn(parameters: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.rint(255 * np.clip(image, 0, 1) ** (1 / 2.2)).astype(np.uint8), coverage
 
 
+def seen_face(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(SIZE, SIZE) bool: front of the head, away from the mouth, that the source faced by 60 degrees or less."""
+    model = turner().model
+    source = vertices(before)
+    facing = vertex_normals(source * np.array([1, -1, 1], np.float32), model.triangles)[:, 2]
+    mouth = np.linalg.norm(model.mean - model.mean[model.landmarks[48:68]].mean(axis=0), axis=1) < 40
+    eyes = [model.mean[model.landmarks[part]].mean(axis=0) for part in (slice(36, 42), slice(42, 48))]
+    eye = np.min([np.linalg.norm(model.mean - center, axis=1) for center in eyes], axis=0) < 24
+    good = ((facing > 0.5) & ~mouth & ~eye & (model.mean[:, 2] > 20)).astype(np.float32)
+    shown, _ = render_layer(vertices(after), model.triangles, SIZE, "flat", np.repeat(good[:, None], 3, 1), 3)
+    return cv2.erode(shown[..., 0], np.ones((5, 5))) > 0.9
+
+
 def yaw_of(parameters: np.ndarray) -> float:
     return float(np.degrees(decompose_pose(torch.from_numpy(parameters[:12].reshape(3, 4)))[1][1]))
 
@@ -77,12 +90,14 @@ def test_without_a_turn_the_photo_comes_back(index: int) -> None:
     expected = cv2.remap(
         image, *np.meshgrid(columns, rows), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    # Both are smoothed, as two samples a pixel smooth a little.
-    difference = np.abs(
-        cv2.GaussianBlur(expected, (0, 0), 0.8) - cv2.GaussianBlur(result.image, (0, 0), 0.8).astype("f4")
-    )
+    # Both are smoothed: drawing the head with two samples a pixel smooths a little.
+    smooth = [cv2.GaussianBlur(picture.astype("f4"), (0, 0), 0.8) for picture in (expected, result.image)]
+    difference = np.abs(smooth[0] - smooth[1])
+    _, coverage = drawn(result.parameters, paint())
+    head_alone = difference[cv2.erode(coverage, np.ones((5, 5))) > 0.99]
+    assert head_alone.mean() < 1
+    assert np.percentile(head_alone, 99) < 6
     assert difference.mean() < 1.5
-    assert (difference.max(axis=2) < 12).mean() > 0.98
 
 
 @pytest.mark.parametrize(("start", "turn"), [(5, 30), (-10, -40), (20, 40), (0, 20)])
@@ -91,17 +106,8 @@ def test_a_head_turned_looks_like_the_head_drawn_there(start: float, turn: float
     image, _ = drawn(before, paint())
     result = turner()(image, before, np.radians(turn))
     expected, coverage = drawn(result.parameters, paint())
-    # Where the photo showed the surface: there, not only nearby.
-    source = vertices(before)
-    normals = turner()._completion.normals(source)
-    from twodasl.synthetic.turn_skin import SeenSurface
-
-    seen = SeenSurface(source, torch.from_numpy(turner().model.triangles)).weight(source, normals)
-    shown, _ = render_layer(
-        vertices(result.parameters), turner().model.triangles, SIZE, "flat", np.repeat(seen[:, None], 3, 1), 3
-    )
-    face = (cv2.erode(coverage, np.ones((5, 5))) > 0.99) & (cv2.erode(shown[..., 0], np.ones((5, 5))) > 0.95)
-    assert face.sum() > 3000
+    face = seen_face(before, result.parameters) & (cv2.erode(coverage, np.ones((5, 5))) > 0.99)
+    assert face.sum() > 1500
     difference = np.abs(result.image.astype(np.float32) - expected)[face]
     assert difference.mean() < 2.5
     assert np.percentile(difference, 99) < 14
@@ -114,7 +120,7 @@ def test_a_head_turned_looks_like_the_head_drawn_there(start: float, turn: float
 def test_marks_on_the_face_move_to_their_landmarks(turn: float) -> None:
     model = turner().model
     before = head(0, seed=2)
-    places = [36, 30, 45, 48, 54, 8]
+    places = [21, 22, 30, 39 if turn < 0 else 42, 36 if turn < 0 else 45, 48 if turn < 0 else 54]
     colors = np.full((model.vertex_count, 3), 0.3, np.float32)
     for mark in places:
         near = np.linalg.norm(model.mean - model.mean[model.landmarks[mark]], axis=1) < 6
@@ -144,7 +150,7 @@ def test_the_head_is_where_a_crop_by_landmarks_puts_it() -> None:
     assert abs(yaw_of(result.parameters) - 60) < 0.1
     np.testing.assert_array_equal(result.parameters[12:], before[12:])
     # Turned to the left, the left half of the face is hidden and the right one seen.
-    assert not result.visible[[1, 2, 3, 36]].any()
+    assert not result.visible[[1, 2, 3, 4]].any()
     assert result.visible[[13, 30, 42, 45]].all()
 
 
@@ -176,25 +182,26 @@ def test_bad_arguments(change: dict, message: str) -> None:
         turner()(**arguments)
 
 
-def test_drawn_angles_spread_over_profiles() -> None:
+def test_drawn_angles_spread_evenly_over_profiles() -> None:
     rng = np.random.default_rng(7)
-    sources = np.random.default_rng(8).uniform(-45, 45, 3000)
-    yaws = []
-    for yaw in sources:
-        pose = head(float(yaw), pitch=8, roll=5)[:12] if len(yaws) < 20 else _pose(float(yaw))
-        angles = draw_turn(rng, pose)
+    # As photos are: most of them nearly frontal.
+    poses = [_pose(float(yaw)) for yaw in np.random.default_rng(8).normal(0, 25, 3000).clip(-70, 70)]
+    weights = even_weights(poses)
+    found = []
+    for pose in poses:
+        angles = draw_turn(rng, pose, weights)
         assert angles is not None
         turn, lift = angles
+        before, after = _after(pose, 0), _after(pose, turn)
         assert abs(turn) <= MOST_TURN + 1e-6
         assert abs(lift) < np.radians(9)
-        after = _after(pose, turn)
-        assert LEAST_YAW - 1e-3 <= abs(after) <= MOST_YAW + 1e-3
-        if abs(yaw) > 12:
-            assert np.sign(after) == np.sign(yaw)
-        yaws.append(np.degrees(after))
-    share = np.histogram(np.abs(yaws), np.arange(30, 91, 10))[0] / len(yaws)
-    assert share.min() > 0.05
-    assert 0.4 < (np.array(yaws) > 0).mean() < 0.6
+        assert LEAST_YAW - 1e-6 <= abs(after) <= MOST_YAW + 1e-6
+        if abs(before) > np.radians(10):
+            assert np.sign(after) == np.sign(before)
+        found.append(np.degrees(after))
+    share = np.histogram(np.abs(found), np.arange(30, 91, 10))[0] / len(found)
+    assert 0.13 < share.min() <= share.max() < 0.2
+    assert 0.4 < (np.array(found) > 0).mean() < 0.6
 
 
 def test_a_profile_is_not_turned() -> None:
@@ -203,7 +210,6 @@ def test_a_profile_is_not_turned() -> None:
     low, high = turn_range(_pose(40))
     assert abs(np.degrees(low) - 50) < 0.1
     assert abs(np.degrees(high) - 90) < 0.1
-    assert draw_turn(rng, _pose(0), low=np.radians(70)) is None
     with pytest.raises(InputError, match="pose: expected"):
         draw_turn(rng, np.zeros(5))
     with pytest.raises(InputError, match="third column"):
