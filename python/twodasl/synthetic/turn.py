@@ -24,17 +24,14 @@ from ..geometry.parameters import POSE_SIZE
 from ..geometry.pose import matrix_from_angles
 from ..geometry.projection import crop_vertices
 from ..morphable import MorphableModel
-from .filters import resized
-from .turn_skin import FINE, Completion, SeenSurface, fine_grid
+from .turn_painting import Drawing, painted
+from .turn_skin import FINE, Completion, fine_grid
 from .turn_surroundings import surroundings_map
 
 Floats = NDArray[np.float32]
 
 _VISIBLE_SLACK = 5.0  # millimeters by which a landmark may lie behind the surface drawn at its place
-_AGREE = 2.0  # pixels within which head and surroundings show the same point of the photo
 _FLATTEST = 1e-3  # pixels per millimeter
-_EDGE = 4.0  # pixels of depth between neighbors beyond which one is the edge of something nearer
-_SLIVER = np.ones((7, 7), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -44,11 +41,13 @@ class Turned:
     Attributes:
         image: (120, 120, 3) uint8 BGR, cropped by the 68 landmarks of the turned head.
         parameters: (12+K,) float32 `[3x4 pose | coefficients]`, not whitened, of the head in that crop.
+        landmarks: (68, 3) float32, the model's landmarks with them: x, row and z in crop pixels.
         visible: (68,) bool: landmarks inside the crop that the head itself does not hide.
     """
 
     image: NDArray[np.uint8]
     parameters: Floats
+    landmarks: Floats
     visible: NDArray[np.bool_]
 
 
@@ -62,9 +61,7 @@ class FaceTurner:
     def __init__(self, model: MorphableModel) -> None:
         self.model = model
         self.basis = model.basis()
-        self._triangles = torch.from_numpy(model.triangles)
         self._completion = Completion(model)
-        self._corners = self._completion.kept.numpy().astype(np.int32)
 
     def __call__(
         self, image: NDArray[np.uint8], parameters: ArrayLike, turn: float, lift: float = 0.0
@@ -84,27 +81,52 @@ class FaceTurner:
         Raises:
             InputError: an argument of another shape or type, or numbers that are no head in the crop.
         """
-        image, vector = _checked(image, parameters, self.basis.mode_count)
-        if not (math.isfinite(turn) and math.isfinite(lift)):
-            raise InputError(f"turn, lift: expected two finite angles in radians, got {turn} and {lift}")
+        picture, vector = _checked_image(image), self._checked(parameters, turn, lift)
         source = self._vertices(vector)
         moved = self._moved(vector, turn, lift)
         target = self._vertices(moved)
-        scale = float(np.linalg.norm(moved[:3]) / np.linalg.norm(vector[:3]))
+        drawing = self._drawn(target)
         front = self._completion.front > 0.5
-        surroundings = surroundings_map(
+        scale = _size(moved) / _size(vector)
+        around = surroundings_map(
             source[front], target[front], scale, self._level(source), self._level(target), turn
         )
-        picture, depth = self._picture(image, source, target, surroundings)
+        return Turned(
+            painted(picture, source, around, drawing, self._completion), *self._placed(moved, target, drawing)
+        )
+
+    def place(
+        self, parameters: ArrayLike, turn: float, lift: float = 0.0
+    ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """`parameters`, `landmarks` and `visible` of the turned head alone, without its picture.
+
+        Arguments and errors as when a picture is made.
+        """
+        moved = self._moved(self._checked(parameters, turn, lift), turn, lift)
+        target = self._vertices(moved)
+        return self._placed(moved, target, self._drawn(target))
+
+    def _placed(
+        self, moved: Floats, target: Floats, drawing: Drawing
+    ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         landmarks = target[self.model.landmarks]
-        pixels = float(np.linalg.norm(moved[:3]))
-        return Turned(picture, moved, _visible(landmarks, depth, _VISIBLE_SLACK * pixels))
+        return moved, landmarks, _visible(landmarks, drawing[2], _VISIBLE_SLACK * _size(moved))
+
+    def _drawn(self, vertices: Floats) -> Drawing:
+        triangle, weights, depth = twodasl_ext.rasterize(
+            torch.from_numpy(fine_grid(vertices))[None], self._completion.kept, FINE * SIZE
+        )
+        return triangle[0].numpy(), weights[0].numpy(), depth[0].numpy()
+
+    def _checked(self, parameters: ArrayLike, turn: float, lift: float) -> Floats:
+        if not (math.isfinite(turn) and math.isfinite(lift)):
+            raise InputError(f"turn, lift: expected two finite angles in radians, got {turn} and {lift}")
+        return _checked_parameters(parameters, self.basis.mode_count)
 
     def _vertices(self, parameters: Floats) -> Floats:
         """(N, 3) x, row, z in crop pixels."""
-        return np.asarray(
-            crop_vertices(self.basis, torch.from_numpy(parameters)[None])[0].numpy(), np.float32
-        )
+        found = crop_vertices(self.basis, torch.from_numpy(parameters)[None])[0]
+        return np.asarray(found.numpy(), np.float32)
 
     def _level(self, vertices: Floats) -> float:
         """The row of the middle of the ears, which the head turns about."""
@@ -120,69 +142,22 @@ class FaceTurner:
         pose[:] = crop.pose(pose, SIZE)
         return moved
 
-    def _picture(
-        self, image: NDArray[np.uint8], source: Floats, target: Floats, around: Floats
-    ) -> tuple[NDArray[np.uint8], Floats]:
-        """The turned picture, and its depth (FINE * SIZE squared)."""
-        backdrop = _sampled(image, around)
-        normals = self._completion.normals(source)
-        seen = SeenSurface(source, self._triangles)
-        colors = self._completion.colors(image, source, normals, seen)
-        triangle, weights, depth = (
-            tensor[0].numpy()
-            for tensor in twodasl_ext.rasterize(
-                torch.from_numpy(fine_grid(target))[None], self._completion.kept, FINE * SIZE
-            )
-        )
-        hit = np.flatnonzero(triangle.ravel() >= 0)
-        layer = np.zeros((*triangle.shape, 4), np.float32)
-        if len(hit):
-            corners = torch.from_numpy(self._corners[triangle.ravel()[hit]])
-            shares = torch.from_numpy(weights.reshape(-1, 3)[hit])
-            own = np.concatenate([source, normals], axis=1)
-            both = np.concatenate(
-                [own, own[self._completion.twins], colors, self._completion.front[:, None]], axis=1
-            )
-            surface = torch.nn.functional.embedding_bag(
-                corners, torch.from_numpy(both), per_sample_weights=shares, mode="sum"
-            ).numpy()
-            y, x = np.divmod(hit, FINE * SIZE)
-            place = ((x + 0.5) / FINE - 0.5).astype(np.float32), ((y + 0.5) / FINE - 0.5).astype(np.float32)
-            nearby = np.column_stack([_at(around[..., axis], *place) for axis in (0, 1)])
-            weight = np.zeros((2, *triangle.shape), np.float32)
-            for side, columns in zip(weight, (surface[:, :6], surface[:, 6:12]), strict=True):
-                side.ravel()[hit] = seen.weight(columns[:, :3], columns[:, 3:])
-                # A sliver that something narrow hides is painted like what is around it.
-                side[:] = cv2.GaussianBlur(cv2.morphologyEx(side, cv2.MORPH_CLOSE, _SLIVER), (0, 0), 1.0)
-            first, second = (side.ravel()[hit, None] for side in weight)
-            layer.reshape(-1, 4)[hit, :3] = self._painted(image, surface, first, second, nearby)
-            layer[..., :3] = _trimmed(layer[..., :3], depth)
-            layer.reshape(-1, 4)[hit, 3] = surface[:, 15]
-            layer[..., :3] *= layer[..., 3:]
-        small = resized(layer, SIZE, SIZE)
-        mixed = small[..., :3] + (1 - small[..., 3:]) * backdrop
-        return np.clip(np.rint(mixed), 0, 255).astype(np.uint8), depth
 
-    def _painted(
-        self, image: NDArray[np.uint8], surface: Floats, first: Floats, second: Floats, nearby: Floats
-    ) -> Floats:
-        """(P, 3) colors of surface points (P, 16): place, normal, the twin's, color, share of the head."""
-        place, twin = surface[:, :2], surface[:, 6:8]
-        # Where the surroundings show the same point of the photo, nothing needs to be made up.
-        apart = np.hypot(*(place - nearby).T)[:, None]
-        agree = np.exp(-((apart / _AGREE) ** 2))
-        guess = surface[:, 12:15]
-        guess = guess + second * self._completion.twin_trust * (_points(image, twin) - guess)
-        guess = guess + agree * (_points(image, nearby) - guess)
-        return guess + first * (_points(image, place) - guess)
+def _size(parameters: Floats) -> float:
+    """Pixels per millimeter."""
+    return float(np.linalg.norm(parameters[:3]))
 
 
-def _checked(image: NDArray[np.uint8], parameters: ArrayLike, modes: int) -> tuple[NDArray[np.uint8], Floats]:
+def _checked_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     picture = np.asarray(image)
     if picture.shape != (SIZE, SIZE, 3) or picture.dtype != np.uint8:
         raise InputError(
             f"image: expected ({SIZE}, {SIZE}, 3) uint8 BGR, got {picture.shape} {picture.dtype}"
         )
+    return np.ascontiguousarray(picture)
+
+
+def _checked_parameters(parameters: ArrayLike, modes: int) -> Floats:
     vector = np.array(parameters, dtype=np.float32)
     if vector.shape != (POSE_SIZE + modes,):
         raise InputError(f"parameters: expected ({POSE_SIZE}+{modes},), got {vector.shape}")
@@ -192,53 +167,7 @@ def _checked(image: NDArray[np.uint8], parameters: ArrayLike, modes: int) -> tup
         raise InputError(
             "parameters: expected a camera that turns and scales the head, got one that flattens it"
         )
-    return np.ascontiguousarray(picture), vector
-
-
-def _sampled(image: NDArray[np.uint8], places: Floats) -> Floats:
-    """The photo at places (SIZE, SIZE, 2), bilinear, its border repeated."""
-    # Twice as fine as asked for: places may jump from one pixel to the next.
-    side = FINE * SIZE
-    found = cv2.remap(
-        image.astype(np.float32),
-        cv2.resize(places, (side, side), interpolation=cv2.INTER_LINEAR),
-        None,
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return resized(found, SIZE, SIZE)
-
-
-def _points(image: NDArray[np.uint8], places: Floats) -> Floats:
-    return _columns(image.astype(np.float32), places)
-
-
-def _columns(image: Floats, places: Floats) -> Floats:
-    """Values (P, channels) of an image at places (P, 2): in rows, as cv2.remap takes 32,767 at most."""
-    width = 256
-    padded = np.zeros((-(-len(places) // width) * width, 2), np.float32)
-    padded[: len(places)] = places
-    found = cv2.remap(
-        image, padded.reshape(-1, width, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(found, np.float32).reshape(len(padded), -1)[: len(places)]
-
-
-def _at(field: Floats, x: Floats, y: Floats) -> Floats:
-    return _columns(np.ascontiguousarray(field), np.column_stack([x, y]))[:, 0]
-
-
-def _trimmed(colors: Floats, depth: Floats) -> Floats:
-    """Colors (h, w, 3) whose pixels at the edge of something nearer are those of its inside.
-
-    At its outline the fitted head may miss the one in the photo, and carry something else.
-    """
-    farthest = cv2.erode(depth, np.ones((3, 3), np.uint8), borderValue=float("inf"))
-    with np.errstate(invalid="ignore"):  # outside the head -inf is subtracted from itself
-        inside = (depth - farthest < _EDGE).astype(np.float32)
-    total = cv2.blur(inside, (5, 5))[..., None]
-    spread = cv2.blur(colors * inside[..., None], (5, 5)) / np.maximum(total, 1e-6)
-    return np.where((inside[..., None] > 0) | (total <= 0), colors, spread).astype(np.float32)
+    return vector
 
 
 def _visible(landmarks: Floats, depth: Floats, slack: float) -> NDArray[np.bool_]:

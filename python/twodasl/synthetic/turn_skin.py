@@ -28,11 +28,10 @@ _SLACK = 2.0  # pixels behind the surface drawn that still belong to it, more wh
 _BEYOND = 16  # pixels beyond the crop over which its border may stand for the head
 _TWIN_DISTANCE = 0.02  # of the model's height: how far off a mirror twin may be
 _REACH = 4.0  # edges over which colors diffuse before they fade against nearer ones
-_TWIN_TRUST = 0.8
 
 
 def fine_grid(points: Floats) -> Floats:
-    """Crop pixels (N, 3) in the finer grid: sub-pixel s of pixel u is sampled at u + (s + 0.5) / FINE - 0.5."""
+    """Crop pixels (N, 3) in the finer grid: its sample s of pixel u lies at u + (s + 0.5) / FINE - 0.5."""
     placed = points.astype(np.float32, copy=True)
     placed[:, :2] = (placed[:, :2] + np.float32(0.5)) * np.float32(FINE) - np.float32(0.5)
     return placed
@@ -73,13 +72,19 @@ class SeenSurface:
 
 
 class Completion:
-    """Colors for all vertices of a model from those of some, by diffusion over its mesh."""
+    """What the painting of heads needs of their model, prepared once; colors for all vertices from some.
 
-    twin_trust = _TWIN_TRUST
+    Attributes:
+        triangles: (T, 3) int64 tensor, all of the model's.
+        front: (N,) see `front_of_head`.
+        kept: (t, 3) int64 tensor, the triangles of that part.
+        twins: (N,) int64, the opposite vertex; a vertex itself where the model has none.
+    """
 
     def __init__(self, model: MorphableModel) -> None:
         triangles, count = model.triangles, model.vertex_count
         self._triangles = triangles
+        self.triangles = torch.from_numpy(triangles)
         corners = triangles.ravel()
         ones = np.ones(len(corners), np.float32)
         owner = np.repeat(np.arange(len(triangles)), 3)
@@ -129,7 +134,7 @@ class Completion:
 
 
 def front_of_head(model: MorphableModel) -> Floats:
-    """(N,) 1 on the face, the ears and the front of the neck, 0 on the skull and neck behind them, soft between.
+    """(N,) from 1 on the face, the ears and the front of the neck to 0 on skull and neck behind them.
 
     Most photos show hair, not skin, behind the ears.
     """

@@ -62,7 +62,7 @@ def drawn(parameters: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def seen_face(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """(SIZE, SIZE) bool: front of the head, away from the mouth, that the source faced by 60 degrees or less."""
+    """(SIZE, SIZE) bool: the front that faced the viewer within 60 degrees, without mouth and eyes."""
     model = turner().model
     source = vertices(before)
     facing = vertex_normals(source * np.array([1, -1, 1], np.float32), model.triangles)[:, 2]
@@ -75,7 +75,8 @@ def seen_face(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def yaw_of(parameters: np.ndarray) -> float:
-    return float(np.degrees(decompose_pose(torch.from_numpy(parameters[:12].reshape(3, 4)))[1][1]))
+    _, angles, _ = decompose_pose(torch.from_numpy(parameters[:12].reshape(3, 4)))
+    return float(np.degrees(angles[1].item()))
 
 
 @pytest.mark.parametrize("index", range(3))
@@ -161,6 +162,10 @@ def test_the_same_input_gives_the_same_bits_and_is_left_alone() -> None:
     first, second = (turner()(image, before, 0.6, 0.05) for _ in range(2))
     np.testing.assert_array_equal(first.image, second.image)
     np.testing.assert_array_equal(first.parameters, second.parameters)
+    parameters, landmarks, visible = turner().place(before, 0.6, 0.05)
+    np.testing.assert_array_equal(parameters, first.parameters)
+    np.testing.assert_array_equal(landmarks, first.landmarks)
+    np.testing.assert_array_equal(visible, first.visible)
     np.testing.assert_array_equal(image, copies[0])
     np.testing.assert_array_equal(before, copies[1])
 
