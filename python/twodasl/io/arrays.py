@@ -33,11 +33,12 @@ Objects = Callable[[str | os.PathLike[str], bytes], Any]
 """Reads the pickle of an object array; the argument is the file's path, for messages."""
 
 
-def read_array(path: str | os.PathLike[str]) -> NDArray[Any]:
+def read_array(path: str | os.PathLike[str], kinds: str = "fiu") -> NDArray[Any]:
     """The array in a `.npy` file: real numbers of any shape, dtype as stored; memory-mapped, read-only.
 
-    Pickled objects are never loaded, and a header that declares more than the file holds is an error rather
-    than an allocation. Raises InputError naming the file if it is missing, broken, an archive, or holds
+    kinds: accepted dtypes, as in numpy's `dtype.kind`; with `b` truth values count as numbers. Pickled
+    objects are never loaded, and a header that declares more than the file holds is an error rather than an
+    allocation. Raises InputError naming the file if it is missing, broken, an archive, or holds
     anything but real numbers.
     """
     file = regular_file(path, "a .npy file")
@@ -57,7 +58,7 @@ def read_array(path: str | os.PathLike[str]) -> NDArray[Any]:
     if not isinstance(array, np.ndarray):
         array.close()
         raise InputError(f"{file}: expected one .npy array, got an archive of arrays (.npz)")
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind not in kinds:
         raise InputError(f"{file}: expected an array of real numbers, got dtype {array.dtype}")
     return array
 

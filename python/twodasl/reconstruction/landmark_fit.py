@@ -17,7 +17,8 @@ from ..morphable import MorphableModel
 SIGMA = 1.0
 """Standard deviation of a landmark, in pixels of the crop."""
 
-_OUTLINE = range(17)  # of the 68 points, those on the outline of the face
+OUTLINE = range(17)
+"""Those of the 68 points that lie on the outline of the face."""
 
 
 class LandmarkFit:
@@ -36,24 +37,44 @@ class LandmarkFit:
 
     def __init__(self, model: MorphableModel, basis: MorphableBasis) -> None:
         self.basis = basis
-        self._prior = CoefficientPrior.of_deviations(torch.from_numpy(model.coefficient_std).to(basis.device))
-        try:
-            self._contours = Contours.of_outline(basis, _OUTLINE)
-        except ValueError as error:
-            raise InputError(f"fit: the face model {model.name!r} has no outline ({error})") from error
+        self._prior = model_spread(model, basis)
+        self._contours = outline_of(model, basis)
 
     def __call__(self, parameters: Tensor, points: Tensor) -> Tensor:
         """Parameters (B, 12+K) of a crop, and landmarks (B, 68, 2) in its pixels -> (B, 12+K), fitted."""
-        pose, _ = split_parameters(parameters, self.basis.mode_count)
-        # The fit keeps the form of the matrix that it starts from: a rotation times a scale.
-        scale, angles, translation = decompose_pose(pose)
-        upright = torch.stack([points[..., 0], flip_y(points[..., 1])], dim=-1).to(parameters)
         found = twodasl_ext.fit_landmarks(
             self.basis,
-            upright,
+            upright(points).to(parameters),
             SIGMA,
-            start=pose_matrix(scale, angles, translation),
+            start=start_pose(parameters),
             prior=self._prior,
             contours=self._contours,
         )
         return join_parameters(found.pose, found.coefficients)
+
+
+def model_spread(model: MorphableModel, basis: MorphableBasis) -> CoefficientPrior:
+    """What is known of a face's coefficients before anything is seen of it."""
+    return CoefficientPrior.of_deviations(torch.from_numpy(model.coefficient_std).to(basis.device))
+
+
+def outline_of(model: MorphableModel, basis: MorphableBasis) -> Contours:
+    """The model's 68 landmarks, those of the jaw anywhere on the outline. InputError where there is none."""
+    try:
+        return Contours.of_outline(basis, OUTLINE)
+    except ValueError as error:
+        raise InputError(f"fit: the face model {model.name!r} has no outline ({error})") from error
+
+
+def start_pose(parameters: Tensor) -> Tensor:
+    """The pose (B, 3, 4) nearest to that of parameters (B, 12+K) that is a rotation times a scale.
+
+    A fit keeps the form of the matrix that it starts from.
+    """
+    pose, _ = split_parameters(parameters)
+    return pose_matrix(*decompose_pose(pose))
+
+
+def upright(points: Tensor) -> Tensor:
+    """Crop pixels (..., 2), rows downward, to the space of parameters, where y points up."""
+    return torch.stack([points[..., 0], flip_y(points[..., 1])], dim=-1)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..arguments import flag, path_of, shown, whole_number
 from ..devices import usable_device
 from ..errors import InputError
-from ..geometry.crops import SIZE, Crop, flip_y
+from ..geometry.crops import Crop, flip_y
 from ..geometry.projection import crop_landmarks, crop_vertices
 from ..io.images import check_image
 from ..landmarks import eighteen_from_68
@@ -24,13 +24,10 @@ from ..training.checkpoint import check_model, load_regressor
 from . import MOST_REFINEMENTS
 from .face_input import FaceInput
 from .landmark_fit import LandmarkFit
+from .plausible import plausibility
 from .texture import face_colors
 
 Floats = NDArray[np.float32]
-
-# How large and how small a face may be against its crop, and the sine of the angle between the rows of its
-# camera. What a network says beyond that is finite, but no face: it has diverged.
-_LARGEST, _SMALLEST, _FLATTEST = 10.0, 0.02, 0.05
 
 BLIND_REFINEMENTS = 1
 """Passes after the first where a photo comes without landmarks."""
@@ -257,13 +254,7 @@ class FaceReconstructor:
 
     def _check(self, parameters: torch.Tensor, points: torch.Tensor) -> None:
         """Raise InputError where points (B, P, 3) in crop pixels, or the camera, are those of no face."""
-        places = points[..., :2].double()
-        reach = (places - SIZE / 2).abs().amax((1, 2)) / SIZE
-        extent = (places.amax(1) - places.amin(1)).amax(1) / SIZE
-        rows = torch.nn.functional.normalize(parameters[:, :12].reshape(-1, 3, 4)[:, :2, :3].double(), dim=-1)
-        sine = torch.linalg.cross(rows[:, 0], rows[:, 1]).norm(dim=-1)
-        # Written so that NaN, of numbers that overflow, does not pass.
-        good = (reach <= _LARGEST) & (extent >= _SMALLEST) & (sine >= _FLATTEST)
+        good, extent, reach, sine = plausibility(parameters, points)
         if not bool(good.all()):
             first = int((~good).nonzero()[0])
             raise InputError(

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 
 from ..datasets.basel import is_raw_basis
-from ..datasets.photos.annotated import AnnotatedPhotos
+from ..datasets.photos.photo_set import PhotoSet
 from ..datasets.photos.sources import open_source
 from ..errors import InputError
 from ..geometry.crops import SIZE
@@ -78,9 +78,7 @@ def _with_parameters(config: TrainingConfig, key: str, model: MorphableModel, pr
     return faces
 
 
-def _open(
-    config: TrainingConfig, source: str, model: MorphableModel | None, progress: bool
-) -> AnnotatedPhotos:
+def _open(config: TrainingConfig, source: str, model: MorphableModel | None, progress: bool) -> PhotoSet:
     data = config.data
     basis = data.basis
     if not basis and is_raw_basis(data.model):

@@ -48,7 +48,7 @@ def register(actions: Any) -> None:
     parser.add_argument(
         "--cache", metavar="DIR", type=Path, help="folder that keeps the list (default: the user's cache)"
     )
-    add_model(parser, "for 300W-LP: the one whose parameters are wanted")
+    add_model(parser, "for 300W-LP and fitted: the one whose parameters are wanted")
     parser.add_argument("--basis", metavar="DIR", type=Path, help="for 300W-LP: the folder of 3DDFA's basis")
     parser.set_defaults(run=run)
 
@@ -66,10 +66,7 @@ def run(args: argparse.Namespace) -> int:
     check_image_name(args.output)
     if args.count > _MOST:
         raise InputError(f"--count: expected 1 to {_MOST:,} pictures, got {args.count}")
-    for file in (args.output, args.left_out):
-        # A sheet there would be one of the photos the next time, and a new file makes the kept list outdated.
-        if file is not None and Path(os.path.realpath(file)).is_relative_to(os.path.realpath(args.root)):
-            raise InputError(f"{file}: lies inside the data set; choose another folder")
+    refuse_inside(args.root, args.output, args.left_out)
     check_targets([file for file in (args.output, args.left_out) if file is not None])
     model = None if args.model is None else load_model(args.model)
     try:
@@ -86,6 +83,18 @@ def run(args: argparse.Namespace) -> int:
     contents = _left_out(args.left_out, photos.report) | {args.output: encode_image(args.output, sheet)}
     _publish(contents, [*photos.report.lines(), *facts])
     return 0
+
+
+def refuse_inside(root: Path, *paths: Path | None) -> None:
+    """Raise InputError if an output lies inside the data set.
+
+    It would be one of the photos the next time, and a new file makes the kept list outdated.
+    """
+    from ...errors import InputError
+
+    for path in paths:
+        if path is not None and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+            raise InputError(f"{path}: lies inside the data set; choose another folder")
 
 
 def _publish(contents: dict[Path, str | bytes], lines: list[str]) -> None:
@@ -106,11 +115,10 @@ def summary(photos: Any) -> list[str]:
     """Sentences about landmarks, yaw and parameters."""
     import numpy as np
 
-    listing, rows = photos.listing, photos.rows
-    points = listing.points.shape[1]
+    seen = photos.visible
+    points = seen.shape[1]
     lines = []
     if points:
-        seen = listing.visible[rows]
         lines.append(
             f"landmarks: {points} points, {100 * seen.mean():.1f} % visible; per photo {seen.sum(1).min()} to"
             f" {seen.sum(1).max()}, median {np.median(seen.sum(1)):g}"

@@ -119,6 +119,22 @@ class AnnotatedPhotos(Dataset[Sample]):
         """A face's file, relative to the root."""
         return self.listing.names[self._row(index)]
 
+    @property
+    def visible(self) -> NDArray[np.bool_]:
+        """(n, L) which landmarks of every face are visible; L is 0 where only parameters place them."""
+        return self.listing.visible[self.rows]
+
+    def fit_points(self, index: int) -> NDArray[np.float32]:
+        """The points (L, 2) to which a face model is fitted, in crop pixels, NaN where there is none to see.
+
+        L is 68 where the data set has that many for this face; otherwise they are its visible landmarks.
+        """
+        row = self._row(index)
+        if self.listing.fit_points.shape[1] and np.isfinite(self.listing.fit_points[row]).any():
+            return self.listing.fit_points[row].copy()
+        landmarks, visible = self._landmarks(row)
+        return np.where(visible[:, None], landmarks[:, :2], np.float32(np.nan))
+
     def parameters(self, index: int) -> torch.Tensor:
         """Only the parameter vector (12+K,) of a face; the picture is not read. InputError if it has none."""
         if self.conversion is None:

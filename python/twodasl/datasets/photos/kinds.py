@@ -11,12 +11,18 @@ _NOSE = "below 0 the nose points to the picture's right, above 0 to its left"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of data set: the module beside this one whose `scan` reads it, and what it is called."""
+    """A kind of data set: the module beside this one that reads it, and what it is called.
+
+    The module has `scan`, whose photos are listed once and read from their files; or, where `listed` is
+    False, `open_folder`, which returns a `PhotoSet` at once.
+    """
 
     module: str
     description: str
     yaw: str = ""
     """Which way yaw is positive, where there is one."""
+    listed: bool = True
+    """Whether its photos are listed."""
 
 
 KINDS = {
@@ -25,6 +31,9 @@ KINDS = {
     "aflw-lfpa": Kind("aflw_lfpa", "AFLW-LFPA's training photos with 34 points"),
     "umdfaces": Kind("umdfaces", "UMDFaces' tables and photos", "as the table's YAW"),
     "mesh478": Kind("mesh478", "faces.csv, images, and two detectors' points in mesh478.npy and points5.npy"),
+    "fitted": Kind(
+        "fitted", "photos with 3D annotation, as `twodasl data annotate` writes them", _NOSE, False
+    ),
     "photos": Kind("folder", "any photos, each with a .pts, .npy, .csv or .txt of landmarks beside it"),
 }
 

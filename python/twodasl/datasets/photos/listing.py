@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -35,7 +35,7 @@ from ...progress import progress_bar
 from ..names import check_name
 from ..report import DataReport
 
-VERSION = 2
+VERSION = 3
 
 # With fewer visible points, the position of the face is unknown.
 MIN_VISIBLE = 4
@@ -58,7 +58,8 @@ class Annotation:
     points: (L, 2) image pixels, NaN where not annotated; None if only `raw` is known. visible: (L,) bool.
     crop: where the face is; None: around `points`. is_crop: whether the photo is the crop itself, with
     `points` in pixels of a 120x120 crop. yaw: radians, or NaN. raw: (62,) 3DDFA's camera, for an image whose
-    y axis points up, and coefficients, see `basel.py`; or None.
+    y axis points up, and coefficients, see `basel.py`; or None. fit_points: (68, 2) image pixels, NaN where
+    not annotated: more than training is shown, for `twodasl data annotate`; or None.
     """
 
     points: Floats | None
@@ -67,6 +68,7 @@ class Annotation:
     is_crop: bool = False
     yaw: float = float("nan")
     raw: Floats | None = None
+    fit_points: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +92,8 @@ class Listing:
 
     names: relative to the root. boxes: (n, 4) float64 crop boxes. points: (n, L, 2) float32 crop pixels, NaN
     where not annotated; L = 0 if only `raw` is known. visible: (n, L) bool. yaw: (n,) float32 radians or NaN.
-    raw: (n, 62) float32, `basel.py`'s numbers in the crop, or (n, 0).
+    raw: (n, 62) float32, `basel.py`'s numbers in the crop, or (n, 0). fit_points: (n, 68, 2) float32 crop
+    pixels, NaN where not annotated; (n, 0, 2) where no photo has any.
     """
 
     names: tuple[str, ...]
@@ -99,6 +102,7 @@ class Listing:
     visible: NDArray[np.bool_]
     yaw: NDArray[np.float32]
     raw: NDArray[np.float32]
+    fit_points: NDArray[np.float32]
     upright: bool
     report: DataReport
 
@@ -170,6 +174,9 @@ def build_listing(root: Path, photos: Scan, label: str = "photos", progress: boo
         rows = [_as_eighteen(row) for row in rows]
     points = next(iter(sizes)) if len(sizes) == 1 else 18
     numbers = max((len(row.raw) for row in rows), default=0)
+    more = max((len(row.fit_points) for row in rows), default=0)
+    none = np.full((more, 2), np.nan)
+    fit_points = [row.fit_points if len(row.fit_points) else none for row in rows]
     return Listing(
         tuple(row.name for row in rows),
         np.array([row.crop.box for row in rows], np.float64).reshape(len(rows), 4),
@@ -177,6 +184,7 @@ def build_listing(root: Path, photos: Scan, label: str = "photos", progress: boo
         np.array([row.visible for row in rows], np.bool_).reshape(len(rows), points),
         np.array([row.yaw for row in rows], np.float32),
         np.array([row.raw for row in rows], np.float32).reshape(len(rows), numbers),
+        np.array(fit_points, np.float32).reshape(len(rows), more, 2),
         photos.upright,
         DataReport.of(len(rows), failures),
     )
@@ -190,6 +198,7 @@ class _Row:
     visible: NDArray[np.bool_]
     yaw: float
     raw: Floats
+    fit_points: Floats
 
 
 def _row(root: Path, photos: Scan, index: int) -> _Row | tuple[str, str]:
@@ -220,7 +229,10 @@ def _placed(name: str, note: Annotation, height: int, width: int) -> _Row:
         crop, points, visible = _points_in_crop(note, height, width)
     if len(raw):
         raw[:12] = crop.pose(raw[:12].reshape(3, 4), height).ravel()
-    return _Row(name, crop, points, visible, note.yaw, raw)
+    more = (
+        np.empty((0, 2)) if note.fit_points is None else np.asarray(crop.to_crop(note.fit_points), np.float64)
+    )
+    return _Row(name, crop, points, visible, note.yaw, raw, more)
 
 
 def _points_in_crop(note: Annotation, height: int, width: int) -> tuple[Crop, Floats, NDArray[np.bool_]]:
@@ -259,7 +271,7 @@ def _as_eighteen(row: _Row) -> _Row:
     if convert is None:
         return row
     visible = np.asarray(convert(row.visible[:, None].astype(float)))[:, 0] == 1
-    return _Row(row.name, row.crop, np.asarray(convert(row.points)), visible, row.yaw, row.raw)
+    return replace(row, points=np.asarray(convert(row.points)), visible=visible)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -271,7 +283,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return status.st_mtime_ns, 0 if path.is_dir() else status.st_size
 
 
-_ARRAYS = ("boxes", "points", "visible", "yaw", "raw")
+_ARRAYS = ("boxes", "points", "visible", "yaw", "raw", "fit_points")
 
 
 def _save(file: Path, root: Path, listing: Listing, stamps: list[tuple[str, int, int]]) -> None:
@@ -304,12 +316,14 @@ def _load(file: Path, root: Path) -> Listing | None:
         report = DataReport.from_json(arrays["report"].tobytes().decode("utf-8", "surrogateescape"))
         parts = {key: arrays[key] for key in _ARRAYS}
         count, (_, points, _), (_, numbers) = len(names), parts["points"].shape, parts["raw"].shape
+        more = 68 if parts["fit_points"].shape[1] else 0
         whole = {
             "boxes": (np.float64, (count, 4)),
             "points": (np.float32, (count, points, 2)),
             "visible": (np.bool_, (count, points)),
             "yaw": (np.float32, (count,)),
             "raw": (np.float32, (count, numbers)),
+            "fit_points": (np.float32, (count, more, 2)),
         }
         if any((parts[key].dtype, parts[key].shape) != of for key, of in whole.items()):
             return None

@@ -10,7 +10,8 @@ A folder of
 
 MediaPipe's mesh is good up to some 45 degrees of yaw and useless on profiles, and does not say so; the five
 points are sound at every yaw. So the mesh counts where the two agree, and gives the paper's 18 points;
-elsewhere the five count alone. Yaw is not read.
+elsewhere the five count alone. Where the mesh counts, a face model is fitted to
+its 68 points. Yaw is not read.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def scan(root: Path) -> Scan:
 
 
 def annotation(mesh: NDArray[np.float64], five: NDArray[np.float64]) -> Annotation:
-    """The 18 points and the crop of one face from its mesh (478, 2) and five points (5, 2)."""
+    """The 18 points, those to fit and the crop of a face from its mesh (478, 2) and five points (5, 2)."""
     if not np.isfinite(five).all():
         raise InputError("its five points are not finite numbers")
     marks = sixty_eight_from_478(mesh)
@@ -75,7 +76,7 @@ def annotation(mesh: NDArray[np.float64], five: NDArray[np.float64]) -> Annotati
         crop, points = crop_from_landmarks(marks), np.asarray(eighteen_from_68(marks))
         apart = np.linalg.norm(points[_FIVE] - five, axis=1).mean()
         if apart <= _AGREE * (crop.x1 - crop.x0):
-            return Annotation(points, crop=crop)
+            return Annotation(points, crop=crop, fit_points=np.asarray(marks, np.float64))
     points = np.full((18, 2), np.nan)
     points[_FIVE] = five
     return Annotation(points, crop=crop_from_five(five))
