@@ -44,7 +44,8 @@ class DataConfig(Record):
     does not count then."""
     fitted_source: str = ""
     """Photos with 3D annotation beside those faces, `fitted_batch` of them a step: `fitted:FOLDER`, as
-    `twodasl data annotate` makes it, or `KIND:FOLDER` of another data set with parameters."""
+    `twodasl data annotate` and `twodasl data turn` make it, or `KIND:FOLDER` of another data set with
+    parameters; several with commas between them."""
     basis: str = ""
     """With 300W-LP: the folder of 3DDFA's basis, which must be the face model's, see
     `twodasl.datasets.basel`. Empty: `face_source`'s own folder or that of `model`, where it is there."""
@@ -62,9 +63,16 @@ class DataConfig(Record):
         expect_within(self, 0, _MOST_WORKERS, "workers")
         expect_share(self, "face_share", "photo_share")
         expect(self.face_share > 0, "face_share", "a number above 0", self.face_share)
-        for key in ("photo_source", "face_source", "fitted_source"):
+        for key in ("photo_source", "face_source"):
             if getattr(self, key):
                 split_source(getattr(self, key), f"configuration: {key}")
+        for source in self.fitted_sources:
+            split_source(source, "configuration: fitted_source")
+
+    @property
+    def fitted_sources(self) -> list[str]:
+        """The entries of `fitted_source`."""
+        return self.fitted_source.split(",") if self.fitted_source else []
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def configured_faces(config: TrainingConfig, model: MorphableModel, progress: bo
     """
     if not config.data.face_source:
         return SyntheticFaces(model, config.data.faces, config.seed + SyntheticSeed.FACES)
-    return _with_parameters(config, "face_source", model, progress)
+    return _with_parameters(config, "face_source", config.data.face_source, model, progress)
 
 
 def configured_photos(
@@ -53,7 +53,9 @@ def configured_fitted(
     """
     if not config.fitted_batch:
         return None
-    return _with_parameters(config, "fitted_source", model, progress)
+    sources = config.data.fitted_sources
+    sets = [_with_parameters(config, "fitted_source", source, model, progress) for source in sources]
+    return sets[0] if len(sets) == 1 else Joined(sets)
 
 
 def check_memory(sets: Iterable[FaceDataset], copies: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""`twodasl data`: look at a data set of photos, annotate it, look at synthetic faces, or write some."""
+"""`twodasl data`: look at a data set of photos, annotate it, turn its heads, draw synthetic faces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ..arguments import add_model, add_output_file, add_seed, positive_int
 from ..messages import note
-from . import annotate, check
+from . import annotate, check, turn
 
 _ENLARGED = 2
 # On one sheet, 2 GB of pixels.
@@ -16,11 +16,12 @@ _MOST = 10_000
 
 
 def register(subparsers: Any) -> None:
-    """Describe `data check`, `data annotate` and `data synthetic`."""
+    """Describe `data check`, `data annotate`, `data turn` and `data synthetic`."""
     parser = subparsers.add_parser("data", help="look at data sets and synthetic faces")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     check.register(actions)
     annotate.register(actions)
+    turn.register(actions)
     synthetic = actions.add_parser(
         "synthetic",
         help="draw synthetic faces",
