@@ -15,7 +15,7 @@ from ..morphable import MorphableModel
 from ..synthetic import SyntheticFaces
 from .config import TrainingConfig
 from .random_streams import SyntheticSeed
-from .streams import FaceDataset, LandmarksOnly
+from .streams import FaceDataset, Joined, LandmarksOnly
 
 # What a pooled face needs besides its pixels: landmarks, visibility, parameters.
 _EXTRA_BYTES = 2048
@@ -70,8 +70,10 @@ def check_memory(sets: Iterable[FaceDataset], copies: int = 1) -> None:
         )
 
 
-def _with_parameters(config: TrainingConfig, key: str, model: MorphableModel, progress: bool) -> FaceDataset:
-    faces = _open(config, getattr(config.data, key), model, progress)
+def _with_parameters(
+    config: TrainingConfig, key: str, source: str, model: MorphableModel, progress: bool
+) -> FaceDataset:
+    faces = _open(config, source, model, progress)
     if faces.without_parameters:
         raise InputError(
             f"data.{key}: faces with 3D annotation need parameters of the face model {model.name!r}:"

@@ -61,6 +61,29 @@ class LandmarksOnly(Dataset):
         return name_of(self.faces, index)
 
 
+class Joined(Dataset):
+    """The faces of several datasets with the same keys, one after the other."""
+
+    def __init__(self, sets: Sequence[FaceDataset]) -> None:
+        self.sets = list(sets)
+        self._ends = np.cumsum([len(part) for part in self.sets])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, index: int) -> Sample:
+        part, place = self._place(index)
+        return part[place]
+
+    def name(self, index: int) -> str:
+        """The display name of a sample."""
+        return name_of(*self._place(index))
+
+    def _place(self, index: int) -> tuple[FaceDataset, int]:
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        return self.sets[number], index - int(self._ends[number]) + len(self.sets[number])
+
+
 class Subset(Dataset):
     """A share of a dataset's faces, drawn once; of two with one seed the smaller is part of the larger."""
 

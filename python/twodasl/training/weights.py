@@ -135,8 +135,8 @@ def _without_folders(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration without where its files lay: that tells more of a machine than of a network."""
     plain = TrainingConfig.from_dict(config).to_dict()
     for key in ("photo_source", "face_source", "fitted_source"):
-        kind, colon, root = plain["data"][key].partition(":")
-        plain["data"][key] = f"{kind}{colon}{Path(root).name}" if colon else ""
+        sources = [source.partition(":") for source in plain["data"][key].split(",")]
+        plain["data"][key] = ",".join(f"{kind}{colon}{Path(root).name}" for kind, colon, root in sources)
     plain["data"]["cache"] = plain["data"]["basis"] = ""
     plain["network"]["start"] = Path(plain["network"]["start"]).name
     return plain
