@@ -23,6 +23,7 @@ class LandmarkFit(NamedTuple):
 
     Attributes:
         parameters: (B, 12 + K), `[pose row-major 3x4 | coefficients]`, as every operator here takes it.
+        pose, coefficients: (B, 3, 4), rows of `M | t`, and (B, K): the two parts of it.
         pose_deviations: (B, 7), standard deviations of the turn about x, y and z (radians, in the space of
             the points), of the logarithm of the scale, and of the center's shift (the points' unit). 0 for
             what was held, infinity for what neither points nor priors tell.
@@ -36,6 +37,8 @@ class LandmarkFit(NamedTuple):
     """
 
     parameters: Tensor
+    pose: Tensor
+    coefficients: Tensor
     pose_deviations: Tensor
     coefficient_deviations: Tensor
     cost: Tensor
@@ -43,16 +46,6 @@ class LandmarkFit(NamedTuple):
     vertices: Tensor
     iterations: Tensor
     converged: Tensor
-
-    @property
-    def pose(self) -> Tensor:
-        """(B, 3, 4), rows of `M | t`, as `vertices` takes it."""
-        return self.parameters[..., :12].unflatten(-1, (3, 4))
-
-    @property
-    def coefficients(self) -> Tensor:
-        """(B, K)."""
-        return self.parameters[..., 12:]
 
 
 def fit_landmarks(
@@ -167,6 +160,16 @@ def fit_landmarks(
         found = tuple(t[order.back] for t in fit(*arguments))
     parameters, deviations, _, cost, residuals, chosen, steps, converged = found
     used = rows.vertices[chosen.to(torch.int64)]
+    pose, coefficients = parameters[:, :12].unflatten(1, (3, 4)), parameters[:, 12:]
     return LandmarkFit(
-        parameters, deviations[:, :7], deviations[:, 7:], cost, residuals, used, steps, converged
+        parameters,
+        pose,
+        coefficients,
+        deviations[:, :7],
+        deviations[:, 7:],
+        cost,
+        residuals,
+        used,
+        steps,
+        converged,
     )
