@@ -27,7 +27,7 @@ from .errors import InputError
 from .io.terminal import safe_streams
 
 COMMANDS = {
-    "demo": "train a small network on embedded synthetic faces and reconstruct a photograph",
+    "demo": "reconstruct a photograph, or train a small network first",
     "reconstruct": "turn photos into 3D faces",
     "train": "train a network",
     "evaluate": "measure alignment errors on a data set",

@@ -47,13 +47,17 @@ def add_model(parser: Any, note: str = "", **options: Any) -> None:
 
 
 def add_checkpoint(parser: Any, **options: Any) -> None:
-    """-c, --checkpoint FILE."""
+    """-c, --checkpoint, --weights FILE."""
+    default = options.get("default")
     parser.add_argument(
         "-c",
         "--checkpoint",
-        metavar="FILE",
+        "--weights",
+        metavar="NAME|FILE",
         type=Path,
-        help="checkpoint of a trained network, as `twodasl train` and `twodasl demo` write it",
+        help="the trained network: a checkpoint, as `twodasl train` writes it; weights, as `twodasl weights"
+        " export` writes them; or the name of weights that come with the package, see `twodasl weights list`"
+        + (f" (default: {default})" if default is not None else ""),
         **options,
     )
 

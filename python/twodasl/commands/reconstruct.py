@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..io.terminal import visible
 from ..progress import progress_bar
 from ..reconstruction import MOST_REFINEMENTS
+from ..weights import SHIPPED
 from .arguments import add_checkpoint, add_device, add_model, add_output_folder
 from .messages import detail, quiet
 from .startup import lasting_imports
@@ -46,7 +47,7 @@ def register(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("photos", nargs="+", metavar="PHOTO", type=Path, help="image files")
-    add_checkpoint(parser, required=True)
+    add_checkpoint(parser, default=Path(SHIPPED[0]))
     add_output_folder(parser, "the results", required=True)
     parser.add_argument(
         "-l",

@@ -52,7 +52,8 @@ def register(subparsers: Any) -> None:
 
 def run_list(args: argparse.Namespace) -> int:
     """A line for each."""
-    from ..training.weights import SHIPPED, read_weights, weights_file
+    from ..training.weights import read_weights
+    from ..weights import SHIPPED, weights_file
 
     for name in SHIPPED:
         contents = read_weights(weights_file(name))

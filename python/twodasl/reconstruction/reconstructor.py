@@ -18,7 +18,7 @@ from ..geometry.crops import Crop, flip_y
 from ..geometry.projection import crop_vertices
 from ..io.images import check_image
 from ..morphable import MorphableModel, decompose_pose, split_parameters
-from ..training.weights import SHIPPED, weights_file
+from ..weights import SHIPPED, weights_file
 from . import MOST_REFINEMENTS
 from .face_input import FaceInput
 from .face_network import FaceNetwork, Said

@@ -15,10 +15,11 @@ from ..errors import InputError
 from ..io.torch_files import read_saved
 from ..morphable import MorphableModel
 from ..networks import ResNet50, authors_state_dict, imagenet_state_dict, load_weights
+from ..weights import SUFFIX
 from .checkpoint import FORMAT, check_model, checked
 from .config import NetworkConfig
 from .model import Networks
-from .weights import SUFFIX, read_weights
+from .weights import read_weights
 
 
 def start(networks: Networks, config: NetworkConfig, model: MorphableModel) -> None:

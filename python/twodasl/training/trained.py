@@ -10,9 +10,10 @@ from torch import nn
 from ..errors import InputError
 from ..morphable import Whitening
 from ..networks import build_regressor
+from ..weights import SUFFIX, weights_file
 from .checkpoint import load_checkpoint
 from .config import TrainingConfig
-from .weights import SUFFIX, read_weights, weights_file
+from .weights import read_weights
 
 _SHOWN = (
     "model_name", "model_identity", "model_counts", "model_sketch", "config", "step", "priors", "about",

@@ -18,33 +18,19 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import InputError, did_you_mean, reading
+from ..errors import InputError, reading
 from ..io.files import regular_file, write_together
+from ..weights import SUFFIX
 from .checkpoint import checked
 from .config import TrainingConfig
 from .priors import FitPriors
 
 FORMAT, VERSION = "twodasl-weights", 1
-SUFFIX = ".safetensors"
-SHIPPED = ("base",)
-"""Names of the weights that come with the package, the default first."""
-_FOLDER = Path(__file__).resolve().parent.parent / "weights"
 _ADVICE = "give one written by `twodasl weights export`"
 _PREFIX = "regressor."
 _LARGEST_JSON = 1 << 20
 # What a JSON file takes from a checkpoint as it is.
 _PLAIN = ("model_name", "model_identity", "model_counts", "step")
-
-
-def weights_file(name: str | os.PathLike[str]) -> Path:
-    """The file of weights: a name of `SHIPPED`, or a path. Raises InputError for a name that is neither."""
-    text = os.fspath(name)
-    if text in SHIPPED:
-        return _FOLDER / f"{text}{SUFFIX}"
-    if os.path.dirname(text) or "." in text or os.path.exists(text):
-        return Path(text)
-    hint = did_you_mean(text, SHIPPED)
-    raise InputError(f"weights: expected {', '.join(SHIPPED)} or a file, got {text!r}{hint}")
 
 
 def save_weights(

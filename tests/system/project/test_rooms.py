@@ -10,6 +10,7 @@ ROOT = Path(twodasl.__file__).parent
 ORDER = (
     "errors",
     "arguments",
+    "weights",
     "progress",
     "devices",
     "workers",

@@ -1,4 +1,4 @@
-"""What `twodasl demo` does: train on synthetic faces, measure on held-out ones, reconstruct a photo."""
+"""`twodasl demo --train`: train on synthetic faces, measure on held-out ones, reconstruct a photo."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from ...training import TrainingConfig, preset, train
 from ...training.augment import detect
 from ...training.random_streams import SyntheticSeed
 from ...training.streams import Batch, stack
+from .photograph import SOURCE, photograph
 
 _SHOWN = 4  # held-out faces that are reconstructed to files
 _BATCH = 64
@@ -77,7 +78,8 @@ def _demo(
     faces = SyntheticFaces(result.model, held_out, SyntheticSeed.HELD_OUT)
     batch = stack(faces.batch(range(held_out)))
     torch.manual_seed(config.seed)
-    untrained = build_regressor(config.network.regressor, len(result.whitening.mean)).eval()
+    points = config.network.points
+    untrained = build_regressor(config.network.regressor, len(result.whitening.mean), points).eval()
     report = _report(config, batch, result.model, result.whitening, untrained, result.regressor)
     write_json(folder / "nme.json", report)
     say("")
@@ -139,7 +141,10 @@ def _landmarks(
 ) -> NDArray[np.float32]:
     """(n, 68, 2) landmarks in crop pixels of what a network regresses from inputs (n, 4, 120, 120)."""
     basis = model.basis()
-    found = [crop_landmarks(basis, whitening.unwhiten(network(chunk))) for chunk in inputs.split(_BATCH)]
+    found = [
+        crop_landmarks(basis, whitening.unwhiten(network(chunk)[:, : len(whitening.mean)]))
+        for chunk in inputs.split(_BATCH)
+    ]
     return torch.cat(found)[..., :2].numpy()
 
 
@@ -160,17 +165,9 @@ def _held_out_faces(folder: Path, reconstructor: FaceReconstructor, batch: Batch
 
 
 def _photograph(folder: Path, reconstructor: FaceReconstructor) -> Path:
-    """Reconstruct scikit-image's astronaut (Eileen Collins, NASA, public domain)."""
+    """Reconstruct the photograph from its landmarks."""
     image = photograph()
     with resources.as_file(resources.files("twodasl") / "resources" / "astronaut68.csv") as file:
         points = read_landmarks(file)
     face = reconstructor(image, points)
-    source = {"name": "astronaut: Eileen Collins, NASA, public domain, from scikit-image"}
-    return write_results(folder, "astronaut", image, reconstructor, face, source)[-1]
-
-
-def photograph() -> NDArray[np.uint8]:
-    """The public-domain photograph that scikit-image installs, (512, 512, 3) uint8 BGR."""
-    import skimage.data
-
-    return np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])
+    return write_results(folder, "astronaut", image, reconstructor, face, SOURCE)[-1]
