@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# The mesh's own lines along brows, lids and lips, of the face's right half (the image's left) or of all of it.
+# The mesh's own lines along brows, lids and lips.
 _BROW = (70, 63, 105, 66, 107)
 _UPPER_LID = (33, 246, 161, 160, 159, 158, 157, 173, 133)
 _LOWER_LID = (133, 155, 154, 153, 145, 144, 163, 7, 33)
@@ -19,8 +19,8 @@ _OTHER_BROW = (300, 293, 334, 296, 336)
 _OTHER_UPPER_LID = (263, 466, 388, 387, 386, 385, 384, 398, 362)
 _OTHER_LOWER_LID = (362, 382, 381, 380, 374, 373, 390, 249, 263)
 
-# iBUG spaces its points differently along those lines. How far along, in vertices from a line's beginning: where
-# MediaPipe's lines pass the model's landmarks on rendered faces, `python -m benchmarks.experiments.mesh478_points`.
+# iBUG spaces its points differently along those lines. How far along, in vertices from a line's beginning, so
+# that they agree with the embedded head's on rendered faces (benchmarks/experiments/mesh478_points.py).
 _BROW_PLACES = (0.325, 1.525, 2.425, 3.125, 3.85)
 _LID_PLACES = {"upper": (3.25, 5.375), "lower": (3.125, 5.35)}
 _LIP_PLACES = {"upper": (2.425, 4.325, 5), "lower": (2.3, 3.625, 5)}
@@ -62,6 +62,17 @@ def _turned(eye: list[Place]) -> list[Place]:
     """The same points in iBUG's order of the other eye, which begins at the inner corner."""
     return [eye[index] for index in (3, 2, 1, 0, 5, 4)]
 
+
+LINES: dict[int, tuple[int, ...]] = {
+    **dict.fromkeys(range(17, 22), _BROW),
+    **dict.fromkeys((37, 38), _UPPER_LID),
+    **dict.fromkeys((40, 41), _LOWER_LID),
+    **dict.fromkeys(range(49, 52), _UPPER_LIP),
+    **dict.fromkeys(range(57, 60), _LOWER_LIP),
+    **dict.fromkeys(range(61, 63), _UPPER_INNER),
+    **dict.fromkeys(range(66, 68), _LOWER_INNER),
+}
+"""Of the points on the image's left and in the middle that lie on one of the mesh's lines: which."""
 
 SIXTY_EIGHT_OF_478: tuple[Place, ...] = (
     *_at(127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356),  # contour

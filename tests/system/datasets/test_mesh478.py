@@ -6,22 +6,49 @@ from twodasl.datasets.photos.mesh478 import crop_from_five
 from twodasl.datasets.photos.sources import open_photos
 from twodasl.errors import InputError
 from twodasl.geometry.crops import crop_from_landmarks
-from twodasl.landmarks import EIGHTEEN_NAMES, eighteen_from_68
+from twodasl.landmarks import EIGHTEEN_NAMES, FLIPS, eighteen_from_68
 from twodasl.landmarks.mesh478 import SIXTY_EIGHT_OF_478, sixty_eight_from_478
 
 from ..photo_sets import face_points, write_picture
 
+# The mesh's vertices on the right half of the face, and their twins.
+MIRRORED = (
+    *zip((70, 63, 105, 66, 107), (300, 293, 334, 296, 336), strict=True),
+    *zip(
+        (33, 246, 161, 160, 159, 158, 157, 173, 133),
+        (263, 466, 388, 387, 386, 385, 384, 398, 362),
+        strict=True,
+    ),
+    *zip((155, 154, 153, 145, 144, 163, 7), (382, 381, 380, 374, 373, 390, 249), strict=True),
+    *zip((61, 185, 40, 39, 37), (291, 409, 270, 269, 267), strict=True),
+    *zip((146, 91, 181, 84), (375, 321, 405, 314), strict=True),
+    *zip((78, 191, 80, 81, 82), (308, 415, 310, 311, 312), strict=True),
+    *zip((95, 88, 178, 87), (324, 318, 402, 317), strict=True),
+    *zip((127, 234, 93, 132, 58, 136, 150, 176), (356, 454, 323, 361, 288, 365, 379, 400), strict=True),
+    *zip((75, 97), (305, 326), strict=True),
+)
 FIVE = [
     EIGHTEEN_NAMES.index(n)
     for n in ("eye_left_center", "eye_right_center", "nose_tip", "mouth_left", "mouth_right")
 ]
 
 
+def mesh_through(marks):
+    """Meshes (n, 478, 3) float16 whose 68 points are `marks` (n, 68, 2); the rest is noise."""
+    weights = np.zeros((68, 478))
+    for row, (first, second, share) in enumerate(SIXTY_EIGHT_OF_478):
+        weights[row, first] += 1 - share
+        weights[row, second] += share
+    mesh = np.random.default_rng(0).uniform(0, 200, (len(marks), 478, 3))
+    used = weights.any(axis=0)
+    mesh[:, used, :2] = np.linalg.pinv(weights[:, used]) @ marks
+    return mesh.astype(np.float16)
+
+
 def write_set(root, photo68, change=lambda mesh, five: None):
     """Three faces; returns their 68 points (3, 68, 2)."""
     marks = np.array([face_points(photo68, index) for index in range(3)])
-    mesh = np.random.default_rng(0).uniform(0, 200, (3, 478, 3)).astype(np.float16)
-    mesh[:, list(SIXTY_EIGHT_OF_478), :2] = marks
+    mesh = mesh_through(marks)
     five = np.array([eighteen_from_68(each)[FIVE] for each in marks], np.float32)
     change(mesh, five)
     for index, each in enumerate(marks):
@@ -123,3 +150,15 @@ def test_the_68_of_a_mesh():
     assert found.dtype == np.float32
     assert found[0, 30, 0] == 4 * 3  # the tip of the nose is the mesh's vertex 4
     assert len(set(SIXTY_EIGHT_OF_478)) == 68
+
+
+def test_the_68_are_spaced_alike_on_both_sides():
+    """A mesh that is its own mirror image: so are its 68 points."""
+    line = np.linspace(0, 1, 478)
+    mesh = np.stack([line, line**2], axis=1)
+    for first, second in MIRRORED:
+        mesh[second] = [-mesh[first, 0], mesh[first, 1]]
+    for middle in (4, 5, 197, 168, 2, 152, 0, 17, 13, 14):
+        mesh[middle, 0] = 0
+    points = sixty_eight_from_478(mesh)
+    np.testing.assert_allclose(points[list(FLIPS[68])], points * [-1, 1], atol=1e-12)
