@@ -318,8 +318,6 @@ class TrainingConfig(Record):
         expect_within(self, 0, _MOST_SEED, "seed")
         expect_within(self, 2, _MOST_BATCH, "batch")  # batch normalization needs two
         expect_within(self, 0, _MOST_BATCH, "photo_batch", "fitted_batch")
-        if self.fitted_batch and not self.data.fitted_source:
-            expect(False, "fitted_batch", "0 without data.fitted_source", self.fitted_batch)
         expect_within(self, 0, _MOST_STEPS, "keep_every")
         expect_within(self, 0, _MOST_SECONDS, "time_limit")
         expect_within(self, 1, _MOST_STEPS, "checkpoint_every")

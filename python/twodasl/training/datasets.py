@@ -54,6 +54,11 @@ def configured_fitted(
     if not config.fitted_batch:
         return None
     sources = config.data.fitted_sources
+    if not sources:
+        raise InputError(
+            f"data.fitted_source: expected fitted:FOLDER for fitted_batch={config.fitted_batch}, got nothing;"
+            " `twodasl data annotate` makes such a folder"
+        )
     sets = [_with_parameters(config, "fitted_source", source, model, progress) for source in sources]
     return sets[0] if len(sets) == 1 else Joined(sets)
 

@@ -97,12 +97,38 @@ _DEMO = TrainingConfig(
     ),
 )
 
+# The weights that come with the package, in two steps: a network from synthetic faces and photos with points; and
+# one with points of its own, which goes on from it with photos that it has annotated. docs/models.md has the recipe.
+_BASE_START = replace(
+    _SMALL,
+    preset="base-start",
+    checkpoint_every=500,
+    data=replace(_SMALL.data, faces=24_000),
+    landmarks=replace(_SMALL.landmarks, map_dropout=0.4),
+    network=replace(_SMALL.network, precision="auto"),
+    loss=replace(_SMALL.loss, self_critic=0.0),
+    stage2=replace(_SMALL.stage2, steps=6000),
+)
+_BASE = replace(
+    _BASE_START,
+    preset="base",
+    fitted_batch=32,
+    photo_batch=16,
+    data=replace(_BASE_START.data, faces=30_000),
+    landmarks=replace(_BASE_START.landmarks, map_dropout=0.5),
+    network=replace(_BASE_START.network, points=68),
+    stage1=replace(_BASE_START.stage1, steps=0),
+    stage2=replace(_BASE_START.stage2, steps=9000, final_learning_rate=5e-5),
+)
+
 PRESETS: dict[str, TrainingConfig] = {
     "paper": _PAPER,
     # The stages one at a time: the second goes on from a checkpoint of the first (network.start).
     "paper-stage1": replace(_PAPER, preset="paper-stage1", stage2=replace(_PAPER.stage2, steps=0)),
     STAGE_2: replace(_PAPER, preset=STAGE_2, stage1=replace(_PAPER.stage1, steps=0)),
     "small": _SMALL,
+    "base-start": _BASE_START,
+    "base": _BASE,
     "demo": _DEMO,
 }
 # Names that presets once had, and what they are called now.

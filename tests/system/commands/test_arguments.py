@@ -86,7 +86,7 @@ def test_whole_numbers(text):
         ("train --set stage1.stepz=3", "unknown key stage1.stepz (did you mean 'stage1.steps'?); known here"),
         ("train --set optimiser.clip=3", "unknown key optimiser (did you mean 'optimizer.clip'?)"),
         ("train --set steps=3", "unknown key steps (did you mean 'stage1.steps' or 'stage2.steps'?)"),
-        ("demo --set sed=3", "unknown key sed (did you mean 'seed'?)"),
+        ("demo --train --set sed=3", "unknown key sed (did you mean 'seed'?)"),
     ],
 )
 def test_misspelled_words_get_advice(words, advice, capsys):
