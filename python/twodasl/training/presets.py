@@ -97,8 +97,9 @@ _DEMO = TrainingConfig(
     ),
 )
 
-# The weights that come with the package, in two steps: a network from synthetic faces and photos with points; and
-# one with points of its own, which goes on from it with photos that it has annotated. docs/models.md has the recipe.
+# The weights that come with the package, in two steps: a network from synthetic faces and photos with points;
+# and one with points of its own, which goes on from it with photos that it has annotated. docs/models.md has
+# the recipe.
 _BASE_START = replace(
     _SMALL,
     preset="base-start",
