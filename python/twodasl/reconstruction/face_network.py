@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..geometry.crops import SIZE
 from ..geometry.projection import crop_landmarks
-from ..landmarks import eighteen_from_68
+from ..landmarks import FLIPS, eighteen_from_68, flip_landmarks
 from ..morphable import MorphableModel, load_model
 from ..networks import split_output
 from ..networks.inputs import network_input
 from ..training.checkpoint import check_model
+from ..training.mirror import mirror_map, mirror_parameters
 from ..training.trained import load_regressor
 from .face_input import FaceInput
 from .plausible import plausibility
@@ -57,6 +60,9 @@ class FaceNetwork:
         checkpoint: the file.
         model: the face model, or its name or path; None takes the name in the checkpoint.
         device: where to compute.
+        mirror: whether faces are also seen in the mirror, and the two answers averaged, where the face model
+            is symmetric, see `training.mirror`. Half of the error of one look is not that of the other; it
+            takes twice the time.
 
     Raises InputError, see `load_regressor` and `check_model`.
     """
@@ -66,8 +72,9 @@ class FaceNetwork:
         checkpoint: str | os.PathLike[str],
         model: MorphableModel | str | os.PathLike[str] | None,
         device: torch.device,
+        mirror: bool = True,
     ) -> None:
-        self.checkpoint, self.device = checkpoint, device
+        self.checkpoint, self.device, self._mirror = checkpoint, device, mirror
         regressor, whitening, self.info = load_regressor(checkpoint)
         self.model = _matching_model(checkpoint, self.info, model)
         self.regressor = regressor.to(device).eval()
@@ -103,14 +110,26 @@ class FaceNetwork:
         """
         if not self.sees_landmarks:
             marks = torch.full_like(marks, torch.nan)
-        batch = network_input(images.to(self.device), marks.to(self.device))
-        output = split_output(self.regressor(batch), len(self.whitening.mean))
-        parameters = self.whitening.unwhiten(output.whitened)
-        if not all(bool(torch.isfinite(values).all()) for values in (parameters, *output)):
+        said = self._look(images, marks)
+        if self.mirror_map is not None:
+            mirrored = self._look(images.flip(2), flip_landmarks(marks, SIZE))
+            said = _averaged(said, mirrored, self.mirror_map)
+        if not all(bool(torch.isfinite(values).all()) for values in said):
             raise InputError(
                 f"{self.checkpoint}: its network gives NaN or infinity; take an earlier checkpoint"
             )
-        return Said(parameters, crop_landmarks(self.basis, parameters), output.points, output.sigma)
+        return Said(said[0], crop_landmarks(self.basis, said[0]), *said[1:])
+
+    @cached_property
+    def mirror_map(self) -> Tensor | None:
+        """Of the face model, where faces are seen in the mirror too."""
+        return mirror_map(self.model) if self._mirror else None
+
+    def _look(self, images: Tensor, marks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Parameters, own points and their sigma."""
+        batch = network_input(images.to(self.device), marks.to(self.device))
+        output = split_output(self.regressor(batch), len(self.whitening.mean))
+        return self.whitening.unwhiten(output.whitened), output.points, output.sigma
 
     def check(self, parameters: Tensor, points: Tensor) -> None:
         """Raise InputError where points (B, P, 3) in crop pixels, or the camera, are those of no face."""
@@ -122,6 +141,18 @@ class FaceNetwork:
                 f" distance {float(reach[first]):.3g} in widths of the crop, sine {float(sine[first]):.2g}"
                 " between the rows of its camera); its training has diverged, take an earlier checkpoint"
             )
+
+
+def _averaged(
+    face: tuple[Tensor, Tensor, Tensor], mirrored: tuple[Tensor, Tensor, Tensor], flip: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean of what was said of faces and of their mirror images."""
+    parameters, points, sigma = mirrored
+    parameters = mirror_parameters(parameters.cpu(), flip).to(face[0])
+    if points.shape[1]:
+        points, sigma = flip_landmarks(points, SIZE), sigma[:, list(FLIPS[68])]
+    square = (face[2].square() + sigma.square()) / 2
+    return (face[0] + parameters) / 2, (face[1] + points) / 2, square.sqrt()
 
 
 def _matching_model(

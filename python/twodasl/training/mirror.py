@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from twodasl_ext import nearest_neighbors
+
 from ..geometry.crops import SIZE
 from ..landmarks import FLIPS, flip_landmarks
 from ..morphable import MorphableModel
@@ -29,11 +31,10 @@ _AXIS = np.array([-1.0, 1.0, 1.0])
 
 def mirror_map(model: MorphableModel) -> Tensor | None:
     """F (K, K) float64 of a symmetric model, see above; None where it is not symmetric to `TOLERANCE`."""
-    from scipy.spatial import cKDTree
-
     mean = model.mean.astype(np.float64)
-    distance, opposite = cKDTree(mean).query(mean * _AXIS)
-    if distance.max() > TOLERANCE or not np.array_equal(opposite[opposite], np.arange(len(mean))):
+    square, nearest = nearest_neighbors(torch.from_numpy(mean * _AXIS)[None], torch.from_numpy(mean)[None])
+    opposite = nearest[0].numpy()
+    if float(square.max()) > TOLERANCE**2 or not np.array_equal(opposite[opposite], np.arange(len(mean))):
         return None
     if not np.array_equal(opposite[model.landmarks], model.landmarks[list(FLIPS[68])]):
         return None
