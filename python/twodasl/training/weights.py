@@ -126,7 +126,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(f"{side}: expected {FORMAT}, version {VERSION}; {_ADVICE}")
     whitening = {name: tensors.get(f"whitening.{name}") for name in ("mean", "std")}
     state = {k.removeprefix(_PREFIX): _single(v) for k, v in tensors.items() if k.startswith(_PREFIX)}
-    contents = {
+    contents: dict[str, Any] = {
         **{key: head.get(key) for key in (*_PLAIN, "config")},
         "whitening": whitening,
         "model_sketch": tensors.get("model_sketch"),
