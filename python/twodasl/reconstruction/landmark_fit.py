@@ -112,7 +112,7 @@ class LandmarkFit:
         )
         factor = factor.clamp_min(1.0)
         if own is None:
-            # Wrong landmarks err together, and nothing but the prior is against them: all of them count as one.
+            # Wrong landmarks err together, and the prior alone is against them: all of them count as one.
             factor = torch.where(factor > 1, factor * seen.sum(dim=1).sqrt(), factor)
         return Points(detected, torch.where(seen, SIGMA * factor[:, None], torch.inf)), factor
 
