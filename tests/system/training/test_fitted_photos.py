@@ -1,7 +1,7 @@
 """Training with photos that were annotated by a fit."""
 
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from twodasl.morphable import MorphableModel
 from twodasl.training import datasets, load_checkpoint, train
 from twodasl.training.datasets import configured_fitted
 from twodasl.training.feed import Feed
+from twodasl.training.model import StepBatch
 from twodasl.training.streams import LandmarksOnly
 
 from ..fitted_sets import write_fitted
@@ -182,6 +183,18 @@ def test_the_third_set_leaves_the_order_of_the_others_as_it_was(ball_model):
     for step in range(5):
         names = other.names(step)
         assert one.names(step) == names[:6] + names[9:]
+
+
+def test_what_is_known_of_photos_besides_their_landmarks_does_not_count(ball_model):
+    """A set with parameters that is given as photos: no faces with 3D annotation come of it."""
+    config, sets = tiny_config(), [Dots(ball_model, 9, seed) for seed in range(2)]
+    one, other = (
+        Feed(config, sets[0], photos, progress=False) for photos in (sets[1], LandmarksOnly(sets[1]))
+    )
+    for a, b in zip(one.steps(0, 3), other.steps(0, 3), strict=True):
+        assert a.parameters.shape[0] == 6
+        for field in fields(StepBatch):
+            torch.testing.assert_close(getattr(a, field.name), getattr(b, field.name), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

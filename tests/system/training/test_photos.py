@@ -93,7 +93,7 @@ def test_a_data_set_of_landmarks_cannot_give_3d_faces(tmp_path, ball_model, phot
     ("setting", "message"),
     [
         ("data.photo_source=aflw", "data.photo_source: expected KIND:FOLDER"),
-        ("data.photo_source=lfw:/x", "kinds are 300w-lp, aflw, aflw-lfpa, umdfaces, mesh478, photos"),
+        ("data.photo_source=lfw:/x", "kinds are 300w-lp, aflw, aflw-lfpa, umdfaces, mesh478, fitted, photos"),
         ("data.face_source=300w-lp", "data.face_source: expected KIND:FOLDER"),
         ("data.photo_source=aflw:/no/such/folder", "/no/such/folder: no such folder; expected AFLW as in"),
         ("augment.flip=2", "augment.flip: expected a number from 0 to 1"),
