@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .arguments import add_checkpoint, add_model
+from .arguments import add_checkpoint, add_model, add_output_file
 from .messages import note
 
 DESCRIPTION = """\
@@ -34,9 +34,7 @@ def register(subparsers: Any) -> None:
     )
     add_checkpoint(export, required=True)
     add_model(export, "default: the checkpoint's")
-    export.add_argument(
-        "-o", "--output", metavar="FILE", type=Path, required=True, help="NAME.safetensors to write"
-    )
+    add_output_file(export, "NAME.safetensors", required=True)
     export.add_argument(
         "--measure-on",
         metavar="KIND:FOLDER",

@@ -55,7 +55,9 @@ def imported(path: Path) -> set[str]:
 
 
 def test_every_room_has_its_place():
-    assert {room(path) for path in ROOT.iterdir() if path.name != "__pycache__"} == {*ORDER, *OUTSIDE}
+    there = {room(path) for path in ROOT.iterdir() if path.name != "__pycache__"}
+    # Data that a build may leave out.
+    assert there - {"weights"} == {*ORDER, *OUTSIDE}
 
 
 @pytest.mark.parametrize("name", ORDER)

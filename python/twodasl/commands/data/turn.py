@@ -26,7 +26,7 @@ def register(actions: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "store", metavar="STORE", type=Path, help="the folder that `twodasl data annotate` wrote"
+        "store", metavar="DIR", type=Path, help="the folder that `twodasl data annotate` wrote"
     )
     add_output_folder(parser, "the turned faces, new or empty,", required=True)
     parser.add_argument(
