@@ -56,7 +56,7 @@ def main() -> None:
     data = read_aflw2000(options.root)
     if data.depth is None or data.detected is None:
         parser.error(f"{options.root}: expected the development folder, with depths and detected landmarks")
-    network = FaceReconstructor(options.checkpoint)
+    network = FaceReconstructor(options.checkpoint, fit=False)
     indices = network.model.basel_landmarks
     found = network_landmarks(network, data, data.detected, boxes=data.boxes, indices=indices)
     truth = np.concatenate([data.truth, data.depth[..., None]], axis=2)

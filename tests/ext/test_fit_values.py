@@ -305,3 +305,17 @@ def test_faces_do_not_depend_on_each_other():
         options = {k: fit.options[k][face : face + 1] for k in ("start", "pose_sigma")}
         alone = one.run(prior=prior, iterations=8, **options)
         assert torch.equal(alone.parameters[0], together.parameters[face])
+
+
+def test_the_parts_of_the_parameters_are_fields():
+    """So that a compiled function can read them; torch 2.10 compiles no property of a named tuple."""
+    fields = te.LandmarkFit._fields
+    assert fields[:3] == ("parameters", "pose", "coefficients")
+    assert not [name for name, value in vars(te.LandmarkFit).items() if isinstance(value, property)]
+
+
+def test_the_parts_are_those_of_the_parameters():
+    fit = make_fit("orthographic", batch=3)
+    found = fit.run()
+    assert torch.equal(found.pose.flatten(1), found.parameters[:, :12])
+    assert torch.equal(found.coefficients, found.parameters[:, 12:])

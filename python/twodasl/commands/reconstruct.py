@@ -142,8 +142,9 @@ def _check_arguments(args: argparse.Namespace) -> None:
                 " give --landmarks a folder with a file for each"
             )
     model = Path(args.model) if args.model is not None else None
+    beside = args.checkpoint.parent / f"{args.checkpoint.stem}.json"  # of weights
     _check_outputs(
-        photos, args.output, [file for file in (args.checkpoint, marks, model) if file is not None]
+        photos, args.output, [file for file in (args.checkpoint, beside, marks, model) if file is not None]
     )
 
 
@@ -182,6 +183,8 @@ def _one(photo: Path, reconstructor: FaceReconstructor, args: argparse.Namespace
         given, source = _given(photo, image, args)
     if args.fit and given.landmarks is not None:
         source["fitted_to_landmarks"] = True
+    if args.fit and reconstructor.network.has_points:
+        source["fitted_to_own_points"] = True
     try:
         face = reconstructor.reconstruct([given], refinements=args.refinements)[0]
     except InputError as error:  # of the network, which cannot know whose face it is

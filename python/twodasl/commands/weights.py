@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
-from .arguments import add_checkpoint
+from .arguments import add_checkpoint, add_model, add_output_file
 from .messages import note
 
 DESCRIPTION = """\
@@ -32,9 +33,8 @@ def register(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_checkpoint(export, required=True)
-    export.add_argument(
-        "-o", "--output", metavar="FILE", type=Path, required=True, help="NAME.safetensors to write"
-    )
+    add_model(export, "default: the checkpoint's")
+    add_output_file(export, "NAME.safetensors", required=True)
     export.add_argument(
         "--measure-on",
         metavar="KIND:FOLDER",
@@ -53,11 +53,13 @@ def register(subparsers: Any) -> None:
 def run_list(args: argparse.Namespace) -> int:
     """A line for each."""
     from ..training.weights import read_weights
-    from ..weights import SHIPPED, weights_file
+    from ..weights import SHIPPED, is_shipped, weights_file
 
     for name in SHIPPED:
-        contents = read_weights(weights_file(name))
-        about = contents["about"]
+        if not is_shipped(name):
+            print(f"{name}: is not in this installation")
+            continue
+        about = read_weights(weights_file(name))["about"]
         words = [str(about[key]) for key in ("summary", "license") if key in about]
         print(f"{name}: {'; '.join(words)}")
     return 0
@@ -67,29 +69,38 @@ def run_export(args: argparse.Namespace) -> int:
     """Measure the network's errors, write both files."""
     import torch
 
+    from ..errors import InputError
     from ..io.files import check_targets
     from ..morphable import load_model
     from ..training.checkpoint import check_model, load_checkpoint
+    from ..training.config import TrainingConfig
     from ..training.priors import measure_priors
     from ..training.trained import load_regressor
-    from ..training.weights import save_weights
+    from ..training.weights import save_weights, weights_targets
 
-    check_targets([args.output, args.output.with_suffix(".json")])
+    targets = weights_targets(args.output)
+    check_targets(list(targets))
+    for given in (args.about, args.checkpoint):
+        if given is not None and os.path.realpath(given) in map(os.path.realpath, targets):
+            raise InputError(
+                f"{given}: would be overwritten by the weights; choose another name for --output"
+            )
     about = {} if args.about is None else _about(args.about)
     contents = load_checkpoint(args.checkpoint)
-    model = load_model(contents["config"]["data"]["model"])
+    regressor, whitening, _ = load_regressor(args.checkpoint)
+    config = TrainingConfig.from_dict(contents["config"])
+    model = load_model(config.data.model if args.model is None else args.model)
     check_model(args.checkpoint, contents, model)
     faces = _measured_faces(args.measure_on, model)
-    regressor, whitening, _ = load_regressor(args.checkpoint)
     spread = torch.from_numpy(model.coefficient_std)
     priors = measure_priors(regressor, whitening, model.basis(), spread, faces)
     for path in save_weights(args.output, contents, priors, about):
         note(f"wrote {path} ({path.stat().st_size:,} bytes)")
     shown = ", ".join(f"{degrees:.1f}" for degrees in torch.tensor(priors.turn).rad2deg().tolist())
+    own = f"; the network's own sigma times {priors.points:.2f}" if config.network.points else ""
     print(
         f"errors on {len(faces):,} faces, at 15, 45 and 75 degrees of yaw: turn {shown} degrees,"
-        f" shift {', '.join(f'{pixels:.1f}' for pixels in priors.shift)} crop pixels"
-        f"; the network's own sigma times {priors.points:.2f}"
+        f" shift {', '.join(f'{pixels:.1f}' for pixels in priors.shift)} crop pixels{own}"
     )
     return 0
 

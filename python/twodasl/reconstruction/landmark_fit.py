@@ -18,6 +18,7 @@ from ..geometry.pose import decompose_pose, pose_matrix
 from ..geometry.projection import crop_landmarks
 from ..morphable import MorphableModel
 from ..training.priors import FitPriors
+from .plausible import plausibility
 
 SIGMA = 1.0
 """Standard deviation of a detector's landmark along either axis, in pixels of the crop."""
@@ -87,7 +88,8 @@ class LandmarkFit:
         """A detector's landmarks as a source, with as much trust as the network without them gives them.
 
         A detector does not say when it is wrong. Where its points are further from the network's own than
-        both can err, theirs is the error: sigma grows until they agree.
+        both can err, theirs is the error: sigma grows until they agree. A network whose answer is no face
+        has nothing to say against them.
 
         Args:
             detected: (B, 68, 2) crop pixels; NaN where nothing was detected.
@@ -103,10 +105,15 @@ class LandmarkFit:
         relative = torch.where(seen, square / (expected.sigma.square() + SIGMA**2), torch.nan)
         # The jaw's points slide along the outline; the others say where the face is.
         middle = relative[:, len(OUTLINE) :].nanmedian(dim=1).values / _MEDIAN
+        known = plausibility(parameters, crop_landmarks(self.basis, parameters)).good
+        middle = torch.where(known, middle, 0.0)
         factor = torch.where(
             middle > _ALIKE, (middle / _ALIKE) * (square.nanmedian(dim=1).values).sqrt(), 1.0
         )
         factor = factor.clamp_min(1.0)
+        if own is None:
+            # Wrong landmarks err together, and the prior alone is against them: all of them count as one.
+            factor = torch.where(factor > 1, factor * seen.sum(dim=1).sqrt(), factor)
         return Points(detected, torch.where(seen, SIGMA * factor[:, None], torch.inf)), factor
 
     def _expected(self, parameters: Tensor) -> Points:

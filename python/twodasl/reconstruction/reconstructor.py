@@ -22,7 +22,7 @@ from ..weights import SHIPPED, weights_file
 from . import MOST_REFINEMENTS
 from .face_input import FaceInput
 from .face_network import FaceNetwork, Said
-from .landmark_fit import LandmarkFit, Points, fitted_parameters
+from .landmark_fit import SIGMA, LandmarkFit, Points, fitted_parameters
 from .texture import face_colors
 
 Floats = NDArray[np.float32]
@@ -74,6 +74,7 @@ class FaceReconstructor:
         device: where to compute, "cpu" or "cuda".
         fit: whether faces are fitted afterwards to the landmarks that come with them and, where the network
             has points of its own, to those, see `LandmarkFit`.
+        mirror: whether the network also sees every face in the mirror, see `FaceNetwork`.
 
     Raises:
         InputError: a checkpoint that is not one or is cut off, a model that is not the checkpoint's, or a
@@ -87,10 +88,11 @@ class FaceReconstructor:
         device: torch.device | str = "cpu",
         *,
         fit: bool = True,
+        mirror: bool = True,
     ) -> None:
         self.checkpoint = weights_file(path_of(checkpoint, "a checkpoint file", "checkpoint"))
         self.device = usable_device(device)
-        self.network = FaceNetwork(self.checkpoint, model, self.device)
+        self.network = FaceNetwork(self.checkpoint, model, self.device, flag(mirror, "mirror"))
         self.info, self.model, self.basis = self.network.info, self.network.model, self.network.basis
         self._fit = None
         if flag(fit, "fit"):
@@ -209,14 +211,7 @@ class FaceReconstructor:
             for index in marked:
                 points = faces[index].crop.to_crop(np.asarray(given[index].landmarks))
                 detected[index] = torch.from_numpy(points)
-            blind = said.copy()
-            blind.put(marked, self.network.faces([replace(faces[index], landmarks=None) for index in marked]))
-            own = fit.own(blind.points, blind.sigma) if self.network.has_points else None
-            source, factor = fit.trusted(detected.to(self.device), blind.parameters, own)
-            sources.append(source)
-            # Landmarks that the network does not believe must not have been in its map either.
-            doubted = (factor > 1).nonzero()[:, 0].tolist()
-            said.put(doubted, blind.of(doubted))
+            sources.append(self._believed(fit, detected.to(self.device), marked, faces, said))
         if self.network.has_points:
             sources.append(fit.own(said.points, said.sigma))
         chosen = list(range(len(faces))) if self.network.has_points else marked
@@ -226,6 +221,23 @@ class FaceReconstructor:
         parameters = said.parameters.clone()
         parameters[chosen] = fitted_parameters(fit(parameters[chosen], *sources))
         return parameters
+
+    def _believed(
+        self, fit: LandmarkFit, detected: torch.Tensor, marked: list[int], faces: list[FaceInput], said: Said
+    ) -> Points:
+        """The landmarks detected (B, 68, 2) of the marked faces as a source, as far as the network believes
+        them; where it does not, `said` becomes what it says without them."""
+        if not self.network.knows_blank:
+            return Points(detected, detected.new_full(detected.shape[:2], SIGMA))
+        blind = said.copy()
+        unmarked = [replace(faces[index], landmarks=None) for index in marked]
+        blind.put(marked, self.network.faces(unmarked, checked=False))
+        own = fit.own(blind.points, blind.sigma) if self.network.has_points else None
+        source, factor = fit.trusted(detected, blind.parameters, own)
+        # Landmarks that the network does not believe must not have been in its map either.
+        doubted = (factor > 1).nonzero()[:, 0].tolist()
+        said.put(doubted, blind.of(doubted))
+        return source
 
     def _placed(
         self, faces: list[FaceInput], parameters: torch.Tensor, vertices: torch.Tensor

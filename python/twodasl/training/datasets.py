@@ -60,7 +60,19 @@ def configured_fitted(
             " `twodasl data annotate` makes such a folder"
         )
     sets = [_with_parameters(config, "fitted_source", source, model, progress) for source in sources]
+    layouts = [_layout(part) for part in sets]
+    for source, layout in zip(sources, layouts, strict=True):
+        if layout != layouts[0]:
+            raise InputError(
+                f"data.fitted_source: {sources[0]} and {source} have samples of other kinds, which make no"
+                " batch together; give one of them as data.face_source"
+            )
     return sets[0] if len(sets) == 1 else Joined(sets)
+
+
+def _layout(faces: FaceDataset) -> dict[str, tuple[int, ...]]:
+    """What the samples hold: names and shapes."""
+    return {key: tuple(getattr(value, "shape", ())) for key, value in faces[0].items()} if len(faces) else {}
 
 
 def check_memory(sets: Iterable[FaceDataset], copies: int = 1) -> None:

@@ -16,7 +16,7 @@ from .config import TrainingConfig
 from .datasets import check_memory
 from .model import StepBatch
 from .random_streams import RandomStream
-from .streams import Batch, FaceDataset, FacePool, Order, Subset, batches, name_of, read, stack
+from .streams import Batch, FaceDataset, FacePool, LandmarksOnly, Order, Subset, batches, name_of, read, stack
 
 # What a progress bar calls the faces of a batch.
 _LABELS = {"batch": "faces", "fitted_batch": "fitted photos", "photo_batch": "photos"}
@@ -43,7 +43,7 @@ class Feed:
 
     Args:
         faces: with 3D annotation.
-        photos: with 2D landmarks only, or None.
+        photos: of which the visible 2D landmarks count alone, or None.
         fitted: with 3D annotation, `fitted_batch` a step beside those of `faces`, or None.
         mirror: the face model's `mirror_map`.
         progress: whether bars show how the pools are filled.
@@ -59,6 +59,8 @@ class Feed:
         fitted: FaceDataset | None = None,
     ) -> None:
         self.config, self.mirror, self.ranks = config, mirror, Ranks.here()
+        # What is known of them besides must not make 3D-annotated faces of them.
+        photos = None if photos is None else LandmarksOnly(photos)
         given = [
             (faces, config.batch, RandomStream.FACE_ORDER, "batch"),
             (fitted, config.fitted_batch, RandomStream.FITTED_ORDER, "fitted_batch"),

@@ -20,27 +20,27 @@ Check = Callable[[Any], bool]
 _MOST = 1 << 53
 
 
-def check_layout(path: str | os.PathLike[str], contents: dict[str, Any]) -> None:
+def check_layout(path: str | os.PathLike[str], contents: dict[str, Any], what: str = "checkpoint") -> None:
     """Raises InputError, naming the file and the part, where one is missing or of another kind or shape.
 
-    Parts that only a training run needs to go on may be missing.
+    Parts that only a training run needs to go on may be missing. what: to call the file.
     """
     missing = [key for key in _NEEDED if key not in contents]
     if missing:
-        raise InputError(f"{path}: the checkpoint lacks {', '.join(missing)}; give a whole one")
+        raise InputError(f"{path}: the {what} lacks {', '.join(missing)}; give a whole one")
     for key, (expected, fits) in {**_NEEDED, **_OTHERS}.items():
         if key in contents and not fits(contents[key]):
-            raise InputError(f"{path}: {key}: expected {expected}; give a whole checkpoint")
+            raise InputError(f"{path}: {key}: expected {expected}; give a whole {what}")
     _, shapes, expressions = contents["model_counts"]
     outputs, whitening = 12 + shapes + expressions, contents["whitening"]
     try:
         length = len(Whitening(**whitening).mean)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: whitening: {error}; give a whole checkpoint") from error
+        raise InputError(f"{path}: whitening: {error}; give a whole {what}") from error
     if length != outputs:
         raise InputError(
             f"{path}: whitening: expected {outputs} numbers for the face model's {shapes} shapes and"
-            f" {expressions} expressions, got {length}; give a whole checkpoint"
+            f" {expressions} expressions, got {length}; give a whole {what}"
         )
 
 

@@ -129,7 +129,9 @@ def point_likelihood(
 ) -> Tensor:
     """Negative log-likelihood of places under isotropic normal distributions, without its constant. Ours.
 
-        mean_i ||x_i - y_i||^2 / (2 s_i) + log s_i        over the visible points of all faces
+        mean_i ||x_i - y_i||^2 / (2 s_i) + log s_i        over the visible points of a face
+
+    and the mean of that over faces, so that it is also the mean over the parts of a batch.
 
     Args:
         points, variance: (B, P, 2) crop pixels, (B, P) s_i, their variance along either axis.
@@ -138,8 +140,8 @@ def point_likelihood(
     """
     seen = torch.ones_like(variance, dtype=torch.bool) if visible is None else visible
     square = (points - torch.where(seen[..., None], target, points)).square().sum(dim=2)
-    terms = square / (2 * variance) + variance.log()
-    return torch.where(seen, terms, 0).sum() / seen.sum().clamp_min(1)
+    terms = torch.where(seen, square / (2 * variance) + variance.log(), 0)
+    return (terms.sum(dim=1) / seen.sum(dim=1).clamp_min(1)).mean()
 
 
 def vertex_loss(

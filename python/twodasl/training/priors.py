@@ -33,6 +33,8 @@ _MIDDLES = (15.0, 45.0, 75.0)
 _OUTLYING = 25.0
 # In standard deviations of the model: a network that knows a coefficient better is not believed.
 _SUREST = 0.3
+# What a standard deviation may be, so that neither it nor its square is zero or infinite in float32.
+_LEAST, _MOST = 1e-6, 1e6
 
 
 @dataclass(frozen=True)
@@ -78,17 +80,19 @@ class FitPriors:
         lengths = {"turn": (3,), "growth": (3,), "shift": (3,), "coefficients": (0, modes)}
         for name, allowed in lengths.items():
             row = values[name]
-            if not (isinstance(row, Sequence) and len(row) in allowed and all(map(_positive, row))):
+            if not (isinstance(row, Sequence) and len(row) in allowed and all(map(_is_deviation, row))):
                 count = " or ".join(map(str, allowed))
-                raise InputError(f"{where}: priors.{name}: expected {count} positive numbers")
-        if not _positive(values["points"]):
-            raise InputError(f"{where}: priors.points: expected a positive number")
+                raise InputError(
+                    f"{where}: priors.{name}: expected {count} numbers from {_LEAST:g} to {_MOST:g}"
+                )
+        if not _is_deviation(values["points"]):
+            raise InputError(f"{where}: priors.points: expected a number from {_LEAST:g} to {_MOST:g}")
         rows = {name: tuple(float(number) for number in values[name]) for name in lengths}
         return cls(**rows, points=float(values["points"]))
 
 
-def _positive(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and value > 0
+def _is_deviation(value: Any) -> bool:
+    return type(value) in (int, float) and _LEAST <= value <= _MOST
 
 
 @torch.inference_mode()
@@ -101,7 +105,11 @@ def measure_priors(
         regressor: in evaluation mode, on the CPU, as are whitening and basis.
         spread: (K,) the face model's standard deviations.
         faces: some hundreds at least, of every yaw.
+
+    Raises InputError where there are none, or where the network gives NaN or infinity.
     """
+    if not len(faces):
+        raise InputError("priors: expected faces to measure the network's errors on, got none")
     truth, found, points, sigma = _predictions(regressor, whitening, faces)
     pose, true_pose = (decompose_pose(split_parameters(p)[0].double()) for p in (found, truth))
     turns = _turn(*(matrix_from_angles(*p[1].unbind(-1)) for p in (true_pose, pose)))
@@ -127,6 +135,8 @@ def _predictions(
         part = stack(read(faces, range(start, min(start + _BATCH, len(faces)))))
         blank = torch.full((len(part["image"]), 18, 2), torch.nan)
         output = split_output(regressor(network_input(part["image"], blank)), len(whitening.mean))
+        if not all(bool(torch.isfinite(values).all()) for values in output):
+            raise InputError("priors: the network gives NaN or infinity; take an earlier checkpoint")
         found = whitening.unwhiten(output.whitened)
         columns.append((part["parameters"], found, output.points, output.sigma))
     truth, found, points, sigma = (torch.cat(column) for column in zip(*columns, strict=True))
@@ -153,4 +163,5 @@ def _centers(basis: MorphableBasis, parameters: Tensor) -> Tensor:
 def _rms(squares: Tensor, otherwise: Tensor) -> float:
     """The root of their mean without outlying ones; of few, that of all."""
     used = squares if len(squares) >= 10 else otherwise
-    return math.sqrt(float(used.clamp_max(_OUTLYING * used.median()).mean()))
+    found = math.sqrt(float(used.clamp_max(_OUTLYING * used.median()).mean()))
+    return min(max(found, _LEAST), _MOST)

@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from ..arguments import path_of
 from ..errors import InputError, reading
 from ..io.files import regular_file, write_together
 from ..weights import SUFFIX
-from .checkpoint import checked
 from .config import TrainingConfig
+from .layout import check_layout
 from .priors import FitPriors
 
 FORMAT, VERSION = "twodasl-weights", 1
@@ -44,13 +46,12 @@ def save_weights(
         priors: see `priors.measure_priors`.
         about: what else to say, as JSON's values.
 
-    Raises InputError for another suffix, or where a file cannot be written.
+    Raises InputError for another suffix, for more to say than `read_weights` reads, or where a file cannot be
+    written.
     """
     from safetensors.torch import save
 
-    file = Path(path)
-    if file.suffix != SUFFIX:
-        raise InputError(f"{path}: expected a file named NAME{SUFFIX}")
+    file, side = weights_targets(path)
     state = contents.get("average", contents["regressor"])
     tensors = {f"{_PREFIX}{name}": _halved(value) for name, value in state.items()}
     tensors |= {f"whitening.{name}": contents["whitening"][name].float() for name in ("mean", "std")}
@@ -59,17 +60,30 @@ def save_weights(
         "format": FORMAT,
         "version": VERSION,
         **{key: contents[key] for key in _PLAIN},
+        "model_name": _last(contents["model_name"]),
         "priors": priors.to_dict(),
         "about": about,
         "config": _without_folders(contents["config"]),
     }
     text = json.dumps(head, indent=1, ensure_ascii=False) + "\n"
+    if (size := len(text.encode())) > _LARGEST_JSON:
+        raise InputError(
+            f"{side}: expected at most {_LARGEST_JSON:,} bytes, got {size:,}; say less about them"
+        )
     files: dict[Path, str | bytes] = {
         file: save({k: v.contiguous() for k, v in tensors.items()}),
-        file.with_suffix(".json"): text,
+        side: text,
     }
     write_together(files)
     return list(files)
+
+
+def weights_targets(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Both files of weights to write, for the name of the tensors'. Raises InputError for another suffix."""
+    file = path_of(path, "a file to write")
+    if file.suffix != SUFFIX:
+        raise InputError(f"{path}: expected a file named NAME{SUFFIX}")
+    return file, file.with_suffix(".json")
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -79,10 +93,10 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     from safetensors.torch import load
 
-    file = regular_file(path)
+    file = regular_file(path, "weights of a network")
     with reading(file, "weights of a network", _ADVICE):
         tensors = load(file.read_bytes())
-    side = regular_file(file.with_suffix(".json"))
+    side = regular_file(file.with_suffix(".json"), f"the JSON file that belongs to {file.name}")
     if side.stat().st_size > _LARGEST_JSON:
         raise InputError(f"{side}: expected at most {_LARGEST_JSON:,} bytes; {_ADVICE}")
     with reading(side, "the JSON file beside weights", _ADVICE):
@@ -91,16 +105,13 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(f"{side}: expected {FORMAT}, version {VERSION}; {_ADVICE}")
     whitening = {name: tensors.get(f"whitening.{name}") for name in ("mean", "std")}
     state = {k.removeprefix(_PREFIX): _single(v) for k, v in tensors.items() if k.startswith(_PREFIX)}
-    contents = checked(
-        file,
-        {
-            **{key: head.get(key) for key in (*_PLAIN, "config")},
-            "format": "twodasl-checkpoint",
-            "whitening": whitening,
-            "model_sketch": tensors.get("model_sketch"),
-            "regressor": state,
-        },
-    )
+    contents: dict[str, Any] = {
+        **{key: head.get(key) for key in (*_PLAIN, "config")},
+        "whitening": whitening,
+        "model_sketch": tensors.get("model_sketch"),
+        "regressor": state,
+    }
+    check_layout(file, contents, "file of weights")
     _, shapes, expressions = contents["model_counts"]
     contents["priors"] = FitPriors.from_dict(head.get("priors"), shapes + expressions, str(side))
     about = head.get("about")
@@ -109,8 +120,14 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _halved(value: Tensor) -> Tensor:
-    """Matrices and kernels in half precision; vectors, some of which are tiny variances, as they are."""
-    return value.half() if value.ndim > 1 and value.is_floating_point() else value
+    """Matrices and kernels in half precision; vectors, some of which are tiny variances, as they are.
+
+    So is what half precision cannot hold.
+    """
+    if value.ndim < 2 or not value.is_floating_point():
+        return value
+    half = value.half()
+    return half if bool(torch.isfinite(half).all()) else value
 
 
 def _single(value: Tensor) -> Tensor:
@@ -120,9 +137,22 @@ def _single(value: Tensor) -> Tensor:
 def _without_folders(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration without where its files lay: that tells more of a machine than of a network."""
     plain = TrainingConfig.from_dict(config).to_dict()
-    for key in ("photo_source", "face_source", "fitted_source"):
-        sources = [source.partition(":") for source in plain["data"][key].split(",")]
-        plain["data"][key] = ",".join(f"{kind}{colon}{Path(root).name}" for kind, colon, root in sources)
-    plain["data"]["cache"] = plain["data"]["basis"] = ""
-    plain["network"]["start"] = Path(plain["network"]["start"]).name
+    data = plain["data"]
+    for key in ("photo_source", "face_source"):
+        data[key] = _without_folder(data[key])
+    data["fitted_source"] = ",".join(map(_without_folder, data["fitted_source"].split(",")))
+    data["model"] = _last(data["model"])
+    data["cache"] = data["basis"] = ""
+    plain["network"]["start"] = _last(plain["network"]["start"])
     return plain
+
+
+def _without_folder(source: str) -> str:
+    """`KIND:FOLDER` with the last name of the folder alone; `.` of one that has no name."""
+    kind, colon, root = source.partition(":")
+    return f"{kind}{colon}{_last(root) or '.'}" if colon else ""
+
+
+def _last(path: str) -> str:
+    """The last name of a path; empty where there is none."""
+    return PurePath(path.replace("\\", "/")).name

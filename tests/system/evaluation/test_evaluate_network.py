@@ -1,6 +1,7 @@
 """`twodasl evaluate aflw2000 --checkpoint`: a network whose output is known, on a made-up data set."""
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 from twodasl.cli import main
 from twodasl.datasets.benchmarks.aflw2000 import read_aflw2000
 from twodasl.datasets.sparse_basis import SparseBasis
@@ -107,6 +109,58 @@ def test_a_fit_has_a_row_beside_the_networks(capsys, made_up, tmp_path):
     code, _, errors = evaluate(capsys, made_up, *base, "--fit", "--landmarks", "none")
     assert code == 2
     assert "--fit: expected landmarks to fit to, or a network with points of its own, got neither" in errors
+
+
+@pytest.fixture
+def annotated(made_up, tmp_path):
+    """The same data set with the annotation that has angles: the network's, pitch 3 degrees and yaw 1 off."""
+    shutil.copytree(made_up / "aflw", tmp_path / "aflw")
+    for name in ("model.npz", "network.pt"):
+        shutil.copy(made_up / name, tmp_path / name)
+    points = np.load(made_up / "aflw" / "pts68.npy")
+    for index in range(COUNT):
+        pose = np.zeros((1, 7), np.float32)
+        # The last image is beyond the limit.
+        pose[0, :3] = [0.1 + np.radians(3), 0.3 - np.radians(1), np.radians(120) if index == COUNT - 1 else 0]
+        depth = np.concatenate([points[index], np.zeros((68, 1))], axis=1).T
+        savemat(tmp_path / "aflw" / "images" / f"image{index:05d}.mat", {"pt3d_68": depth, "Pose_Para": pose})
+    return tmp_path
+
+
+def test_pose_is_measured_where_angles_are_known(capsys, annotated, tmp_path, made_up):
+    file = tmp_path / "report.json"
+    base = ("--checkpoint", annotated / "network.pt", "--model", annotated / "model.npz", "--json", file)
+    code, output, errors = evaluate(capsys, annotated, *base)
+    assert code == 0, errors
+    report = json.loads(file.read_text())
+    wanted = {"pitch": 3, "yaw": 1, "roll": 0, "mean": 4 / 3, "images": COUNT - 1}
+    assert report["pose"] == {"network": pytest.approx(wanted, abs=1e-3)}
+    assert report["units"]["pose"] == "degrees"
+    line = "pose, network: mean absolute error in degrees of yaw 1.000, pitch 3.000, roll 0.000, mean 1.333;"
+    assert f"{line} 4 images with all angles within 99 degrees" in output
+    # Beside a fit both have a line.
+    code, output, errors = evaluate(capsys, annotated, *base, "--fit")
+    assert code == 0, errors
+    report = json.loads(file.read_text())
+    assert set(report["pose"]) == {"network and fit", "network"}
+    assert report["pose"]["network"] == pytest.approx(wanted, abs=1e-3)
+    # Without angles nothing is said of them.
+    plain = ("--checkpoint", made_up / "network.pt", "--model", made_up / "model.npz", "--json", file)
+    code, output, _ = evaluate(capsys, made_up, *plain)
+    assert json.loads(file.read_text())["pose"] == {}
+    assert "pose, " not in output
+
+
+def test_pose_of_a_file_of_parameters(capsys, annotated, tmp_path):
+    pose = pose_matrix(torch.tensor(0.4), torch.tensor([0.1, 0.3, 0.0]), torch.tensor([60.0, 61.0, 0.0]))
+    parameters = join_parameters(pose, torch.full((SHAPES + EXPRESSIONS,), 0.5)).numpy()
+    np.save(tmp_path / "found.npy", np.tile(parameters, (COUNT, 1)))
+    file = tmp_path / "report.json"
+    options = ("--predictions", tmp_path / "found.npy", "--unwhitened", "--json", file)
+    code, _, errors = evaluate(capsys, annotated, *options, "--model", annotated / "model.npz")
+    assert code == 0, errors
+    wanted = {"pitch": 3, "yaw": 1, "roll": 0, "mean": 4 / 3, "images": COUNT - 1}
+    assert json.loads(file.read_text())["pose"] == {"predictions": pytest.approx(wanted, abs=1e-3)}
 
 
 def test_crops_around_landmarks_are_other_crops(capsys, made_up, tmp_path):

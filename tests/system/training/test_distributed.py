@@ -13,10 +13,12 @@ import torch
 from twodasl.cli import main
 from twodasl.distributed import Ranks, SharedBatchNorm2d, shared_statistics
 from twodasl.errors import InputError
+from twodasl.morphable import MorphableModel
 from twodasl.training import load_checkpoint
 from twodasl.training.augment import PartOfGenerator
 from twodasl.training.streams import Order
 
+from ..fitted_sets import write_fitted
 from ..tiny_runs import assert_same_state
 
 # SGD, for Adam divides by the gradient's size: rounding decides where a gradient is nearly zero.
@@ -25,6 +27,7 @@ SETTINGS = [
     *("checkpoint_every=2", "keep_every=1", "stage1.steps=1", "stage2.steps=3"),
     *("stage1.learning_rate=1e-4", "stage1.warmup=0", "stage2.learning_rate=1e-4"),
     *("network.encoder_widths=2,2,2,2,2,4", "optimizer.name=sgd", "optimizer.ema=0.5"),
+    *("network.points=68", "fitted_batch=2"),
     *("loss.second_pass_every=1", "loss.self_critic=0.5", "loss.landmarks_3d=0.05"),
 ]
 # The command; on the first attempt the second process is killed in step 4.
@@ -54,7 +57,11 @@ sys.exit(main(sys.argv[1:]))
 
 
 def command(folder, ball_path, *more):
-    settings = [word for setting in (*SETTINGS, *more) for word in ("--set", setting)]
+    store = ball_path.parent / "fitted"
+    if not store.exists():
+        write_fitted(store, MorphableModel.load(ball_path))
+    source = f"data.fitted_source=fitted:{store}"  # before the batch, which needs it
+    settings = [word for setting in (source, *SETTINGS, *more) for word in ("--set", setting)]
     return ["train", "-o", str(folder), "--model", str(ball_path), *settings]
 
 

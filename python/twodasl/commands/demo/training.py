@@ -21,7 +21,7 @@ from ...geometry.projection import crop_landmarks
 from ...io.locks import own_folder
 from ...landmarks import read_landmarks
 from ...morphable import MorphableModel, Whitening
-from ...networks import build_regressor
+from ...networks import build_regressor, split_output
 from ...networks.inputs import network_input
 from ...reconstruction.reconstructor import FaceReconstructor
 from ...reconstruction.results import write_results
@@ -141,10 +141,8 @@ def _landmarks(
 ) -> NDArray[np.float32]:
     """(n, 68, 2) landmarks in crop pixels of what a network regresses from inputs (n, 4, 120, 120)."""
     basis = model.basis()
-    found = [
-        crop_landmarks(basis, whitening.unwhiten(network(chunk)[:, : len(whitening.mean)]))
-        for chunk in inputs.split(_BATCH)
-    ]
+    outputs = [split_output(network(chunk), len(whitening.mean)) for chunk in inputs.split(_BATCH)]
+    found = [crop_landmarks(basis, whitening.unwhiten(output.whitened)) for output in outputs]
     return torch.cat(found)[..., :2].numpy()
 
 
