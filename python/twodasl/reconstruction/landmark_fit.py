@@ -26,6 +26,7 @@ SIGMA = 1.0
 OUTLINE = range(17)
 """Those of the 68 points that lie on the outline of the face."""
 
+_JAW, _INNER = slice(0, len(OUTLINE)), slice(len(OUTLINE), 68)
 # The median of the squared length of a normal vector in the plane, in units of its variance along one axis.
 _MEDIAN = 1.386
 # Errors of one face are alike, so that this many times the expected square is not yet a contradiction.
@@ -56,18 +57,24 @@ class LandmarkFit:
         self.basis = basis
         self.priors = FitPriors() if priors is None else priors
         self._spread = torch.from_numpy(model.coefficient_std).to(basis.device)
-        self._contours: Contours | None = None
+        fixed = torch.from_numpy(model.landmarks).to(basis.device)[:, None]
+        self._candidates = Contours(fixed, torch.zeros(len(fixed), 2, device=basis.device))
         with suppress(InputError):
-            self._contours = outline_of(model, basis)
+            self._candidates = outline_of(model, basis)
+        self._candidates_and_own = _followed_by(self._candidates, fixed[list(OUTLINE)])
 
-    def __call__(self, parameters: Tensor, *sources: Points) -> twodasl_ext.LandmarkFit:
-        """Fit faces (B, 12+K), as the network says them in the crop, to points of one source or several.
+    def __call__(
+        self, parameters: Tensor, detected: Points | None = None, own: Points | None = None
+    ) -> twodasl_ext.LandmarkFit:
+        """Fit faces (B, 12+K), as the network says them in the crop, to points of one source or of both.
 
-        Sources are joined by their precisions. A face without any point keeps the prior.
+        Inside the face the two are joined by their precisions. On the jaw they mean different places: a
+        detector's points lie on the outline of the image, the network's on the model's own landmarks. A face
+        without any point keeps the prior.
         """
         pose, coefficients = split_parameters(parameters, self.basis.mode_count)
         _, angles, _ = decompose_pose(pose)
-        places, sigma = join_points([s.places for s in sources], [s.sigma for s in sources])
+        places, sigma = _rows(detected, own)
         said = self.priors.coefficient_sigma(self._spread).expand_as(coefficients)
         prior = CoefficientPrior.of_deviations(said, coefficients)
         return twodasl_ext.fit_landmarks(
@@ -77,7 +84,7 @@ class LandmarkFit:
             start=start_pose(parameters),
             pose_sigma=self.priors.pose_sigma(angles[:, 1]),
             prior=prior.joined(CoefficientPrior.of_deviations(self._spread)),
-            contours=self._contours,
+            contours=self._candidates if own is None else self._candidates_and_own,
         )
 
     def own(self, points: Tensor, sigma: Tensor) -> Points:
@@ -104,7 +111,7 @@ class LandmarkFit:
         square = (detected - expected.places).square().sum(dim=2)
         relative = torch.where(seen, square / (expected.sigma.square() + SIGMA**2), torch.nan)
         # The jaw's points slide along the outline; the others say where the face is.
-        middle = relative[:, len(OUTLINE) :].nanmedian(dim=1).values / _MEDIAN
+        middle = relative[:, _INNER].nanmedian(dim=1).values / _MEDIAN
         known = plausibility(parameters, crop_landmarks(self.basis, parameters)).good
         middle = torch.where(known, middle, 0.0)
         factor = torch.where(
@@ -125,6 +132,35 @@ class LandmarkFit:
         reach = (marks - marks.mean(dim=1, keepdim=True)).norm(dim=2).mean(dim=1)
         sigma = (shift.square() + (turn.square() + growth.square()) * reach.square()).sqrt()
         return Points(marks, sigma[:, None].expand(marks.shape[:2]))
+
+
+def _rows(detected: Points | None, own: Points | None) -> tuple[Tensor, Tensor]:
+    """The points (B, 68, 2) of one source, or those of both and the network's jaw (B, 85, 2); their sigma."""
+    source = detected or own
+    assert source is not None
+    if own is None:
+        return source
+    if detected is None:
+        jaw = torch.full_like(own.sigma[:, _JAW], torch.inf)
+        places, sigma = own.places, torch.cat([jaw, own.sigma[:, _INNER]], dim=1)
+    else:
+        inner = [(s.places[:, _INNER].to(own.places), s.sigma[:, _INNER]) for s in (detected, own)]
+        joined, joined_sigma = join_points(*zip(*inner, strict=True))
+        places = torch.cat([detected.places[:, _JAW].to(own.places), joined], dim=1)
+        sigma = torch.cat([detected.sigma[:, _JAW].to(own.sigma), joined_sigma], dim=1)
+    return (
+        torch.cat([places, own.places[:, _JAW]], dim=1),
+        torch.cat([sigma, own.sigma[:, _JAW]], dim=1),
+    )
+
+
+def _followed_by(candidates: Contours, fixed: Tensor) -> Contours:
+    """Candidates with further points, each at one vertex (L, 1)."""
+    rows = candidates.candidates
+    more = torch.full((len(fixed), rows.shape[1]), -1, dtype=rows.dtype, device=rows.device)
+    more[:, :1] = fixed
+    outward = candidates.outward.new_zeros(len(fixed), 2)
+    return Contours(torch.cat([rows, more]), torch.cat([candidates.outward, outward]))
 
 
 def fitted_parameters(fit: twodasl_ext.LandmarkFit) -> Tensor:

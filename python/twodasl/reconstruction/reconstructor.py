@@ -205,28 +205,30 @@ class FaceReconstructor:
         stays as the network says it.
         """
         marked = [index for index, face in enumerate(given) if face.landmarks is not None]
-        sources = []
+        source = None
         if marked:
             detected = torch.full((len(faces), 68, 2), torch.nan, dtype=said.parameters.dtype)
             for index in marked:
                 points = faces[index].crop.to_crop(np.asarray(given[index].landmarks))
                 detected[index] = torch.from_numpy(points)
-            sources.append(self._believed(fit, detected.to(self.device), marked, faces, said))
+            source = self._believed(fit, detected.to(self.device), marked, faces, said)
         if self.network.has_points:
-            sources.append(fit.own(said.points, said.sigma))
-        chosen = list(range(len(faces))) if self.network.has_points else marked
-        if not chosen:
-            return said.parameters
-        sources = [Points(*(values[chosen] for values in source)) for source in sources]
+            return fitted_parameters(fit(said.parameters, source, fit.own(said.points, said.sigma)))
         parameters = said.parameters.clone()
-        parameters[chosen] = fitted_parameters(fit(parameters[chosen], *sources))
+        if source is not None:
+            chosen = Points(*(values[marked] for values in source))
+            parameters[marked] = fitted_parameters(fit(parameters[marked], chosen))
         return parameters
 
     def _believed(
         self, fit: LandmarkFit, detected: torch.Tensor, marked: list[int], faces: list[FaceInput], said: Said
     ) -> Points:
         """The landmarks detected (B, 68, 2) of the marked faces as a source, as far as the network believes
-        them; where it does not, `said` becomes what it says without them."""
+        them.
+
+        In `said`, the own points become what the network says without the landmarks, so that the two sources
+        do not share errors; and all else too, where it does not believe them.
+        """
         if not self.network.knows_blank:
             return Points(detected, detected.new_full(detected.shape[:2], SIGMA))
         blind = said.copy()
@@ -237,6 +239,7 @@ class FaceReconstructor:
         # Landmarks that the network does not believe must not have been in its map either.
         doubted = (factor > 1).nonzero()[:, 0].tolist()
         said.put(doubted, blind.of(doubted))
+        said.points, said.sigma = blind.points, blind.sigma
         return source
 
     def _placed(
