@@ -32,8 +32,8 @@ annotate() {
 
 train first base-start "seed=$seed"
 annotate 1 first/checkpoint.pt
-train second base "seed=$((seed + 1))" network.start=first/checkpoint.pt fitted_source=fitted:photos-1,fitted:profiles-1
+train second base "seed=$((seed + 1))" network.start=first/checkpoint.pt fitted_source=fitted:photos-1,fitted:profiles-1 \
+  stage2.steps=5000 stage2.learning_rate=7e-4 stage2.final_learning_rate=3.2e-4
 annotate 2 second/checkpoint.pt
-train third base "seed=$((seed + 2))" network.start=second/checkpoint.pt fitted_source=fitted:photos-2,fitted:profiles-2 \
-  stage2.steps=11000 stage2.learning_rate=4e-4 stage2.final_learning_rate=4e-6
+train third base "seed=$((seed + 2))" network.start=second/checkpoint.pt fitted_source=fitted:photos-2,fitted:profiles-2
 twodasl weights export -c third/checkpoint.pt --measure-on fitted:photos-2 -o base.safetensors

@@ -68,7 +68,7 @@ class FaceReconstructor:
     """A trained network and its face model, ready to reconstruct faces.
 
     Args:
-        checkpoint: file written by `twodasl train` or `twodasl demo`, or weights: a file or the name of some
+        checkpoint: file written by `twodasl train`, or weights: a file or the name of some
             that come with the package. Without it, those of the package, `base`.
         model: the face model it was trained for, or its name or path; None takes the name in the checkpoint.
         device: where to compute, "cpu" or "cuda".

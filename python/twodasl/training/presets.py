@@ -82,7 +82,7 @@ _SMALL = TrainingConfig(
         steps=5000, learning_rate=7e-4, final_learning_rate=4e-6, parameters=0.0, vertices=0.1
     ),
 )
-# The same method in the three minutes, rendering included, that `twodasl demo` has for it.
+# The same method in the three minutes, rendering included, that `twodasl demo --train` has for it.
 _DEMO = TrainingConfig(
     preset="demo",
     batch=32,
@@ -119,7 +119,7 @@ _BASE = replace(
     landmarks=replace(_BASE_START.landmarks, map_dropout=0.5),
     network=replace(_BASE_START.network, points=68),
     stage1=replace(_BASE_START.stage1, steps=0),
-    stage2=replace(_BASE_START.stage2, steps=9000, final_learning_rate=5e-5),
+    stage2=replace(_BASE_START.stage2, steps=9500, learning_rate=4e-4),
 )
 
 PRESETS: dict[str, TrainingConfig] = {
