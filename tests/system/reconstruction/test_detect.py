@@ -56,7 +56,7 @@ def test_auto_takes_what_is_there(photo):
 
 
 def test_a_detector_that_is_not_there(photo, monkeypatch):
-    with pytest.raises(InputError, match="detector: expected auto, mediapipe or cascade"):
+    with pytest.raises(InputError, match="detector: expected auto, retinaface, mediapipe or cascade"):
         detect.find_faces(photo, "haar")
     monkeypatch.setattr(detect, "_has_face_mesh", lambda: False)
     with pytest.raises(InputError, match=r"pip install '\.\[detect\]' in the source folder"):
