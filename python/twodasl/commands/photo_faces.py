@@ -36,8 +36,8 @@ def add_detector(parser: argparse.ArgumentParser) -> None:
         metavar="all|largest|N",
         type=_how_many,
         default="largest",
-        help="which faces of a photo: the largest (default), the N largest, or all that are found; for all and"
-        " for N the results are called NAME-1, NAME-2 and so on, from left to right",
+        help="which faces of a photo: the largest (default), the N largest, or all that are found; for all"
+        " and for N the results are called NAME-1, NAME-2 and so on, from left to right",
     )
 
 

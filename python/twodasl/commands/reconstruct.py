@@ -28,9 +28,9 @@ LANDMARK_SUFFIXES = (".pts", ".npy", ".csv", ".txt")
 RESULT_SUFFIXES = (".obj", ".ply", ".json", ".png")
 
 DESCRIPTION = """\
-Reconstruct the faces in each PHOTO, by default its largest. Writes NAME.obj and NAME.ply (the mesh, with colors from the photo),
-NAME.json (pose in degrees, coefficients, 68 landmarks in 2D and 3D) and NAME.png (one picture of it all) into
-DIR, where NAME is the photo's file name without its suffix.
+Reconstruct the largest face in each PHOTO, or more with --faces. Writes NAME.obj and NAME.ply (the mesh, with
+colors from the photo), NAME.json (pose in degrees, coefficients, 68 landmarks in 2D and 3D) and NAME.png (one
+picture of it all) into DIR, where NAME is the photo's file name without its suffix.
 """
 EPILOG = """\
 The face is found by --landmarks (best), by --box, or, where neither is given, by a detector. A landmark file

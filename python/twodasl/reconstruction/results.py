@@ -153,6 +153,7 @@ def picture(
 
     A photo that was turned for the network is turned here as well: the head stands upright.
     """
+    note = f", photo turned by {90 * face.quarters} degrees" if face.quarters else ""
     if face.quarters:
         size = (image.shape[1], image.shape[0])
         image, face = turned_image(image, face.quarters), turned_result(face, face.quarters, size)
@@ -176,7 +177,7 @@ def picture(
     ]
     sheet = contact_sheet([caption(tile, text, 32) for tile, text in tiles], len(tiles), margin=8)
     plain = title.encode("ascii", "replace").decode()  # the drawing font has no other letters
-    line = f"{plain}: {describe_pose(face)}"
+    line = f"{plain}: {describe_pose(face)}{note}"
     return stack_sheets([caption(np.full((6, sheet.shape[1], 3), 255, np.uint8), line, 38), sheet])
 
 

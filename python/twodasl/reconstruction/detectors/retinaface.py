@@ -30,7 +30,8 @@ class RetinaFaceDetector(FivePointDetector):
     Args as of `FivePointDetector`; raises InputError for a network with other outputs.
     """
 
-    sure = 0.98
+    # Chosen with _MARGIN of `detect` on 300 photographs in all four turns, at 200 and 400 pixels a side.
+    sure = 0.993
     mean = (104.0, 117.0, 123.0)
 
     def __init__(self, network: OnnxNetwork, name: str = "retinaface", threshold: float = THRESHOLD) -> None:
