@@ -27,10 +27,8 @@ from twodasl.reconstruction.turns import turned_crop, turned_image
 PLACE, SIZE = 0.25, 1.4
 BINS = ((0, 30), (30, 60), (60, 100))
 # Those of skimage.data that are in the package itself and show no face of a human being.
-EMPTY = """
-    brick cat clock coffee coins colorwheel grass gravel horse hubble_deep_field immunohistochemistry logo moon
-    page retina rocket text
-""".split()
+EMPTY = ["brick", "cat", "clock", "coffee", "coins", "colorwheel", "grass", "gravel", "horse"]
+EMPTY += ["hubble_deep_field", "immunohistochemistry", "logo", "moon", "page", "retina", "rocket", "text"]
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -93,11 +91,12 @@ def measure(finder: str | Detector, images: list[Image], boxes: Floats, yaw: Flo
         inside = (yaw >= low) & (yaw < high)
         kept = 100 * np.stack([next(filter(right, off[row])) for row in np.flatnonzero(inside & good)])
         (x, y, size), bias = np.median(np.abs(kept), axis=0), np.median(kept, axis=0)
+        shares = (f"{values[inside].mean():6.1%}" for values in (good, first, none))
         lines.append(
-            f"  yaw {low:>2} to {high:>3}, {inside.sum()} images: right"
-            f" {good[inside].mean():6.1%}, as the largest {first[inside].mean():6.1%}, no face {none[inside].mean():5.1%}; crop off by {x:.1f} and"
-            f" {y:.1f} % of its side, size by {size:.1f} % (medians; bias {bias[0]:+.1f} {bias[1]:+.1f}"
-            f" {bias[2]:+.1f})"
+            f"  yaw {low:>2} to {high:>3}, {inside.sum():>3} images: "
+            + "right {}, as the largest {}, no face {}; ".format(*shares)
+            + f"crop off by {x:.1f} and {y:.1f} % of its side, size by {size:.1f} % (medians;"
+            + f" bias {bias[0]:+.1f} {bias[1]:+.1f} {bias[2]:+.1f})"
         )
     for quarters in () if finder in ("mediapipe", "cascade") else (1, 2, 3):  # those do not turn photos
         upright = [found_turned(finder, image, box, quarters) for image, box in pairs[::4]]
