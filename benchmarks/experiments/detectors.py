@@ -116,6 +116,7 @@ def main() -> None:
         prog="python -m benchmarks.experiments.detectors", description=__doc__.splitlines()[0]
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("--detector", action="append", metavar="NAME", help="these alone")
     parser.add_argument("--detector-model", action="append", type=Path, default=[], metavar="FILE")
     arguments = parser.parse_args()
     folder: Path = arguments.folder
@@ -127,7 +128,10 @@ def main() -> None:
     yaw = np.abs(np.load(folder / "yaw_degrees.npy"))
     pictures = empty_pictures()
     print(f"{len(images)} images; {len(pictures)} pictures without faces; one thread")
-    finders: list[str | Detector] = [*detectors(), *map(load_detector, arguments.detector_model)]
+    finders: list[str | Detector] = [
+        *(arguments.detector or detectors()),
+        *map(load_detector, arguments.detector_model),
+    ]
     for finder in finders:
         print(finder if isinstance(finder, str) else finder.name)
         print("\n".join(measure(finder, images, boxes, yaw)), flush=True)
