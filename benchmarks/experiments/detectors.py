@@ -4,8 +4,8 @@ FOLDER holds `images`, `names.txt`, `roi_box.npy` (the data set's crops) and `ya
 have a row an image. For each installed detector, and for files given by --detector-model: in how many images
 of a bin of yaw a face is found in the right place (its crop's center within a quarter of the side of the data
 set's) and of the right size (within a factor of 1.4), and in how many that is the largest face found; how far
-those crops are off; how many photos are found right side up when they are turned; the time an image; and the
-faces found in scikit-image's pictures that show none. These are the numbers of docs/reconstruction.md.
+those crops are off; how many photos are found right side up when they are turned; the processor's time an
+image; and the faces found in scikit-image's pictures that show none. docs/reconstruction.md has the numbers.
 """
 
 from __future__ import annotations
@@ -78,10 +78,10 @@ def found_turned(finder: str | Detector, image: Image, box: Floats, quarters: in
 def measure(finder: str | Detector, images: list[Image], boxes: Floats, yaw: Floats) -> list[str]:
     """Lines of text."""
     find_faces(images[0], finder)  # loads it
-    began = time.perf_counter()
+    began = time.process_time()
     pairs = list(zip(images, boxes, strict=True))
     found = [find_faces(image, finder) for image in images]
-    each = (time.perf_counter() - began) / len(images) * 1000
+    each = (time.process_time() - began) / len(images) * 1000
     off = [[differences(face.crop, box) for face in faces] for faces, box in zip(found, boxes, strict=True)]
     good = np.array([any(map(right, faces)) for faces in off])
     first = np.array([bool(faces) and right(faces[0]) for faces in off])
@@ -105,7 +105,8 @@ def measure(finder: str | Detector, images: list[Image], boxes: Floats, yaw: Flo
         )
     wrong = {name: len(faces) for name, picture in empty_pictures() if (faces := find_faces(picture, finder))}
     lines.append(
-        f"  {each:.0f} ms an image; pictures without faces: {sum(wrong.values())} found {wrong or ''}"
+        f"  {each:.0f} ms of one processor an image; pictures without faces: {sum(wrong.values())} found"
+        f" {wrong or ''}".rstrip()
     )
     return lines
 
