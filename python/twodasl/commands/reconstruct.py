@@ -16,9 +16,11 @@ from ..reconstruction import MOST_REFINEMENTS
 from ..weights import SHIPPED
 from .arguments import add_checkpoint, add_device, add_model, add_output_folder
 from .messages import detail, quiet
+from .photo_faces import add_detector, check_detector, detected, numbered, open_detector
 from .startup import lasting_imports
 
 if TYPE_CHECKING:
+    from ..reconstruction.detectors.detection import Detector
     from ..reconstruction.face_input import FaceInput
     from ..reconstruction.reconstructor import FaceReconstructor
 
@@ -26,9 +28,9 @@ LANDMARK_SUFFIXES = (".pts", ".npy", ".csv", ".txt")
 RESULT_SUFFIXES = (".obj", ".ply", ".json", ".png")
 
 DESCRIPTION = """\
-Reconstruct the face in each PHOTO. Writes NAME.obj and NAME.ply (the mesh, with colors from the photo),
-NAME.json (pose in degrees, coefficients, 68 landmarks in 2D and 3D) and NAME.png (one picture of it all) into
-DIR, where NAME is the photo's file name without its suffix.
+Reconstruct the largest face in each PHOTO, or more with --faces. Writes NAME.obj and NAME.ply (the mesh, with
+colors from the photo), NAME.json (pose in degrees, coefficients, 68 landmarks in 2D and 3D) and NAME.png (one
+picture of it all) into DIR, where NAME is the photo's file name without its suffix.
 """
 EPILOG = """\
 The face is found by --landmarks (best), by --box, or, where neither is given, by a detector. A landmark file
@@ -72,12 +74,7 @@ def register(subparsers: Any) -> None:
         metavar="N",
         help="feed the network's own landmarks back N times (default: 0 with landmarks, else 1)",
     )
-    parser.add_argument(
-        "--detector",
-        choices=("auto", "cascade", "mediapipe"),
-        default="auto",
-        help="used without --landmarks and --box (default: mediapipe if installed, else cascade)",
-    )
+    add_detector(parser)
     parser.add_argument(
         "--fit",
         action=argparse.BooleanOptionalAction,
@@ -102,12 +99,13 @@ def run(args: argparse.Namespace) -> int:
     reconstructor = FaceReconstructor(
         args.checkpoint, args.model, usable_device(device_here(args.device), "--device"), fit=args.fit
     )
+    detector = open_detector(args)
     failures = 0
     bar = progress_bar(photos, description="reconstruct", unit="photo", show=len(photos) > 1, leave=False)
     for photo in bar:
         try:
             began = time.monotonic()
-            text = _one(photo, reconstructor, args)
+            text = _one(photo, reconstructor, detector, args)
             if not quiet():
                 _say(text)
             detail(f"{photo} took {time.monotonic() - began:.2f} s")
@@ -128,6 +126,7 @@ def run(args: argparse.Namespace) -> int:
 def _check_arguments(args: argparse.Namespace) -> None:
     """What can be known to be wrong before anything is loaded."""
     photos: list[Path] = args.photos
+    check_detector(args)
     if args.refinements is not None and not 0 <= args.refinements <= MOST_REFINEMENTS:
         raise InputError(f"--refinements: expected 0 to {MOST_REFINEMENTS}, got {args.refinements}")
     if args.box is not None and len(photos) > 1:
@@ -143,13 +142,16 @@ def _check_arguments(args: argparse.Namespace) -> None:
             )
     model = Path(args.model) if args.model is not None else None
     beside = args.checkpoint.parent / f"{args.checkpoint.stem}.json"  # of weights
-    _check_outputs(
-        photos, args.output, [file for file in (args.checkpoint, beside, marks, model) if file is not None]
-    )
+    given = (args.checkpoint, beside, marks, model, args.detector_model)
+    others = [file for file in given if file is not None]
+    _check_outputs(photos, args.output, others, several=args.faces != "largest")
 
 
-def _check_outputs(photos: list[Path], folder: Path, others: list[Path]) -> None:
-    """No two photos may want the same output files, and no output may overwrite a photo or another input."""
+def _check_outputs(photos: list[Path], folder: Path, others: list[Path], *, several: bool) -> None:
+    """No two photos may want the same output files, and no output may overwrite a photo or another input.
+
+    several: whether the faces of a photo are numbered.
+    """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; --output names a folder")
     owner: dict[str, Path] = {}
@@ -160,40 +162,61 @@ def _check_outputs(photos: list[Path], folder: Path, others: list[Path]) -> None
             raise InputError(
                 f"{photo}: its results would overwrite those of {first}; give them different --output folders"
             )
-        for suffix in RESULT_SUFFIXES:
-            victim = inputs.get(os.path.realpath(folder / f"{photo.stem}{suffix}"))
-            if victim is not None:
-                raise InputError(
-                    f"{victim}: would be overwritten by the results; choose another --output folder"
-                )
+        if several:
+            here = os.path.realpath(folder)
+            victims = [
+                victim
+                for path, victim in inputs.items()
+                if os.path.dirname(path) == here and numbered(Path(path), photo, RESULT_SUFFIXES)
+            ]
+        else:
+            targets = [os.path.realpath(folder / f"{photo.stem}{suffix}") for suffix in RESULT_SUFFIXES]
+            victims = [inputs[target] for target in targets if target in inputs]
+        if victims:
+            raise InputError(
+                f"{victims[0]}: would be overwritten by the results; choose another --output folder"
+            )
 
 
-def _one(photo: Path, reconstructor: FaceReconstructor, args: argparse.Namespace) -> str:
-    """Reconstruct one photo and write its files; what to tell the user."""
+def _one(
+    photo: Path, reconstructor: FaceReconstructor, detector: str | Detector, args: argparse.Namespace
+) -> str:
+    """Reconstruct the faces of one photo and write their files; what to tell the user."""
     from ..io.files import check_targets
     from ..io.images import read_image
     from ..reconstruction.results import SUFFIXES, describe_pose, write_results
 
     # Before the work: a photo's name may be too long for its results' names.
-    check_targets([args.output / f"{photo.stem}{suffix}" for suffix in SUFFIXES])
+    first = photo.stem if args.faces == "largest" else f"{photo.stem}-1"
+    check_targets([args.output / f"{first}{suffix}" for suffix in SUFFIXES])
     image = read_image(photo)
     if args.landmarks is None and args.box is None:
-        given, source = _detected(photo, image, args.detector)
+        faces = detected(photo, image, detector, args.faces)
     else:
-        given, source = _given(photo, image, args)
-    if args.fit and given.landmarks is not None:
-        source["fitted_to_landmarks"] = True
-    if args.fit and reconstructor.network.has_points:
-        source["fitted_to_own_points"] = True
+        faces = [(photo.stem, *_given(photo, image, args))]
+    for _, given, source in faces:
+        if args.fit and given.landmarks is not None:
+            source["fitted_to_landmarks"] = True
+        if args.fit and reconstructor.network.has_points:
+            source["fitted_to_own_points"] = True
     try:
-        face = reconstructor.reconstruct([given], refinements=args.refinements)[0]
+        results = reconstructor.reconstruct([given for _, given, _ in faces], refinements=args.refinements)
     except InputError as error:  # of the network, which cannot know whose face it is
         raise InputError(f"{photo}: {error}") from error
-    write_results(args.output, photo.stem, image, reconstructor, face, {"photo": photo.name, **source})
-    found = f" (face found by {source['detector']})" if "detector" in source else ""
-    name = args.output / photo.stem
-    shown = f"{photo}: {describe_pose(face)}{found} -> {name}.obj .ply .json .png"
-    return visible(shown, keep="")
+    lines = []
+    for (name, _, source), face in zip(faces, results, strict=True):
+        write_results(args.output, name, image, reconstructor, face, {"photo": photo.name, **source})
+        found = f" (face found by {_finding(source)})" if "detector" in source else ""
+        target = args.output / name
+        shown = f"{photo}: {describe_pose(face)}{found} -> {target}.obj .ply .json .png"
+        lines.append(visible(shown, keep=""))
+    return "\n".join(lines)
+
+
+def _finding(source: dict[str, Any]) -> str:
+    """The detector for people, and what was special."""
+    turned = f", photo turned by {source['turned_degrees']} degrees" if "turned_degrees" in source else ""
+    return f"{source['detector']}{turned}"
 
 
 def _given(photo: Path, image: Any, args: argparse.Namespace) -> tuple[FaceInput, dict[str, Any]]:
@@ -210,17 +233,6 @@ def _given(photo: Path, image: Any, args: argparse.Namespace) -> tuple[FaceInput
     if args.box is not None:
         source["box"] = list(args.box)
     return FaceInput.given(image, points, args.box, landmarks_name=name, box_name="--box"), source
-
-
-def _detected(photo: Path, image: Any, detector: str) -> tuple[FaceInput, dict[str, Any]]:
-    """The largest face that a detector finds, and what to note of it."""
-    from ..reconstruction.detect import find_faces
-
-    faces = find_faces(image, detector)
-    if not faces:
-        raise InputError(f"{photo}: no face was found; say where it is with --landmarks or --box")
-    others = f", the largest of {len(faces)}" if len(faces) > 1 else ""
-    return faces[0], {"detector": faces[0].detector + others}
 
 
 def _landmark_file(photo: Path, given: Path) -> Path:

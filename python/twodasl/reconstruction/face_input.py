@@ -31,6 +31,9 @@ class FaceInput:
         landmarks: (68, 2) float64 image pixels for the landmark map; None: an empty map.
         recrop: whether the crop is only roughly right and follows the network's own landmarks.
         detector: which detector found the face; empty where landmarks or a box were given.
+        score: how sure that detector is, 0 to 1; None where it does not say.
+        quarters: by how many quarter turns counterclockwise the photo is turned before the network sees it,
+            0 to 3, so that the head is upright. All coordinates are those of the photo as it is.
     """
 
     image: NDArray[np.uint8]
@@ -38,6 +41,8 @@ class FaceInput:
     landmarks: NDArray[np.float64] | None = None
     recrop: bool = False
     detector: str = ""
+    score: float | None = None
+    quarters: int = 0
 
     @classmethod
     def given(

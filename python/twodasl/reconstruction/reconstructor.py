@@ -20,10 +20,13 @@ from ..io.images import check_image
 from ..morphable import MorphableModel, decompose_pose, split_parameters
 from ..weights import SHIPPED, weights_file
 from . import MOST_REFINEMENTS
+from .detect import chosen_faces, find_faces
+from .detectors.detection import Detector
 from .face_input import FaceInput
 from .face_network import FaceNetwork, Said
 from .landmark_fit import SIGMA, LandmarkFit, Points, fitted_parameters
 from .texture import face_colors
+from .turns import in_photo, upright_input
 
 Floats = NDArray[np.float32]
 
@@ -45,6 +48,8 @@ class Reconstruction:
         vertices: (N, 3) float32 image space: x = column, y = row, z in pixels, larger = nearer.
         landmarks: (68, 3) float32, the same space: the vertices numbered `landmark_indices`, (68,) int64.
         triangles: (T, 3) int64, counter-clockwise from outside when y points up.
+        quarters: by how many quarter turns counterclockwise the photo was turned for the network, see
+            `FaceInput.quarters`. All of the above refers to the photo as it is.
     """
 
     crop: Crop
@@ -58,6 +63,7 @@ class Reconstruction:
     landmarks: Floats
     landmark_indices: NDArray[np.int64]
     triangles: NDArray[np.int64]
+    quarters: int = 0
 
     def upright(self, height: int) -> Floats:
         """Vertices (N, 3) for mesh files: y points up from the bottom row of an image `height` rows tall."""
@@ -147,6 +153,22 @@ class FaceReconstructor:
         faces = [FaceInput.given(image, marks, box, recrop=recrop) for image, marks, box in given]
         return self.reconstruct(faces, refinements=refinements, batch_size=batch_size)
 
+    def find(
+        self,
+        image: NDArray[np.uint8],
+        faces: str | int = "all",
+        *,
+        detector: str | Detector = "auto",
+        refinements: int | None = None,
+    ) -> list[Reconstruction]:
+        """Reconstruct the faces that a detector finds in a photo; an empty list where it finds none.
+
+        image: (H, W, 3) uint8 BGR. faces: "all", "largest", or how many of the largest; they come from left
+        to right, see `chosen_faces`. detector: see `find_faces`. refinements, and errors: as in `__call__`.
+        """
+        chosen = chosen_faces(find_faces(image, detector), faces)
+        return self.reconstruct(chosen, refinements=refinements)
+
     def reconstruct(
         self, faces: Sequence[FaceInput], *, refinements: int | None = None, batch_size: int = 32
     ) -> list[Reconstruction]:
@@ -163,7 +185,9 @@ class FaceReconstructor:
         batch_size = whole_number(batch_size, "batch_size", 1)
         results = []
         for start in range(0, len(faces), batch_size):
-            results += self._reconstruct(list(faces[start : start + batch_size]), refinements)
+            part = faces[start : start + batch_size]
+            found = self._reconstruct([upright_input(face) for face in part], refinements)
+            results += [in_photo(result, face) for result, face in zip(found, part, strict=True)]
         return results
 
     def colors(self, image: NDArray[np.uint8], face: Reconstruction) -> Floats:

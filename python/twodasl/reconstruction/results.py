@@ -28,6 +28,7 @@ from ..pictures.render import (
     stack_sheets,
 )
 from .texture import face_colors
+from .turns import turned_image, turned_result
 
 if TYPE_CHECKING:
     from .reconstructor import FaceReconstructor, Reconstruction
@@ -148,7 +149,14 @@ def describe_pose(face: Reconstruction) -> str:
 def picture(
     image: NDArray[np.uint8], face: Reconstruction, colors: NDArray[np.floating], title: str
 ) -> Image:
-    """One picture, uint8 BGR: landmarks, dense alignment, headlight, the colors on the turned mesh."""
+    """One picture, uint8 BGR: landmarks, dense alignment, headlight, the colors on the turned mesh.
+
+    A photo that was turned for the network is turned here as well: the head stands upright.
+    """
+    note = f", photo turned by {90 * face.quarters} degrees" if face.quarters else ""
+    if face.quarters:
+        size = (image.shape[1], image.shape[0])
+        image, face = turned_image(image, face.quarters), turned_result(face, face.quarters, size)
     photo, points = _closeup(image, face)
     marks = points[face.landmark_indices]
     turn, description = _turn(face.angles[1])
@@ -169,7 +177,7 @@ def picture(
     ]
     sheet = contact_sheet([caption(tile, text, 32) for tile, text in tiles], len(tiles), margin=8)
     plain = title.encode("ascii", "replace").decode()  # the drawing font has no other letters
-    line = f"{plain}: {describe_pose(face)}"
+    line = f"{plain}: {describe_pose(face)}{note}"
     return stack_sheets([caption(np.full((6, sheet.shape[1], 3), 255, np.uint8), line, 38), sheet])
 
 

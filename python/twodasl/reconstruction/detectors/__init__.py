@@ -1,0 +1,1 @@
+"""Face detectors behind one interface, `detection.Detector`; `reconstruction.detect` chooses among them."""
