@@ -72,7 +72,8 @@ def register(subparsers: Any) -> None:
         "--refinements",
         type=int,
         metavar="N",
-        help="feed the network's own landmarks back N times (default: 0 with landmarks, else 1)",
+        help="feed the network's own landmarks back N times (default: 0 with landmarks, or for a network with"
+        " points of its own; else 1)",
     )
     add_detector(parser)
     parser.add_argument(

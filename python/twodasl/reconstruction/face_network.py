@@ -117,10 +117,11 @@ class FaceNetwork:
         """
         if not self.sees_landmarks:
             marks = torch.full_like(marks, torch.nan)
-        said = self._look(images, marks)
-        if self.mirror_map is not None:
-            mirrored = self._look(images.flip(2), flip_landmarks(marks, SIZE))
-            said = _averaged(said, mirrored, self.mirror_map)
+        if self.mirror_map is None:
+            said = self._look(images, marks)
+        else:
+            twice = (torch.cat([images, images.flip(2)]), torch.cat([marks, flip_landmarks(marks, SIZE)]))
+            said = _averaged(self._look(*twice), self.mirror_map)
         if not all(bool(torch.isfinite(values).all()) for values in said):
             raise InputError(
                 f"{self.checkpoint}: its network gives NaN or infinity; take an earlier checkpoint"
@@ -150,16 +151,14 @@ class FaceNetwork:
             )
 
 
-def _averaged(
-    face: tuple[Tensor, Tensor, Tensor], mirrored: tuple[Tensor, Tensor, Tensor], flip: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean of what was said of faces and of their mirror images."""
-    parameters, points, sigma = mirrored
-    parameters = mirror_parameters(parameters.cpu(), flip).to(face[0])
+def _averaged(twice: tuple[Tensor, Tensor, Tensor], flip: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean of what was said of faces (the first half) and of their mirror images."""
+    (here, there), (points, other), (sigma, spread) = (values.chunk(2) for values in twice)
+    parameters = mirror_parameters(there.cpu(), flip).to(here)
     if points.shape[1]:
-        points, sigma = flip_landmarks(points, SIZE), sigma[:, list(FLIPS[68])]
-    square = (face[2].square() + sigma.square()) / 2
-    return (face[0] + parameters) / 2, (face[1] + points) / 2, square.sqrt()
+        other, spread = flip_landmarks(other, SIZE), spread[:, list(FLIPS[68])]
+    deviation = ((sigma.square() + spread.square()) / 2).sqrt()
+    return (here + parameters) / 2, (points + other) / 2, deviation
 
 
 def _matching_model(

@@ -122,7 +122,8 @@ class FaceReconstructor:
             box: x0 y0 x1 y1, the crop in image pixels; made square about its center. One of the two is
                 needed.
             refinements: how often the network's own landmarks are fed back as its landmark map. Default: 0
-                with landmarks, 1 without (the first pass then sees an empty map).
+                with landmarks; without, 1 (the first pass then sees an empty map), and 0 for a network with
+                points of its own.
             recrop: also move the crop to those landmarks; for boxes that are only roughly right.
 
         Raises:
@@ -210,15 +211,25 @@ class FaceReconstructor:
 
     def _refined(self, faces: list[FaceInput], refinements: int | None) -> Said:
         """What the network says once its landmarks were fed back to it; `faces` get those and its crops."""
-        passes = [_refinements(face, refinements) for face in faces]
+        passes = [self._passes(face, refinements) for face in faces]
+        # A network with points of its own gains nothing from a map of them: it only looks at the moved crop.
+        feeds = refinements is not None or not self.network.has_points
         said = self.network.faces(faces)
         for step in range(max(passes)):
             again = [index for index, count in enumerate(passes) if count > step]
             for index in again:
                 own = faces[index].crop.to_image(said.landmarks[index, :, :2].cpu().numpy())
-                faces[index] = faces[index].refined(own.astype(np.float64))
+                moved = faces[index].refined(own.astype(np.float64))
+                faces[index] = moved if feeds else replace(moved, landmarks=faces[index].landmarks)
             said.put(again, self.network.faces([faces[index] for index in again]))
         return said
+
+    def _passes(self, face: FaceInput, asked: int | None) -> int:
+        """How often the network looks again."""
+        if asked is not None:
+            return asked
+        settled = self.network.has_points and not face.recrop
+        return 0 if face.landmarks is not None or settled else BLIND_REFINEMENTS
 
     def _fitted(
         self, fit: LandmarkFit, given: list[FaceInput], faces: list[FaceInput], said: Said
@@ -309,9 +320,3 @@ def _each(values: Any, name: str, count: int | None, kind: str = "images") -> li
     if count is not None and len(entries) != count:
         raise InputError(f"{name}: expected {expected}, got {len(entries)}")
     return entries
-
-
-def _refinements(face: FaceInput, asked: int | None) -> int:
-    if asked is not None:
-        return asked
-    return BLIND_REFINEMENTS if face.landmarks is None else 0

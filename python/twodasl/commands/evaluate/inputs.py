@@ -68,7 +68,8 @@ def add_network_options(parser: Any, landmarks: str, choices: str) -> Any:
         "--refinements",
         type=non_negative_int,
         metavar="N",
-        help="feed the network's own landmarks back N times (default: 0 with landmarks, else 1)",
+        help="feed the network's own landmarks back N times (default: 0 with landmarks, or for a network with"
+        " points of its own; else 1)",
     )
     group.add_argument(
         "--batch-size", type=positive_int, default=32, metavar="N", help="images at a time (default: 32)"
@@ -135,5 +136,5 @@ def network_words(options: argparse.Namespace, reconstructor: FaceReconstructor)
     return {
         "network": f"{options.checkpoint}, step {reconstructor.info.get('step', 'unknown')}",
         "face model": f"{model.name} ({'/'.join(map(str, model.counts))} vertices/shapes/expressions)",
-        "refinements": f"{shown} (0 with landmarks, 1 without, unless given)",
+        "refinements": f"{shown} (0 with landmarks or own points, else 1, unless given)",
     }
