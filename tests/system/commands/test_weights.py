@@ -55,7 +55,7 @@ def test_weights_of_a_checkpoint_are_written_and_used(
     lines = captured.out.splitlines()
     for line, path in zip(lines, (file, file.with_suffix(".json")), strict=False):
         assert line == f"wrote {path} ({path.stat().st_size:,} bytes)"
-    assert lines[2].startswith("errors on 8 faces, at 15, 45 and 75 degrees of yaw: turn ")
+    assert lines[2].startswith("errors, from 8 faces, at 15, 45 and 75 degrees of yaw: turn ")
     assert "sigma" not in lines[2]  # it has no points of its own
     assert len(lines) == 3
     saved = read_weights(file)

@@ -184,3 +184,13 @@ def test_nothing_to_measure_and_nothing_measured_are_refused(ball_model):
         InputError, match=r"^priors: the network gives NaN or infinity; take an earlier checkpoint$"
     ):
         measure_priors(Answers(found), plain(15), basis, spread, Known(truth))
+
+
+def test_wider_priors_leave_the_coefficients():
+    given = FitPriors((0.1, 0.2, 0.3), (0.01, 0.02, 0.03), (1.0, 2.0, 3.0), (0.5, 1.5), 0.8)
+    wide = given.widened(2.0)
+    assert wide.turn == (0.2, 0.4, 0.6)
+    assert wide.growth == (0.02, 0.04, 0.06)
+    assert wide.shift == (2.0, 4.0, 6.0)
+    assert wide.points == 1.6
+    assert wide.coefficients == given.coefficients
