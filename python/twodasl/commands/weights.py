@@ -38,8 +38,8 @@ def register(subparsers: Any) -> None:
     export.add_argument(
         "--measure-on",
         metavar="KIND:FOLDER",
-        help="photos with 3D annotation, such as fitted:FOLDER, that it was not trained on, to measure its errors"
-        " (default: 1.6 times those on synthetic faces that it has not seen)",
+        help="photos with 3D annotation, such as fitted:FOLDER, that it was not trained on, to measure its"
+        " errors (default: 1.6 times those on synthetic faces that it has not seen)",
     )
     export.add_argument(
         "--about",
