@@ -16,7 +16,7 @@ from twodasl.training.streams import LandmarksOnly
 
 from ..fitted_sets import write_fitted
 from ..photo_sets import write_aflw
-from ..tiny_runs import Dots, Stop, assert_same_state, tiny_config
+from ..tiny_runs import Dots, Stop, assert_same_state, tiny_config, tiny_run
 
 STILL = {"rotation": 0.0, "scale": 0.0, "shift": 0.0, "gain": 0.0}
 
@@ -205,9 +205,9 @@ def test_a_wrong_source_among_several_is_named(source):
         tiny_config(data={"fitted_source": source})
 
 
-def test_a_batch_needs_a_source():
-    with pytest.raises(InputError, match=r"fitted_batch: expected 0 without data\.fitted_source, got 2"):
-        tiny_config(fitted_batch=2)
+def test_a_batch_needs_a_source(ball_model):
+    with pytest.raises(InputError, match=r"data\.fitted_source: expected fitted:FOLDER for fitted_batch=2"):
+        tiny_run(ball_model, tiny_config(fitted_batch=2))
 
 
 def test_a_missing_or_another_source_among_several_is_named(tmp_path, ball_model, store, photo68):
