@@ -206,6 +206,10 @@ def _one(
         raise InputError(f"{photo}: {error}") from error
     lines = []
     for (name, _, source), face in zip(faces, results, strict=True):
+        if face.doubted:
+            source["fitted_to_landmarks"] = False
+            words = "its landmarks contradict the photo, and the fit gave them little weight"
+            _say(visible(f"twodasl: warning: {photo}: {words}", keep=""), sys.stderr)
         write_results(args.output, name, image, reconstructor, face, {"photo": photo.name, **source})
         found = f" (face found by {_finding(source)})" if "detector" in source else ""
         target = args.output / name

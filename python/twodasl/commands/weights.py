@@ -77,6 +77,7 @@ def run_export(args: argparse.Namespace) -> int:
     from ..training.priors import PHOTOS, measure_priors
     from ..training.trained import load_regressor
     from ..training.weights import save_weights, weights_targets
+    from ..weights import SUFFIX, weights_file
 
     targets = weights_targets(args.output)
     check_targets(list(targets))
@@ -86,6 +87,8 @@ def run_export(args: argparse.Namespace) -> int:
                 f"{given}: would be overwritten by the weights; choose another name for --output"
             )
     about = {} if args.about is None else _about(args.about)
+    if weights_file(args.checkpoint).suffix == SUFFIX:
+        raise InputError(f"--checkpoint: {args.checkpoint} is weights already; give a checkpoint")
     contents = load_checkpoint(args.checkpoint)
     regressor, whitening, _ = load_regressor(args.checkpoint)
     config = TrainingConfig.from_dict(contents["config"])

@@ -32,12 +32,14 @@ class Said:
         parameters: (B, 12+K).
         landmarks: (B, 68, 3), those of the parameters.
         points, sigma: (B, P, 2) and (B, P), its own points and their standard deviations; P is 0 or 68.
+        doubted: (B,) bool, whether landmarks that came with a face contradict it.
     """
 
     parameters: Tensor
     landmarks: Tensor
     points: Tensor
     sigma: Tensor
+    doubted: Tensor
 
     def of(self, rows: list[int]) -> Said:
         """Of some of them."""
@@ -126,7 +128,8 @@ class FaceNetwork:
             raise InputError(
                 f"{self.checkpoint}: its network gives NaN or infinity; take an earlier checkpoint"
             )
-        return Said(said[0], crop_landmarks(self.basis, said[0]), *said[1:])
+        doubted = torch.zeros(len(said[0]), dtype=torch.bool, device=self.device)
+        return Said(said[0], crop_landmarks(self.basis, said[0]), *said[1:], doubted)
 
     @cached_property
     def mirror_map(self) -> Tensor | None:

@@ -50,6 +50,8 @@ class Reconstruction:
         triangles: (T, 3) int64, counter-clockwise from outside when y points up.
         quarters: by how many quarter turns counterclockwise the photo was turned for the network, see
             `FaceInput.quarters`. All of the above refers to the photo as it is.
+        doubted: whether the landmarks that came with the face contradict what the network sees, so that the
+            fit gave them little weight.
     """
 
     crop: Crop
@@ -64,6 +66,7 @@ class Reconstruction:
     landmark_indices: NDArray[np.int64]
     triangles: NDArray[np.int64]
     quarters: int = 0
+    doubted: bool = False
 
     def upright(self, height: int) -> Floats:
         """Vertices (N, 3) for mesh files: y points up from the bottom row of an image `height` rows tall."""
@@ -207,7 +210,9 @@ class FaceReconstructor:
             parameters = self._fitted(self._fit, given, faces, said)
         vertices = crop_vertices(self.basis, parameters)
         self.network.check(parameters, vertices)
-        return self._placed(faces, parameters, vertices)
+        placed = self._placed(faces, parameters, vertices)
+        doubted = said.doubted.tolist()
+        return [replace(face, doubted=doubt) for face, doubt in zip(placed, doubted, strict=True)]
 
     def _refined(self, faces: list[FaceInput], refinements: int | None) -> Said:
         """What the network says once its landmarks were fed back to it; `faces` get those and its crops."""
@@ -275,6 +280,7 @@ class FaceReconstructor:
         doubted = (factor > 1).nonzero()[:, 0].tolist()
         said.put(doubted, blind.of(doubted))
         said.points, said.sigma = blind.points, blind.sigma
+        said.doubted[doubted] = True
         return source
 
     def _placed(

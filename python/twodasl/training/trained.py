@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..errors import InputError
@@ -52,4 +53,6 @@ def load_regressor(path: str | os.PathLike[str]) -> tuple[nn.Module, Whitening, 
             f"{path}: the checkpoint's weights do not fit the network it names,"
             f" {config.network.regressor!r} for {contents['model_counts']} vertices, shapes, expressions"
         ) from error
+    if not all(bool(torch.isfinite(value).all()) for value in regressor.state_dict().values()):
+        raise InputError(f"{path}: its network has NaN or infinity in its weights; take another file")
     return regressor.eval(), whitening, {key: contents[key] for key in _SHOWN if key in contents}

@@ -72,14 +72,16 @@ def run(args: argparse.Namespace) -> int:
     from ...reconstruction.annotate import annotate, crops
     from ...reconstruction.annotator import Annotator
     from ...reconstruction.face_network import FaceNetwork
+    from ...weights import weights_file
 
     show = not quiet()
     refuse_inside(args.root, args.output)
     refuse_used(args.output)
-    before = _digest(args.checkpoint)
-    network = FaceNetwork(args.checkpoint, args.model, usable_device(args.device, "--device"))
-    if _digest(args.checkpoint) != before:
-        raise InputError(f"{args.checkpoint}: was replaced while it was read; give a copy of it")
+    checkpoint = weights_file(args.checkpoint)
+    before = _digest(checkpoint)
+    network = FaceNetwork(checkpoint, args.model, usable_device(args.device, "--device"))
+    if _digest(checkpoint) != before:
+        raise InputError(f"{checkpoint}: was replaced while it was read; give a copy of it")
     with own_folder(args.output):
         refuse_used(args.output)
         photos = open_photos(args.kind, args.root, cache=args.cache, progress=show)
