@@ -10,9 +10,9 @@ from torch import Tensor
 from ..geometry.projection import crop_landmarks
 from .face_network import FaceNetwork
 from .fit_quality import Limits, quality_of, reasons
-from .landmark_fit import SIGMA
+from .landmark_fit import SIGMA, Points
 from .plausible import plausibility
-from .point_fit import OwnPoints, PointFit
+from .point_fit import PointFit
 
 NO_FACE = "the network's answer is no face"
 FEW_POINTS = "it has no points to fit to"
@@ -62,7 +62,7 @@ class Annotator:
         """
         said = self.network.crops(images, observed)
         predicted, count = said.parameters, len(said.parameters)
-        own = OwnPoints(said.points, said.sigma) if self.network.has_points else None
+        own = Points(said.points, said.sigma) if self.network.has_points else None
         points = points.to(predicted)
         good = plausibility(predicted, said.landmarks).good
         seen = points.isfinite().all(-1).any(1)
@@ -75,7 +75,7 @@ class Annotator:
         deviations = predicted.new_full((count, 7 + self.basis.mode_count), torch.nan)
         residual = predicted.new_full((count,), torch.nan)
         if len(rows):
-            part = None if own is None else OwnPoints(own.places[rows], own.sigma[rows])
+            part = None if own is None else Points(own.places[rows], own.sigma[rows])
             fit = self._fit(predicted[rows], points[rows], part)
             parameters[rows], deviations[rows], residual[rows] = fit
             quality = quality_of(fit, predicted[rows], self._std, crop_landmarks(self.basis, fit.parameters))

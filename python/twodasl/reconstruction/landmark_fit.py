@@ -61,7 +61,7 @@ class LandmarkFit:
         self._candidates = Contours(fixed, torch.zeros(len(fixed), 2, device=basis.device))
         with suppress(InputError):
             self._candidates = outline_of(model, basis)
-        self._candidates_and_own = _followed_by(self._candidates, fixed[list(OUTLINE)])
+        self._candidates_and_own = followed_by(self._candidates, fixed[list(OUTLINE)])
 
     def __call__(
         self, parameters: Tensor, detected: Points | None = None, own: Points | None = None
@@ -154,7 +154,7 @@ def _rows(detected: Points | None, own: Points | None) -> tuple[Tensor, Tensor]:
     )
 
 
-def _followed_by(candidates: Contours, fixed: Tensor) -> Contours:
+def followed_by(candidates: Contours, fixed: Tensor) -> Contours:
     """Candidates with further points, each at one vertex (L, 1)."""
     rows = candidates.candidates
     more = torch.full((len(fixed), rows.shape[1]), -1, dtype=rows.dtype, device=rows.device)

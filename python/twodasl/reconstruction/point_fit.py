@@ -15,7 +15,7 @@ from ..geometry.parameters import join_parameters, split_parameters
 from ..landmarks import TWENTY_ONE_NAMES
 from ..landmarks.weights import weights_from_68
 from ..morphable import MorphableModel
-from .landmark_fit import OUTLINE, SIGMA, model_spread, outline_of, start_pose, upright
+from .landmark_fit import OUTLINE, SIGMA, Points, followed_by, model_spread, outline_of, start_pose, upright
 
 OUTLINE_SIGMA = 3.0
 """Times a point's standard deviation: that of one on the outline, along which annotators slide them."""
@@ -29,13 +29,6 @@ _POSE_SIGMA = (0.10, 0.10, 0.10, 0.05, 4.0, 4.0, 4.0)
 # How far a network's coefficients may be off, in standard deviations of the model.
 _PREDICTION = 1.0
 _HUBER = 2.0
-
-
-class OwnPoints(NamedTuple):
-    """A network's own places (B, 68, 2) of the model's landmarks, crop pixels, and deviations (B, 68)."""
-
-    places: Tensor
-    sigma: Tensor
 
 
 class FittedPoints(NamedTuple):
@@ -75,7 +68,7 @@ class PointFit:
         self._means = cache(self._means_of)
         self._contours = cache(self._contours_of)
 
-    def __call__(self, parameters: Tensor, points: Tensor, own: OwnPoints | None = None) -> FittedPoints:
+    def __call__(self, parameters: Tensor, points: Tensor, own: Points | None = None) -> FittedPoints:
         """Fit a batch.
 
         Args:
@@ -151,7 +144,4 @@ class PointFit:
         """The outline, and the 68 landmarks after it, each where it is on the model."""
         if not own:
             return self._outline
-        candidates, outward = self._outline.candidates, self._outline.outward
-        fixed = torch.full_like(candidates, -1)
-        fixed[:, 0] = candidates[:, 0]
-        return Contours(torch.cat([candidates, fixed]), torch.cat([outward, torch.zeros_like(outward)]))
+        return followed_by(self._outline, self._outline.candidates[:, :1])

@@ -9,7 +9,8 @@ from twodasl.geometry.projection import crop_landmarks
 from twodasl.landmarks import eighteen_from_68, twenty_one_from_68
 from twodasl.landmarks.weights import weights_from_68
 from twodasl.morphable import load_model
-from twodasl.reconstruction.point_fit import OwnPoints, PointFit
+from twodasl.reconstruction.landmark_fit import Points
+from twodasl.reconstruction.point_fit import PointFit
 
 EARS = ("ear_left", "ear_right")
 
@@ -102,7 +103,7 @@ def test_own_points_help_where_few_are_annotated(head, fit):
         points = points_of(head, fit.basis, truth, count)
         points[:, 6:] = torch.nan
         alone = fit(network, points)
-        both = fit(network, points, OwnPoints(marks, torch.ones(len(marks), 68)))
+        both = fit(network, points, Points(marks, torch.ones(len(marks), 68)))
         errors = [
             (crop_landmarks(fit.basis, f.parameters)[..., :2] - marks).norm(dim=-1).mean()
             for f in (alone, both)
