@@ -3,9 +3,12 @@ regions."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
+from twodasl.morphable.procedural import procedural_model
 from twodasl.morphable.procedural.head import HeadMesh, mean_head
 from twodasl.morphable.procedural.measurements import measure
 from twodasl.morphable.procedural.norms import NORMS
@@ -16,8 +19,11 @@ def head() -> HeadMesh:
     return mean_head()
 
 
-@pytest.fixture(scope="module")
-def measured(head: HeadMesh) -> dict[str, float]:
+@pytest.fixture(scope="module", params=["sculpt", "model"])
+def measured(head: HeadMesh, request: pytest.FixtureRequest) -> dict[str, float]:
+    """Of the sculpt, and of the mean that the model has after photographs corrected it."""
+    if request.param == "model":
+        return measure(replace(head, vertices=procedural_model().mean.astype(np.float64)))
     return measure(head)
 
 
@@ -127,18 +133,33 @@ SWAP = [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 
         61, 60, 67, 66, 65]  # fmt: skip
 
 
-def test_basel_landmarks_are_the_same_points_seen_otherwise(head: HeadMesh) -> None:
-    """Brows no higher, brow ends and bridge lower, outer eye corners further in; mouth and nose the same."""
-    assert np.array_equal(head.mirror[head.basel68], head.basel68[SWAP])
-    assert len(set(head.basel68.tolist())) == 68
-    moved = head.vertices[head.basel68] - head.vertices[head.landmarks68]
-    assert np.linalg.norm(moved, axis=1).max() < 10
-    assert (moved[30:36] == 0).all()
-    assert (moved[46:] == 0).all()
-    assert (moved[17:27, 1] <= 0).all()
-    assert moved[17, 1] < -3
+@pytest.mark.parametrize("points", ["ibug68", "basel68"])
+def test_annotated_landmarks_are_the_same_points_seen_otherwise(head: HeadMesh, points: str) -> None:
+    """Jaw and bridge lower, base of the nose higher, the tip and the mouth the same."""
+    marks = getattr(head, points)
+    assert np.array_equal(head.mirror[marks], marks[SWAP])
+    assert len(set(marks.tolist())) == 68
+    moved = head.vertices[marks] - head.vertices[head.landmarks68]
+    assert np.linalg.norm(moved, axis=1).max() < 13
+    assert (moved[30] == 0).all()
+    assert (moved[48:] == 0).all()
+    assert moved[:5, 1].max() <= 0 > moved[:5, 1].mean() + 2
     assert (moved[27:30, 1] < -3).all()
+    assert moved[31:36, 1].min() >= 0 < moved[31:36, 1].mean()
+
+
+def test_basel_landmarks_lie_lower_and_further_in_than_annotated_ones(head: HeadMesh) -> None:
+    moved = head.vertices[head.basel68] - head.vertices[head.ibug68]
+    assert (moved[17:27, 1] <= 0).all()
+    assert moved[:6, 1].mean() < -1
     assert moved[45, 0] < -3
+    assert (moved[46:] == 0).all()
+
+
+def test_landmarks_of_the_model_are_where_annotators_see_them(head: HeadMesh) -> None:
+    model = procedural_model()
+    assert np.array_equal(model.landmarks, head.ibug68)
+    assert np.array_equal(model.basel_landmarks, head.basel68)
 
 
 def test_landmarks_follow_the_ibug_scheme(head: HeadMesh) -> None:

@@ -10,6 +10,7 @@ from .albedo import albedo
 from .anatomy import Anatomy
 from .expressions import expression_modes
 from .head import mean_head
+from .photographs import calm_mean, full_smile
 from .shape_modes import shape_modes
 
 STEP = 2.0**-16
@@ -29,14 +30,16 @@ def build_head() -> MorphableModel:
     shapes, shape_names = shape_modes(anatomy)
     expressions, expression_names = expression_modes(anatomy)
     colors, color_modes, color_names = albedo(anatomy)
+    modes = dict(zip((*shape_names, *expression_names), (*shapes, *expressions), strict=True))
+    expressions[expression_names.index("smile")] = full_smile(modes)
     return MorphableModel(
         name="procedural",
-        mean=_on_grid(head.vertices),
+        mean=_on_grid(calm_mean(head.vertices, modes)),
         shape_modes=_on_grid(shapes),
         expression_modes=_on_grid(expressions),
         coefficient_std=np.ones(len(shapes) + len(expressions), np.float32),
         triangles=head.triangles,
-        landmarks=head.landmarks68,
+        landmarks=head.ibug68,
         named_landmarks=dict(head.named),
         basel_landmarks=head.basel68,
         albedo_mean=_on_grid(colors),

@@ -12,7 +12,7 @@ from twodasl.morphable.procedural.builder import HalfMesh, mirrored
 from twodasl.morphable.procedural.ears import add_ear
 from twodasl.morphable.procedural.eyes import IRIS_ANGLE, PUPIL_ANGLE, add_eyeball, add_socket
 from twodasl.morphable.procedural.features.eyes import EYE_CENTER, EYE_RADIUS
-from twodasl.morphable.procedural.landmarks import basel_indices, landmark_indices
+from twodasl.morphable.procedural.landmarks import basel_indices, ibug_indices, landmark_indices
 from twodasl.morphable.procedural.mouth import add_lips, add_mouth_bag
 from twodasl.morphable.procedural.regions import half_regions, whole_regions
 from twodasl.morphable.procedural.skin import build_skin
@@ -34,16 +34,17 @@ class HeadMesh:
 
     vertices (N, 3) float64; triangles (T, 3) int64, counter-clockwise from outside; mirror (N,) int64, the
     vertex at the mirrored position (itself on the midline, where x is exactly 0); landmarks68 (68,) int64
-    in iBUG order (image left, the subject's right, first); basel68: the same points where the Basel model's
-    vertices mark them; named: AFLW's ``ear_left`` (image left, negative
-    x: bottom of the lobe), ``ear_right``, ``chin``; regions: name -> (N,) float64 weights in [0, 1],
-    ``_left`` meaning +x; eyeballs: ``left`` (+x) and ``right``.
+    in iBUG order (image left, the subject's right, first), at the anatomical places; ibug68, basel68: the same
+    points where annotators see them, and where the Basel model's vertices mark them; named: AFLW's
+    ``ear_left`` (image left, negative x: bottom of the lobe), ``ear_right``, ``chin``; regions: name ->
+    (N,) float64 weights in [0, 1], ``_left`` meaning +x; eyeballs: ``left`` (+x) and ``right``.
     """
 
     vertices: NDArray[np.float64]
     triangles: NDArray[np.int64]
     mirror: NDArray[np.int64]
     landmarks68: NDArray[np.int64]
+    ibug68: NDArray[np.int64]
     basel68: NDArray[np.int64]
     named: dict[str, int]
     regions: dict[str, NDArray[np.float64]]
@@ -70,5 +71,6 @@ def mean_head() -> HeadMesh:
         side: Eyeball(center, EYE_RADIUS, float(IRIS_ANGLE), float(PUPIL_ANGLE))
         for side, center in (("left", EYE_CENTER), ("right", EYE_CENTER * flip))
     }
+    ibug = ibug_indices(half.vertices(), skin, landmarks, mirror)
     basel = basel_indices(half.vertices(), skin, landmarks, mirror)
-    return HeadMesh(vertices, triangles, mirror, landmarks, basel, named, regions, eyeballs)
+    return HeadMesh(vertices, triangles, mirror, landmarks, ibug, basel, named, regions, eyeballs)

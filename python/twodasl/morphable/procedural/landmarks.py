@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,18 @@ from twodasl.morphable.procedural.skin import LID_HALF_COUNT, Skin
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Points of the subject's left half in millimeters: jaw from the ear down, brow outward, bridge down."""
+
+    jaw: list[Point]
+    brow: list[Point]
+    bridge: list[Point]
+    outer_eye: Point | None = None
+
 
 # Subject's left half, from the ear down to the chin (points 16 down to 8), along the border of the lower jaw.
 _JAW = [(68.5, -4, 12), (67.5, -22, 11), (64.5, -40, 10), (60.5, -58, 11), (54.5, -76, 17), (46, -90, 31),
@@ -20,15 +33,28 @@ _BROW = [(17, 20.8, 93.7), (26, 23.6, 91.5), (35.5, 25.2, 87), (45, 24, 79.5), (
 _BRIDGE = [(0, 5, 92), (0, -9, 98), (0, -22, 107), (0, -35, 118)]
 _NOSE_BASE = [(0, -45.5, 100), (6.8, -46, 98), (13.5, -45, 95)]
 
+# The anatomical points above serve to sculpt. Annotators and detectors see some of them elsewhere: on the
+# jaw and the outer end of the brow lower, on the bridge level with the eyes' corners and so many thirds of the
+# way down to the tip, at the base of the nose higher.
+_IBUG = Places(
+    jaw=[(68.5, -7, 12), (67.2, -25, 11), (63.5, -43, 10.5), (59.5, -61, 12), (53, -79, 19), (45.5, -91, 32),
+         (33, -101, 54), (17, -108.5, 76), (0, -111.5, 86)],
+    brow=[(17, 20.8, 93.7), (26, 23.6, 91.5), (35.5, 25.2, 87), (45, 24, 79.5), (52.5, 16.5, 68)],
+    bridge=[(0, 0.5, 94), (0, -12.5, 103), (0, -25, 112)],
+)  # fmt: skip
+
 # Where the vertices of the Basel model that 300W-LP and AFLW2000-3D call the 68 points lie on this head: that
-# model's 68 mean points, laid onto it. They are not where people see them: the brow's points lie lower, the
-# bridge too, the eye's outer corner further in, and the jaw's angle further to the front. The other points
-# agree to 2 mm.
-_BASEL_JAW = [(68.6, -4.3, 7.6), (66.5, -23.7, 9), (62.2, -41.9, 9.8), (57.8, -59, 12.6), (52.7, -76.8, 20.6),
-              (44.7, -90.4, 35.9), (34.6, -99.8, 54.7), (20.3, -107.3, 72.9), (0, -111.5, 80.3)]  # fmt: skip
-_BASEL_BROW = [(18.1, 19.8, 94.3), (26.6, 22.6, 92), (36.1, 23.7, 87.1), (45.8, 22, 79), (53.3, 15.4, 67.4)]
-_BASEL_BRIDGE = [(0, -0.7, 96), (0, -13, 103.4), (0, -25.2, 112.9)]
-_BASEL_OUTER_EYE = [(41.2, -0.1, 72.9)]
+# model's 68 mean points, laid onto it by those inside the face. They are not where people see them: the brow's
+# points lie lower, the jaw's lower and further to the front, the eye's outer corner further in. The other
+# points agree to 2 mm.
+_BASEL = Places(
+    jaw=[(68.6, -8.5, 7.6), (66.5, -28, 9), (62.2, -46, 10), (57.5, -63, 14), (51.5, -80, 23),
+         (43.7, -92.5, 38), (34.6, -100.3, 55.5), (20.3, -107.3, 72.9), (0, -111.5, 80.3)],
+    brow=[(18.1, 19.8, 94.3), (26.6, 22.6, 92), (36.1, 23.7, 87.1), (45.8, 22, 79), (53.3, 15.4, 67.4)],
+    bridge=[(0, -0.7, 96), (0, -13, 103.4), (0, -25.2, 112.9)],
+    outer_eye=(41.2, -0.1, 72.9),
+)  # fmt: skip
+_SEEN_BASE = [(0, -45.2, 101), (6.8, -44.3, 99), (13.5, -43, 96)]
 
 
 def landmark_indices(
@@ -79,17 +105,30 @@ def landmark_indices(
     return np.array(order, dtype=np.int64), named
 
 
-def basel_indices(half: Array, skin: Skin, ibug: IntArray, mirror: IntArray) -> IntArray:
-    """The 68 points as the Basel model's vertices mark them, from `landmark_indices`' `ibug`."""
-    tree = cKDTree(half[: len(skin.points)])
-    on_axis = np.flatnonzero(np.abs(half[: len(skin.points), 0]) < 1e-6)
-    axis = cKDTree(half[on_axis])
-    jaw, brow = (tree.query(np.array(points))[1] for points in (_BASEL_JAW, _BASEL_BROW))
-    eye = cKDTree(half).query(np.array(_BASEL_OUTER_EYE))[1]  # between the lids, where the skin is not
-    jaw[-1] = on_axis[axis.query(np.array(_BASEL_JAW[-1]))[1]]
-    order = ibug.copy()
+def ibug_indices(half: Array, skin: Skin, anatomical: IntArray, mirror: IntArray) -> IntArray:
+    """The 68 points where annotators see them, from those of `landmark_indices`."""
+    return _moved(_IBUG, half, skin, anatomical, mirror)
+
+
+def basel_indices(half: Array, skin: Skin, anatomical: IntArray, mirror: IntArray) -> IntArray:
+    """The 68 points as the Basel model's vertices mark them, from those of `landmark_indices`."""
+    return _moved(_BASEL, half, skin, anatomical, mirror)
+
+
+def _moved(places: Places, half: Array, skin: Skin, anatomical: IntArray, mirror: IntArray) -> IntArray:
+    surface = half[: len(skin.points)]
+    tree = cKDTree(surface)
+    on_axis = np.flatnonzero(np.abs(surface[:, 0]) < 1e-6)
+    axis = cKDTree(surface[on_axis])
+    jaw, brow, base = (tree.query(np.array(points))[1] for points in (places.jaw, places.brow, _SEEN_BASE))
+    jaw[-1] = on_axis[axis.query(np.array(places.jaw[-1]))[1]]
+    base[0] = on_axis[axis.query(np.array(_SEEN_BASE[0]))[1]]
+    order = anatomical.copy()
     order[:17] = [*mirror[jaw[:-1]], jaw[-1], *jaw[-2::-1]]
     order[17:27] = [*mirror[brow[::-1]], *brow]
-    order[27:30] = on_axis[axis.query(np.array(_BASEL_BRIDGE))[1]]
-    order[36], order[45] = mirror[eye[0]], eye[0]
+    order[27:30] = on_axis[axis.query(np.array(places.bridge))[1]]
+    order[31:36] = [mirror[base[2]], mirror[base[1]], *base]
+    if places.outer_eye is not None:
+        eye = cKDTree(half).query(np.array(places.outer_eye))[1]  # between the lids, where the skin is not
+        order[36], order[45] = mirror[eye], eye
     return order
