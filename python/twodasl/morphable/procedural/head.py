@@ -34,8 +34,8 @@ class HeadMesh:
 
     vertices (N, 3) float64; triangles (T, 3) int64, counter-clockwise from outside; mirror (N,) int64, the
     vertex at the mirrored position (itself on the midline, where x is exactly 0); landmarks68 (68,) int64
-    in iBUG order (image left, the subject's right, first), at the anatomical places; ibug68, basel68: the same
-    points where annotators see them, and where the Basel model's vertices mark them; named: AFLW's
+    in iBUG order (image left, the subject's right, first), at the anatomical places; ibug68, basel68: the
+    same points where annotators see them, and where the Basel model's vertices mark them; named: AFLW's
     ``ear_left`` (image left, negative x: bottom of the lobe), ``ear_right``, ``chin``; regions: name ->
     (N,) float64 weights in [0, 1], ``_left`` meaning +x; eyeballs: ``left`` (+x) and ``right``.
     """

@@ -34,8 +34,8 @@ _BRIDGE = [(0, 5, 92), (0, -9, 98), (0, -22, 107), (0, -35, 118)]
 _NOSE_BASE = [(0, -45.5, 100), (6.8, -46, 98), (13.5, -45, 95)]
 
 # The anatomical points above serve to sculpt. Annotators and detectors see some of them elsewhere: on the
-# jaw and the outer end of the brow lower, on the bridge level with the eyes' corners and so many thirds of the
-# way down to the tip, at the base of the nose higher.
+# jaw and the outer end of the brow lower, on the bridge level with the eyes' corners and so many thirds of
+# the way down to the tip, at the base of the nose higher.
 _IBUG = Places(
     jaw=[(68.5, -7, 12), (67.2, -25, 11), (63.5, -43, 10.5), (59.5, -61, 12), (53, -79, 19), (45.5, -91, 32),
          (33, -101, 54), (17, -108.5, 76), (0, -111.5, 86)],
@@ -44,9 +44,9 @@ _IBUG = Places(
 )  # fmt: skip
 
 # Where the vertices of the Basel model that 300W-LP and AFLW2000-3D call the 68 points lie on this head: that
-# model's 68 mean points, laid onto it by those inside the face. They are not where people see them: the brow's
-# points lie lower, the jaw's lower and further to the front, the eye's outer corner further in. The other
-# points agree to 2 mm.
+# model's 68 mean points, laid onto it by those inside the face. They are not where people see them: the
+# brow's points lie lower, the jaw's lower and further to the front, the eye's outer corner further in. The
+# other points agree to 2 mm.
 _BASEL = Places(
     jaw=[(68.6, -8.5, 7.6), (66.5, -28, 9), (62.2, -46, 10), (57.5, -63, 14), (51.5, -80, 23),
          (43.7, -92.5, 38), (34.6, -100.3, 55.5), (20.3, -107.3, 72.9), (0, -111.5, 80.3)],

@@ -2,9 +2,9 @@
 
 The sculpt follows tables of measures, and its modes are brushed by hand. Fitted to the landmarks of 288 calm
 faces of photographs (portraits, and faces in the wild, of all ages and origins), it asks for the same changes
-in all of them: a wider, fuller lower face, lower brows, smaller eyes, a longer upper lip. And people who smile
-have a shorter upper lip and a wider mouth, beyond what the brushed smile does, as if the smile had changed who
-they are. Both are taken from there; `benchmarks/experiments/head_from_photos.py` measures them.
+in all of them: a wider, fuller lower face, lower brows, smaller eyes, a longer upper lip. And people who
+smile have a shorter upper lip and a wider mouth, beyond what the brushed smile does, as if the smile had
+changed who they are. Both are taken from there; `benchmarks/experiments/head_from_photos.py` measures them.
 """
 
 from __future__ import annotations
