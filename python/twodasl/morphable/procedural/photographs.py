@@ -1,6 +1,6 @@
 """What photographs of people correct in the sculpted head: its proportions, and what a smile does.
 
-The sculpt follows tables of measures, and its modes are brushed by hand. Fitted to the landmarks of 288 calm
+The sculpt follows tables of measures, and its modes are brushed by hand. Fitted to the landmarks of 289 calm
 faces of photographs (portraits, and faces in the wild, of all ages and origins), it asks for the same changes
 in all of them: a wider, fuller lower face, lower brows, smaller eyes, a longer upper lip. And people who
 smile have a shorter upper lip and a wider mouth, beyond what the brushed smile does, as if the smile had
