@@ -5,7 +5,10 @@ Two measurements, of the network alone and with the fit:
 - photos of ROOT, a folder with faces.csv (columns image, person), images and pts68.npy: distances of shape
   coefficients of the same person's photos against those of different people's (AUC), how often the nearest
   of all other photos, and of one photo each of 102 people, is the same person's, and the mean distance of
-  two people's neutral meshes in millimeters. Distances are angles between coefficients, the mean taken off.
+  two people's neutral meshes in millimeters. Distances are angles between coefficients, the mean taken off,
+  and lengths of their differences. Landmarks that lie beside the face say nothing of a shape, and a fit
+  that falls back to the network is another measurement: so also of the photos whose landmarks the network
+  does not contradict.
 - synthetic faces with known coefficients: R^2 of every shape coefficient from landmarks with a pixel's noise,
   and how much of an expression goes into the shape: the same person with two expressions, the distance of
   the two shapes over that of two people's.
@@ -34,10 +37,12 @@ Floats = NDArray[np.float64]
 _GALLERY, _DRAWS = 102, 20
 
 
-def shapes(reconstructor: FaceReconstructor, faces: list[FaceInput]) -> Floats:
-    """(n, Ks) shape coefficients in standard deviations."""
-    found = np.stack([face.shape for face in reconstructor.reconstruct(faces)]).astype(np.float64)
-    return found / reconstructor.model.coefficient_std[: found.shape[1]]
+def shapes(reconstructor: FaceReconstructor, faces: list[FaceInput]) -> tuple[Floats, NDArray[np.bool_]]:
+    """(n, Ks) shape coefficients in standard deviations; (n,) whether landmarks are contradicted."""
+    results = reconstructor.reconstruct(faces)
+    found = np.stack([face.shape for face in results]).astype(np.float64)
+    doubted = np.array([face.doubted for face in results])
+    return found / reconstructor.model.coefficient_std[: found.shape[1]], doubted
 
 
 def angles(coefficients: Floats) -> Floats:
@@ -45,6 +50,11 @@ def angles(coefficients: Floats) -> Floats:
     centered = coefficients - coefficients.mean(axis=0)
     unit = centered / np.linalg.norm(centered, axis=1, keepdims=True)
     return 1 - unit @ unit.T
+
+
+def lengths(coefficients: Floats) -> Floats:
+    """(n, n) distances: the length of the difference."""
+    return np.linalg.norm(coefficients[:, None] - coefficients, axis=2)
 
 
 def telling_apart(distance: Floats, people: NDArray[np.str_]) -> dict[str, float]:
@@ -72,6 +82,15 @@ def mesh_distance(coefficients: Floats, model: MorphableModel, people: NDArray[n
     placed = coefficients @ (axes * np.sqrt(np.maximum(lengths, 0)))
     apart = np.linalg.norm(placed[:, None] - placed, axis=2)
     return float(apart[people[:, None] != people].mean())
+
+
+def report(label: str, found: Floats, people: NDArray[np.str_], model: MorphableModel) -> str:
+    """A few lines on the coefficients of some photos."""
+    lines = [f"{label}: neutral meshes {mesh_distance(found, model, people):.2f} mm apart"]
+    for name, distance in (("angles", angles), ("lengths", lengths)):
+        numbers = telling_apart(distance(found), people)
+        lines.append(f"  {name}: " + ", ".join(f"{key} {value:.3f}" for key, value in numbers.items()))
+    return "\n".join(lines)
 
 
 def photos(root: Path) -> tuple[list[FaceInput], NDArray[np.str_]]:
@@ -106,7 +125,7 @@ def synthetic(reconstructor: FaceReconstructor, count: int) -> tuple[Floats, flo
             FaceInput.given(sample["image"].numpy(), points, (0, 0, 120, 120))
             for sample, points in zip(near, marks, strict=True)
         ]
-        found.append(shapes(reconstructor, faces))
+        found.append(shapes(reconstructor, faces)[0])
     spread = model.coefficient_std[:shape_count]
     true = truth[:, 12 : 12 + shape_count].double().numpy() / spread
     determined = 1 - ((found[0] - true) ** 2).sum(axis=0) / ((true - true.mean(axis=0)) ** 2).sum(axis=0)
@@ -128,12 +147,13 @@ def main() -> None:
     print(f"{len(faces)} photos of {len(np.unique(people))} people; {arguments.faces} synthetic faces")
     for label, fit in (("network alone", False), ("with the fit", True)):
         reconstructor = FaceReconstructor(arguments.checkpoint, fit=fit)
-        found = shapes(reconstructor, faces)
-        numbers = telling_apart(angles(found), people)
-        apart = mesh_distance(found, reconstructor.model, people)
+        found, doubted = shapes(reconstructor, faces)
+        groups = {label: np.ones(len(found), dtype=bool)}
+        if doubted.any():
+            groups[f"{label}, {(~doubted).sum()} photos with landmarks that fit"] = ~doubted
+        for words, used in groups.items():
+            print(report(words, found[used], people[used], reconstructor.model))
         determined, moved = synthetic(reconstructor, arguments.faces)
-        words = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
-        print(f"{label}: {words}, neutral meshes {apart:.2f} mm apart")
         print(
             f"  synthetic: R^2 mean {determined.mean():.2f}; another expression moves the shape by"
             f" {moved:.2f} of the way to another person"
