@@ -83,6 +83,13 @@ def register(subparsers: Any) -> None:
         help="afterwards fit the face model to the landmarks, given or detected, and to the network's own"
         " points where it has some (default: yes)",
     )
+    parser.add_argument(
+        "--head",
+        choices=("face", "whole"),
+        default="face",
+        help="what the picture shows of the mesh: the face, or skull and neck too (default: face); mesh files"
+        " are always whole",
+    )
     add_device(parser)
     parser.set_defaults(run=run)
 
@@ -210,7 +217,9 @@ def _one(
             source["fitted_to_landmarks"] = False
             words = "its landmarks contradict the photo, and the fit gave them little weight"
             _say(visible(f"twodasl: warning: {photo}: {words}", keep=""), sys.stderr)
-        write_results(args.output, name, image, reconstructor, face, {"photo": photo.name, **source})
+        facts = {"photo": photo.name, **source}
+        whole = args.head == "whole"
+        write_results(args.output, name, image, reconstructor, face, facts, whole_head=whole)
         found = f" (face found by {_finding(source)})" if "detector" in source else ""
         target = args.output / name
         shown = f"{photo}: {describe_pose(face)}{found} -> {target}.obj .ply .json .png"

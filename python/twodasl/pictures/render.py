@@ -6,7 +6,7 @@ Images are numpy, uint8 BGR; meshes are in image space (x = column, y = row, lar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -30,6 +30,8 @@ LIGHTS = {
 }
 _LINEAR = (np.arange(256, dtype=np.float32) / 255) ** GAMMA
 SHININESS, SPECULAR = 18.0, 0.045
+_FAINT = 0.3  # opacity of lines to points that are hidden
+_BITS = 4  # cv2 draws at 1/16 pixel
 
 
 def vertex_normals(vertices: ArrayLike, triangles: ArrayLike) -> Floats:
@@ -55,6 +57,7 @@ def render_layer(
     light: str = "headlight",
     colors: ArrayLike | None = None,
     samples: int = 2,
+    shares: ArrayLike | None = None,
 ) -> tuple[Floats, Floats]:
     """Draw a mesh and its coverage.
 
@@ -65,6 +68,7 @@ def render_layer(
         light: "headlight" (from the viewer), "studio" (key, fill, and a little from below), or "flat" (none).
         colors: (N, 3) sRGB in [0, 1], or None for clay.
         samples: each pixel is the mean of samples x samples points.
+        shares: (N,) in [0, 1], how much of each vertex is drawn; None: all of all.
 
     Returns:
         premultiplied linear BGR (H, W, 3) and coverage (H, W) in [0, 1], float32.
@@ -87,19 +91,20 @@ def render_layer(
     hit = np.flatnonzero(triangle >= 0)
     # Component-first layout, (3, P): sums over an axis of length three are many times slower.
     corners = np.ascontiguousarray(faces[triangle[hit]].T)
-    shares = np.ascontiguousarray(weights[0].numpy().reshape(-1, 3)[hit].T)
+    inside = np.ascontiguousarray(weights[0].numpy().reshape(-1, 3)[hit].T)
     normals = vertex_normals(
         points * [1, -1, 1], faces
     )  # y up again, where the triangles have the right orientation
-    normal = _interpolated(normals, corners, shares)
+    normal = _interpolated(normals, corners, inside)
     normal /= np.maximum(np.sqrt((normal * normal).sum(0)), 1e-12)
     if colors is None:
         base = np.array(CLAY, np.float32)[:, None] ** GAMMA
     else:
-        base = _interpolated(_colors(colors, points) ** GAMMA, corners, shares)
+        base = _interpolated(_colors(colors, points) ** GAMMA, corners, inside)
     fine = np.zeros((4, height * samples * width * samples), np.float32)
+    drawn = 1.0 if shares is None else _interpolated(_column(shares, points), corners, inside)[0]
     for plane, values in zip(fine, (*_shade(base, normal, light)[::-1], 1), strict=True):
-        plane[hit] = values
+        plane[hit] = values * drawn
     grid = fine.reshape(4, height, samples, width, samples)
     pixels = np.zeros((4, height, width), np.float32)
     for row in range(samples):
@@ -127,12 +132,13 @@ def render_mesh(
     background: Sequence[int] | Image = (255, 255, 255),
     opacity: float = 1.0,
     samples: int = 2,
+    shares: ArrayLike | None = None,
 ) -> Image:
     """Draw a mesh over a plain color (BGR) or a picture (H, W, 3) uint8 BGR; arguments as for `render_layer`.
 
     `opacity` 1 hides the background, 0 draws nothing. Returns (H, W, 3) uint8 BGR.
     """
-    layer, coverage = render_layer(vertices, triangles, size, light, colors, samples)
+    layer, coverage = render_layer(vertices, triangles, size, light, colors, samples, shares)
     behind = np.asarray(background, np.uint8)
     if behind.ndim != 1 and behind.shape != layer.shape:
         raise ValueError(f"background: expected {layer.shape}, got {behind.shape}")
@@ -148,9 +154,10 @@ def overlay(
     opacity: float = 0.75,
     light: str = "headlight",
     colors: ArrayLike | None = None,
+    shares: ArrayLike | None = None,
 ) -> Image:
-    """Draw the mesh over the photo (H, W, 3) in which its vertices (N, 3) were found."""
-    return render_mesh(vertices, triangles, image.shape[:2], light, colors, image, opacity)
+    """Draw the mesh over the photo (H, W, 3) in which its vertices (N, 3) were found; see `render_mesh`."""
+    return render_mesh(vertices, triangles, image.shape[:2], light, colors, image, opacity, shares=shares)
 
 
 def _colors(colors: ArrayLike, points: Floats) -> Floats:
@@ -158,6 +165,13 @@ def _colors(colors: ArrayLike, points: Floats) -> Floats:
     if rgb.shape != points.shape:
         raise ValueError(f"colors: expected {points.shape} RGB in [0, 1], got {rgb.shape}")
     return np.clip(rgb, 0, 1)
+
+
+def _column(shares: ArrayLike, points: Floats) -> Floats:
+    column = np.asarray(shares, np.float32)
+    if column.shape != points.shape[:1]:
+        raise ValueError(f"shares: expected ({len(points)},) in [0, 1], got {column.shape}")
+    return np.clip(column, 0, 1)[:, None]
 
 
 def _shade(base: Floats, normal: Floats, light: str) -> Floats:
@@ -189,35 +203,54 @@ STROKES = (
 )
 
 
-def draw_landmarks(image: Image, points: ArrayLike) -> Image:
+def draw_landmarks(image: Image, points: ArrayLike, hidden: ArrayLike | None = None) -> Image:
     """Return a copy of the picture with the 68 points drawn and joined, scaled to the size of the face.
 
     Args:
         image: (H, W, 3) uint8 BGR.
         points: (68, 2) or (68, 3) image pixels; pixel centers at integers. Parts outside the image are
             clipped.
+        hidden: (68,) bool, points that the face itself covers: faint. None: none.
     """
     marks = np.asarray(points, np.float64)[:, :2]
     if marks.shape != (68, 2) or not np.isfinite(marks).all():
         raise ValueError(f"points: expected (68, 2) or (68, 3) finite pixels, got {np.shape(points)}")
-    drawn = np.ascontiguousarray(image).copy()
     extent = float(np.ptp(marks, axis=0).max())
     thickness = max(1, round(extent / 220))
     radius = max(1.2, extent / 110)
-    bits = 4  # cv2 draws at 1/16 pixel
-    fixed = np.rint(np.clip(marks, -30000, 30000) * 2**bits).astype(np.int32)
-    for shadow in (True, False):
-        for first, last, closed, color in STROKES:
-            line = fixed[first : last + 1].reshape(-1, 1, 2)
-            ink, extra = ((30, 30, 30), 1 + thickness // 2) if shadow and extent > 150 else (color, 0)
-            cv2.polylines(drawn, [line], closed, ink, thickness + extra, cv2.LINE_AA, bits)
+    fixed = np.rint(np.clip(marks, -30000, 30000) * 2**_BITS).astype(np.int32)
+    covered = np.zeros(68, np.bool_) if hidden is None else np.asarray(hidden, np.bool_)
+    drawn = np.ascontiguousarray(image).copy()
+    if covered.any():
+        faint = drawn.copy()
+        _draw_strokes(faint, fixed, thickness, extent > 150, lambda ends: bool(covered[ends].any()))
+        drawn = np.asarray(cv2.addWeighted(faint, _FAINT, drawn, 1 - _FAINT, 0), dtype=np.uint8)
+    _draw_strokes(drawn, fixed, thickness, extent > 150, lambda ends: not covered[ends].any())
     for first, last, _, color in STROKES:
-        for x, y in fixed[first : last + 1]:
-            center, size = (int(x), int(y)), round(radius * 2**bits)
-            cv2.circle(drawn, center, size, (255, 255, 255), -1, cv2.LINE_AA, bits)
-            cv2.circle(drawn, center, max(size - 2**bits * thickness // 2, 2**bits // 2), color, -1,
-                       cv2.LINE_AA, bits)  # fmt: skip
+        for index in range(first, last + 1):
+            if covered[index]:
+                continue
+            center, size = (int(fixed[index, 0]), int(fixed[index, 1])), round(radius * 2**_BITS)
+            cv2.circle(drawn, center, size, (255, 255, 255), -1, cv2.LINE_AA, _BITS)
+            cv2.circle(drawn, center, max(size - 2**_BITS * thickness // 2, 2**_BITS // 2), color, -1,
+                       cv2.LINE_AA, _BITS)  # fmt: skip
     return drawn
+
+
+def _draw_strokes(
+    image: Image,
+    fixed: NDArray[np.int32],
+    thickness: int,
+    shadows: bool,
+    wanted: Callable[[list[int]], bool],
+) -> None:
+    """Draw the lines between points whose two ends are wanted, all shadows below all lines."""
+    for shadow in (True, False) if shadows else (False,):
+        for first, last, closed, color in STROKES:
+            ends = [[index, index + 1] for index in range(first, last)] + ([[last, first]] if closed else [])
+            lines = [fixed[pair].reshape(-1, 1, 2) for pair in ends if wanted(pair)]
+            ink, extra = ((30, 30, 30), 1 + thickness // 2) if shadow else (color, 0)
+            cv2.polylines(image, lines, False, ink, thickness + extra, cv2.LINE_AA, _BITS)
 
 
 def camera_view(

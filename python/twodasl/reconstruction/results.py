@@ -18,6 +18,7 @@ from ..geometry.pose import matrix_from_angles
 from ..io.files import atomic_paths, check_targets, writing
 from ..io.images import encode_image
 from ..meshes.write import write_obj, write_ply
+from ..pictures.face_part import face_share
 from ..pictures.render import (
     Image,
     caption,
@@ -27,6 +28,7 @@ from ..pictures.render import (
     render_mesh,
     stack_sheets,
 )
+from .self_occlusion import in_front
 from .texture import face_colors
 from .turns import turned_image, turned_result
 
@@ -38,6 +40,7 @@ SUFFIXES = (".obj", ".ply", ".json", ".png")
 PANEL = 560
 _WIDEST = 1.7  # sides of the crop that a panel shows at most
 _BORDER = 0.03  # of the panel, around the mesh
+_SEEN = 0.2  # share of a vertex from which it counts as drawn
 _BACKDROP = (244, 241, 238)
 _TINT = (0.62, 0.80, 0.95)  # RGB of the mesh laid over the photo
 _TURN = 40.0  # degrees by which the last panel turns a roughly frontal face
@@ -51,6 +54,8 @@ def write_results(
     reconstructor: FaceReconstructor,
     face: Reconstruction,
     source: dict[str, Any] | None = None,
+    *,
+    whole_head: bool = False,
 ) -> list[Path]:
     """Write the mesh, the numbers and the picture of one face.
 
@@ -63,6 +68,7 @@ def write_results(
         image: (H, W, 3) uint8 BGR, the photo.
         reconstructor, face: what gave the reconstruction, and the reconstruction.
         source: further facts for the JSON file's "source", such as the photo's file name.
+        whole_head: whether the picture shows skull and neck too, see `face_share`. The mesh is always whole.
 
     Returns:
         the four paths, in the order of `SUFFIXES`. Mesh coordinates are image pixels with y pointing up from
@@ -75,7 +81,9 @@ def write_results(
     targets = [target / f"{name}{suffix}" for suffix in SUFFIXES]
     check_targets(targets)
     colors = face_colors(image, face.vertices, face.triangles, reconstructor.model)
-    sheet = picture(image, face, colors, name)
+    model = reconstructor.model
+    shares = None if whole_head else face_share(model.mean, model.landmarks)
+    sheet = picture(image, face, colors, name, shares)
     text = json.dumps(facts(image, reconstructor, face, source), indent=1, allow_nan=False)
     points = face.upright(image.shape[0])
     encoded = encode_image(targets[3], sheet)
@@ -147,30 +155,44 @@ def describe_pose(face: Reconstruction) -> str:
 
 
 def picture(
-    image: NDArray[np.uint8], face: Reconstruction, colors: NDArray[np.floating], title: str
+    image: NDArray[np.uint8],
+    face: Reconstruction,
+    colors: NDArray[np.floating],
+    title: str,
+    shares: NDArray[np.floating] | None = None,
 ) -> Image:
     """One picture, uint8 BGR: landmarks, dense alignment, headlight, the colors on the turned mesh.
 
+    shares: (N,) how much of each vertex is drawn, see `face_share`; None: the whole head.
     A photo that was turned for the network is turned here as well: the head stands upright.
     """
     note = f", photo turned by {90 * face.quarters} degrees" if face.quarters else ""
     if face.quarters:
         size = (image.shape[1], image.shape[0])
         image, face = turned_image(image, face.quarters), turned_result(face, face.quarters, size)
-    photo, points = _closeup(image, face)
+    photo, points = _closeup(image, face, shares)
     marks = points[face.landmark_indices]
     turn, description = _turn(face.angles[1])
     tint = np.broadcast_to(np.array(_TINT, np.float32), points.shape)
     tiles = [
-        (draw_landmarks(photo, marks), "68 landmarks"),
+        (draw_landmarks(photo, marks, _hidden(points, face)), "68 landmarks"),
         (
-            overlay(photo, points, face.triangles, 0.6, colors=tint),
+            overlay(photo, points, face.triangles, 0.6, colors=tint, shares=shares),
             f"dense alignment, {len(points):,} vertices",
         ),
-        (render_mesh(points, face.triangles, PANEL, background=_BACKDROP), "mesh under a headlight"),
+        (
+            render_mesh(points, face.triangles, PANEL, background=_BACKDROP, shares=shares),
+            "mesh under a headlight",
+        ),
         (
             render_mesh(
-                _turned(points, marks, turn), face.triangles, PANEL, "flat", colors, background=_BACKDROP
+                _turned(points, marks, turn, shares),
+                face.triangles,
+                PANEL,
+                "flat",
+                colors,
+                background=_BACKDROP,
+                shares=shares,
             ),
             description,
         ),
@@ -181,11 +203,14 @@ def picture(
     return stack_sheets([caption(np.full((6, sheet.shape[1], 3), 255, np.uint8), line, 38), sheet])
 
 
-def _closeup(image: NDArray[np.uint8], face: Reconstruction) -> tuple[Image, NDArray[np.float32]]:
-    """The photo around the face, PANEL x PANEL, and the vertices in its pixels."""
+def _closeup(
+    image: NDArray[np.uint8], face: Reconstruction, shares: NDArray[np.floating] | None
+) -> tuple[Image, NDArray[np.float32]]:
+    """The photo around what is drawn of the face, PANEL x PANEL, and the vertices in its pixels."""
     crop = face.crop
     side = crop.x1 - crop.x0
-    low, high = face.vertices[:, :2].min(axis=0), face.vertices[:, :2].max(axis=0)
+    drawn = face.vertices[:, :2] if shares is None else face.vertices[shares > _SEEN, :2]
+    low, high = drawn.min(axis=0), drawn.max(axis=0)
     # As much as the mesh needs, within reason: a network that has learned nothing may put it anywhere.
     span = float(np.clip((high - low).max() * (1 + 2 * _BORDER), side, _WIDEST * side))
     center = (low + high) / 2
@@ -211,15 +236,31 @@ def _turn(yaw: float) -> tuple[float, str]:
     return (_TURN if yaw >= 0 else -_TURN), f"photo's colors, turned by {_TURN:.0f} degrees"
 
 
-def _turned(points: NDArray[np.float32], marks: NDArray[np.float32], yaw: float) -> NDArray[np.float32]:
+def _turned(
+    points: NDArray[np.float32],
+    marks: NDArray[np.float32],
+    yaw: float,
+    shares: NDArray[np.floating] | None,
+) -> NDArray[np.float32]:
     """Image-space points turned by `yaw` degrees, the head (not the shoulders) in the middle of the panel."""
-    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    drawn = np.ones(len(points), np.bool_) if shares is None else np.asarray(shares > _SEEN)
+    middle = (points[drawn].min(axis=0) + points[drawn].max(axis=0)) / 2
     rotation = matrix_from_angles(0.0, float(np.radians(yaw)), 0.0).numpy()
     flip = np.array([1, -1, 1], np.float32)
     turned = (((points - middle) * flip) @ rotation.T * flip + middle).astype(np.float32)
-    rows = (points[:, 1] >= marks[:, 1].min()) & (points[:, 1] <= marks[:, 1].max())
+    rows = drawn & (points[:, 1] >= marks[:, 1].min()) & (points[:, 1] <= marks[:, 1].max())
     turned[:, 0] += (PANEL - 1) / 2 - (turned[rows, 0].min() + turned[rows, 0].max()) / 2
     return turned
+
+
+def _hidden(points: NDArray[np.float32], face: Reconstruction) -> NDArray[np.bool_]:
+    """(68,) which landmarks the face itself covers in the panel, or lie outside it."""
+    vertices = torch.from_numpy(points)[None]
+    triangles, marks = (torch.from_numpy(array) for array in (face.triangles, face.landmark_indices))
+    inner = points[face.landmark_indices] - points[face.landmark_indices].mean(axis=0)
+    own = face.landmarks - face.landmarks.mean(axis=0)
+    zoom = float(np.linalg.norm(inner)) / max(float(np.linalg.norm(own)), 1e-12)
+    return ~in_front(vertices, triangles, marks, PANEL, torch.tensor([face.scale * zoom]))[0].numpy()
 
 
 def _floats(values: NDArray[np.floating]) -> list[float]:

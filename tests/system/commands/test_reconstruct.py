@@ -227,6 +227,16 @@ def test_fitting_moves_the_face_to_its_landmarks(
     assert errors["fitted"] < 0.7 * errors["alone"]
 
 
+def test_the_picture_shows_the_face_or_the_whole_head(photo_path, landmark_file, tmp_path):
+    words = ["reconstruct", str(photo_path), "--landmarks", str(landmark_file)]
+    for head in ("face", "whole"):
+        assert main([*words, "-o", str(tmp_path / head), "--head", head]) == 0
+    assert main([*words, "-o", str(tmp_path / "unsaid")]) == 0
+    ply, png = ({p.parent.name: p.read_bytes() for p in tmp_path.glob(f"*/*.{s}")} for s in ("ply", "png"))
+    assert ply["face"] == ply["whole"]
+    assert png["face"] == png["unsaid"] != png["whole"]
+
+
 def test_a_landmark_file_beside_the_photo_is_not_used_unasked(ball_checkpoint, photo_path, tmp_path, capsys):
     photo = tmp_path / "face.png"
     shutil.copy(photo_path, photo)

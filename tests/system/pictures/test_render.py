@@ -115,6 +115,35 @@ def test_landmarks_are_drawn_where_they_are():
     np.testing.assert_array_equal(drawn, draw_landmarks(image, np.c_[points, np.zeros(68)]))
 
 
+def test_hidden_landmarks_are_faint():
+    image = np.zeros((200, 200, 3), np.uint8)
+    points, hidden = face_points(), np.zeros(68, bool)
+    hidden[:9] = True
+    drawn, all_seen = draw_landmarks(image, points, hidden), draw_landmarks(image, points)
+    for x, y in points[:8].round().astype(int):
+        assert 0 < drawn[y, x].max() < 0.5 * all_seen[y, x].max()
+    for x, y in points[10:].round().astype(int):
+        np.testing.assert_array_equal(drawn[y, x], all_seen[y, x])
+    np.testing.assert_array_equal(draw_landmarks(image, points, np.zeros(68, bool)), all_seen)
+
+
+def test_a_share_of_a_vertex_is_drawn(ball):
+    points, faces = ball
+    view = camera_view(points, 40, 3, np.zeros(3))
+    whole = render_mesh(view, faces, 40, background=(0, 0, 255))
+    gone = render_mesh(view, faces, 40, background=(0, 0, 255), shares=np.zeros(len(points)))
+    assert (gone == (0, 0, 255)).all()
+    np.testing.assert_array_equal(
+        whole, render_mesh(view, faces, 40, background=(0, 0, 255), shares=np.ones(len(points)))
+    )
+    upper = (points[:, 1] > 0).astype(np.float32)
+    half = render_mesh(view, faces, 40, background=(0, 0, 255), shares=upper)
+    np.testing.assert_array_equal(half[:10], whole[:10])
+    assert (half[30:] == (0, 0, 255)).all()
+    with pytest.raises(ValueError, match="shares"):
+        render_mesh(view, faces, 40, shares=np.ones(3))
+
+
 def test_landmarks_outside_the_picture_do_no_harm():
     drawn = draw_landmarks(np.zeros((50, 50, 3), np.uint8), face_points(200) + 1e6)
     assert drawn.shape == (50, 50, 3)
