@@ -41,7 +41,7 @@ def register(subparsers: Any) -> None:
     preset = parser.add_argument(
         "--preset",
         metavar="NAME",
-        help="paper, paper-stage1, paper-stage2, small (the default), base-start, base or demo",
+        help="paper, paper-stage1, paper-stage2, small (the default), base-start, base, research or demo",
     )
     ablation = parser.add_argument(
         "--ablation",

@@ -140,9 +140,9 @@ class NetworkConfig(Record):
     regressor: str = "small"
     """`small` or `resnet50`."""
     start: str = ""
-    """Where to start: a checkpoint or weights of ours, whose networks and whitening are taken (stage 2 after
-    stage 1), also into a network with `points` where it has none; for resnet50 also a file of torchvision
-    ImageNet weights, or the authors' checkpoint."""
+    """Where to start: a checkpoint or weights of ours, or the name of some that come with the package, whose
+    networks and whitening are taken (stage 2 after stage 1), also into a network with `points` where it has
+    none; for resnet50 also a file of torchvision ImageNet weights, or the authors' checkpoint."""
     points: int = 0
     """68: beside the parameters it regresses where it sees the face model's landmarks, hidden ones too, and
     how sure it is of each. Ours, not the paper's. 0: no such outputs."""

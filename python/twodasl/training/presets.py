@@ -97,7 +97,7 @@ _DEMO = TrainingConfig(
     ),
 )
 
-# The weights that come with the package, in two steps: a network from synthetic faces and photos with points;
+# The default weights of the package, in two steps: a network from synthetic faces and photos with points;
 # and one with points of its own, which goes on from it with photos that it has annotated. docs/models.md has
 # the recipe.
 _BASE_START = replace(
@@ -116,10 +116,20 @@ _BASE = replace(
     fitted_batch=32,
     photo_batch=16,
     data=replace(_BASE_START.data, faces=30_000),
+    # A detector's crops are less even than those made from a photo's annotation.
+    augment=replace(_BASE_START.augment, shift=3.5, scale=0.075),
     landmarks=replace(_BASE_START.landmarks, map_dropout=0.5),
     network=replace(_BASE_START.network, points=68),
     stage1=replace(_BASE_START.stage1, steps=0),
     stage2=replace(_BASE_START.stage2, steps=9500, learning_rate=4e-4),
+)
+# The weights for research: on from `base`, with photos that are for research only.
+_RESEARCH = replace(
+    _BASE,
+    preset="research",
+    fitted_batch=48,
+    network=replace(_BASE.network, start="base"),
+    stage2=replace(_BASE.stage2, steps=6000, warmup=100),
 )
 
 PRESETS: dict[str, TrainingConfig] = {
@@ -130,6 +140,7 @@ PRESETS: dict[str, TrainingConfig] = {
     "small": _SMALL,
     "base-start": _BASE_START,
     "base": _BASE,
+    "research": _RESEARCH,
     "demo": _DEMO,
 }
 # Names that presets once had, and what they are called now.

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..io.torch_files import read_saved
 from ..morphable import MorphableModel
 from ..networks import ResNet50, authors_state_dict, imagenet_state_dict, load_weights
-from ..weights import SUFFIX
+from ..weights import SHIPPED, SUFFIX, weights_file
 from .checkpoint import FORMAT, check_model, checked
 from .config import NetworkConfig
 from .model import Networks
@@ -23,7 +23,7 @@ from .weights import read_weights
 
 
 def start(networks: Networks, config: NetworkConfig, model: MorphableModel) -> None:
-    """Put the weights of the file `config.start` into fresh networks.
+    """Put the weights of the file `config.start`, or those of the package of that name, into fresh networks.
 
     A checkpoint of ours gives all three networks and the whitening they were trained with, so that the second
     stage goes on from the first; of averaged weights where it has them. Weights give the
@@ -31,7 +31,7 @@ def start(networks: Networks, config: NetworkConfig, model: MorphableModel) -> N
 
     Raises InputError when the file is none of these, or belongs to another network or face model.
     """
-    path = config.start
+    path = str(weights_file(config.start)) if config.start in SHIPPED else config.start
     if Path(path).suffix == SUFFIX:
         saved = read_weights(path)
         check_model(path, saved, model)

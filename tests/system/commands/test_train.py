@@ -52,7 +52,7 @@ def test_dry_run_prints_a_configuration_file(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset", "huge"], "small, base-start, base, demo, got 'huge'"),
+        (["--preset", "huge"], "small, base-start, base, research, demo, got 'huge'"),
         (["--ablation", "all"], "ablation: expected one of base, cyc, sc, cyc+sc, base-no-mask,"),
         (["--preset", "paper-stage2"], "paper-stage2 goes on from a first stage; give --set network.start="),
         (["--set", "stage1.stepz=3"], "unknown key stage1.stepz"),

@@ -181,7 +181,7 @@ def test_bad_toml_is_an_input_error(tmp_path):
 
 
 def test_unknown_preset():
-    with pytest.raises(InputError, match="paper-stage2, small, base-start, base, demo, got 'huge'"):
+    with pytest.raises(InputError, match="paper-stage2, small, base-start, base, research, demo, got 'huge'"):
         preset("huge")
     with pytest.raises(InputError, match="preset: 'small-cpu' is now called 'small'; give that name"):
         preset("small-cpu")

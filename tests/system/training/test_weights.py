@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 
 import numpy as np
@@ -14,6 +15,7 @@ from twodasl.io.images import read_image
 from twodasl.morphable import MorphableModel
 from twodasl.reconstruction.reconstructor import FaceReconstructor
 from twodasl.training import TrainingConfig, check_model, load_checkpoint, load_regressor, save_checkpoint
+from twodasl.training.presets import preset
 from twodasl.training.priors import FitPriors
 from twodasl.training.setup import begin
 from twodasl.training.weights import read_weights, save_weights
@@ -155,6 +157,17 @@ def test_a_run_starts_from_weights(exported, ball_model, other_model):
     large = config.updated({"network": {"regressor": "resnet50"}})
     with pytest.raises(InputError, match=r"w\.safetensors: was trained with other networks than 'resnet50'"):
         begin(large, "ball", ball_model, Dots(ball_model, 4), None, torch.device("cpu"))
+
+
+def test_a_run_starts_from_weights_of_the_package(exported, ball_model, monkeypatch, tmp_path):
+    monkeypatch.setattr("twodasl.weights._FOLDER", tmp_path)
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(exported.with_suffix(suffix), tmp_path / f"base{suffix}")
+    config = tiny_config(network={"start": "base"})
+    networks = begin(config, "ball", ball_model, Dots(ball_model, 4), None, torch.device("cpu")).networks
+    given = read_weights(exported)["regressor"]
+    assert torch.equal(networks.regressor.state_dict()["output.weight"], given["output.weight"])
+    assert preset("research").network.start == "base"
 
 
 def one_sentence(error, *words):
