@@ -134,7 +134,7 @@ def _about(path: Path) -> dict[str, Any]:
     if file.stat().st_size > _MOST:
         raise InputError(f"{path}: expected a JSON object of at most {_MOST:,} bytes")
     with reading(file, "a JSON object"):
-        about = json.loads(file.read_text(encoding="utf-8"))
+        about = json.loads(file.read_text(encoding="utf-8-sig"))
     if not isinstance(about, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(about).__name__}")
     return about

@@ -39,6 +39,8 @@ def load_regressor(path: str | os.PathLike[str]) -> tuple[nn.Module, Whitening, 
             to be.
     """
     path = weights_file(path)
+    if path.suffix == ".json" and path.with_suffix(SUFFIX).exists():
+        raise InputError(f"{path}: describes weights; give the file of their tensors, {path.stem}{SUFFIX}")
     contents = read_weights(path) if path.suffix == SUFFIX else load_checkpoint(path)
     config = TrainingConfig.from_dict(contents["config"], where=str(path))
     _, shapes, expressions = contents["model_counts"]

@@ -100,7 +100,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
     if side.stat().st_size > _LARGEST_JSON:
         raise InputError(f"{side}: expected at most {_LARGEST_JSON:,} bytes; {_ADVICE}")
     with reading(side, "the JSON file beside weights", _ADVICE):
-        head = json.loads(side.read_text(encoding="utf-8"))
+        head = json.loads(side.read_text(encoding="utf-8-sig"))  # an editor may have put a mark before it
     if not isinstance(head, dict) or head.get("format") != FORMAT or head.get("version") != VERSION:
         raise InputError(f"{side}: expected {FORMAT}, version {VERSION}; {_ADVICE}")
     whitening = {name: tensors.get(f"whitening.{name}") for name in ("mean", "std")}

@@ -178,6 +178,18 @@ def one_sentence(error, *words):
         assert word in message
 
 
+def test_the_json_file_is_not_the_weights(exported):
+    with pytest.raises(InputError) as error:
+        load_regressor(exported.with_suffix(".json"))
+    one_sentence(error, "w.json: describes weights; give the file of their tensors, w.safetensors")
+
+
+def test_a_byte_order_mark_does_no_harm(exported):
+    side = exported.with_suffix(".json")
+    side.write_bytes(b"\xef\xbb\xbf" + side.read_bytes())
+    assert read_weights(exported)["about"] == ABOUT
+
+
 @pytest.mark.parametrize("share", [0, 0.001, 0.5, 0.9999])
 def test_truncated_tensors_are_refused(exported, share):
     os.truncate(exported, int(exported.stat().st_size * share))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,9 @@ def show(folder: Path, say: Callable[[str], None]) -> list[Path]:
         face = _found(image)
         result = reconstructor.reconstruct([face])[0]
         seconds = time.monotonic() - started
-        source = {**SOURCE, "detector": face.detector}
+        source: dict[str, Any] = {**SOURCE, "detector": face.detector}
+        if face.score is not None:
+            source["detector_score"] = round(face.score, 4)
         written = write_results(folder, "astronaut", image, reconstructor, result, source)
     say(f"found a face and reconstructed it in {seconds:.2f} s: {describe_pose(result)}")
     for path in written:
