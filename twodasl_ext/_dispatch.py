@@ -99,6 +99,11 @@ def has_values() -> bool:
     return all(isinstance(mode, DeviceContext) for mode in _get_current_function_mode_stack())
 
 
+def can_look(tensor: torch.Tensor) -> bool:
+    """Whether a tensor's values can be read without waiting for a device."""
+    return tensor.device.type == "cpu" and has_values()
+
+
 def traced() -> bool:
     """Whether the call may run later, or again, on tensors whose state is not known now."""
     return torch.compiler.is_compiling() or not (plain() or transformed())

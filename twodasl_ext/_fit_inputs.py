@@ -6,13 +6,20 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ._arguments import as_tensor, real_number, whole_number
 from ._checks import as_compute, check_device, check_tensor, shape_text
-from ._dispatch import has_values
+from ._dispatch import can_look
 from .fit_priors import CoefficientPrior
+
+# One over the square of a smaller standard deviation is beyond the largest number, with a residual's square.
+_LEAST_SIGMA = {torch.float32: 1e-15, torch.float64: 1e-120}
+_LEAST_ROBUST = 1e-6
+# Focal lengths and centers in the unit of the points, beyond any camera's.
+_LEAST_LENS, _MOST_LENS = 1e-6, 1e9
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ def check_faces(
     points: Any, sigma: Any, camera: Any, start: Any, pose_sigma: Any, prior: Any, basis: Any, count: int
 ) -> Faces:
     """Everything by face, of the basis's dtype and device."""
-    points = check_tensor(points, "points")
+    points = _given(points, "points", basis)
     if points.dim() != 3 or points.shape[1] != count or points.shape[2] not in (2, 3):
         raise ValueError(
             f"points: expected (B, {count}, 2) or (B, {count}, 3) for {count} vertices, "
@@ -66,34 +73,51 @@ def check_faces(
     )
 
 
+def _given(value: Any, name: str, basis: Any) -> Tensor:
+    """A tensor as it is; a list or an array as one of the basis's dtype, on its device."""
+    if isinstance(value, Tensor):
+        return check_tensor(value, name)
+    tensor = as_tensor(value, name)
+    if tensor.is_complex():
+        raise TypeError(f"{name}: expected real numbers, got {tensor.dtype}")
+    return tensor.to(basis.device, basis.dtype)
+
+
+def _has_rows(value: Any) -> bool:
+    """Whether it is more than one number."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        return len(value.shape) > 0
+    return isinstance(value, (list, tuple))
+
+
 def _placed(tensor: Tensor, name: str, basis: Any) -> Tensor:
     check_device(tensor, name, basis.device)
     return as_compute(tensor, name, basis.dtype)
 
 
-def _visible(tensor: Tensor) -> bool:
-    """Whether values can be looked at, without waiting for a device."""
-    return tensor.device.type == "cpu" and has_values()
-
-
 def _check_sigma(sigma: Any, points: Tensor, basis: Any) -> Tensor:
-    shape = points.shape[:2]
-    if isinstance(sigma, (int, float)) and not isinstance(sigma, bool):
-        if not sigma > 0:
-            raise ValueError(f"sigma: expected standard deviations > 0, got {sigma}")
-        return points.new_full((1, 1), float(sigma)).expand(shape)
-    sigma = check_tensor(sigma, "sigma")
+    shape, least = points.shape[:2], _LEAST_SIGMA[points.dtype]
+    if not _has_rows(sigma) and not isinstance(sigma, Tensor):
+        number = real_number(sigma, "sigma", "standard deviations > 0")
+        if not number >= least:
+            raise ValueError(f"sigma: expected standard deviations of at least {least:g}, got {sigma}")
+        # Beyond the largest number of this type: not seen, as infinity and NaN.
+        number = number if number < torch.finfo(points.dtype).max else math.inf
+        return points.new_full((1, 1), number).expand(shape)
+    sigma = _given(sigma, "sigma", basis)
+    if sigma.dim() == 0:
+        sigma = sigma.to(points).expand(shape[1:])
     if sigma.dim() not in (1, 2) or tuple(sigma.shape) not in (tuple(shape), tuple(shape[1:])):
         raise ValueError(
             f"sigma: expected {tuple(shape)} or ({shape[1]},) for points {shape_text(points)}, or a number, "
             f"got {shape_text(sigma)}"
         )
     sigma = _placed(sigma, "sigma", basis)
-    if _visible(sigma) and bool((sigma <= 0).any()):
-        where = (sigma <= 0).nonzero()[0].tolist()
+    if can_look(sigma) and bool((sigma < least).any()):
+        where = (sigma < least).nonzero()[0].tolist()
         value = float(sigma[tuple(where)])
         raise ValueError(
-            f"sigma: expected standard deviations > 0, got {value:g} at {tuple(where)}; "
+            f"sigma: expected standard deviations of at least {least:g}, got {value:g} at {tuple(where)}; "
             "infinity takes a point out"
         )
     return sigma.expand(shape)
@@ -109,7 +133,7 @@ def _check_camera(camera: Any, points: Tensor) -> Tensor:
                 f"camera: expected None for points in space {shape_text(points)}, got {camera!r}"
             )
         return _intrinsics(camera, points)
-    if camera not in ("orthographic", "space"):
+    if not isinstance(camera, str) or camera not in ("orthographic", "space"):
         raise ValueError(f"camera: expected 'orthographic', 'space' or Perspective(...), got {camera!r}")
     if (camera == "space") != (dimensions == 3):
         wanted = 3 if camera == "space" else 2
@@ -121,17 +145,26 @@ def _intrinsics(camera: Perspective, points: Tensor) -> Tensor:
     parts = []
     for name in ("fx", "fy", "cx", "cy"):
         value, title = getattr(camera, name), f"camera's {name}"
-        if isinstance(value, Tensor) and value.dim():
-            if value.shape != points.shape[:1]:
+        low = _LEAST_LENS if name in ("fx", "fy") else 0.0
+        if _has_rows(value):
+            if isinstance(value, Tensor):
+                check_device(value, title, points.device)
+            part = as_tensor(value, title)
+            if part.shape != points.shape[:1]:
                 raise ValueError(
-                    f"{title}: expected a number or ({points.shape[0]},), got {shape_text(value)}"
+                    f"{title}: expected a number or ({points.shape[0]},), got {shape_text(part)}"
                 )
-            check_device(value, title, points.device)
-            part = value.detach().to(points.dtype)
+            if part.is_complex():
+                raise TypeError(f"{title}: expected real numbers, got {part.dtype}")
+            part = part.detach().to(points.device, points.dtype)
+            if can_look(part) and not bool(((part.abs() >= low) & (part.abs() <= _MOST_LENS)).all()):
+                raise ValueError(f"{title}: expected numbers from {low:g} to {_MOST_LENS:g} in size")
         else:
             number = real_number(value, title, "a number or a tensor (B,)")
-            if not math.isfinite(number) or (number == 0 and name in ("fx", "fy")):
-                raise ValueError(f"{title}: expected a finite number that is not 0, got {number}")
+            if not low <= abs(number) <= _MOST_LENS:
+                raise ValueError(
+                    f"{title}: expected a number from {low:g} to {_MOST_LENS:g} in size, got {number}"
+                )
             part = points.new_full((1,), number)
         parts.append(part)
     return torch.stack(torch.broadcast_tensors(*parts), dim=1).expand(points.shape[0], 4)
@@ -140,7 +173,7 @@ def _intrinsics(camera: Perspective, points: Tensor) -> Tensor:
 def _check_start(start: Any, batch: int, basis: Any) -> Tensor | None:
     if start is None:
         return None
-    start = check_tensor(start, "start")
+    start = _given(start, "start", basis)
     if tuple(start.shape) != (batch, 3, 4):
         raise ValueError(f"start: expected ({batch}, 3, 4) or None, got {shape_text(start)}")
     start = _placed(start, "start", basis)
@@ -149,7 +182,7 @@ def _check_start(start: Any, batch: int, basis: Any) -> Tensor | None:
 
 
 def _check_finite(tensor: Tensor, name: str) -> None:
-    if _visible(tensor) and not bool(tensor.isfinite().all()):
+    if can_look(tensor) and not bool(tensor.isfinite().all()):
         face = (~tensor.isfinite()).nonzero()[0].tolist()
         raise ValueError(
             f"{name}: expected finite numbers, got {float(tensor[tuple(face)])} at {tuple(face)}"
@@ -164,20 +197,21 @@ def _check_pose_sigma(pose_sigma: Any, points: Tensor, intrinsics: Tensor, basis
         found = points.new_full((1, 7), math.inf)
         if intrinsics.dim() == 2:
             found[:, 3].zero_()
-    elif isinstance(pose_sigma, (tuple, list)):
-        turn, growth, shift = _three(pose_sigma)
+    elif isinstance(pose_sigma, (tuple, list)) and len(pose_sigma) != 7:
+        most = torch.finfo(points.dtype).max
+        turn, growth, shift = (n if n < most else math.inf for n in _three(pose_sigma))
         found = points.new_full((1, 7), turn)
         found[:, 3].fill_(growth)
         found[:, 4:].fill_(shift)
     else:
-        found = check_tensor(as_tensor(pose_sigma, "pose_sigma"), "pose_sigma")
+        found = _given(pose_sigma, "pose_sigma", basis)
         if tuple(found.shape) not in ((7,), (batch, 7)):
             raise ValueError(
                 "pose_sigma: expected three numbers (turn, growth, shift), (7,) or "
                 f"({batch}, 7), got {shape_text(found)}"
             )
         found = _placed(found, "pose_sigma", basis).reshape(-1, 7)
-        if _visible(found) and not bool((found >= 0).all()):
+        if can_look(found) and not bool((found >= 0).all()):
             raise ValueError(
                 "pose_sigma: expected standard deviations >= 0, 0 for what is held, got less or NaN"
             )
@@ -228,7 +262,7 @@ def _check_prior(prior: Any, batch: int, basis: Any) -> tuple[Tensor, Tensor]:
     if precision.dim() == 3:
         precision = (precision + precision.mT) / 2
     own = precision if precision.dim() == 2 else precision.diagonal(dim1=1, dim2=2)
-    if _visible(own) and bool((own < 0).any()):
+    if can_look(own) and bool((own < 0).any()):
         raise ValueError(f"prior's precision: expected numbers >= 0, got {float(own.min()):g}")
     return mean.expand(batch, modes), precision.expand(batch, *precision.shape[1:])
 
@@ -236,11 +270,14 @@ def _check_prior(prior: Any, batch: int, basis: Any) -> tuple[Tensor, Tensor]:
 def check_options(robust: Any, iterations: Any, tolerance: Any) -> tuple[float, int, float]:
     """Numbers that are the same for all faces."""
     limit = real_number(robust, "robust", "a number > 0, infinity for least squares")
-    if not limit > 0:
-        raise ValueError(f"robust: expected a number > 0, infinity for least squares, got {robust!r}")
-    rounds = whole_number(iterations, "iterations", "an integer >= 0")
+    if not limit >= _LEAST_ROBUST:
+        raise ValueError(
+            f"robust: expected a number from {_LEAST_ROBUST:g}, infinity for least squares, got {robust!r}"
+        )
+    wanted = "an integer from 0 to 2^63 - 1"
+    rounds = whole_number(iterations, "iterations", wanted)
     if rounds < 0:
-        raise ValueError(f"iterations: expected an integer >= 0, got {rounds}")
+        raise ValueError(f"iterations: expected {wanted}, got {rounds}")
     least = real_number(tolerance, "tolerance", "a number >= 0")
     if not 0 <= least < math.inf:
         raise ValueError(f"tolerance: expected a number >= 0, got {tolerance!r}")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ._arguments import INTEGERS, as_indices, real_number, whole_number
+from ._arguments import INTEGERS, as_indices, as_tensor, real_number, whole_number
 from ._checks import check_indices, check_tensor, shape_text
+from ._devices import check_move
 from .basis import MorphableBasis
+
+# Parts of a line over a face; more than one over the distance of its vertices is of no use.
+_WIDEST = 1024
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,8 @@ class Contours:
     outward: Tensor
 
     def __post_init__(self) -> None:
-        candidates, outward = (
-            check_tensor(self.candidates, "candidates"),
-            check_tensor(self.outward, "outward"),
-        )
+        candidates = check_tensor(as_indices(self.candidates, "candidates"), "candidates")
+        outward = check_tensor(as_tensor(self.outward, "outward"), "outward")
         if candidates.dtype not in INTEGERS:
             raise TypeError(f"candidates: expected integer vertex indices, got {candidates.dtype}")
         if candidates.dim() != 2 or not candidates.shape[1]:
@@ -57,9 +58,11 @@ class Contours:
                 f"outward: expected device {candidates.device} like candidates, got {outward.device}"
             )
         object.__setattr__(self, "candidates", candidates.to(torch.int64))
+        object.__setattr__(self, "outward", outward)
 
     def to(self, device: Any) -> Contours:
-        """The same on another device."""
+        """The same on another device. ValueError where it cannot be moved there."""
+        check_move(lambda tensor: tensor.to(device), self.outward, "contours")
         return Contours(self.candidates.to(device), self.outward.to(device))
 
     def check(self, basis: MorphableBasis) -> None:
@@ -103,21 +106,27 @@ class Contours:
             raise ValueError("vertices: expected some for a basis without landmarks, got None")
         rows = check_indices(rows, basis.vertex_count, "vertices").to(basis.device)
         which = _outline(outline, len(rows), basis.device)
-        columns = whole_number(width, "width", "a number of candidates >= 1")
-        if columns < 1:
-            raise ValueError(f"width: expected a number of candidates >= 1, got {width}")
+        wanted = f"a number of candidates from 1 to {_WIDEST}"
+        columns = whole_number(width, "width", wanted)
+        if not 1 <= columns <= _WIDEST:
+            raise ValueError(f"width: expected {wanted}, got {width}")
+        part = real_number(reach, "reach", "a part of the way, more than 0 and at most 1")
+        if not 0 < part <= 1:
+            raise ValueError(f"reach: expected a part of the way, more than 0 and at most 1, got {reach}")
         mean = basis.mean.detach().to(torch.float64)
         if thickness is None:
             band = float(mean[:, 1].max() - mean[:, 1].min()) / 40
         else:
-            band = real_number(thickness, "thickness", "a distance or None")
+            band = real_number(thickness, "thickness", "a distance >= 0 or None")
+            if not band >= 0:
+                raise ValueError(f"thickness: expected a distance >= 0 or None, got {thickness}")
         normals = _normals(mean[rows], which)
         candidates = torch.full((len(rows), columns), -1, dtype=torch.int64, device=mean.device)
         candidates[:, 0] = rows
         middle = mean[rows].mean(dim=0)
         for point in which.tolist():
-            found = _line(mean, mean[rows[point]], normals[point], middle, columns - 1, float(reach), band)
-            candidates[point, 1 : 1 + len(found)] = torch.as_tensor(found, dtype=torch.int64)
+            found = _line(mean, mean[rows[point]], normals[point], middle, columns - 1, part, band)
+            candidates[point, 1 : 1 + len(found)] = found
         return cls(candidates, normals.to(basis.dtype))
 
 
@@ -143,7 +152,7 @@ def _normals(places: Tensor, which: Tensor) -> Tensor:
 
 def _line(
     mean: Tensor, place: Tensor, normal: Tensor, middle: Tensor, parts: int, reach: float, band: float
-) -> Sequence[int] | Tensor:
+) -> Tensor:
     """Vertices inward of `place`, the frontmost of each part, from the outside in."""
     apart = mean[:, :2] - place[:2]
     inward = -(apart @ normal)
@@ -156,4 +165,4 @@ def _line(
         inside = (near & (part == number)).nonzero()[:, 0]
         if len(inside):
             found.append(inside[mean[inside, 2].argmax()])
-    return torch.stack(found) if found else place.new_zeros(0, dtype=torch.int64)
+    return torch.stack(found) if found else torch.zeros(0, dtype=torch.int64, device=place.device)

@@ -81,9 +81,10 @@ def fit_landmarks(
     Args:
         basis: K modes.
         points: (B, L, 2) in the image, or (B, L, 3) in space, of the basis's dtype (half precision is
-            promoted). One that is not finite is not seen.
-        sigma: (B, L), (L,) or a number: the points' standard deviations, in their unit. Infinite or NaN: not
-            seen. On a GPU, where no value is looked at, 0 or less counts as not seen too.
+            promoted), or a list or array. One that is not finite is not seen.
+        sigma: (B, L), (L,) or a number: the points' standard deviations, in their unit, at least 1e-15 in
+            float32. Infinite, or NaN in a tensor: not seen. On a GPU, where no value is looked at, 0 or less
+            counts as not seen too.
         camera: "orthographic" (scaled; the depth of the center stays as it is), `Perspective(fx, fy, cx, cy)`
             with known intrinsics (the scale stays that of the start unless `pose_sigma` frees it: a model in
             millimeters gives poses in millimeters), or "space". None: by the points.
@@ -101,7 +102,7 @@ def fit_landmarks(
         groups: (B,) integers, in any order: faces of the same number have the first `shared` coefficients in
             common, exactly. The prior of those is the mean of the faces' (once, not once a face).
         shared: how many leading coefficients faces of a group share; with `groups` only.
-        robust: Huber's limit, in standard deviations; infinity: least squares.
+        robust: Huber's limit, in standard deviations, at least 1e-6; infinity: least squares.
         iterations: how many steps to try at most.
         tolerance: a fit has converged when a step changes the cost by no more than this times (1 + cost).
 

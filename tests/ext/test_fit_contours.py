@@ -100,7 +100,7 @@ def test_wrong_outlines_are_named(basis):
         te.Contours.of_outline(basis, [3])
     with pytest.raises(ValueError, match=r"outline: .*\[0, 9\), got 9"):
         te.Contours.of_outline(basis, [3, 9])
-    with pytest.raises(ValueError, match="width: expected a number of candidates >= 1, got 0"):
+    with pytest.raises(ValueError, match="width: expected a number of candidates from 1 to 1024, got 0"):
         te.Contours.of_outline(basis, range(5), width=0)
     bare = te.MorphableBasis(basis.mean, basis.modes, storage=torch.float64)
     with pytest.raises(ValueError, match="vertices: expected some for a basis without landmarks"):

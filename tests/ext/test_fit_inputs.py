@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -28,7 +29,9 @@ REFUSALS = {
         {"points": torch.zeros(3, 19, 2)},
         ValueError, r"points: expected \(B, 20, 2\) or \(B, 20, 3\)",
     ),
-    "points type": ({"points": [[1.0]]}, TypeError, "points: expected a torch.Tensor"),
+    "points list": ({"points": [[1.0]]}, ValueError, r"points: expected \(B, 20, 2\)"),
+    "points type": ({"points": "no"}, TypeError, "points: expected a torch.Tensor"),
+    "points complex": ({"points": np.zeros((3, 20, 2), complex)}, TypeError, "points: expected real numbers"),
     "points dtype": (
         {"points": torch.zeros(3, 20, 2)},
         TypeError, "points: expected torch.float64 like the basis",
@@ -39,16 +42,28 @@ REFUSALS = {
     ),
     "sigma zero": (
         {"sigma": changed(torch.ones(3, 20).double(), (1, 4), 0)},
-        ValueError, r"sigma: expected standard deviations > 0, got 0 at \(1, 4\)",
+        ValueError, r"sigma: expected standard deviations of at least 1e-120, got 0 at \(1, 4\)",
     ),
-    "sigma negative": ({"sigma": -1.0}, ValueError, "sigma: expected standard deviations > 0, got -1"),
-    "sigma NaN number": ({"sigma": NAN}, ValueError, "sigma: expected standard deviations > 0, got nan"),
+    "sigma negative": ({"sigma": -1.0}, ValueError, "sigma: expected standard deviations .*, got -1"),
+    "sigma tiny": ({"sigma": 1e-200}, ValueError, "sigma: expected standard deviations .*, got 1e-200"),
+    "sigma of no float": ({"sigma": -(10**400)}, ValueError, "sigma: expected standard deviations"),
+    "sigma NaN number": ({"sigma": NAN}, ValueError, "sigma: expected standard deviations .*, got nan"),
+    "sigma type": ({"sigma": "1"}, TypeError, "sigma: expected standard deviations > 0, got '1'"),
     "camera": ({"camera": "fisheye"}, ValueError, "camera: expected 'orthographic', 'space' or Perspective"),
     "camera of space": ({"camera": "space"}, ValueError, r"points: expected \(B, L, 3\) for camera 'space'"),
     "focal length": (
         {"camera": te.Perspective(0, 1, 1, 1)},
-        ValueError, "camera's fx: expected a finite number",
+        ValueError, "camera's fx: expected a number from 1e-06 to 1e.09 in size, got 0",
     ),
+    "focal lengths": (
+        {"camera": te.Perspective(torch.tensor([1.0, NAN, 1.0]), 1, 1, 1)},
+        ValueError, "camera's fx: expected numbers from 1e-06",
+    ),
+    "center": (
+        {"camera": te.Perspective(1, 1, 1e30, 1)},
+        ValueError, "camera's cx: expected a number from 0 to 1e.09 in size",
+    ),
+    "camera list": ({"camera": np.array(["a", "b"])}, ValueError, "camera: expected 'orthographic', 'space'"),
     "focal length type": (
         {"camera": te.Perspective("1", 1, 1, 1)},
         TypeError, "camera's fx: expected a number",
@@ -86,17 +101,9 @@ REFUSALS = {
         {"prior": te.CoefficientPrior.of_deviations(torch.ones(2, 5).double())},
         ValueError, "prior's mean: expected one row or 3",
     ),
-    "prior negative": (
-        {"prior": te.CoefficientPrior(torch.zeros(5).double(), -torch.ones(5).double())},
-        ValueError, "prior's precision: expected numbers >= 0",
-    ),
     "prior NaN": (
         {"prior": te.CoefficientPrior(torch.full((5,), NAN).double(), torch.ones(5).double())},
         ValueError, "prior's mean: expected finite numbers",
-    ),
-    "deviation 0": (
-        {"prior": te.CoefficientPrior.of_deviations(torch.zeros(5).double())},
-        ValueError, "prior's precision: expected finite numbers",
     ),
     "vertices": (
         {"vertices": [0] * 19 + [99]},
@@ -116,8 +123,10 @@ REFUSALS = {
     "shared alone": ({"shared": 1}, ValueError, "shared: expected None without groups"),
     "groups alone": ({"groups": [1, 2, 3]}, ValueError, "shared: expected with groups"),
     "shared too many": ({"groups": [1, 2, 3], "shared": 6}, ValueError, r"shared: .*\[0, 5\], got 6"),
-    "robust": ({"robust": 0.0}, ValueError, "robust: expected a number > 0"),
-    "iterations": ({"iterations": -1}, ValueError, "iterations: expected an integer >= 0"),
+    "robust": ({"robust": 0.0}, ValueError, "robust: expected a number from 1e-06"),
+    "robust tiny": ({"robust": 1e-40}, ValueError, "robust: expected a number from 1e-06"),
+    "iterations": ({"iterations": -1}, ValueError, r"iterations: expected an integer from 0 to 2\^63 - 1"),
+    "iterations many": ({"iterations": 2**63}, ValueError, r"an integer from 0 to 2\^63 - 1, got 922"),
     "tolerance": ({"tolerance": NAN}, ValueError, "tolerance: expected a number >= 0"),
 }  # fmt: skip
 
@@ -129,7 +138,44 @@ def test_wrong_arguments_are_named(fit, name):
         fit.run(**changes)
 
 
+def test_lists_and_arrays_are_taken(fit):
+    expected = fit.run(sigma=torch.full((20,), 0.5).double())
+    points = fit.points.numpy()
+    for sigma in (np.float32(0.5), np.full(20, 0.5, np.float32), [0.5] * 20, torch.tensor(0.5), 0.5):
+        found = fit.run(points=points.tolist(), sigma=sigma)
+        assert torch.equal(found.parameters, expected.parameters)
+    start = closed = te.fit_landmarks(fit.basis, fit.points, 0.5, iterations=0).pose
+    one = fit.run(start=start.tolist(), pose_sigma=np.full(7, 0.5, np.float32))
+    assert torch.equal(one.parameters, fit.run(start=closed, pose_sigma=[0.5] * 7).parameters)
+
+
+def test_sigma_beyond_the_type_is_not_seen():
+    basis = te.MorphableBasis(torch.randn(9, 3), torch.randn(2, 9, 3), list(range(9)))
+    points, prior = torch.randn(2, 9, 2), te.CoefficientPrior.of_deviations([1.0, 1.0])
+    for sigma in (1e300, float("inf"), 10**400):
+        assert (te.fit_landmarks(basis, points, sigma, prior=prior).residuals == 0).all()
+    with pytest.raises(ValueError, match="sigma: expected standard deviations of at least 1e-15"):
+        te.fit_landmarks(basis, points, 1e-20, prior=prior)
+
+
 def test_contours_are_checked(fit):
+    for wrong in (
+        {"width": 10**6},
+        {"width": 0},
+        {"reach": 0},
+        {"reach": NAN},
+        {"reach": 2},
+        {"thickness": -1},
+    ):
+        with pytest.raises(ValueError, match=rf"{next(iter(wrong))}: expected"):
+            te.Contours.of_outline(fit.basis, range(4), range(20), **wrong)
+    for wrong in ({"reach": "x"}, {"thickness": "x"}, {"width": 1.5}):
+        with pytest.raises(TypeError, match=rf"{next(iter(wrong))}: expected"):
+            te.Contours.of_outline(fit.basis, range(4), range(20), **wrong)
+    lists = te.Contours([[0, 1], [2, -1]], [[0.0, 1.0], [1.0, 0.0]])
+    assert lists.candidates.dtype == torch.int64
+    with pytest.raises(ValueError, match="contours: it cannot be moved there"):
+        lists.to("cuda" if not torch.cuda.is_available() else "cuda:999")
     with pytest.raises(ValueError, match=r"candidates: expected \(L, C\)"):
         te.Contours(torch.zeros(3, dtype=torch.int64), torch.zeros(3, 2))
     with pytest.raises(ValueError, match=r"outward: expected \(3, 2\)"):

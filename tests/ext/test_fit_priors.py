@@ -66,6 +66,62 @@ def test_wrong_priors_are_named():
         )
 
 
+@pytest.mark.parametrize("deviations", [[0.0, 1.0], [-1.0, 1.0], [float("nan"), 1.0]])
+def test_deviations_are_positive(deviations):
+    with pytest.raises(ValueError, match="deviations: expected standard deviations > 0"):
+        te.CoefficientPrior.of_deviations(deviations)
+
+
+def test_distributions_that_are_none_are_refused():
+    prior = te.CoefficientPrior
+    with pytest.raises(ValueError, match="precision: expected numbers >= 0, got -1"):
+        prior(torch.zeros(2), torch.tensor([1.0, -1.0]))
+    with pytest.raises(ValueError, match="covariance: expected symmetric"):
+        prior.of_covariance(torch.tensor([[1.0, 0.5], [0.0, 1.0]]))
+    with pytest.raises(TypeError, match="covariance: expected real numbers"):
+        prior.of_covariance(torch.eye(2, dtype=torch.complex64))
+    with pytest.raises(TypeError, match="joined: expected CoefficientPriors, got NoneType"):
+        prior.of_deviations([1.0]).joined(None)
+    two, three = (prior.of_deviations(torch.ones(count, 4)) for count in (2, 3))
+    with pytest.raises(ValueError, match="joined: expected priors of as many faces, got 2 and 3"):
+        two.joined(three)
+
+
+def test_lists_integers_and_half_precision_are_taken():
+    prior = te.CoefficientPrior
+    assert prior.of_deviations([2, 4]).precision.tolist() == [0.25, 0.0625]
+    assert prior.of_deviations([2.0, 4.0]).mean.dtype == torch.float32
+    half = prior.of_deviations(torch.full((2,), 1e-3, dtype=torch.float16))
+    assert half.precision.isfinite().all()
+    for kind in (torch.int64, torch.float16, torch.bfloat16):
+        assert torch.equal(prior.of_covariance(torch.eye(2).to(kind)).precision[0], torch.eye(2))
+    assert prior([0.0, 1.0], [1.0, 1.0]).joined(prior.of_deviations([1, 1])).mean.tolist() == [0.0, 0.5]
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e25])
+@pytest.mark.parametrize("ratio", [1e-20, 1.0, 1e20])
+def test_points_of_tiny_and_huge_sigma_are_joined(scale, ratio):
+    points = torch.zeros(1, 2, 2)
+    if not 1e-38 < scale * ratio < 1e38:
+        pytest.skip("no number of this type")
+    sigma = torch.full((1, 2), scale)
+    found, deviation = te.join_points([points, points + 1], [sigma, sigma * ratio])
+    wanted = {1e-20: 1.0, 1.0: 0.5, 1e20: 0.0}[ratio]
+    torch.testing.assert_close(found, torch.full_like(points, wanted))
+    least = scale * min(ratio, 1) / (2**0.5 if ratio == 1 else 1)
+    torch.testing.assert_close(deviation / least, torch.ones(1, 2))
+
+
+def test_joined_points_of_half_precision_and_wrong_arguments():
+    points, sigma = torch.zeros(1, 2, 2).half(), torch.ones(1, 2).half()
+    found, _ = te.join_points([points, points + 1], [sigma, sigma * 1e-3])
+    torch.testing.assert_close(found, torch.ones(1, 2, 2), rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match=r"sigma\[1\]: expected standard deviations > 0"):
+        te.join_points([points, points], [sigma, sigma * 0])
+    with pytest.raises(TypeError, match="points: expected a list with a tensor a source, got NoneType"):
+        te.join_points(None, None)
+
+
 def test_points_are_averaged_by_their_precisions():
     a, b = normal(2, 5, 2), normal(2, 5, 2) + 1
     sigma_a, sigma_b = (
