@@ -37,4 +37,4 @@ train second base "seed=$((seed + 1))" network.start=first/checkpoint.pt fitted_
   stage2.steps=7000 stage2.learning_rate=7e-4 stage2.final_learning_rate=1.2e-4
 annotate 2 second/checkpoint.pt
 train third base "seed=$((seed + 2))" network.start=second/checkpoint.pt fitted_source=fitted:photos-2,fitted:profiles-1
-twodasl weights export -c third/checkpoint.pt -o base.safetensors
+twodasl weights export -c third/checkpoint.pt -o base.safetensors --confidence-on "mesh478:$photos"

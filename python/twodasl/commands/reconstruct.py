@@ -18,6 +18,7 @@ from .arguments import add_checkpoint, add_device, add_model, add_output_folder
 from .messages import detail, quiet
 from .photo_faces import add_detector, check_detector, detected, numbered, open_detector
 from .startup import lasting_imports
+from .sure_faces import add_min_confidence, check_confidence_known, check_min_confidence
 
 if TYPE_CHECKING:
     from ..reconstruction.detectors.detection import Detector
@@ -76,6 +77,7 @@ def register(subparsers: Any) -> None:
         " points of its own; else 1)",
     )
     add_detector(parser)
+    add_min_confidence(parser)
     parser.add_argument(
         "--fit",
         action=argparse.BooleanOptionalAction,
@@ -107,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
     reconstructor = FaceReconstructor(
         args.checkpoint, args.model, usable_device(device_here(args.device), "--device"), fit=args.fit
     )
+    check_confidence_known(args, reconstructor)
     detector = open_detector(args)
     failures = 0
     bar = progress_bar(photos, description="reconstruct", unit="photo", show=len(photos) > 1, leave=False)
@@ -135,6 +138,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
     """What can be known to be wrong before anything is loaded."""
     photos: list[Path] = args.photos
     check_detector(args)
+    check_min_confidence(args)
     if args.refinements is not None and not 0 <= args.refinements <= MOST_REFINEMENTS:
         raise InputError(f"--refinements: expected 0 to {MOST_REFINEMENTS}, got {args.refinements}")
     if args.box is not None and len(photos) > 1:
@@ -192,7 +196,8 @@ def _one(
     """Reconstruct the faces of one photo and write their files; what to tell the user."""
     from ..io.files import check_targets
     from ..io.images import read_image
-    from ..reconstruction.results import SUFFIXES, describe_pose, write_results
+    from ..reconstruction.results import SUFFIXES, describe_confidence, describe_pose, write_results
+    from .sure_faces import doubt, too_unsure, unsure
 
     # Before the work: a photo's name may be too long for its results' names.
     first = photo.stem if args.faces == "largest" else f"{photo.stem}-1"
@@ -211,8 +216,15 @@ def _one(
         results = reconstructor.reconstruct([given for _, given, _ in faces], refinements=args.refinements)
     except InputError as error:  # of the network, which cannot know whose face it is
         raise InputError(f"{photo}: {error}") from error
+    least = args.min_confidence
+    if least is not None and all(unsure(face, least) for face in results):
+        raise too_unsure(photo, results, least)
     lines = []
     for (name, _, source), face in zip(faces, results, strict=True):
+        if words := doubt(face, "the face" if name == photo.stem else name, least):
+            _say(visible(f"twodasl: warning: {photo}: {words}", keep=""), sys.stderr)
+        if unsure(face, least):
+            continue
         if face.doubted:
             source["fitted_to_landmarks"] = False
             words = "its landmarks contradict the photo, and the fit gave them little weight"
@@ -222,7 +234,8 @@ def _one(
         write_results(args.output, name, image, reconstructor, face, facts, whole_head=whole)
         found = f" (face found by {_finding(source)})" if "detector" in source else ""
         target = args.output / name
-        shown = f"{photo}: {describe_pose(face)}{found} -> {target}.obj .ply .json .png"
+        pose = describe_pose(face) + describe_confidence(face)
+        shown = f"{photo}: {pose}{found} -> {target}.obj .ply .json .png"
         lines.append(visible(shown, keep=""))
     return "\n".join(lines)
 

@@ -15,11 +15,13 @@ from ..arguments import flag, path_of, shown, whole_number
 from ..devices import usable_device
 from ..errors import InputError
 from ..geometry.crops import Crop, flip_y
-from ..geometry.projection import crop_vertices
+from ..geometry.projection import crop_landmarks, crop_vertices
 from ..io.images import check_image
 from ..morphable import MorphableModel, decompose_pose, split_parameters
+from ..training.confidence import Clues
 from ..weights import SHIPPED, weights_file
 from . import MOST_REFINEMENTS
+from .confidence import clues_of
 from .detect import chosen_faces, find_faces
 from .detectors.detection import Detector
 from .face_input import FaceInput
@@ -52,6 +54,10 @@ class Reconstruction:
             `FaceInput.quarters`. All of the above refers to the photo as it is.
         doubted: whether the landmarks that came with the face contradict what the network sees, so that the
             fit gave them little weight.
+        confidence: the probability, 0 to 1, that the mean distance of the 68 landmarks from where they are is
+            at most 5 % of the face's size (`training.confidence.GOOD`); low where there is no face. None with
+            checkpoints, and with weights that were exported without it.
+        clues: what it was concluded from; None where the network has no points of its own.
     """
 
     crop: Crop
@@ -67,6 +73,8 @@ class Reconstruction:
     triangles: NDArray[np.int64]
     quarters: int = 0
     doubted: bool = False
+    confidence: float | None = None
+    clues: Clues | None = None
 
     def upright(self, height: int) -> Floats:
         """Vertices (N, 3) for mesh files: y points up from the bottom row of an image `height` rows tall."""
@@ -129,6 +137,8 @@ class FaceReconstructor:
                 points of its own.
             recrop: also move the crop to those landmarks; for boxes that are only roughly right.
 
+        There need not be a face where landmarks or box say so: `Reconstruction.confidence` is low then.
+
         Raises:
             InputError: landmarks or a box that do not fit the image, naming the argument.
         """
@@ -169,6 +179,7 @@ class FaceReconstructor:
 
         image: (H, W, 3) uint8 BGR. faces: "all", "largest", or how many of the largest; they come from left
         to right, see `chosen_faces`. detector: see `find_faces`. refinements, and errors: as in `__call__`.
+        Each has a `confidence`: leave out those that are not sure enough for you.
         """
         chosen = chosen_faces(find_faces(image, detector), faces)
         return self.reconstruct(chosen, refinements=refinements)
@@ -211,8 +222,25 @@ class FaceReconstructor:
         vertices = crop_vertices(self.basis, parameters)
         self.network.check(parameters, vertices)
         placed = self._placed(faces, parameters, vertices)
+        if self.network.has_points:
+            placed = self._judged(placed, given, said, parameters)
         doubted = said.doubted.tolist()
         return [replace(face, doubted=doubt) for face, doubt in zip(placed, doubted, strict=True)]
+
+    def _judged(
+        self, placed: list[Reconstruction], given: list[FaceInput], said: Said, parameters: torch.Tensor
+    ) -> list[Reconstruction]:
+        """The faces with their clues, and with their confidence where the weights know it."""
+        marks = [
+            None if face.landmarks is None else result.crop.to_crop(face.landmarks)
+            for face, result in zip(given, placed, strict=True)
+        ]
+        found = clues_of(said, crop_landmarks(self.basis, parameters), marks)
+        sure = self.info.get("confidence") or (lambda _: None)
+        return [
+            replace(face, confidence=sure(clues), clues=clues)
+            for face, clues in zip(placed, found, strict=True)
+        ]
 
     def _refined(self, faces: list[FaceInput], refinements: int | None) -> Said:
         """What the network says once its landmarks were fed back to it; `faces` get those and its crops."""

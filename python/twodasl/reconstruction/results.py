@@ -117,6 +117,7 @@ def facts(
         "format": "twodasl-reconstruction",
         "version": 1,
         "source": {**(source or {}), "width": width, "height": height},
+        "confidence": None if face.confidence is None else round(face.confidence, 4),
         "crop": _rounded(face.crop.box),
         "pose": {
             "pitch_degrees": pitch,
@@ -152,6 +153,11 @@ def describe_pose(face: Reconstruction) -> str:
     """The pose for people: `yaw +12.3, pitch -4.0, roll +0.0 degrees`."""
     pitch, yaw, roll = (round(angle, 1) + 0.0 for angle in face.angles)  # adding 0 turns -0 into +0
     return f"yaw {yaw:+.1f}, pitch {pitch:+.1f}, roll {roll:+.1f} degrees"
+
+
+def describe_confidence(face: Reconstruction) -> str:
+    """`, confidence 0.98`; nothing where it is not known."""
+    return "" if face.confidence is None else f", confidence {face.confidence:.2f}"
 
 
 def picture(

@@ -17,7 +17,8 @@ from .config import TrainingConfig
 from .weights import read_weights
 
 _SHOWN = (
-    "model_name", "model_identity", "model_counts", "model_sketch", "config", "step", "priors", "about",
+    "model_name", "model_identity", "model_counts", "model_sketch", "config", "step", "priors", "confidence",
+    "about",
 )  # fmt: skip
 
 
@@ -31,8 +32,8 @@ def load_regressor(path: str | os.PathLike[str]) -> tuple[nn.Module, Whitening, 
             `twodasl.networks.split_output` takes apart. Of averaged weights where the run averaged them.
         whitening: `whitening.unwhiten(split_output(regressor(x), 12 + K).whitened)` are the parameters.
         info: the rest of the checkpoint that describes it: `model_name`, `model_identity`, `model_counts`,
-            `model_sketch`, `config`, `step`, and of weights `priors` and `about`. Call `check_model` before
-            using a face model with it.
+            `model_sketch`, `config`, `step`, and of weights `priors`, `about` and `confidence`, perhaps None.
+            Call `check_model` before using a face model with it.
 
     Raises:
         InputError: as `load_checkpoint` and `read_weights`, or tensors that do not fit the network they claim

@@ -2,8 +2,8 @@
 
     NAME.safetensors   the regressor's tensors (matrices in half precision), mean and std of the whitening,
                        and the face model's sketch
-    NAME.json          everything else that a checkpoint says of itself, the priors of the fit, and what its
-                       maker says of it: data, license, figures
+    NAME.json          everything else that a checkpoint says of itself, the priors of the fit, how sure a
+                       face is, and what its maker says of it: data, license, figures
 
 Some megabytes instead of some fifty. `twodasl.weights` holds those that come with the package; they are read
 as any other file: nothing in them is executed.
@@ -23,6 +23,7 @@ from ..arguments import path_of
 from ..errors import InputError, reading
 from ..io.files import regular_file, write_together
 from ..weights import SUFFIX
+from .confidence import Calibration
 from .config import TrainingConfig
 from .layout import check_layout
 from .priors import FitPriors
@@ -36,7 +37,11 @@ _PLAIN = ("model_name", "model_identity", "model_counts", "step")
 
 
 def save_weights(
-    path: str | os.PathLike[str], contents: dict[str, Any], priors: FitPriors, about: dict[str, Any]
+    path: str | os.PathLike[str],
+    contents: dict[str, Any],
+    priors: FitPriors,
+    about: dict[str, Any],
+    confidence: Calibration | None = None,
 ) -> list[Path]:
     """Write the network of a checkpoint as weights; the two files.
 
@@ -45,6 +50,7 @@ def save_weights(
         contents: what `load_checkpoint` gave. Averaged weights are taken where there are some.
         priors: see `priors.measure_priors`.
         about: what else to say, as JSON's values.
+        confidence: see `reconstruction.confidence_measure`; None: faces get no confidence.
 
     Raises InputError for another suffix, for more to say than `read_weights` reads, or where a file cannot be
     written.
@@ -62,6 +68,7 @@ def save_weights(
         **{key: contents[key] for key in _PLAIN},
         "model_name": _last(contents["model_name"]),
         "priors": priors.to_dict(),
+        **({} if confidence is None else {"confidence": confidence.to_dict()}),
         "about": about,
         "config": _without_folders(contents["config"]),
     }
@@ -87,7 +94,9 @@ def weights_targets(path: str | os.PathLike[str]) -> tuple[Path, Path]:
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What weights hold, as `load_checkpoint` gives a checkpoint, with `priors` and `about`.
+    """What weights hold, as `load_checkpoint` gives a checkpoint, with `priors`, `confidence` and `about`.
+
+    `confidence` is None for weights without it.
 
     Raises InputError naming the file, when one of the two is missing, damaged or of another kind.
     """
@@ -114,6 +123,8 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
     check_layout(file, contents, "file of weights")
     _, shapes, expressions = contents["model_counts"]
     contents["priors"] = FitPriors.from_dict(head.get("priors"), shapes + expressions, str(side))
+    sure = head.get("confidence")
+    contents["confidence"] = None if sure is None else Calibration.from_dict(sure, str(side))
     about = head.get("about")
     contents["about"] = about if isinstance(about, dict) else {}
     return contents

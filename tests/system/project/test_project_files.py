@@ -125,3 +125,26 @@ def test_the_citation_is_yaml():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["authors"] == [{"name": "The twodasl authors"}]
     assert len(citation["references"][0]["authors"]) == 9
+
+
+def test_confidence_in_the_guide_is_that_of_the_results():
+    """The table of sets and the one of bins, with the re-annotated ground truth."""
+    guide = (ROOT / "docs" / "reconstruction.md").read_text(encoding="utf-8")
+    text = (RESULTS / "experiments" / "base.confidence.txt").read_text(encoding="utf-8")
+    lines = text[text.index("reannotated ground truth") :].splitlines()
+    sets = [
+        line.replace("%", "").split()[-5:]
+        for line in lines
+        if line.count("%") == 2 and not line.strip().startswith("photographed")
+    ]
+    table = guide[guide.index("| | pictures | good, % |") :].split("\n\n")[0].splitlines()[2:]
+    quoted = [[cell.strip().replace(",", "") for cell in row.split("|")[2:7]] for row in table]
+    assert quoted == [["" if cell == "nan" else cell for cell in row] for row in sets]
+    bins = [
+        re.findall(r"([\d.]+) \((\d+)\)", line)[-1]
+        for line in lines
+        if re.match(r" +0\.\d to [01]\.\d ", line)
+    ]
+    table = guide[guide.index("| confidence | 0.0 to 0.1 |") :].split("\n\n")[0].splitlines()[2:]
+    quoted = [[cell.strip().replace(",", "") for cell in row.split("|")[2:12]] for row in table]
+    assert quoted == [list(column) for column in zip(*bins, strict=True)]
