@@ -107,7 +107,7 @@ class LandmarkFit:
             the source, and (B,) the factor of its sigma, 1 where the detector is believed.
         """
         seen = detected.isfinite().all(dim=-1)
-        expected = self._expected(parameters) if own is None else own
+        expected = self.expected(parameters) if own is None else own
         square = (detected - expected.places).square().sum(dim=2)
         relative = torch.where(seen, square / (expected.sigma.square() + SIGMA**2), torch.nan)
         # The jaw's points slide along the outline; the others say where the face is.
@@ -123,7 +123,7 @@ class LandmarkFit:
             factor = torch.where(factor > 1, factor * seen.sum(dim=1).sqrt(), factor)
         return Points(detected, torch.where(seen, SIGMA * factor[:, None], torch.inf)), factor
 
-    def _expected(self, parameters: Tensor) -> Points:
+    def expected(self, parameters: Tensor) -> Points:
         """Where a network without points of its own puts the landmarks, and how far off that may be."""
         marks = crop_landmarks(self.basis, parameters)[..., :2]
         _, angles, _ = decompose_pose(split_parameters(parameters, self.basis.mode_count)[0])

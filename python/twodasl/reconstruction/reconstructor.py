@@ -221,7 +221,7 @@ class FaceReconstructor:
             parameters = self._fitted(self._fit, given, faces, said)
         vertices = crop_vertices(self.basis, parameters)
         self.network.check(parameters, vertices)
-        placed = self._placed(faces, parameters, vertices)
+        placed = self.placed(faces, parameters, vertices)
         if self.network.has_points:
             placed = self._judged(placed, given, said, parameters)
         doubted = said.doubted.tolist()
@@ -311,7 +311,7 @@ class FaceReconstructor:
         said.doubted[doubted] = True
         return source
 
-    def _placed(
+    def placed(
         self, faces: list[FaceInput], parameters: torch.Tensor, vertices: torch.Tensor
     ) -> list[Reconstruction]:
         """Parameters (B, 12+K) and vertices (B, N, 3) of the crops, in the photos."""

@@ -26,6 +26,7 @@ ORDER = (
     "pictures",
     "training",
     "reconstruction",
+    "video",
     "evaluation",
     "commands",
     "cli",
