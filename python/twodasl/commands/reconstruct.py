@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..io.terminal import visible
 from ..progress import progress_bar
 from ..reconstruction import MOST_REFINEMENTS
+from ..video.names import looks_like_video
 from ..weights import SHIPPED
 from .arguments import add_checkpoint, add_device, add_model, add_output_folder
 from .messages import detail, quiet
@@ -37,6 +38,7 @@ EPILOG = """\
 The face is found by --landmarks (best), by --box, or, where neither is given, by a detector. A landmark file
 beside a photo is used only when --landmarks names it or its folder. Exit code: 0, or 2 when any photo failed;
 the others are still written. Under torchrun each process takes its part of the photos.
+One video, or a pattern of its frames such as frame%04d.png, is followed as by `twodasl video`.
 """
 
 
@@ -49,7 +51,7 @@ def register(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("photos", nargs="+", metavar="PHOTO", type=Path, help="image files")
+    parser.add_argument("photos", nargs="+", metavar="PHOTO", type=Path, help="image files; or one video")
     add_checkpoint(parser, default=Path(SHIPPED[0]))
     add_output_folder(parser, "the results", required=True)
     parser.add_argument(
@@ -98,6 +100,10 @@ def register(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reconstruct every photo; 2 when any of them failed."""
+    if any(looks_like_video(photo) for photo in args.photos):
+        from .video import hand_over
+
+        return hand_over(args)
     _check_arguments(args)
     with lasting_imports():  # after the arguments are known to fit: torch takes seconds to import
         from ..devices import usable_device

@@ -88,11 +88,8 @@ class FrameFit:
             robust=_HUBER,
         )
         names = ("pose", "pose_deviations", "coefficients", "residuals")
-        columns = zip(*(getattr(found, name).double().cpu().numpy() for name in names), strict=True)
-        return [
-            self._fitted(*parts, expectation, points)
-            for parts, expectation, points in zip(columns, expected, seen, strict=True)
-        ]
+        columns = [getattr(found, name).double().cpu().numpy() for name in names]
+        return [self._fitted(*parts) for parts in zip(*columns, expected, seen, strict=True)]
 
     def landmarks(self, pose: Doubles, coefficients: Doubles) -> Doubles:
         """(68, 3) of a face, y up."""

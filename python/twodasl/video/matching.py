@@ -28,7 +28,7 @@ def overlap(one: Crop, other: Crop) -> float:
 
 
 def overlaps_frame(crop: Crop, frame: NDArray[np.uint8]) -> bool:
-    """Whether the middle of a crop is in the frame: a face of which less than half is there is not followed."""
+    """Whether the middle of a crop is in the frame: less than half a face is not followed."""
     x, row = (crop.x0 + crop.x1) / 2, (crop.y0 + crop.y1) / 2
     return 0 <= x < frame.shape[1] and 0 <= row < frame.shape[0]
 

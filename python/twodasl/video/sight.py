@@ -19,7 +19,7 @@ from .frame_fit import Expected, Seen
 Doubles = NDArray[np.float64]
 
 _UNSURE = 4.0
-"""Median of the standard deviations of its points, pixels of the crop, from which the network sees no face."""
+"""Median deviation of its own points, pixels of the crop, from which the network sees no face."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,10 @@ class Eye:
             mean=coefficients * self._said / precision,
             precision=np.diag(precision),
         )
-        places = crop.to_image(places)
-        places[:, 1] = flip_y(places[:, 1], height)
-        marks = crop.to_image(landmarks[:, :2])
-        return Sight(crop, marks, alone, Seen(places, sigma * step), coefficients, self._said, sure)
+        spots = np.asarray(crop.to_image(places), np.float64)
+        spots[:, 1] = flip_y(spots[:, 1], height)
+        marks = np.asarray(crop.to_image(landmarks[:, :2]), np.float64)
+        return Sight(crop, marks, alone, Seen(spots, sigma * step), coefficients, self._said, sure)
 
 
 def frame_pose(pose: Doubles, crop: Crop, height: int) -> Doubles:

@@ -50,8 +50,8 @@ class FaceTracker:
     """Reconstructs the faces of a video frame by frame; each keeps its identity.
 
     The last frame's pose and its velocity say where to look in the next one, and are the prior of its fit,
-    as are the coefficients: those of the shape are averaged over all frames. A detector looks where a face was
-    lost, and every so often for new ones. Only frames that came before are used.
+    as are the coefficients: those of the shape are averaged over all frames. A detector looks where a face
+    was lost, and every so often for new ones. Only frames that came before are used.
 
     Args:
         reconstructor: network and face model.
