@@ -17,7 +17,8 @@ KINDS = ("mesh", "landmarks", "both")
 _TINT = (0.62, 0.80, 0.95)  # RGB
 _OPACITY = 0.45
 # Of the face's height: how far the mask reaches above the brows and below the chin.
-_ABOVE, _BELOW = 0.25, 0.03
+_ABOVE, _BELOW = 0.3, 0.03
+_OVAL = 2.4  # 2: an ellipse; larger: nearer to a rectangle
 _BROWS = slice(17, 27)
 _EARS = [0, 16]
 
@@ -75,8 +76,12 @@ def _face_only(model: MorphableModel) -> tuple[NDArray[np.int64], NDArray[np.int
     height = float(np.ptp(marks[:, 1]))
     top = marks[_BROWS, 1].max() + _ABOVE * height
     bottom = marks[:, 1].min() - _BELOW * height
-    y, z = model.mean[:, 1], model.mean[:, 2]
-    kept = (y <= top) & (y >= bottom) & (z >= marks[_EARS, 2].max())
+    x, y, z = model.mean.T
+    # An oval: its middle, and half its width and height.
+    across, along = (marks[:, 0].max() + marks[:, 0].min()) / 2, (top + bottom) / 2
+    width, tall = np.ptp(marks[:, 0]) / 2, (top - bottom) / 2
+    oval = np.abs((x - across) / width) ** _OVAL + np.abs((y - along) / tall) ** _OVAL
+    kept = (oval <= 1) & (z >= marks[_EARS, 2].max())
     triangles = model.triangles[kept[model.triangles].all(axis=1)]
     if not len(triangles):  # a model of which the landmarks do not lie as on a face
         triangles = model.triangles

@@ -27,6 +27,9 @@ RATE = 25.0
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
 _MOST_RATE = 1000.0
 
+# FFmpeg prints what it dislikes to stderr, as does OpenCV; our messages say it. Read when it is first used.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
 Frame = tuple[float, NDArray[np.uint8]]
 """Its time in seconds, and (H, W, 3) uint8 BGR."""
 
@@ -122,8 +125,6 @@ def open_video(source: Path | int, rate: float | None = None) -> Video:
 
 
 def _capture(source: Path | int) -> Any:
-    # FFmpeg and OpenCV print what they dislike to stderr; the message below says it.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     level = _log_level(0)
     try:
         capture = cv2.VideoCapture(source if isinstance(source, int) else os.fspath(source))
@@ -144,9 +145,9 @@ def _capture(source: Path | int) -> Any:
 
 
 def _log_level(level: int) -> int:
-    """Set what OpenCV prints; returns what it was. Some builds cannot change it."""
-    change: Any = getattr(cv2, "setLogLevel", None)
-    return 0 if change is None else int(change(level))
+    """Set what OpenCV prints; returns what it was."""
+    logging: Any = cv2.utils.logging  # of which the package has no types
+    return int(logging.setLogLevel(level))
 
 
 def _folder(folder: Path) -> list[Path]:
