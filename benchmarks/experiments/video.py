@@ -137,7 +137,9 @@ def _speed(frames: Frames, checkpoint: str) -> str:
     if code or match is None:
         raise RuntimeError(said.getvalue())
     each = 1000 * used / int(match[1])
-    where = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads of torch, load {os.getloadavg()[0]:.1f}"
+    where = (
+        f"{os.cpu_count()} cores, {torch.get_num_threads()} threads of torch, load {os.getloadavg()[0]:.1f}"
+    )
     return f"twodasl video: {match[3]} frames a second; {each:.0f} ms of processor a frame ({where})"
 
 

@@ -33,13 +33,19 @@ def overlaps_frame(crop: Crop, frame: NDArray[np.uint8]) -> bool:
     return 0 <= x < frame.shape[1] and 0 <= row < frame.shape[0]
 
 
-def alike(track: Track, crop: Crop, quarters: int) -> bool:
-    """Whether a face found in a crop of the turned frame can be that of a track that was lost."""
+def alike(track: Track, crop: Crop, quarters: int, seconds: float) -> bool:
+    """Whether a face found at a time, in a crop of the turned frame, can be that of a track that was lost.
+
+    It may be near the place where it was lost, or near the one that its motion led to, as behind somebody.
+    """
     if track.quarters != quarters:
         return False
-    last = track.crop
+    last, velocity = track.crop, track.motion.velocity
     side = last.x1 - last.x0
-    away = math.hypot(crop.x0 + crop.x1 - last.x0 - last.x1, crop.y0 + crop.y1 - last.y0 - last.y1) / 2
+    x, row = (crop.x0 + crop.x1 - last.x0 - last.x1) / 2, (crop.y0 + crop.y1 - last.y0 - last.y1) / 2
+    gap = seconds - track.seconds
+    # The velocity's y points up.
+    away = min(math.hypot(x, row), math.hypot(x - velocity[4] * gap, row + velocity[5] * gap))
     size = (crop.x1 - crop.x0) / side
     return away <= _NEAR * side and 1 / _SIZE <= size <= _SIZE
 

@@ -185,7 +185,6 @@ class FaceTracker:
         self._since_look = 0
         frame = views[0]
         found = find_faces(frame, self.detector)
-        size = (frame.shape[1], frame.shape[0])
         free = []
         live = [track for track in self._tracks if not track.missing]
         confirmed = set()
@@ -203,9 +202,9 @@ class FaceTracker:
             track.unconfirmed = 0 if track.number in confirmed else track.unconfirmed + 1
             if track.unconfirmed >= _UNCONFIRMED:
                 track.missing = 1
-        self._resume(free, views, seconds, size)
+        self._resume(free, views, seconds)
 
-    def _resume(self, free: list[FaceInput], views: _Views, seconds: float, size: tuple[int, int]) -> None:
+    def _resume(self, free: list[FaceInput], views: _Views, seconds: float) -> None:
         """Faces that belong to no track that is seen: lost ones found again, or new ones."""
         starts: list[tuple[Track | None, FaceInput]] = []
         lost = [track for track in self._tracks if track.missing]
@@ -213,7 +212,7 @@ class FaceTracker:
         for face in free:  # the largest first
             if len(starts) >= places:
                 break
-            near = [track for track in lost if alike(track, upright_input(face).crop, face.quarters)]
+            near = [track for track in lost if alike(track, upright_input(face).crop, face.quarters, seconds)]
             owner = min(near, key=lambda track: track.missing, default=None)
             if owner is not None:
                 lost.remove(owner)

@@ -136,6 +136,7 @@ def test_two_faces_that_cross_keep_to_themselves(reconstructor, photo_path):
     places = np.linspace(0, 220, 32)
     found = [tracker(frame_with((small, x, 70), (large, 170 - 0.75 * x, 45))) for x in places]
     assert len(found[0]) == len(found[-1]) == 2
+    assert tracker.tracks == [1, 2]  # the smaller one is known again
     for faces in found:  # never two tracks on one face
         if len(faces) == 2:
             assert overlap(faces[0].crop, faces[1].crop) < 0.6
