@@ -34,7 +34,7 @@ from .video_scene import HEIGHT, WIDTH, Person, Truth, noisy, still, turning
 
 RATE, SPEED = 30.0, 30.0
 NOISE = 5.0
-STILL, SETTLED = 75, 15
+STILL, SETTLED = 60, 15
 Frames = list[NDArray[np.uint8]]
 Faces = list[Reconstruction | None]
 
@@ -45,13 +45,14 @@ def main() -> None:
         prog="python -m benchmarks.experiments.video", description=__doc__.splitlines()[0]
     )
     parser.add_argument("-c", "--checkpoint", default="base", help="checkpoint or weights (default: base)")
-    parser.add_argument("--people", type=int, default=3, help="how many (default: 3)")
-    parser.add_argument("--frames", type=int, default=180, help="of the one who moves (default: 180)")
+    parser.add_argument("--people", type=int, default=2, help="how many (default: 2)")
+    parser.add_argument("--frames", type=int, default=120, help="of the one who moves (default: 120)")
     arguments = parser.parse_args()
     reconstructor = FaceReconstructor(arguments.checkpoint)
     print(
         f"checkpoint {arguments.checkpoint}, {WIDTH}x{HEIGHT}, {RATE:g} frames a second, noise {NOISE:g} gray"
     )
+    _print_head()
     rows: dict[str, list[list[float]]] = {"followed": [], "alone": []}
     speed = ""
     for seed in range(1, arguments.people + 1):
@@ -64,8 +65,10 @@ def main() -> None:
         for name, make in (("followed", _follower), ("alone", _alone)):
             calm, lively = (_each(make(reconstructor), frames) for frames in clips)
             rows[name].append([*_jitter(calm), *_errors(lively, moving)])
+            _print_row(f"person {seed}, {name}", np.array(rows[name][-1]))
         speed = speed or _speed(clips[1], arguments.checkpoint)
-    _print(rows)
+    followed, alone = (np.array(rows[name])[:, :4].mean(axis=0) for name in ("followed", "alone"))
+    _print_row("followed / alone", followed / alone)
     print(speed)
 
 
@@ -143,16 +146,15 @@ def _speed(frames: Frames, checkpoint: str) -> str:
     return f"twodasl video: {match[3]} frames a second; {each:.0f} ms of processor a frame ({where})"
 
 
-def _print(rows: dict[str, list[list[float]]]) -> None:
+def _print_head() -> None:
     names = ("jitter", "a frame", "yaw's", "a frame", "NME", "yaw off", "lag", "missed")
     units = ("px", "px", "deg", "deg", "%", "deg", "frames", "frames")
-    print(f"{'':18}" + "".join(f"{name:>9}" for name in names))
-    print(f"{'':18}" + "".join(f"{unit:>9}" for unit in units))
-    for name, table in rows.items():
-        for person, row in enumerate(table, 1):
-            print(f"{f'person {person}, {name}':18}" + "".join(f"{value:9.3f}" for value in row))
-    followed, alone = (np.array(rows[name])[:, :4].mean(axis=0) for name in ("followed", "alone"))
-    print(f"{'followed / alone':18}" + "".join(f"{value:9.3f}" for value in followed / alone))
+    for words in (names, units):
+        print(f"{'':20}" + "".join(f"{word:>9}" for word in words), flush=True)
+
+
+def _print_row(name: str, row: NDArray[np.float64]) -> None:
+    print(f"{name:20}" + "".join(f"{value:9.3f}" for value in row), flush=True)
 
 
 if __name__ == "__main__":

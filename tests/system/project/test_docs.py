@@ -23,6 +23,7 @@ import torch
 from twodasl import cli
 from twodasl.meshes.write import write_ply
 
+from ..clips import face_patch, frame_with, write_clip
 from ..datasets.test_aflw2000 import COUNT, write_development
 from ..photo_sets import write_aflw, write_pts
 from .doc_blocks import PAGES, ROOT, commands, read_blocks, split_page
@@ -47,6 +48,7 @@ def desk(tmp_path_factory, photo68, photo_path, ball_model, ball_checkpoint) -> 
     folder = tmp_path_factory.mktemp("desk")
     shutil.copy(photo_path, folder / "photo.jpg")
     write_pts(folder / "photo.pts", photo68)
+    write_clip(folder / "clip.mp4", [frame_with((face_patch(photo_path), 60 + 5 * i, 50)) for i in range(3)])
     (folder / "demo-output").mkdir()
     shutil.copy(ball_checkpoint, folder / "demo-output" / "checkpoint.pt")
     ball_model.save(folder / "my_model.npz")
