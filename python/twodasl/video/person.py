@@ -72,6 +72,8 @@ class Person:
 
     def surprised(self, mean: Doubles, information: Doubles) -> bool:
         """Whether a fit changed the expression by more than this prior expects."""
+        if len(mean) == self.shapes:
+            return False
         before = np.linalg.inv(self.precision)
         after = np.linalg.inv(self.precision + information)
         face = slice(self.shapes, None)

@@ -50,6 +50,7 @@ class Eye:
         self.network = reconstructor.network
         self._fit = LandmarkFit(reconstructor.model, reconstructor.basis, reconstructor.info.get("priors"))
         self._priors = self._fit.priors
+        self.shapes = len(reconstructor.model.shape_modes)
         self.spread = np.asarray(reconstructor.model.coefficient_std, np.float64)
         spread = torch.from_numpy(reconstructor.model.coefficient_std)
         self._said = 1 / np.square(self._priors.coefficient_sigma(spread).double().numpy())

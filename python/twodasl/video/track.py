@@ -72,13 +72,6 @@ class Step:
     expected: Expected
 
 
-def first_step(sight: Sight, person: Person | None) -> Expected:
-    """What to expect of a face that was found anew; person: who it is, where that is known."""
-    if person is None:
-        return sight.alone
-    return Expected(sight.alone.pose, sight.alone.deviations, person.mean, person.precision)
-
-
 def next_step(track: Track, sight: Sight, seconds: float, fit: FrameFit) -> Step:
     """What the frames before lead to expect, and what the network says of the shape."""
     motion = track.motion.after(seconds - track.seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -17,12 +17,12 @@ from ..reconstruction.detectors.detection import Detector
 from ..reconstruction.face_input import FaceInput
 from ..reconstruction.reconstructor import FaceReconstructor, Reconstruction
 from ..reconstruction.turns import in_photo, turned_crop, turned_image, upright_input
+from .beginning import Found, begin
 from .frame_fit import Fitted, FrameFit
 from .matching import alike, overlap, overlaps_frame, resumable
-from .motion import Motion
 from .person import Person
 from .sight import Eye, Sight
-from .track import Track, first_step, next_step, plausible_fit, plausible_step, wider_step
+from .track import Track, next_step, plausible_fit, plausible_step, wider_step
 
 _EAGER = 4
 """Frames in a row in which the detector looks for a face that was lost; afterwards in every such frame."""
@@ -217,46 +217,23 @@ class FaceTracker:
             if owner is not None:
                 lost.remove(owner)
             starts.append((owner, face))
-        turned = [upright_input(face) for _, face in starts]
-        first = self._eye([replace(face, landmarks=None) for face in turned])
-        # The crop follows the network's own landmarks, as in a photo.
-        moved = [
-            replace(replace(face, recrop=True).refined(sight.landmarks), landmarks=None)
-            for face, sight in zip(turned, first, strict=True)
+        found = [
+            Found(face, None if owner is None else owner.person.after(seconds - owner.seconds, lively=True))
+            for owner, face in starts
         ]
-        keep = [row for row, face in enumerate(moved) if overlaps_frame(face.crop, face.image)]
-        sights = self._eye([moved[row] for row in keep])
-        begun = [
-            (starts[row][0], starts[row][1], sight)
-            for row, sight in zip(keep, sights, strict=True)
-            if sight.sure
-        ]
-        expected = []
-        people = []
-        for owner, _, sight in begun:
-            person = None if owner is None else owner.person.after(seconds - owner.seconds, lively=True)
-            people.append(person)
-            expected.append(first_step(sight, person))
-        fits = self._fit(expected, [sight.seen for *_, sight in begun])
-        for (owner, face, sight), person, expectation, fitted in zip(
-            begun, people, expected, fits, strict=True
-        ):
-            if not plausible_fit(fitted, sight.crop):
+        for begun in begin(found, self._eye, self._fit):
+            if not plausible_fit(begun.fitted, begun.sight.crop):
                 continue
-            if person is None:
-                shapes = len(self.reconstructor.model.shape_modes)
-                precision = expectation.precision + fitted.information
-                person = Person(fitted.coefficients, precision, shapes, self._eye.spread)
-            else:
-                person = person.corrected(fitted.coefficients, fitted.information)
-            motion = Motion.found(fitted.pose, self._fit.middle, fitted.deviations)
+            owner, face = starts[begun.row]
             if owner is None:
                 self._count += 1
-                owner = Track(self._count, face.quarters, motion, person, person.mean, seconds, sight.crop)
+                coefficients, crop = begun.fitted.coefficients, begun.sight.crop
+                known = (face.quarters, begun.motion, begun.person, coefficients, seconds, crop)
+                owner = Track(self._count, *known)
                 self._tracks.append(owner)
-            owner.quarters, owner.motion, owner.person = face.quarters, motion, person
-            self._note(owner, sight, fitted, seconds)
+            owner.quarters, owner.motion, owner.person = face.quarters, begun.motion, begun.person
             owner.unconfirmed = 0
+            self._note(owner, begun.sight, begun.fitted, seconds)
 
     def _note(self, track: Track, sight: Sight, fitted: Fitted, seconds: float) -> None:
         track.coefficients, track.crop, track.seconds = fitted.coefficients, sight.crop, seconds

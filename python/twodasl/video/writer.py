@@ -73,22 +73,20 @@ class VideoResults:
         self._pending.append(self._pool.submit(self._write, frame, self.frames, seconds, list(faces)))
         self.frames += 1
 
-    def last(self) -> NDArray[np.uint8]:
-        """The frame that was added last, as it is drawn."""
-        return self._pending[-1].result()
-
     def close(self) -> None:
         """Finish the files. Raises InputError where the overlay could not be written."""
-        try:
-            for waiting in self._pending:
-                waiting.result()
-        finally:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._lines.close()
-            if self._encoder is not None:
-                self._encoder.release()
+        for waiting in self._pending:
+            waiting.result()
+        self.abandon()
         if self._overlay_path is not None and self.frames:
             self._check_overlay(self._overlay_path)
+
+    def abandon(self) -> None:
+        """Let go of the files as they are."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._lines.close()
+        if self._encoder is not None:
+            self._encoder.release()
 
     def _write(
         self, frame: NDArray[np.uint8], number: int, seconds: float, faces: list[TrackedFace]
@@ -156,11 +154,9 @@ def writing_video(
         results = VideoResults(temporaries[-2], film, wanted[0], rate, tracker.reconstructor, drawing)
         try:
             yield results
-        except BaseException:
-            results._pool.shutdown(wait=True, cancel_futures=True)
-            results._lines.close()
-            raise
-        results.close()
+            results.close()
+        finally:
+            results.abandon()
         if not results.seen:
             raise InputError(
                 f"{(source or {}).get('video', name)}: no face was found in its {results.frames} frames"
