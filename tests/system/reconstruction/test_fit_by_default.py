@@ -163,7 +163,7 @@ def test_a_wrong_detector_moves_nothing_far(made, truth, marks, own, wrong):
     alone = run(made(Oracle(network, network, points)), range(COUNT), [None] * COUNT)
     reconstruct = made(Oracle(network, misled, points), priors=None if own else MEASURED)
     found = run(reconstruct, range(COUNT), list(detected))
-    assert apart(found, alone).max() < 1.0
+    assert apart(found, alone).max() < 1.2
     assert apart(found, marks).max() < 2.0 < 8 < apart(detected, marks).min()
 
 
