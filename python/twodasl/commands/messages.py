@@ -1,10 +1,11 @@
-"""What a command says beside its report: `note` unless --quiet, `detail` with --verbose."""
+"""What a command says beside its report: `note` unless --quiet, `detail` with --verbose, `say` above bars."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from ..progress import hidden_bars
 
@@ -39,3 +40,10 @@ def detail(text: str) -> None:
     """Print a line to stderr that helps to find out why something is slow or wrong."""
     if _verbose:
         print(f"twodasl: {text}", file=sys.stderr, flush=True)
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print a line, to stdout unless given, that no progress bar is drawn over."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=file or sys.stdout)

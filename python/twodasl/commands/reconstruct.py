@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,23 @@ from ..reconstruction import MOST_REFINEMENTS
 from ..video.names import looks_like_video
 from ..weights import SHIPPED
 from .arguments import add_checkpoint, add_device, add_model, add_output_folder
-from .messages import detail, quiet
+from .messages import detail, quiet, say
+from .person import add_same_person, check_same_person, reconstruct_person
 from .photo_faces import add_detector, check_detector, detected, numbered, open_detector
 from .startup import lasting_imports
-from .sure_faces import add_min_confidence, check_confidence_known, check_min_confidence
+from .sure_faces import (
+    add_min_confidence,
+    check_confidence_known,
+    check_min_confidence,
+    doubt,
+    too_unsure,
+    unsure,
+)
 
 if TYPE_CHECKING:
     from ..reconstruction.detectors.detection import Detector
     from ..reconstruction.face_input import FaceInput
-    from ..reconstruction.reconstructor import FaceReconstructor
+    from ..reconstruction.reconstructor import FaceReconstructor, Reconstruction
 
 LANDMARK_SUFFIXES = (".pts", ".npy", ".csv", ".txt")
 RESULT_SUFFIXES = (".obj", ".ply", ".json", ".png")
@@ -94,6 +103,7 @@ def register(subparsers: Any) -> None:
         help="what the picture shows of the mesh: the face, or skull and neck too (default: face); mesh files"
         " are always whole",
     )
+    add_same_person(parser)
     add_device(parser)
     parser.set_defaults(run=run)
 
@@ -117,6 +127,10 @@ def run(args: argparse.Namespace) -> int:
     )
     check_confidence_known(args, reconstructor)
     detector = open_detector(args)
+    if args.same_person:
+        return reconstruct_person(
+            args, reconstructor, partial(_located, detector, args), partial(_written, args)
+        )
     failures = 0
     bar = progress_bar(photos, description="reconstruct", unit="photo", show=len(photos) > 1, leave=False)
     for photo in bar:
@@ -124,13 +138,13 @@ def run(args: argparse.Namespace) -> int:
             began = time.monotonic()
             text = _one(photo, reconstructor, detector, args)
             if not quiet():
-                _say(text)
+                say(text)
             detail(f"{photo} took {time.monotonic() - began:.2f} s")
         except InputError as error:
             if len(args.photos) == 1:
                 raise
             failures += 1
-            _say(f"twodasl: error: {' '.join(str(error).split())}", sys.stderr)
+            say(f"twodasl: error: {' '.join(str(error).split())}", sys.stderr)
     if failures:
         print(
             f"twodasl: error: {failures} of {len(photos)} photos could not be reconstructed; the others"
@@ -162,6 +176,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
     beside = args.checkpoint.parent / f"{args.checkpoint.stem}.json"  # of weights
     given = (args.checkpoint, beside, marks, model, args.detector_model)
     others = [file for file in given if file is not None]
+    check_same_person(args, others)
     _check_outputs(photos, args.output, others, several=args.faces != "largest")
 
 
@@ -200,10 +215,30 @@ def _one(
     photo: Path, reconstructor: FaceReconstructor, detector: str | Detector, args: argparse.Namespace
 ) -> str:
     """Reconstruct the faces of one photo and write their files; what to tell the user."""
+    image, faces = _located(detector, args, photo, reconstructor)
+    try:
+        results = reconstructor.reconstruct([given for _, given, _ in faces], refinements=args.refinements)
+    except InputError as error:  # of the network, which cannot know whose face it is
+        raise InputError(f"{photo}: {error}") from error
+    least = args.min_confidence
+    if least is not None and all(unsure(face, least) for face in results):
+        raise too_unsure(photo, results, least)
+    lines = []
+    for (name, _, source), face in zip(faces, results, strict=True):
+        if words := doubt(face, "the face" if name == photo.stem else name, least):
+            say(visible(f"twodasl: warning: {photo}: {words}", keep=""), sys.stderr)
+        if not unsure(face, least):
+            lines.append(_written(args, photo, args.output / name, image, reconstructor, face, source))
+    return "\n".join(lines)
+
+
+def _located(
+    detector: str | Detector, args: argparse.Namespace, photo: Path, reconstructor: FaceReconstructor
+) -> tuple[Any, list[tuple[str, FaceInput, dict[str, Any]]]]:
+    """A photo, and its faces, each with its results' name and what to note of it."""
     from ..io.files import check_targets
     from ..io.images import read_image
-    from ..reconstruction.results import SUFFIXES, describe_confidence, describe_pose, write_results
-    from .sure_faces import doubt, too_unsure, unsure
+    from ..reconstruction.results import SUFFIXES
 
     # Before the work: a photo's name may be too long for its results' names.
     first = photo.stem if args.faces == "largest" else f"{photo.stem}-1"
@@ -218,32 +253,31 @@ def _one(
             source["fitted_to_landmarks"] = True
         if args.fit and reconstructor.network.has_points:
             source["fitted_to_own_points"] = True
-    try:
-        results = reconstructor.reconstruct([given for _, given, _ in faces], refinements=args.refinements)
-    except InputError as error:  # of the network, which cannot know whose face it is
-        raise InputError(f"{photo}: {error}") from error
-    least = args.min_confidence
-    if least is not None and all(unsure(face, least) for face in results):
-        raise too_unsure(photo, results, least)
-    lines = []
-    for (name, _, source), face in zip(faces, results, strict=True):
-        if words := doubt(face, "the face" if name == photo.stem else name, least):
-            _say(visible(f"twodasl: warning: {photo}: {words}", keep=""), sys.stderr)
-        if unsure(face, least):
-            continue
-        if face.doubted:
-            source["fitted_to_landmarks"] = False
-            words = "its landmarks contradict the photo, and the fit gave them little weight"
-            _say(visible(f"twodasl: warning: {photo}: {words}", keep=""), sys.stderr)
-        facts = {"photo": photo.name, **source}
-        whole = args.head == "whole"
-        write_results(args.output, name, image, reconstructor, face, facts, whole_head=whole)
-        found = f" (face found by {_finding(source)})" if "detector" in source else ""
-        target = args.output / name
-        pose = describe_pose(face) + describe_confidence(face)
-        shown = f"{photo}: {pose}{found} -> {target}.obj .ply .json .png"
-        lines.append(visible(shown, keep=""))
-    return "\n".join(lines)
+    return image, faces
+
+
+def _written(
+    args: argparse.Namespace,
+    photo: Path,
+    target: Path,
+    image: Any,
+    reconstructor: FaceReconstructor,
+    face: Reconstruction,
+    source: dict[str, Any],
+) -> str:
+    """Write the files of one face, `target` without their suffixes; what to tell the user."""
+    from ..reconstruction.results import describe_confidence, describe_pose, write_results
+
+    if face.doubted:
+        source["fitted_to_landmarks"] = False
+        words = "its landmarks contradict the photo, and the fit gave them little weight"
+        say(visible(f"twodasl: warning: {photo}: {words}", keep=""), sys.stderr)
+    facts = {"photo": photo.name, **source}
+    whole = args.head == "whole"
+    write_results(target.parent, target.name, image, reconstructor, face, facts, whole_head=whole)
+    found = f" (face found by {_finding(source)})" if "detector" in source else ""
+    pose = describe_pose(face) + describe_confidence(face)
+    return visible(f"{photo}: {pose}{found} -> {target}.obj .ply .json .png", keep="")
 
 
 def _finding(source: dict[str, Any]) -> str:
@@ -281,9 +315,3 @@ def _landmark_file(photo: Path, given: Path) -> Path:
         names = " and ".join(path.name for path in found)
         raise InputError(f"{photo}: {given} holds both {names}; keep one of them")
     return found[0]
-
-
-def _say(text: str, file: Any = None) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(text, file=file or sys.stdout)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -56,7 +56,7 @@ class LandmarkFit:
     def __init__(self, model: MorphableModel, basis: MorphableBasis, priors: FitPriors | None = None) -> None:
         self.basis = basis
         self.priors = FitPriors() if priors is None else priors
-        self._spread = torch.from_numpy(model.coefficient_std).to(basis.device)
+        self.spread = torch.from_numpy(model.coefficient_std).to(basis.device)
         fixed = torch.from_numpy(model.landmarks).to(basis.device)[:, None]
         self._candidates = Contours(fixed, torch.zeros(len(fixed), 2, device=basis.device))
         with suppress(InputError):
@@ -72,20 +72,34 @@ class LandmarkFit:
         detector's points lie on the outline of the image, the network's on the model's own landmarks. A face
         without any point keeps the prior.
         """
+        return twodasl_ext.fit_landmarks(self.basis, **self.problem(parameters, detected, own))
+
+    def problem(
+        self,
+        parameters: Tensor,
+        detected: Points | None = None,
+        own: Points | None = None,
+        trust: Tensor | None = None,
+    ) -> dict[str, Any]:
+        """What `fit_landmarks` is given for faces, see `__call__`.
+
+        trust: (K,) or (B, K), what the precision of the network's coefficients is multiplied by.
+        """
         pose, coefficients = split_parameters(parameters, self.basis.mode_count)
         _, angles, _ = decompose_pose(pose)
         places, sigma = _rows(detected, own)
-        said = self.priors.coefficient_sigma(self._spread).expand_as(coefficients)
-        prior = CoefficientPrior.of_deviations(said, coefficients)
-        return twodasl_ext.fit_landmarks(
-            self.basis,
-            upright(places).to(parameters),
-            sigma.to(parameters),
-            start=start_pose(parameters),
-            pose_sigma=self.priors.pose_sigma(angles[:, 1]),
-            prior=prior.joined(CoefficientPrior.of_deviations(self._spread)),
-            contours=self._candidates if own is None else self._candidates_and_own,
-        )
+        said = self.priors.coefficient_sigma(self.spread)
+        if trust is not None:
+            said = said / trust.sqrt()
+        prior = CoefficientPrior.of_deviations(said.expand_as(coefficients), coefficients)
+        return {
+            "points": upright(places).to(parameters),
+            "sigma": sigma.to(parameters),
+            "start": start_pose(parameters),
+            "pose_sigma": self.priors.pose_sigma(angles[:, 1]),
+            "prior": prior.joined(CoefficientPrior.of_deviations(self.spread)),
+            "contours": self._candidates if own is None else self._candidates_and_own,
+        }
 
     def own(self, points: Tensor, sigma: Tensor) -> Points:
         """A network's own points as a source, its sigma as wide as it usually errs."""

@@ -27,6 +27,9 @@ from .detectors.detection import Detector
 from .face_input import FaceInput
 from .face_network import FaceNetwork, Said
 from .landmark_fit import SIGMA, LandmarkFit, Points, fitted_parameters
+from .look import Look, joined_looks
+from .person import Person
+from .person_fit import PersonFit
 from .texture import face_colors
 from .turns import in_photo, upright_input
 
@@ -191,19 +194,48 @@ class FaceReconstructor:
 
         refinements, batch_size, and errors of the network: as in `__call__` and `batch`.
         """
-        faces = _each(faces, "faces", None, "FaceInput")
-        for face in faces:
-            if not isinstance(face, FaceInput):
-                raise InputError(f"faces: expected a list of FaceInput, got {shown(face)} in it")
-        if refinements is not None:
-            refinements = whole_number(refinements, "refinements", 0, MOST_REFINEMENTS)
-        batch_size = whole_number(batch_size, "batch_size", 1)
+        faces, refinements, batch_size = _checked(faces, refinements, batch_size)
         results = []
         for start in range(0, len(faces), batch_size):
             part = faces[start : start + batch_size]
             found = self._reconstruct([upright_input(face) for face in part], refinements)
             results += [in_photo(result, face) for result, face in zip(found, part, strict=True)]
         return results
+
+    def same_person(
+        self, faces: Sequence[FaceInput], *, refinements: int | None = None, batch_size: int = 32
+    ) -> Person:
+        """Reconstruct one person from several photos: one shape for all, pose and expression of each its own.
+
+        One photo gives what `reconstruct` gives. The order of the photos does not matter beyond rounding. For
+        how photos are weighed, and when one contradicts the others, see `PersonFit`.
+
+        Args:
+            faces: at least one, a photo each.
+            refinements, batch_size: as in `batch`.
+
+        Raises:
+            InputError: no faces at all, or a reconstructor made with fit=False; otherwise as `reconstruct`.
+        """
+        faces, refinements, batch_size = _checked(faces, refinements, batch_size)
+        if not faces:
+            raise InputError("faces: expected at least one photo of the person, got none")
+        if self._fit is None:
+            raise InputError("same_person: one shape for all photos takes the fit; expected fit=True")
+        looks = [
+            self._look([upright_input(face) for face in faces[start : start + batch_size]], refinements)
+            for start in range(0, len(faces), batch_size)
+        ]
+        with torch.inference_mode():
+            person = PersonFit(self._fit, len(self.model.shape_modes))(*joined_looks(looks))
+            parts = person.parameters.split([len(look.faces) for look in looks])
+            found = [
+                face for look, part in zip(looks, parts, strict=True) for face in self._results(look, part)
+            ]
+        results = [in_photo(result, face) for result, face in zip(found, faces, strict=True)]
+        return Person(
+            results, results[0].shape, tuple(person.contradicts.tolist()), tuple(person.left_out.tolist())
+        )
 
     def colors(self, image: NDArray[np.uint8], face: Reconstruction) -> Floats:
         """Colors of the mesh, (N, 3) RGB in [0, 1]: the photo's, and a guess where it shows nothing."""
@@ -214,17 +246,31 @@ class FaceReconstructor:
 
     @torch.inference_mode()
     def _reconstruct(self, faces: list[FaceInput], refinements: int | None) -> list[Reconstruction]:
-        given = list(faces)
-        said = self._refined(faces, refinements)
-        parameters = said.parameters
+        look = self._look(faces, refinements)
+        parameters = look.said.parameters
         if self._fit is not None:
-            parameters = self._fitted(self._fit, given, faces, said)
+            parameters = self._fitted(self._fit, look)
+        return self._results(look, parameters)
+
+    @torch.inference_mode()
+    def _look(self, given: list[FaceInput], refinements: int | None) -> Look:
+        """What there is to fit faces to."""
+        faces = list(given)
+        said = self._refined(faces, refinements)
+        detected = own = None
+        if self._fit is not None:
+            detected = self._detected(self._fit, given, faces, said)
+            own = self._fit.own(said.points, said.sigma) if self.network.has_points else None
+        return Look(given, faces, said, detected, own)
+
+    def _results(self, look: Look, parameters: torch.Tensor) -> list[Reconstruction]:
+        """The faces of parameters (B, 12+K) that were found for what there is of them."""
         vertices = crop_vertices(self.basis, parameters)
         self.network.check(parameters, vertices)
-        placed = self.placed(faces, parameters, vertices)
+        placed = self.placed(look.faces, parameters, vertices)
         if self.network.has_points:
-            placed = self._judged(placed, given, said, parameters)
-        doubted = said.doubted.tolist()
+            placed = self._judged(placed, look.given, look.said, parameters)
+        doubted = look.said.doubted.tolist()
         return [replace(face, doubted=doubt) for face, doubt in zip(placed, doubted, strict=True)]
 
     def _judged(
@@ -264,29 +310,36 @@ class FaceReconstructor:
         settled = self.network.has_points and not face.recrop
         return 0 if face.landmarks is not None or settled else BLIND_REFINEMENTS
 
-    def _fitted(
-        self, fit: LandmarkFit, given: list[FaceInput], faces: list[FaceInput], said: Said
-    ) -> torch.Tensor:
+    def _fitted(self, fit: LandmarkFit, look: Look) -> torch.Tensor:
         """Parameters (B, 12+K) of faces, fitted to the landmarks that came with them and the network's own.
 
-        given, faces: as they came, and as the network saw them last. Without points of either kind a face
-        stays as the network says it.
+        Without points of either kind a face stays as the network says it.
         """
-        marked = [index for index, face in enumerate(given) if face.landmarks is not None]
-        source = None
-        if marked:
-            detected = torch.full((len(faces), 68, 2), torch.nan, dtype=said.parameters.dtype)
-            for index in marked:
-                points = faces[index].crop.to_crop(np.asarray(given[index].landmarks))
-                detected[index] = torch.from_numpy(points)
-            source = self._believed(fit, detected.to(self.device), marked, faces, said)
-        if self.network.has_points:
-            return fitted_parameters(fit(said.parameters, source, fit.own(said.points, said.sigma)))
-        parameters = said.parameters.clone()
-        if source is not None:
-            chosen = Points(*(values[marked] for values in source))
+        said, detected, own = look.said.parameters, look.detected, look.own
+        if own is not None:
+            return fitted_parameters(fit(said, detected, own))
+        parameters = said.clone()
+        if detected is not None:
+            marked = detected.sigma.isfinite().any(dim=1).nonzero()[:, 0].tolist()
+            chosen = Points(*(values[marked] for values in detected))
             parameters[marked] = fitted_parameters(fit(parameters[marked], chosen))
         return parameters
+
+    def _detected(
+        self, fit: LandmarkFit, given: list[FaceInput], faces: list[FaceInput], said: Said
+    ) -> Points | None:
+        """The landmarks that came with faces, as a source; None where no face has any.
+
+        given, faces: as they came, and as the network saw them last.
+        """
+        marked = [index for index, face in enumerate(given) if face.landmarks is not None]
+        if not marked:
+            return None
+        detected = torch.full((len(faces), 68, 2), torch.nan, dtype=said.parameters.dtype)
+        for index in marked:
+            points = faces[index].crop.to_crop(np.asarray(given[index].landmarks))
+            detected[index] = torch.from_numpy(points)
+        return self._believed(fit, detected.to(self.device), marked, faces, said)
 
     def _believed(
         self, fit: LandmarkFit, detected: torch.Tensor, marked: list[int], faces: list[FaceInput], said: Said
@@ -298,7 +351,8 @@ class FaceReconstructor:
         do not share errors; and all else too, where it does not believe them.
         """
         if not self.network.knows_blank:
-            return Points(detected, detected.new_full(detected.shape[:2], SIGMA))
+            seen = detected.isfinite().all(dim=-1)
+            return Points(detected, torch.where(seen, SIGMA, torch.inf).to(detected))
         blind = said.copy()
         unmarked = [replace(faces[index], landmarks=None) for index in marked]
         blind.put(marked, self.network.faces(unmarked, checked=False))
@@ -341,6 +395,18 @@ class FaceReconstructor:
                 )
             )
         return results
+
+
+def _checked(faces: Any, refinements: Any, batch_size: Any) -> tuple[list[FaceInput], int | None, int]:
+    """The arguments of `reconstruct`, once they are known to be what they should."""
+    faces = _each(faces, "faces", None, "FaceInput")
+    for face in faces:
+        if not isinstance(face, FaceInput):
+            raise InputError(f"faces: expected a list of FaceInput, got {shown(face)} in it")
+    if refinements is not None:
+        refinements = whole_number(refinements, "refinements", 0, MOST_REFINEMENTS)
+    batch_size = whole_number(batch_size, "batch_size", 1)
+    return faces, refinements, batch_size
 
 
 def _each(values: Any, name: str, count: int | None, kind: str = "images") -> list[Any]:

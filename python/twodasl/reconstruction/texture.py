@@ -141,8 +141,26 @@ def vertex_colors(
     """
     photo, inside = sample_photo(image, vertices, triangles)
     seen = visibility(vertices, triangles) * inside
-    base = np.ones_like(photo) if albedo is None else np.maximum(albedo, _DARKEST_ALBEDO)
-    ratio = np.minimum(photo / base, _BRIGHTEST)
+    return filled_colors(photo, seen, triangles, mean, albedo)
+
+
+def photo_ratio(photo: Floats, albedo: Floats | None) -> Floats:
+    """(N, 3) how bright a photo shows the vertices (N, 3), as a multiple of the model's colors."""
+    return np.minimum(photo / _base(photo, albedo), _BRIGHTEST).astype(np.float32)
+
+
+def _base(photo: Floats, albedo: Floats | None) -> Floats:
+    return np.ones_like(photo) if albedo is None else np.maximum(albedo, _DARKEST_ALBEDO)
+
+
+def filled_colors(
+    photo: Floats, seen: Floats, triangles: NDArray[np.int64], mean: Floats, albedo: Floats | None
+) -> Floats:
+    """Colors (N, 3) of which photos show some: those (N, 3), how well it is seen (N,), the others filled in.
+
+    triangles, mean, albedo: as in `vertex_colors`.
+    """
+    base, ratio = _base(photo, albedo), photo_ratio(photo, albedo)
     trusted = seen > 0.5
     # A photo that shows nothing of the mesh says nothing of the light: the albedo stays as it is.
     overall = np.median(ratio[trusted], axis=0) if trusted.any() else np.ones(3)
@@ -151,7 +169,7 @@ def vertex_colors(
     borrowed = np.where(twins >= 0, seen[twin], 0) * (1 - seen)
     weight = _SEEN * seen + _TWIN * borrowed + _OVERALL
     target = _SEEN * seen[:, None] * ratio + _TWIN * borrowed[:, None] * ratio[twin] + _OVERALL * overall
-    system = (diags(weight) + _laplacian(triangles, len(vertices))).tocsc()
+    system = (diags(weight) + _laplacian(triangles, len(photo))).tocsc()
     # It is positive definite: no pivoting, and an ordering that keeps the symmetry.
     factor = splu(system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     smooth = factor.solve(target)

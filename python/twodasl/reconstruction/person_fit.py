@@ -1,0 +1,203 @@
+"""One shape for all photos of a person, and which of them contradict the others."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+import twodasl_ext
+from twodasl_ext import CoefficientPrior
+
+from .landmark_fit import LandmarkFit, Points, fitted_parameters
+
+CONTRADICTION = 0.3
+"""A face contradicts the others where their shape raises the cost of its fit by more than this share of (the
+cost with a shape of its own + as many as numbers were fitted to). One in a hundred does so wrongly, see
+`benchmarks.experiments.same_person`."""
+
+# Photos are compared with those outside their part, so that the time grows with their number and no faster.
+_PARTS = 8
+# A standard deviation by which a coefficient is held, in those of the model.
+_HELD = 1e-4
+
+
+class FittedPerson(NamedTuple):
+    """Of n photos.
+
+    Attributes:
+        parameters: (n, 12+K); the shape coefficients are equal to the bit.
+        contradicts, left_out: (n,) bool, see `Person`.
+        misfit: (n,) what `CONTRADICTION` limits; 0 where nothing tells.
+    """
+
+    parameters: Tensor
+    contradicts: Tensor
+    left_out: Tensor
+    misfit: Tensor
+
+
+class PersonFit:
+    """Fits one identity to several faces.
+
+    **How photos are weighed.** Landmarks that came with the photos err independently: each counts in full.
+    The network errs about a person again and again:
+
+    - Its own points of n photos count for the shape as much as those of one: their sigma is sqrt(n) times as
+      wide. For pose and expression, which every photo has for itself, they count in full.
+    - Of its coefficients, the photos' own scatter says how much of the error is not common: W is the variance
+      between photos over the variance of the error (`FitPriors.coefficients`), the mean of all shape
+      coefficients, at most 1. The mean of n then has 1 - W (1 - 1/n) times the variance of one: nearly equal
+      frames of a video count once, independent looks n times.
+
+    **Contradictions.** A face is compared with the shape of the others, see `CONTRADICTION`. Those that
+    contradict have no say in the shape, the worst first, as long as more than half of the photos keep
+    theirs. So of two photos that contradict each other both are named and none is left out. A face without
+    points of any kind cannot contradict.
+
+    Args:
+        fit: of single faces.
+        shape_count: how many leading coefficients are the shape's.
+    """
+
+    def __init__(self, fit: LandmarkFit, shape_count: int) -> None:
+        self._fit, self._count = fit, shape_count
+
+    def __call__(self, parameters: Tensor, detected: Points | None, own: Points | None) -> FittedPerson:
+        """Fit n faces, see `LandmarkFit`. One is fitted as it is alone."""
+        count = len(parameters)
+        problem = _Problem(self._fit, self._count, parameters, detected, own)
+        none = torch.zeros(count, dtype=torch.bool, device=parameters.device)
+        if count == 1:
+            return FittedPerson(problem.alone(), none, none, none.to(parameters))
+        left_out = none.clone()
+        while True:
+            misfit = problem.misfit(~left_out)
+            over = misfit > CONTRADICTION
+            if int((~left_out).sum()) == 2:  # if one contradicts, the other does
+                over |= ~left_out & over[~left_out].any()
+            # The worst quarter of them, and no more than half of all photos in the end.
+            again = (over & ~left_out).nonzero()[:, 0]
+            spare = (count - 1) // 2 - int(left_out.sum())
+            worst = min(-(-len(again) // 4), spare)
+            if worst < 1:
+                return FittedPerson(problem.together(~left_out), over, left_out & over, misfit)
+            left_out[again[misfit[again].argsort(descending=True)[:worst]]] = True
+
+
+class _Problem:
+    """The faces of a person, and what fits of some of them say."""
+
+    def __init__(
+        self,
+        fit: LandmarkFit,
+        shape_count: int,
+        parameters: Tensor,
+        detected: Points | None,
+        own: Points | None,
+    ) -> None:
+        self._fit, self._count, self._parameters = fit, shape_count, parameters
+        self._detected, self._own = detected, own
+        sources = [source.sigma for source in (detected, own) if source is not None]
+        seen = [sigma.isfinite() for sigma in sources] or [parameters.new_zeros(len(parameters), 1).bool()]
+        self._has_points = torch.cat(seen, 1).any(dim=1)
+        self._alone = None if not sources else self._fitted(torch.arange(len(parameters)))
+
+    def alone(self) -> Tensor:
+        """Parameters of each face for itself; as the network says them where there is nothing to fit to."""
+        if self._alone is None:
+            return self._parameters
+        return torch.where(self._has_points[:, None], fitted_parameters(self._alone), self._parameters)
+
+    def together(self, heard: Tensor) -> Tensor:
+        """Parameters of all faces with the shape of those that are heard (n,)."""
+        rows = heard.nonzero()[:, 0]
+        shape = self._shapes(rows, torch.zeros_like(rows))
+        parameters = self._parameters.clone()
+        if self._alone is not None:
+            every = torch.arange(len(parameters), device=rows.device)
+            fitted = fitted_parameters(self._held(every, shape.expand(len(every), -1)))
+            parameters = torch.where(self._has_points[:, None], fitted, parameters)
+        parameters[:, 12 : 12 + self._count] = shape
+        return parameters
+
+    def misfit(self, heard: Tensor) -> Tensor:
+        """(n,) how much worse each face fits with the shape of the others that are heard (n,)."""
+        if self._alone is None:
+            return self._parameters.new_zeros(len(heard))
+        part = self._parts(heard)
+        rows, groups = [], []
+        for number in range(int(part.max()) + 1):
+            others = (heard & (part != number)).nonzero()[:, 0]
+            rows.append(others)
+            groups.append(torch.full_like(others, number))
+        shapes = self._shapes(torch.cat(rows), torch.cat(groups))
+        every = torch.arange(len(heard), device=heard.device)
+        held = self._held(every, shapes[part])
+        seen = (self._alone.residuals != 0).sum(dim=(1, 2))
+        misfit = (held.cost - self._alone.cost) / (self._alone.cost + seen)
+        return torch.where(self._has_points, misfit, 0.0)
+
+    def _parts(self, heard: Tensor) -> Tensor:
+        """(n,) the number of each face's part. Of no more faces than parts each is one; the others' last."""
+        # By what the network says and not by their order, which must not matter.
+        order = self._parameters[:, 3].argsort(stable=True)
+        order = torch.cat([order[heard[order]], order[~heard[order]]])
+        kept = int(heard.sum())
+        number = torch.arange(len(order), device=order.device)
+        # Faces that are not heard are compared with all that are.
+        number = torch.where(number < kept, number % min(kept, _PARTS), min(kept, _PARTS))
+        return torch.empty_like(number).scatter_(0, order, number)
+
+    def _shapes(self, rows: Tensor, groups: Tensor) -> Tensor:
+        """(G, Ks) the shapes that groups of faces share; groups (len(rows),) are numbered from 0 on."""
+        coefficients = self._parameters[rows, 12 : 12 + self._count]
+        total = int(groups.max()) + 1
+        size = torch.zeros(total, device=rows.device).index_add_(
+            0, groups, torch.ones(len(rows), device=rows.device)
+        )
+        said = self._fit.priors.coefficient_sigma(self._fit.spread)[: self._count]
+        mean = coefficients.new_zeros(total, self._count).index_add_(0, groups, coefficients) / size[:, None]
+        if self._alone is None:
+            return mean
+        scatter = ((coefficients - mean[groups]) / said).square().mean(dim=1)
+        scatter = scatter.new_zeros(total).index_add_(0, groups, scatter) / (size - 1).clamp_min(1)
+        trust = 1 / (1 - scatter.clamp_max(1) * (1 - 1 / size))
+        weights = torch.ones(len(rows), self._parameters.shape[1] - 12, device=rows.device)
+        weights[:, : self._count] = trust[groups, None]
+        fit = self._fitted(rows, trust=weights, wider=size[groups, None].sqrt(), groups=groups)
+        first = torch.full((total,), len(rows), device=rows.device).scatter_reduce_(
+            0, groups, torch.arange(len(rows), device=rows.device), "amin"
+        )
+        return fit.coefficients[first, : self._count]
+
+    def _held(self, rows: Tensor, shapes: Tensor) -> twodasl_ext.LandmarkFit:
+        """Fits of faces whose shapes (len(rows), Ks) are known."""
+        problem = self._fit.problem(self._parameters[rows], *self._sources(rows))
+        mean, precision = problem["prior"].mean.clone(), problem["prior"].precision.clone()
+        mean[:, : self._count] = shapes
+        precision[:, : self._count] = (_HELD * self._fit.spread[: self._count]).square().reciprocal()
+        problem["prior"] = CoefficientPrior(mean, precision)
+        return twodasl_ext.fit_landmarks(self._fit.basis, **problem)
+
+    def _fitted(
+        self,
+        rows: Tensor,
+        trust: Tensor | None = None,
+        wider: Tensor | None = None,
+        groups: Tensor | None = None,
+    ) -> twodasl_ext.LandmarkFit:
+        problem = self._fit.problem(self._parameters[rows], *self._sources(rows, wider), trust)
+        shared = None if groups is None else self._count
+        return twodasl_ext.fit_landmarks(self._fit.basis, **problem, groups=groups, shared=shared)
+
+    def _sources(self, rows: Tensor, wider: Tensor | None = None) -> tuple[Points | None, Points | None]:
+        """The points of some faces; the network's own so many times (len(rows), 1) as wide."""
+        detected, own = (
+            None if source is None else Points(*(values[rows] for values in source))
+            for source in (self._detected, self._own)
+        )
+        if own is not None and wider is not None:
+            own = own._replace(sigma=own.sigma * wider)
+        return detected, own
