@@ -59,15 +59,20 @@ class PersonFit:
     Args:
         fit: of single faces.
         shape_count: how many leading coefficients are the shape's.
+        alike: which share of the variance of the own points' errors is common to all photos of a person.
+        scatter: W, see above; None: from the photos.
     """
 
-    def __init__(self, fit: LandmarkFit, shape_count: int) -> None:
+    def __init__(
+        self, fit: LandmarkFit, shape_count: int, *, alike: float = 1.0, scatter: float | None = None
+    ) -> None:
         self._fit, self._count = fit, shape_count
+        self._weighing = alike, scatter
 
     def __call__(self, parameters: Tensor, detected: Points | None, own: Points | None) -> FittedPerson:
         """Fit n faces, see `LandmarkFit`. One is fitted as it is alone."""
         count = len(parameters)
-        problem = _Problem(self._fit, self._count, parameters, detected, own)
+        problem = _Problem(self._fit, self._count, self._weighing, parameters, detected, own)
         none = torch.zeros(count, dtype=torch.bool, device=parameters.device)
         if count == 1:
             return FittedPerson(problem.alone(), none, none, none.to(parameters))
@@ -93,10 +98,12 @@ class _Problem:
         self,
         fit: LandmarkFit,
         shape_count: int,
+        weighing: tuple[float, float | None],
         parameters: Tensor,
         detected: Points | None,
         own: Points | None,
     ) -> None:
+        self._alike, self._scatter = weighing
         self._fit, self._count, self._parameters = fit, shape_count, parameters
         self._detected, self._own = detected, own
         sources = [source.sigma for source in (detected, own) if source is not None]
@@ -164,9 +171,12 @@ class _Problem:
         scatter = ((coefficients - mean[groups]) / said).square().mean(dim=1)
         scatter = scatter.new_zeros(total).index_add_(0, groups, scatter) / (size - 1).clamp_min(1)
         trust = 1 / (1 - scatter.clamp_max(1) * (1 - 1 / size))
+        if self._scatter is not None:
+            trust = 1 / (1 - self._scatter * (1 - 1 / size))
         weights = torch.ones(len(rows), self._parameters.shape[1] - 12, device=rows.device)
         weights[:, : self._count] = trust[groups, None]
-        fit = self._fitted(rows, trust=weights, wider=size[groups, None].sqrt(), groups=groups)
+        wider = (1 + self._alike * (size[groups, None] - 1)).sqrt()
+        fit = self._fitted(rows, trust=weights, wider=wider, groups=groups)
         first = torch.full((total,), len(rows), device=rows.device).scatter_reduce_(
             0, groups, torch.arange(len(rows), device=rows.device), "amin"
         )

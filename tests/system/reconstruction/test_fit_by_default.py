@@ -5,7 +5,7 @@ Stands in for the network: an oracle that knows each photo by its gray, and errs
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,13 +16,11 @@ from twodasl.geometry.parameters import join_parameters
 from twodasl.geometry.pose import pose_matrix
 from twodasl.geometry.projection import crop_landmarks
 from twodasl.morphable import load_model
-from twodasl.morphable.sketch import sketch
-from twodasl.networks import build_regressor
 from twodasl.reconstruction.reconstructor import FaceReconstructor
-from twodasl.training import TrainingConfig, save_checkpoint
 from twodasl.training.priors import FitPriors
 
-BOX = (0.0, 0.0, 120.0, 120.0)
+from ..oracle import BOX, Oracle, checkpoint, in_photo, moved, noisy, photo
+
 COUNT = 6
 # Of a network that usually errs by two pixels and three degrees.
 MEASURED = FitPriors((0.05, 0.05, 0.05), (0.03, 0.03, 0.03), (2.0, 2.0, 2.0))
@@ -50,50 +48,6 @@ def marks(head, truth):
     return crop_landmarks(head.basis(), truth)[..., :2]
 
 
-def checkpoint(folder, head, points, dropout=0.15):
-    config = TrainingConfig().updated({"network": {"points": points}, "landmarks": {"map_dropout": dropout}})
-    size = 12 + len(head.coefficient_std)
-    path = folder / f"{points}-{dropout}.pt"
-    if not path.exists():
-        save_checkpoint(
-            path,
-            {
-                "config": config.to_dict(),
-                "model_name": head.name,
-                "model_identity": head.identity,
-                "model_counts": list(head.counts),
-                "model_sketch": torch.from_numpy(sketch(head)),
-                "whitening": {"mean": torch.zeros(size), "std": torch.ones(size)},
-                "regressor": build_regressor("small", size, points).state_dict(),
-                "step": 0,
-            },
-        )
-    return path
-
-
-@dataclass
-class Oracle:
-    """Answers of a network: `blank` where the map is, else `marked`; points of its own with their sigma."""
-
-    blank: torch.Tensor
-    marked: torch.Tensor
-    points: torch.Tensor | None = None
-    sigma: float = 2.0
-    calls: int = 0
-    shown: int = 0
-
-    def __call__(self, batch):
-        self.calls += 1
-        index = ((batch[:, 0, 60, 60] * 128 + 127.5).round() / 20).long() - 1
-        seen = (batch[:, 3] > 0).flatten(1).any(1)
-        self.shown += int(seen.sum())
-        parts = [torch.where(seen[:, None], self.marked[index], self.blank[index])]
-        if self.points is not None:
-            parts.append(((self.points[index] - 59.5) / 30).flatten(1))
-            parts.append(torch.full((len(batch), 68), float(np.log(self.sigma / 4))))
-        return torch.cat(parts, dim=1)
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, head):
     """A function that makes a reconstructor of an oracle."""
@@ -110,14 +64,6 @@ def made(tmp_path_factory, head):
     return make
 
 
-def photo(index):
-    return np.full((120, 120, 3), 20 * (index + 1), np.uint8)
-
-
-def in_photo(points):
-    return Crop(*BOX).to_image(points.numpy().astype(np.float64))
-
-
 def run(reconstruct, rows, landmarks, **options):
     """Landmarks (len(rows), 68, 2) in crop pixels of what is made of photos and landmarks or None."""
     given = [None if points is None else in_photo(points) for points in landmarks]
@@ -128,15 +74,6 @@ def run(reconstruct, rows, landmarks, **options):
 def apart(one, other):
     """(B,) mean distance of the points inside the face; those of the jaw may slide."""
     return (one - other)[:, 17:].norm(dim=-1).mean(1)
-
-
-def moved(parameters, pixels):
-    """The same faces, shifted."""
-    return parameters + torch.nn.functional.one_hot(torch.tensor(3), parameters.shape[1]) * pixels
-
-
-def noisy(marks, deviation, seed=0):
-    return marks + deviation * torch.randn(marks.shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("own", [True, False])
