@@ -44,6 +44,14 @@ class _Kind:
     noise: float | None
 
 
+# How far the errors of the network's points are common to a person's photos, and what its coefficients count.
+_WEIGHTS: tuple[tuple[float, str, float | None], ...] = (
+    (1.0, "by their scatter", None),
+    (0.3, "by their scatter", None),
+    (0.0, "by their scatter", None),
+    (1.0, "as one photo's", 0.0),
+    (1.0, "as independent", 1.0),
+)
 _KINDS = (_Kind("landmarks with a pixel's noise", 1.0), _Kind("no landmarks", None))
 
 
@@ -154,9 +162,10 @@ def _unit(rows: Floats) -> Floats:
 
 
 def _print_curve(words: str, rows: Floats) -> None:
-    print(f"{words}: photos; mm of joined, mean of single, single fits; landmarks' % of joined, single fits")
+    columns = "photos; mm of joined, mean of single, single fits; landmarks' % of joined, single fits"
+    print(f"{words}: {columns}")
     for count, row in zip(COUNTS, rows, strict=True):
-        print(f"  {count:2d}  " + "  ".join(f"{value:.2f}" for value in row))
+        print(f"  {count:2d}  " + "  ".join(f"{value:.2f}" for value in row), flush=True)
 
 
 def _print_weights(kind: _Kind, reconstructor: FaceReconstructor, crowd: list[Person]) -> None:
@@ -168,24 +177,21 @@ def _print_weights(kind: _Kind, reconstructor: FaceReconstructor, crowd: list[Pe
         for number, person in enumerate(crowd)
     ]
     shapes = len(reconstructor.model.shape_modes)
-    for points in (0.0, 0.3, 1.0):
-        for words, scatter in (("one photo's", 0.0), ("by their scatter", None), ("independent", 1.0)):
-            weighed = PersonFit(fit, shapes, alike=points, scatter=scatter)
-            line = []
-            for count in COUNTS:
-                off = []
-                for person, (parameters, detected, own) in zip(crowd, looks, strict=True):
-                    for part in _parts(len(parameters), count):
-                        chosen = [
-                            None if source is None else Points(*(values[part] for values in source))
-                            for source in (detected, own)
-                        ]
-                        found = weighed(parameters[part], *chosen).parameters[0, 12 : 12 + shapes]
-                        off.append(error(found.numpy(), person.shape))
-                line.append(f"{np.mean(off):.2f}")
-            print(
-                f"  {kind.words}, points' errors common by {points}, coefficients {words}: {'  '.join(line)}"
-            )
+    for points, words, scatter in _WEIGHTS:
+        weighed = PersonFit(fit, shapes, alike=points, scatter=scatter)
+        line = []
+        for count in COUNTS[1:]:
+            off = []
+            for person, (parameters, detected, own) in zip(crowd, looks, strict=True):
+                chosen = [
+                    None if source is None else Points(*(values[:count] for values in source))
+                    for source in (detected, own)
+                ]
+                found = weighed(parameters[:count], *chosen).parameters[0, 12 : 12 + shapes]
+                off.append(error(found.numpy(), person.shape))
+            line.append(f"{np.mean(off):.2f}")
+        what = f"points' errors common by {points}, coefficients {words}"
+        print(f"  {kind.words}, {what}: {'  '.join(line)}", flush=True)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -207,7 +213,7 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     for kind in _KINDS:
         _print_curve(kind.words, curve(reconstructor, crowd, kind.noise))
-    print("weights of the network's predictions for the shape, mm from 1, 2, 4, 8 and 16 photos:")
+    print("weights of the network's predictions for the shape, mm from 2, 4, 8 and 16 photos:")
     for kind in _KINDS:
         _print_weights(kind, reconstructor, crowd)
     for kind in _KINDS:
