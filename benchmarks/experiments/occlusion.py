@@ -2,8 +2,8 @@
 
 The same faces with and without a hand, a mask, a microphone, sunglasses, locks of hair or an object, painted
 as for training (`twodasl.synthetic.occluders`), the rest of the picture equal to the pixel: synthetic faces,
-and with ROOT (AFLW2000-3D's development images) photographs, without sunglasses, which need the head in space.
-No landmarks are given. Printed for each kind:
+and with ROOT (AFLW2000-3D's development images) photographs, without sunglasses, which need the head in
+space. No landmarks are given. Printed for each kind:
 
 - NME in percent of the box at all points: of the network's parameters, of its own points, of the fit to
   those; and of the fit at points that the object hides and at the others.
@@ -47,7 +47,7 @@ Painter = Callable[[np.random.Generator, occluders.Canvas, "Face"], None]
 _SEED = 4_000_000  # of faces that nothing was trained on
 _BATCH = 32
 _CLEAN = SyntheticOptions(glasses=0, occluders=0, grayscale=0, black_borders=0, degradation=0)
-_DARK = 0.7  # how much of the eyes sunglasses hide, at least
+_DARK = 0.7  # how much of one eye sunglasses hide, at least
 
 
 @dataclass(frozen=True)
@@ -85,15 +85,13 @@ class Face:
 
 def _sunglasses(rng: np.random.Generator, canvas: occluders.Canvas, face: Face) -> None:
     """The first of the glasses drawn that are dark."""
-    eyes = (
-        np.rint([face.marks[36:42, :2].mean(0), face.marks[42:48, :2].mean(0)]).clip(0, SIZE - 1).astype(int)
-    )
+    column, row = np.rint(face.marks[36:48, :2].T).clip(0, SIZE - 1).astype(int)
     assert face.rotation is not None
     assert face.depth is not None
     for _ in range(60):
         drawn = occluders.Canvas(canvas.image.copy())
         occluders.glasses(rng, drawn, face.marks, face.rotation, face.scale, face.depth)
-        if drawn.covered[eyes[:, 1], eyes[:, 0]].max() > _DARK:
+        if drawn.covered[row, column].reshape(2, 6).mean(axis=1).max() > _DARK:
             canvas.image, canvas.covered = drawn.image, drawn.covered
             return
 
@@ -295,7 +293,7 @@ def main(words: Sequence[str] | None = None) -> None:
         prog="python -m benchmarks.experiments.occlusion", description=__doc__.splitlines()[0]
     )
     parser.add_argument("-c", "--checkpoint", default="base", help="checkpoint or weights (default: base)")
-    parser.add_argument("--faces", type=int, default=400, help="synthetic faces (default: 400)")
+    parser.add_argument("--faces", type=int, default=200, help="synthetic faces (default: 200)")
     parser.add_argument("--photos", type=Path, help="AFLW2000-3D's development images")
     parser.add_argument("--sheet", type=Path, help="also draw what is painted")
     arguments = parser.parse_args(words)

@@ -21,12 +21,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
+from torch import Tensor
+from twodasl.geometry.projection import crop_landmarks
+from twodasl.morphable import MorphableModel
 from twodasl.progress import progress_bar
 from twodasl.reconstruction.face_input import FaceInput
-from twodasl.reconstruction.landmark_fit import Points
+from twodasl.reconstruction.landmark_fit import Points, fitted_parameters
 from twodasl.reconstruction.look import joined_looks
-from twodasl.reconstruction.person_fit import CONTRADICTION, PersonFit
-from twodasl.reconstruction.reconstructor import FaceReconstructor, Reconstruction
+from twodasl.reconstruction.person_fit import CONTRADICTION, FittedPerson, PersonFit
+from twodasl.reconstruction.reconstructor import FaceReconstructor
 
 from .identity import photos
 from .synthetic_people import NeutralError, Person, people
@@ -38,12 +41,6 @@ _SEED = 3_000_000  # of people that nothing was trained on
 _GALLERY, _DRAWS = 102, 20
 
 
-@dataclass(frozen=True)
-class _Kind:
-    words: str
-    noise: float | None
-
-
 # How far the errors of the network's points are common to a person's photos, and what its coefficients count.
 _WEIGHTS: tuple[tuple[float, str, float | None], ...] = (
     (1.0, "by their scatter", None),
@@ -52,38 +49,86 @@ _WEIGHTS: tuple[tuple[float, str, float | None], ...] = (
     (1.0, "as one photo's", 0.0),
     (1.0, "as independent", 1.0),
 )
-_KINDS = (_Kind("landmarks with a pixel's noise", 1.0), _Kind("no landmarks", None))
+_KINDS: dict[str, float | None] = {"landmarks with a pixel's noise": 1.0, "no landmarks": None}
+_BATCH = 32
 
 
-def curve(reconstructor: FaceReconstructor, crowd: list[Person], noise: float | None) -> Floats:
+@dataclass(frozen=True)
+class Looked:
+    """What there is to fit n faces to, see `joined_looks`: looked at once, fitted many times."""
+
+    reconstructor: FaceReconstructor
+    parameters: Tensor
+    detected: Points | None
+    own: Points | None
+
+    @classmethod
+    def at(cls, reconstructor: FaceReconstructor, faces: list[FaceInput]) -> Looked:
+        looks = [
+            reconstructor._look(faces[start : start + _BATCH], None) for start in range(0, len(faces), _BATCH)
+        ]
+        return cls(reconstructor, *joined_looks(looks))
+
+    def of(self, rows: Sequence[int]) -> Looked:
+        """Of some of them."""
+        return Looked(self.reconstructor, self.parameters[rows], *self._sources(rows))
+
+    def with_one_of(self, other: Looked, row: int) -> Looked:
+        """All but the last, and in its place one of others."""
+        joined = [
+            None
+            if mine is None or its is None
+            else Points(*(torch.cat(v) for v in zip(mine, its, strict=True)))
+            for mine, its in zip(self._sources(slice(-1)), other._sources([row]), strict=True)
+        ]
+        return Looked(
+            self.reconstructor, torch.cat([self.parameters[:-1], other.parameters[row][None]]), *joined
+        )
+
+    def alone(self) -> Tensor:
+        """Parameters of each face fitted for itself."""
+        fit = self.reconstructor._fit
+        assert fit is not None
+        return fitted_parameters(fit(self.parameters, self.detected, self.own))
+
+    def person(self, **weighing: float | None) -> FittedPerson:
+        """All faces as those of one person; weighing: see `PersonFit`."""
+        fit = self.reconstructor._fit
+        assert fit is not None
+        joint = PersonFit(fit, len(self.reconstructor.model.shape_modes), **weighing)
+        return joint(self.parameters, self.detected, self.own)
+
+    def _sources(self, rows: Sequence[int] | slice) -> list[Points | None]:
+        sources = (self.detected, self.own)
+        return [None if s is None else Points(*(values[rows] for values in s)) for s in sources]
+
+
+def curve(crowd: list[Person], looks: list[Looked]) -> Floats:
     """(counts, 5): neutral error in mm of joined, mean and single fits; landmarks' of joined and single.
 
     A count takes as many sets of photos of each person as fit into all, at most 4.
     """
-    error = NeutralError(reconstructor.model)
-    rows: list[list[Floats]] = [[] for _ in COUNTS]
-    for number, person in enumerate(progress_bar(crowd, description="people", unit="person")):
-        faces = person.faces(noise, number)
-        single = reconstructor.reconstruct(faces)
-        apart = np.array([error(face.shape, person.shape) for face in single])
-        missed = np.array([_missed(face, marks) for face, marks in zip(single, person.marks, strict=True)])
+    model = looks[0].reconstructor.model
+    error, shapes = NeutralError(model), _shapes_of(model)
+    rows: list[list[list[float]]] = [[] for _ in COUNTS]
+    for person, look in progress_bar(list(zip(crowd, looks, strict=True)), description="fits", unit="person"):
+        single = look.alone()
+        apart = np.array([error(shape, person.shape) for shape in single[:, shapes].numpy()])
+        missed = _missed(look, single, person.marks)
         for row, count in zip(rows, COUNTS, strict=True):
-            for part in _parts(len(faces), count):
-                found = reconstructor.same_person([faces[i] for i in part])
-                mean = np.mean([single[i].shape for i in part], axis=0)
-                joined = [_missed(f, person.marks[i]) for f, i in zip(found.faces, part, strict=True)]
+            for part in _parts(len(single), count):
+                found = look.of(part).person().parameters
+                mean = single[part][:, shapes].mean(dim=0).numpy()
+                joined = error(found[0, shapes].numpy(), person.shape)
+                marks = _missed(look, found, person.marks[part])
                 row.append(
-                    np.array(
-                        [
-                            error(found.shape, person.shape),
-                            error(mean, person.shape),
-                            apart[part].mean(),
-                            np.mean(joined),
-                            missed[part].mean(),
-                        ]
-                    )
+                    [joined, error(mean, person.shape), apart[part].mean(), marks.mean(), missed[part].mean()]
                 )
     return np.array([np.mean(row, axis=0) for row in rows])
+
+
+def _shapes_of(model: MorphableModel) -> slice:
+    return slice(12, 12 + len(model.shape_modes))
 
 
 def _parts(total: int, count: int) -> list[list[int]]:
@@ -91,22 +136,20 @@ def _parts(total: int, count: int) -> list[list[int]]:
     return [list(range(start, start + count)) for start in list(starts)[:4]]
 
 
-def _missed(face: Reconstruction, marks: Floats) -> float:
-    """Mean distance of the points inside the face from the true ones, in percent of the box of all."""
-    off = np.linalg.norm(face.landmarks[17:, :2] - marks[17:], axis=1).mean()
-    return float(100 * off / np.sqrt(np.ptp(marks, axis=0).prod()))
+def _missed(look: Looked, parameters: Tensor, marks: Floats) -> Floats:
+    """(n,) mean distance of the points inside the face from the true ones, in percent of the box of all."""
+    found = crop_landmarks(look.reconstructor.basis, parameters)[:, 17:, :2].double().numpy()
+    off = np.linalg.norm(found - marks[:, 17:], axis=2).mean(axis=1)
+    return 100 * off / np.sqrt(np.ptp(marks, axis=1).prod(axis=1))
 
 
-def contradictions(
-    reconstructor: FaceReconstructor, crowd: list[Person], noise: float | None, count: int
-) -> tuple[float, float]:
+def contradictions(looks: list[Looked], count: int) -> tuple[float, float]:
     """How often one of `count` photos is said to contradict the others; how often a stranger's is."""
     wrong, caught = [], []
-    for number, person in enumerate(crowd):
-        faces = person.faces(noise, number)[:count]
-        stranger = crowd[(number + 1) % len(crowd)].faces(noise, number + 1)[0]
-        wrong.append(np.mean(reconstructor.same_person(faces).contradicts))
-        caught.append(reconstructor.same_person([*faces[:-1], stranger]).contradicts[-1])
+    for number, look in enumerate(looks):
+        some, stranger = look.of(range(count)), looks[(number + 1) % len(looks)]
+        wrong.append(some.person().contradicts.double().mean())
+        caught.append(some.with_one_of(stranger, 0).person().contradicts[-1].double())
     return float(np.mean(wrong)), float(np.mean(caught))
 
 
@@ -115,19 +158,17 @@ def frames(reconstructor: FaceReconstructor, root: Path) -> None:
     faces, names = photos(root)
     rows = [np.flatnonzero(names == name)[:3] for name in np.unique(names)]
     trios = np.array([row for row in rows if len(row) == 3])
-    found = reconstructor.reconstruct(faces)
-    model = reconstructor.model
-    spread = model.coefficient_std[: len(model.shape_modes)]
-    single = np.stack([face.shape for face in found]) / spread
+    look, model = Looked.at(reconstructor, faces), reconstructor.model
+    spread, shapes = model.coefficient_std[: len(model.shape_modes)], _shapes_of(model)
+    single = look.alone()[:, shapes].numpy() / spread
     single = single - single.mean(axis=0)
     mean = single.mean(axis=0)
     joined, wrong, caught = [], [], []
     for number, row in enumerate(progress_bar(trios, description="pairs", unit="person")):
-        both: list[FaceInput] = [faces[i] for i in row[:2]]
-        joined.append(reconstructor.same_person(both).shape / spread)
-        wrong.append(reconstructor.same_person([*both, faces[row[2]]]).contradicts)
-        other = faces[trios[(number + 1) % len(trios)][2]]
-        caught.append(reconstructor.same_person([*both, other]).contradicts[2])
+        joined.append(look.of(row[:2]).person().parameters[0, shapes].numpy() / spread)
+        wrong.append(look.of(row).person().contradicts.double().mean())
+        stranger = trios[(number + 1) % len(trios)][2]
+        caught.append(look.of([*row[:2], stranger]).person().contradicts[2].double())
     pairs = np.array(joined) - np.mean(joined, axis=0)
     first, second, third = (single[trios[:, k]] for k in range(3))
     print(f"{len(trios)} people, whose third frame is to be found by")
@@ -168,30 +209,21 @@ def _print_curve(words: str, rows: Floats) -> None:
         print(f"  {count:2d}  " + "  ".join(f"{value:.2f}" for value in row), flush=True)
 
 
-def _print_weights(kind: _Kind, reconstructor: FaceReconstructor, crowd: list[Person]) -> None:
+def _print_weights(words: str, crowd: list[Person], looks: list[Looked]) -> None:
     """Prints the neutral error of some weights of the network's points and coefficients."""
-    error, fit = NeutralError(reconstructor.model), reconstructor._fit
-    assert fit is not None
-    looks = [
-        joined_looks([reconstructor._look(person.faces(kind.noise, number), None)])
-        for number, person in enumerate(crowd)
-    ]
-    shapes = len(reconstructor.model.shape_modes)
-    for points, words, scatter in _WEIGHTS:
-        weighed = PersonFit(fit, shapes, alike=points, scatter=scatter)
+    model = looks[0].reconstructor.model
+    error, shapes = NeutralError(model), _shapes_of(model)
+    for points, what, scatter in _WEIGHTS:
         line = []
         for count in COUNTS[1:]:
-            off = []
-            for person, (parameters, detected, own) in zip(crowd, looks, strict=True):
-                chosen = [
-                    None if source is None else Points(*(values[:count] for values in source))
-                    for source in (detected, own)
-                ]
-                found = weighed(parameters[:count], *chosen).parameters[0, 12 : 12 + shapes]
-                off.append(error(found.numpy(), person.shape))
+            found = [look.of(range(count)).person(alike=points, scatter=scatter) for look in looks]
+            rows = zip(found, crowd, strict=True)
+            off = [error(one.parameters[0, shapes].numpy(), person.shape) for one, person in rows]
             line.append(f"{np.mean(off):.2f}")
-        what = f"points' errors common by {points}, coefficients {words}"
-        print(f"  {kind.words}, {what}: {'  '.join(line)}", flush=True)
+        print(
+            f"  {words}, points' errors common by {points}, coefficients {what}: {'  '.join(line)}",
+            flush=True,
+        )
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -200,7 +232,7 @@ def main(words: Sequence[str] | None = None) -> None:
         prog="python -m benchmarks.experiments.same_person", description=__doc__.splitlines()[0]
     )
     parser.add_argument("-c", "--checkpoint", default="base", help="checkpoint or weights (default: base)")
-    parser.add_argument("--people", type=int, default=40, help="synthetic people (default: 40)")
+    parser.add_argument("--people", type=int, default=24, help="synthetic people (default: 24)")
     parser.add_argument("--photos", type=Path, help="frames of real people")
     arguments = parser.parse_args(words)
     reconstructor = FaceReconstructor(arguments.checkpoint)
@@ -211,17 +243,18 @@ def main(words: Sequence[str] | None = None) -> None:
         f"{len(crowd)} synthetic people; the mean face is {average:.2f} mm from theirs (root mean square over"
         f" {len(error.region)} vertices of the face, similarity taken off)"
     )
-    for kind in _KINDS:
-        _print_curve(kind.words, curve(reconstructor, crowd, kind.noise))
-    print("weights of the network's predictions for the shape, mm from 2, 4, 8 and 16 photos:")
-    for kind in _KINDS:
-        _print_weights(kind, reconstructor, crowd)
-    for kind in _KINDS:
+    for words, noise in _KINDS.items():
+        numbered = progress_bar(list(enumerate(crowd)), description="photos", unit="person")
+        looks = [Looked.at(reconstructor, person.faces(noise, number)) for number, person in numbered]
+        _print_curve(words, curve(crowd, looks))
+        print("weights of the network's predictions for the shape, mm from 2, 4, 8 and 16 photos:")
+        _print_weights(words, crowd, looks)
         for count in (2, 3, 5):
-            wrong, caught = contradictions(reconstructor, crowd, kind.noise, count)
+            wrong, caught = contradictions(looks, count)
             print(
-                f"{kind.words}: of {count} photos of a person {100 * wrong:.1f} % contradict the others"
-                f" (limit {CONTRADICTION}); a stranger's among them {100 * caught:.0f} %"
+                f"{words}: of {count} photos of a person {100 * wrong:.1f} % contradict the others"
+                f" (limit {CONTRADICTION}); a stranger's among them {100 * caught:.0f} %",
+                flush=True,
             )
     if arguments.photos:
         frames(reconstructor, arguments.photos)

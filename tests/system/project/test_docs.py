@@ -46,7 +46,8 @@ SMALLER = {
 def desk(tmp_path_factory, photo68, photo_path, ball_model, ball_checkpoint) -> Path:
     """A folder with the files that the pages speak of."""
     folder = tmp_path_factory.mktemp("desk")
-    shutil.copy(photo_path, folder / "photo.jpg")
+    for name in ("photo.jpg", "other.jpg"):
+        shutil.copy(photo_path, folder / name)
     write_pts(folder / "photo.pts", photo68)
     write_clip(folder / "clip.mp4", [frame_with((face_patch(photo_path), 60 + 5 * i, 50)) for i in range(3)])
     (folder / "demo-output").mkdir()
