@@ -226,17 +226,9 @@ def _print_weights(words: str, crowd: list[Person], looks: list[Looked]) -> None
         )
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Prints the tables."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.experiments.same_person", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("-c", "--checkpoint", default="base", help="checkpoint or weights (default: base)")
-    parser.add_argument("--people", type=int, default=24, help="synthetic people (default: 24)")
-    parser.add_argument("--photos", type=Path, help="frames of real people")
-    arguments = parser.parse_args(words)
-    reconstructor = FaceReconstructor(arguments.checkpoint)
-    crowd = people(reconstructor.model, arguments.people, COUNTS[-1], _SEED)
+def synthetic(reconstructor: FaceReconstructor, count: int) -> None:
+    """Prints what so many synthetic people show."""
+    crowd = people(reconstructor.model, count, COUNTS[-1], _SEED)
     error = NeutralError(reconstructor.model)
     average = np.mean([error(np.zeros_like(person.shape), person.shape) for person in crowd])
     print(
@@ -249,13 +241,29 @@ def main(words: Sequence[str] | None = None) -> None:
         _print_curve(words, curve(crowd, looks))
         print("weights of the network's predictions for the shape, mm from 2, 4, 8 and 16 photos:")
         _print_weights(words, crowd, looks)
-        for count in (2, 3, 5):
-            wrong, caught = contradictions(looks, count)
+        for photos_of_each in (2, 3, 5):
+            wrong, caught = contradictions(looks, photos_of_each)
             print(
-                f"{words}: of {count} photos of a person {100 * wrong:.1f} % contradict the others"
+                f"{words}: of {photos_of_each} photos of a person {100 * wrong:.1f} % contradict the others"
                 f" (limit {CONTRADICTION}); a stranger's among them {100 * caught:.0f} %",
                 flush=True,
             )
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.experiments.same_person", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("-c", "--checkpoint", default="base", help="checkpoint or weights (default: base)")
+    parser.add_argument(
+        "--people", type=int, default=24, help="synthetic people (default: 24); 0: only --photos"
+    )
+    parser.add_argument("--photos", type=Path, help="frames of real people")
+    arguments = parser.parse_args(words)
+    reconstructor = FaceReconstructor(arguments.checkpoint)
+    if arguments.people:
+        synthetic(reconstructor, arguments.people)
     if arguments.photos:
         frames(reconstructor, arguments.photos)
 
