@@ -198,9 +198,11 @@ def _eight_bits(wide: NDArray[Any]) -> NDArray[np.uint8]:
     """Scale values of any kind to 8 bits: the power of two above the largest (for integers, at least 256)
     maps to 256.
 
-    Negative values and NaN become black.
+    Negative values and NaN become black. Raises ValueError where there is nothing but NaN and infinity.
     """
     if wide.dtype.kind == "f":
+        if wide.size and not np.isfinite(wide).any():
+            raise ValueError("its pixels are all NaN or infinity")
         known = np.where(np.isfinite(wide), wide, 0).clip(0).astype(np.float64)
         fraction, exponent = np.frexp(known.max())
         # 1.0 is white, not the first step above it

@@ -36,8 +36,9 @@ def read_landmarks(
 
     .pts: iBUG's format, 1-based by convention and converted here. .npy: (L, 2) or (2, L), numbers, no
     objects. .csv/.txt: one point per line, separated by commas, semicolons, or white space; with an optional
-    header, whose columns `x` and `y` are used if it names them; lines starting with # are comments; 0-based.
-    A third coordinate ((L, 3), (3, L), or three columns) is accepted and ignored.
+    header, whose columns `x` and `y` (or `col`, `column`, `u`; `row`, `v`) are used if it names them; lines
+    starting with # are comments; 0-based. A third coordinate ((L, 3), (3, L), or three columns) is accepted
+    and ignored.
 
     Raises InputError naming the file if it is missing, of another kind, broken, has another number of points,
     or a coordinate that is not a finite number.
@@ -153,8 +154,10 @@ def _csv_points(file: Path, rows: Rows, counts: Counts) -> NDArray[np.float64]:
     if not any(_number(field) is not None for field in first):
         names = [field.lower().lstrip("#") for field in first]
         rows = rows[1:]
-    if "x" in names and "y" in names:
-        columns = (names.index("x"), names.index("y"))
+    across = next((name for name in ("x", "col", "column", "u") if name in names), None)
+    down = next((name for name in ("y", "row", "v") if name in names), None)
+    if across is not None and down is not None:
+        columns = (names.index(across), names.index(down))
         short = next((row for row in rows if len(row[1]) != len(names)), None)
         if short is not None:
             raise InputError(

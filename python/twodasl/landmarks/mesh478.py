@@ -99,5 +99,6 @@ _SHARE = np.array([place[2] for place in SIXTY_EIGHT_OF_478])[:, None]
 def sixty_eight_from_478(mesh: NDArray[Any]) -> NDArray[Any]:
     """The 68 points (..., 68, D) of meshes (..., 468 or 478, D), of the same dtype."""
     points = np.asarray(mesh)
-    first, second = points[..., _FIRST, :], points[..., _SECOND, :]
-    return (first + _SHARE * (second - first)).astype(points.dtype, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond any picture: not finite, as its reader says
+        first, second = points[..., _FIRST, :], points[..., _SECOND, :]
+        return (first + _SHARE * (second - first)).astype(points.dtype, copy=False)

@@ -10,6 +10,7 @@ frontal faces. `load_detector` makes a fourth one of the user's own file.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +66,11 @@ def find_faces(image: NDArray[np.uint8], detector: str | Detector = "auto") -> l
     """
     check_image(image)
     finder = _named(detector) if isinstance(detector, str) else detector
-    if not callable(finder):
-        raise InputError(f"detector: expected a name or what load_detector gives, got {shown(detector)}")
+    if not callable(finder) or not all(hasattr(finder, name) for name in ("name", "sure")):
+        raise InputError(
+            "detector: expected a name, what load_detector gives, or a Detector (a callable with name and"
+            f" sure), got {shown(detector)}"
+        )
     found, quarters = _in_best_turn(image, finder)
     size = (image.shape[1], image.shape[0]) if quarters % 2 == 0 else (image.shape[0], image.shape[1])
     faces = []
@@ -87,9 +91,9 @@ def chosen_faces(faces: Sequence[FaceInput], which: str | int = "all") -> list[F
 
     Raises InputError for anything else.
     """
-    if which == "all":
+    if isinstance(which, str) and which == "all":
         count = len(faces)
-    elif which == "largest":
+    elif isinstance(which, str) and which == "largest":
         count = 1
     elif isinstance(which, str):
         raise InputError(f"faces: expected all, largest or a whole number from 1, got {which!r}")
@@ -115,17 +119,24 @@ def _named(name: str) -> Detector:
 
 def _in_best_turn(image: NDArray[np.uint8], finder: Detector) -> tuple[list[Detection], int]:
     """The faces in the photo turned by so many quarters, and the quarters."""
-    found = finder(image)
+    found = _checked(finder, finder(image))
     best = _highest(found)
     if finder.sure is None or best >= finder.sure:
         return found, 0
     chosen = found, 0
     best += _MARGIN if best > 0 else 0.0
     for quarters in (1, 2, 3):
-        others = finder(turned_image(image, quarters))
+        others = _checked(finder, finder(turned_image(image, quarters)))
         if _highest(others) > best:
             best, chosen = _highest(others), (others, quarters)
     return chosen
+
+
+def _checked(finder: Detector, found: Any) -> list[Detection]:
+    """What a detector returned. InputError where that is no list of Detections."""
+    if isinstance(found, (list, tuple)) and all(isinstance(face, Detection) for face in found):
+        return list(found)
+    raise InputError(f"detector: expected {finder.name} to return a list of Detections, got {shown(found)}")
 
 
 def _highest(faces: list[Detection]) -> float:

@@ -58,7 +58,7 @@ class LandmarkFit:
         self.priors = FitPriors() if priors is None else priors
         self.spread = torch.from_numpy(model.coefficient_std).to(basis.device)
         fixed = torch.from_numpy(model.landmarks).to(basis.device)[:, None]
-        self._candidates = Contours(fixed, torch.zeros(len(fixed), 2, device=basis.device))
+        self._candidates = Contours(fixed, basis.mean.new_zeros(len(fixed), 2))
         with suppress(InputError):
             self._candidates = outline_of(model, basis)
         self._candidates_and_own = followed_by(self._candidates, fixed[list(OUTLINE)])

@@ -161,9 +161,7 @@ class _Problem:
         """(G, Ks) the shapes that groups of faces share; groups (len(rows),) are numbered from 0 on."""
         coefficients = self._parameters[rows, 12 : 12 + self._count]
         total = int(groups.max()) + 1
-        size = torch.zeros(total, device=rows.device).index_add_(
-            0, groups, torch.ones(len(rows), device=rows.device)
-        )
+        size = coefficients.new_zeros(total).index_add_(0, groups, coefficients.new_ones(len(rows)))
         said = self._fit.priors.coefficient_sigma(self._fit.spread)[: self._count]
         mean = coefficients.new_zeros(total, self._count).index_add_(0, groups, coefficients) / size[:, None]
         if self._alone is None:
@@ -173,7 +171,7 @@ class _Problem:
         trust = 1 / (1 - scatter.clamp_max(1) * (1 - 1 / size))
         if self._scatter is not None:
             trust = 1 / (1 - self._scatter * (1 - 1 / size))
-        weights = torch.ones(len(rows), self._parameters.shape[1] - 12, device=rows.device)
+        weights = coefficients.new_ones(len(rows), self._parameters.shape[1] - 12)
         weights[:, : self._count] = trust[groups, None]
         wider = (1 + self._alike * (size[groups, None] - 1)).sqrt()
         fit = self._fitted(rows, trust=weights, wider=wider, groups=groups)

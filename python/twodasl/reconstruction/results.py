@@ -266,7 +266,7 @@ def _hidden(points: NDArray[np.float32], face: Reconstruction) -> NDArray[np.boo
     inner = points[face.landmark_indices] - points[face.landmark_indices].mean(axis=0)
     own = face.landmarks - face.landmarks.mean(axis=0)
     zoom = float(np.linalg.norm(inner)) / max(float(np.linalg.norm(own)), 1e-12)
-    return ~in_front(vertices, triangles, marks, PANEL, torch.tensor([face.scale * zoom]))[0].numpy()
+    return ~in_front(vertices, triangles, marks, PANEL, vertices.new_tensor([face.scale * zoom]))[0].numpy()
 
 
 def _floats(values: NDArray[np.floating]) -> list[float]:

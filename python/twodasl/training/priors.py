@@ -71,7 +71,7 @@ class FitPriors:
         """(K,) standard deviations of the coefficients' errors, for the model's spread (K,)."""
         if not self.coefficients:
             return spread
-        return spread * torch.tensor(self.coefficients).to(spread)
+        return spread * torch.tensor(self.coefficients, dtype=spread.dtype, device=spread.device)
 
     def widened(self, factor: float) -> FitPriors:
         """The same with pose and points so many times as uncertain."""

@@ -55,7 +55,10 @@ def test_every_name_is_described_and_every_value_has_a_name():
 def test_files_and_folders_are_called_so():
     for command, action in options():
         if getattr(action.type, "__name__", "") == "Path":
-            assert action.metavar in ("FILE", "NAME|FILE", "DIR", "PHOTO", "ROOT"), (command, action.dest)
+            assert action.metavar in ("FILE", "NAME|FILE", "DIR", "PHOTO", "ROOT", "VIDEO"), (
+                command,
+                action.dest,
+            )
 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "x", "", "²", "٣", " 1"])

@@ -131,8 +131,20 @@ def test_what_does_not_fit_is_named(tmp_path, photo68):
     (root / "faces.csv").write_text("picture\n1.png\n")
     with pytest.raises(InputError, match=r"faces\.csv: expected a header with the column image"):
         open_set(root, cache)
+    (root / "faces.csv").write_text('image,set\n"0.png,here\n1.png,here\n2.png,here\n')
+    with pytest.raises(InputError, match=r"faces\.csv: is no table of comma-separated values"):
+        open_set(root, cache)
     with pytest.raises(InputError, match="eyes and mouth in one place"):
         crop_from_five(np.zeros((5, 2)))
+
+
+def test_a_line_separator_in_a_field_is_part_of_it(tmp_path, photo68):
+    write_set(tmp_path, photo68)
+    table = (tmp_path / "faces.csv").read_text(encoding="utf-8")
+    (tmp_path / "faces.csv").write_text(
+        table.replace("00001.png,here", '00001.png,"he\u2028re\x0b\nagain"'), encoding="utf-8"
+    )
+    assert len(open_set(tmp_path, tmp_path / "cache")) == 3
 
 
 def test_faces_whose_five_points_are_missing_are_left_out(tmp_path, photo68):

@@ -167,3 +167,10 @@ def test_check_image_says_what_it_got(image):
 def test_limits_are_far_from_photographs():
     assert MIN_SIDE < 120  # the network's own crops
     assert MAX_PIXELS > 108_000_000  # telephones
+
+
+def test_a_picture_of_nothing_but_nan_is_refused(tmp_path):
+    file = tmp_path / "nan.tif"
+    Image.fromarray(np.full((40, 40), np.nan, np.float32)).save(file)
+    with pytest.raises(InputError, match=r"nan\.tif.*all NaN or infinity"):
+        read_image(file)

@@ -96,8 +96,10 @@ def test_integer_npy(tmp_path):
         table_text(POINTS.T),
         table_text(POINTS, header="column,row\n").replace("\n", "\r\n"),
         table_text(POINTS, header="name a,name b\n"),
+        table_text(POINTS[:, ::-1], header="row,col\n"),
+        table_text(POINTS[:, ::-1], header="v,u\n"),
     ],
-    ids=["index", "y-first", "comment-z", "bom", "two-rows", "crlf", "other-header"],
+    ids=["index", "y-first", "comment-z", "bom", "two-rows", "crlf", "other-header", "row-first", "v-first"],
 )
 def test_csv_layouts(tmp_path, text):
     file = tmp_path / "FACE.CSV"

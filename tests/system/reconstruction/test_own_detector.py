@@ -7,7 +7,7 @@ import pytest
 from twodasl.cli import main
 from twodasl.errors import InputError
 from twodasl.io.images import read_image
-from twodasl.reconstruction.detect import find_faces, load_detector
+from twodasl.reconstruction.detect import chosen_faces, find_faces, load_detector
 from twodasl.reconstruction.detectors import onnx_network
 from twodasl.reconstruction.detectors.retinaface import RetinaFaceDetector
 from twodasl.reconstruction.detectors.yunet import OUTPUTS, YuNetDetector
@@ -43,6 +43,30 @@ def test_a_file_of_retinaface(network, photo_path, tmp_path):
     (face,), (expected,) = find_faces(photo, detector), find_faces(photo, "retinaface")
     assert face.detector == "mine.onnx"
     assert face.crop == expected.crop
+
+
+class Answer:
+    """A detector that returns what it was made with."""
+
+    name, sure = "answer", None
+
+    def __init__(self, found):
+        self._found = found
+
+    def __call__(self, image):
+        return self._found
+
+
+@pytest.mark.parametrize("found", [None, [1], "no", {"a": 1}])
+def test_an_answer_that_is_no_list_of_detections(found):
+    image = np.zeros((64, 64, 3), np.uint8)
+    with pytest.raises(InputError, match="detector: expected answer to return a list of Detections, got"):
+        find_faces(image, Answer(found))
+    assert find_faces(image, Answer([])) == []
+    with pytest.raises(InputError, match=r"detector: expected a name, what load_detector gives, or a Det"):
+        find_faces(image, lambda image: [])
+    with pytest.raises(InputError, match="faces: expected"):
+        chosen_faces([], np.array([1, 2]))
 
 
 def test_what_is_no_detector_is_one_sentence(network, tmp_path, photo_path, ball_checkpoint, capsys):

@@ -34,6 +34,8 @@ from ..report import DataReport, Skipped
 FORMAT, VERSION = "twodasl-fitted", 1
 NOTE = "fitted.json"
 
+# Of standard deviations and residuals, far beyond any fit's; their squares are numbers.
+_MOST = 1e9
 _FILES = ("images", "parameters", "deviations", "landmarks", "visible", "residual")
 _WHAT = "a folder that `twodasl data annotate` wrote"
 _LARGEST = 1 << 28  # bytes of fitted.json; a million names take about 40 MB
@@ -143,6 +145,13 @@ def read_store(folder: Path) -> Store:
             " folder again"
         )
     arrays = {key: _read(folder / f"{key}.npy", *shapes[key]) for key in _FILES}
+    for key in ("deviations", "residual"):
+        wrong = np.argwhere((arrays[key] < 0) | (arrays[key] > _MOST))
+        if len(wrong):
+            raise InputError(
+                f"{folder / f'{key}.npy'}: expected numbers from 0 to {_MOST:g}, got"
+                f" {arrays[key][tuple(wrong[0])]:g} in row {wrong[0][0]}; annotate the photos again"
+            )
     images = arrays.pop("images")
     groups = tuple(Skipped(entry["reason"], tuple(entry["names"])) for entry in note["left_out"])
     return Store(images, FittedFaces(names, **arrays), note, DataReport(count, groups))

@@ -17,6 +17,7 @@ its 68 points. Yaw is not read.
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
@@ -82,9 +83,9 @@ def _names(file: Path) -> list[str]:
         content = stream.read(_LARGEST + 1)
     if len(content) > _LARGEST:
         raise InputError(f"{file}: expected a table of photos, got a file of more than {_LARGEST >> 20} MiB")
-    lines = plain_text(file, content).decode("utf-8", "surrogateescape").splitlines()
-    try:
-        rows = list(csv.DictReader(lines))
+    text = plain_text(file, content).decode("utf-8", "surrogateescape")
+    try:  # strict: a quotation mark that is never closed would swallow the lines after it
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise InputError(f"{file}: is no table of comma-separated values ({error})") from error
     if not rows or "image" not in rows[0]:
