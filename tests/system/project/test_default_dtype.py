@@ -36,6 +36,21 @@ def test_reconstruction(in_both, lively_checkpoint, photo_path, photo68):
         assert a.vertices.dtype == b.vertices.dtype
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_reconstruction_with_the_weights_of_the_package(dtype, photo_path, photo68):
+    import cv2
+
+    image = cv2.imread(str(photo_path))
+    usual = FaceReconstructor()(image, photo68)
+    torch.set_default_dtype(dtype)
+    try:
+        other = FaceReconstructor()(image, photo68)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(usual.vertices, other.vertices)
+    assert usual.confidence == other.confidence
+
+
 def test_training(in_both, ball_model, tmp_path):
     config = tiny_config(augment={"flip": 0.0}, optimizer={"ema": 0.9})
     _, other = in_both(lambda: tiny_run(ball_model, config, output=tmp_path / str(torch.get_default_dtype())))
