@@ -103,6 +103,9 @@ def register(subparsers: Any) -> None:
         help="what the picture shows of the mesh: the face, or skull and neck too (default: face); mesh files"
         " are always whole",
     )
+    parser.add_argument(
+        "--no-pictures", action="store_true", help="write no NAME.png: drawing takes most of the time"
+    )
     add_same_person(parser)
     add_device(parser)
     parser.set_defaults(run=run)
@@ -273,11 +276,12 @@ def _written(
         words = "its landmarks contradict the photo, and the fit gave them little weight"
         say(visible(f"twodasl: warning: {photo}: {words}", keep=""), sys.stderr)
     facts = {"photo": photo.name, **source}
-    whole = args.head == "whole"
-    write_results(target.parent, target.name, image, reconstructor, face, facts, whole_head=whole)
+    shown = None if args.no_pictures else args.head
+    paths = write_results(target.parent, target.name, image, reconstructor, face, facts, shown=shown)
     found = f" (face found by {_finding(source)})" if "detector" in source else ""
     pose = describe_pose(face) + describe_confidence(face)
-    return visible(f"{photo}: {pose}{found} -> {target}.obj .ply .json .png", keep="")
+    suffixes = " ".join(path.suffix for path in paths)
+    return visible(f"{photo}: {pose}{found} -> {target}{suffixes}", keep="")
 
 
 def _finding(source: dict[str, Any]) -> str:

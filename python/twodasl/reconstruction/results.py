@@ -1,4 +1,4 @@
-"""What a reconstruction leaves behind: NAME.obj, NAME.ply, NAME.json and NAME.png, all four or none."""
+"""What a reconstruction leaves behind: NAME.obj, NAME.ply, NAME.json and NAME.png, all or none."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..arguments import path_of
+from ..errors import InputError
 from ..geometry.crops import Crop
 from ..geometry.pose import matrix_from_angles
 from ..io.files import atomic_paths, check_targets, writing
@@ -55,12 +56,12 @@ def write_results(
     face: Reconstruction,
     source: dict[str, Any] | None = None,
     *,
-    whole_head: bool = False,
+    shown: str | None = "face",
 ) -> list[Path]:
     """Write the mesh, the numbers and the picture of one face.
 
     Everything is computed and written under temporary names first and then renamed, so that an error on the
-    way leaves none of the four files.
+    way leaves none of the files.
 
     Args:
         folder: made if it is not there.
@@ -68,34 +69,39 @@ def write_results(
         image: (H, W, 3) uint8 BGR, the photo.
         reconstructor, face: what gave the reconstruction, and the reconstruction.
         source: further facts for the JSON file's "source", such as the photo's file name.
-        whole_head: whether the picture shows skull and neck too, see `face_share`. The mesh is always whole.
+        shown: what the picture shows of the mesh, which is always whole: "face", see `face_share`, or
+            "whole"; None: no picture, which takes most of the time.
 
     Returns:
-        the four paths, in the order of `SUFFIXES`. Mesh coordinates are image pixels with y pointing up from
+        the paths, in the order of `SUFFIXES`. Mesh coordinates are image pixels with y pointing up from
         the photo's bottom row, z toward the viewer.
 
     Raises:
         InputError: the folder cannot be written, or a folder stands where a file should go.
     """
+    if shown not in ("face", "whole", None):
+        raise InputError(f"shown: expected 'face', 'whole' or None, got {shown!r}")
     target = path_of(folder, "a folder", "folder")
-    targets = [target / f"{name}{suffix}" for suffix in SUFFIXES]
+    targets = [target / f"{name}{suffix}" for suffix in SUFFIXES[: 3 if shown is None else 4]]
     check_targets(targets)
     colors = face_colors(image, face.vertices, face.triangles, reconstructor.model)
-    model = reconstructor.model
-    shares = None if whole_head else face_share(model.mean, model.landmarks)
-    sheet = picture(image, face, colors, name, shares)
+    drawing = b""
+    if shown is not None:
+        model = reconstructor.model
+        shares = face_share(model.mean, model.landmarks) if shown == "face" else None
+        drawing = encode_image(targets[3], picture(image, face, colors, name, shares))
     text = json.dumps(facts(image, reconstructor, face, source), indent=1, allow_nan=False)
     points = face.upright(image.shape[0])
-    encoded = encode_image(targets[3], sheet)
-    with atomic_paths(targets) as (obj, ply, numbers, drawing):
+    with atomic_paths(targets) as (obj, ply, numbers, *pictures):
         with writing(targets[0]):
             write_obj(obj, points, face.triangles, colors)
         with writing(targets[1]):
             write_ply(ply, points, face.triangles, colors)
         with writing(targets[2]):
             numbers.write_text(text + "\n", encoding="utf-8")
-        with writing(targets[3]):
-            drawing.write_bytes(encoded)
+        for place in pictures:
+            with writing(targets[3]):
+                place.write_bytes(drawing)
     return targets
 
 

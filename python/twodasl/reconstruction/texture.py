@@ -10,6 +10,9 @@ guessed.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,6 +41,22 @@ _BRIGHTEST = 3.0  # ratios above it are highlights or background
 _SEEN, _TWIN, _OVERALL = 10.0, 0.3, 1e-4
 _FINEST_SPACING = 16.0  # pixels between vertices, from twice of which on the photo is reduced
 _TWIN_DISTANCE = 0.02  # of the model's height: how far off a mirror twin may be
+
+
+def _once(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Keeps what was made of an array until it is called with another one: photos share their face model."""
+    kept: list[tuple[Any, Any]] = []
+
+    @wraps(make)
+    def of(array: NDArray[Any], *others: Any) -> Any:
+        for known, made in kept:
+            if known is array:
+                return made
+        made = make(array, *others)
+        kept[:] = [(array, made)]
+        return made
+
+    return of
 
 
 def visibility(vertices: Floats, triangles: NDArray[np.int64]) -> Floats:
@@ -102,6 +121,7 @@ def sample_photo(
     return (colors[:, ::-1] / 255.0).astype(np.float32), inside
 
 
+@_once
 def mirror_twins(mean: Floats) -> NDArray[np.int64]:
     """For each vertex of a model's mean (N, 3) the index of the one at its mirror image (x -> -x), or -1."""
     import twodasl_ext
@@ -178,6 +198,7 @@ def filled_colors(
     return np.clip(mixed, 0, 1).astype(np.float32)
 
 
+@_once
 def _laplacian(triangles: NDArray[np.int64], count: int) -> coo_matrix:
     """The mesh's graph Laplacian (N, N): degree on the diagonal, -1 for each edge."""
     ends = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])

@@ -237,6 +237,13 @@ def test_the_picture_shows_the_face_or_the_whole_head(photo_path, landmark_file,
     assert png["face"] == png["unsaid"] != png["whole"]
 
 
+def test_without_pictures(photo_path, landmark_file, tmp_path, capsys):
+    words = ["reconstruct", str(photo_path), "--landmarks", str(landmark_file), "-o", str(tmp_path / "out")]
+    assert main([*words, "--no-pictures"]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("astronaut.obj .ply .json")
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".json", ".obj", ".ply"]
+
+
 def test_a_landmark_file_beside_the_photo_is_not_used_unasked(ball_checkpoint, photo_path, tmp_path, capsys):
     photo = tmp_path / "face.png"
     shutil.copy(photo_path, photo)
