@@ -1,8 +1,8 @@
 """python -m benchmarks.training.average CHECKPOINT OTHER -o FILE: the mean of two networks' weights.
 
 CHECKPOINT went on from OTHER, a checkpoint or weights. The mean of the two is often better than either,
-because what the longer training forgot counts for half (Wortsman et al., "Robust fine-tuning of zero-shot models",
-2022). FILE is CHECKPOINT with that mean as its averaged weights, for `twodasl weights export`.
+because what the longer training forgot counts for half (Wortsman et al., "Robust fine-tuning of zero-shot
+models", 2022). FILE is CHECKPOINT with that mean as its averaged weights, for `twodasl weights export`.
 """
 
 from __future__ import annotations
