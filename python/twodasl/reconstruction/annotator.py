@@ -10,9 +10,9 @@ from torch import Tensor
 from ..geometry.projection import crop_landmarks
 from .face_network import FaceNetwork
 from .fit_quality import Limits, quality_of, reasons
-from .landmark_fit import SIGMA, Points
+from .landmark_fit import Points
 from .plausible import plausibility
-from .point_fit import PointFit
+from .point_fit import SIGMA, PointFit
 
 NO_FACE = "the network's answer is no face"
 FEW_POINTS = "it has no points to fit to"

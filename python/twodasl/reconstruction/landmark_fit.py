@@ -20,8 +20,9 @@ from ..morphable import MorphableModel
 from ..training.priors import FitPriors
 from .plausible import plausibility
 
-SIGMA = 1.0
-"""Standard deviation of a detector's landmark along either axis, in pixels of the crop."""
+SIGMA, OUTLINE_SIGMA = 1.25, 1.9
+"""Standard deviation of a detector's landmark along either axis, in pixels of the crop; and of one on the
+outline of the face, whose place along it is anybody's."""
 
 OUTLINE = range(17)
 """Those of the 68 points that lie on the outline of the face."""
@@ -123,7 +124,8 @@ class LandmarkFit:
         seen = detected.isfinite().all(dim=-1)
         expected = self.expected(parameters) if own is None else own
         square = (detected - expected.places).square().sum(dim=2)
-        relative = torch.where(seen, square / (expected.sigma.square() + SIGMA**2), torch.nan)
+        usual = detector_sigma(detected)
+        relative = torch.where(seen, square / (expected.sigma.square() + usual.square()), torch.nan)
         # The jaw's points slide along the outline; the others say where the face is.
         middle = relative[:, _INNER].nanmedian(dim=1).values / _MEDIAN
         known = plausibility(parameters, crop_landmarks(self.basis, parameters)).good
@@ -135,7 +137,7 @@ class LandmarkFit:
         if own is None:
             # Wrong landmarks err together, and the prior alone is against them: all of them count as one.
             factor = torch.where(factor > 1, factor * seen.sum(dim=1).sqrt(), factor)
-        return Points(detected, torch.where(seen, SIGMA * factor[:, None], torch.inf)), factor
+        return Points(detected, torch.where(seen, usual * factor[:, None], torch.inf)), factor
 
     def expected(self, parameters: Tensor) -> Points:
         """Where a network without points of its own puts the landmarks, and how far off that may be."""
@@ -146,6 +148,13 @@ class LandmarkFit:
         reach = (marks - marks.mean(dim=1, keepdim=True)).norm(dim=2).mean(dim=1)
         sigma = (shift.square() + (turn.square() + growth.square()) * reach.square()).sqrt()
         return Points(marks, sigma[:, None].expand(marks.shape[:2]))
+
+
+def detector_sigma(points: Tensor) -> Tensor:
+    """(68,) standard deviations of a detector's landmarks (..., 68, 2), of their type."""
+    sigma = torch.full((68,), SIGMA, dtype=points.dtype, device=points.device)
+    sigma[list(OUTLINE)] = OUTLINE_SIGMA
+    return sigma
 
 
 def _rows(detected: Points | None, own: Points | None) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,10 @@ from ..geometry.parameters import join_parameters, split_parameters
 from ..landmarks import TWENTY_ONE_NAMES
 from ..landmarks.weights import weights_from_68
 from ..morphable import MorphableModel
-from .landmark_fit import OUTLINE, SIGMA, Points, followed_by, model_spread, outline_of, start_pose, upright
+from .landmark_fit import OUTLINE, Points, followed_by, model_spread, outline_of, start_pose, upright
+
+SIGMA = 1.0
+"""Standard deviation of an annotated point along either axis, in pixels of the crop."""
 
 OUTLINE_SIGMA = 3.0
 """Times a point's standard deviation: that of one on the outline, along which annotators slide them."""

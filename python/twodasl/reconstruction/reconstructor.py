@@ -26,7 +26,7 @@ from .detect import chosen_faces, find_faces
 from .detectors.detection import Detector
 from .face_input import FaceInput
 from .face_network import FaceNetwork, Said
-from .landmark_fit import SIGMA, LandmarkFit, Points, fitted_parameters
+from .landmark_fit import LandmarkFit, Points, detector_sigma, fitted_parameters
 from .look import Look, joined_looks
 from .person import Person
 from .person_fit import PersonFit
@@ -352,7 +352,7 @@ class FaceReconstructor:
         """
         if not self.network.knows_blank:
             seen = detected.isfinite().all(dim=-1)
-            return Points(detected, torch.where(seen, SIGMA, torch.inf).to(detected))
+            return Points(detected, torch.where(seen, detector_sigma(detected), torch.inf))
         blind = said.copy()
         unmarked = [replace(faces[index], landmarks=None) for index in marked]
         blind.put(marked, self.network.faces(unmarked, checked=False))
