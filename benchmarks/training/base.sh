@@ -23,18 +23,17 @@ train() {
   twodasl train --preset "$preset" -o "$name" --resume "${settings[@]}"
 }
 
-# 3D annotation of the photos by a network.
+# 3D annotation of the photos by a network, and the same heads turned towards profiles.
 annotate() {
   local name=$1 network=$2
   [ -e "photos-$name/fitted.json" ] || twodasl data annotate mesh478 "$photos" -c "$network" -o "photos-$name"
+  [ -e "profiles-$name/fitted.json" ] || twodasl data turn "photos-$name" -o "profiles-$name" --seed "$name"
 }
 
 train first base-start "seed=$seed"
 annotate 1 first/checkpoint.pt
-# The same heads turned towards profiles.
-[ -e profiles-1/fitted.json ] || twodasl data turn photos-1 -o profiles-1 --seed 2
 train second base "seed=$((seed + 1))" network.start=first/checkpoint.pt fitted_source=fitted:photos-1,fitted:profiles-1 \
   stage2.steps=7000 stage2.learning_rate=7e-4 stage2.final_learning_rate=1.2e-4
 annotate 2 second/checkpoint.pt
-train third base "seed=$((seed + 2))" network.start=second/checkpoint.pt fitted_source=fitted:photos-2,fitted:profiles-1
+train third base "seed=$((seed + 2))" network.start=second/checkpoint.pt fitted_source=fitted:photos-2,fitted:profiles-2
 twodasl weights export -c third/checkpoint.pt -o base.safetensors --confidence-on "mesh478:$photos"
