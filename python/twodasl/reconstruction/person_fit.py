@@ -12,10 +12,10 @@ from twodasl_ext import CoefficientPrior
 
 from .landmark_fit import LandmarkFit, Points, fitted_parameters
 
-CONTRADICTION = 0.3
+CONTRADICTION = 0.15
 """A face contradicts the others where their shape raises the cost of its fit by more than this share of (the
-cost with a shape of its own + as many as numbers were fitted to). Of three frames of a video, one in a
-hundred does so wrongly; of strangers' a quarter does, see `benchmarks.experiments.same_person`."""
+cost with a shape of its own + as many as numbers were fitted to). Of three frames of a video, one in
+seventy does so wrongly; of strangers' more than a third does, see `benchmarks.experiments.same_person`."""
 
 # Photos are compared with those outside their part, so that the time grows with their number and no faster.
 _PARTS = 8
