@@ -22,7 +22,8 @@ from .confidence_scenes import Scene, scenes_of
 from .face_input import FaceInput
 
 if TYPE_CHECKING:
-    from .reconstructor import FaceReconstructor, Reconstruction
+    from .reconstruction import Reconstruction
+    from .reconstructor import FaceReconstructor
 
 FACES = 1000
 """Synthetic faces, of five scenes each."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..morphable import MorphableModel
 
 if TYPE_CHECKING:
-    from .reconstructor import Reconstruction
+    from .reconstruction import Reconstruction
 
 
 @dataclass(frozen=True)

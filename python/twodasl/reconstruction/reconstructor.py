@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from ..arguments import flag, path_of, shown, whole_number
 from ..devices import usable_device
 from ..errors import InputError
-from ..geometry.crops import Crop, flip_y
 from ..geometry.projection import crop_landmarks, crop_vertices
 from ..io.images import check_image
-from ..morphable import MorphableModel, decompose_pose, split_parameters
-from ..training.confidence import Clues
+from ..morphable import MorphableModel
 from ..weights import SHIPPED, weights_file
 from . import MOST_REFINEMENTS
 from .confidence import clues_of
@@ -30,6 +28,7 @@ from .landmark_fit import LandmarkFit, Points, detector_sigma, fitted_parameters
 from .look import Look, joined_looks
 from .person import Person
 from .person_fit import PersonFit
+from .reconstruction import Reconstruction, place_faces
 from .texture import face_colors
 from .turns import in_photo, upright_input
 
@@ -37,51 +36,6 @@ Floats = NDArray[np.float32]
 
 BLIND_REFINEMENTS = 1
 """Passes after the first where a photo comes without landmarks."""
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """One face.
-
-    Attributes:
-        crop: the box of the image that the network saw.
-        parameters: (12+K,) float32 `[3x4 pose | coefficients]`, not whitened, in the crop's own space (y up).
-        shape, expression: (Ks,) and (Ke,) float32, the coefficients: the last K parameters.
-        angles: pitch, yaw, roll in degrees, AFLW2000-3D's convention.
-        scale: image pixels per millimeter.
-        translation: (x, row) in image pixels of the model's origin.
-        vertices: (N, 3) float32 image space: x = column, y = row, z in pixels, larger = nearer.
-        landmarks: (68, 3) float32, the same space: the vertices numbered `landmark_indices`, (68,) int64.
-        triangles: (T, 3) int64, counter-clockwise from outside when y points up.
-        quarters: by how many quarter turns counterclockwise the photo was turned for the network, see
-            `FaceInput.quarters`. All of the above refers to the photo as it is.
-        doubted: whether the landmarks that came with the face contradict what the network sees, so that the
-            fit gave them little weight.
-        confidence: the probability, 0 to 1, that the mean distance of the 68 landmarks from where they are is
-            at most 5 % of the face's size (`training.confidence.GOOD`); low where there is no face. None with
-            checkpoints, and with weights that were exported without it.
-        clues: what it was concluded from; None where the network has no points of its own.
-    """
-
-    crop: Crop
-    parameters: Floats
-    shape: Floats
-    expression: Floats
-    angles: tuple[float, float, float]
-    scale: float
-    translation: tuple[float, float]
-    vertices: Floats
-    landmarks: Floats
-    landmark_indices: NDArray[np.int64]
-    triangles: NDArray[np.int64]
-    quarters: int = 0
-    doubted: bool = False
-    confidence: float | None = None
-    clues: Clues | None = None
-
-    def upright(self, height: int) -> Floats:
-        """Vertices (N, 3) for mesh files: y points up from the bottom row of an image `height` rows tall."""
-        return self.vertices * np.array([1, -1, 1], np.float32) + np.array([0, height - 1, 0], np.float32)
 
 
 class FaceReconstructor:
@@ -267,7 +221,7 @@ class FaceReconstructor:
         """The faces of parameters (B, 12+K) that were found for what there is of them."""
         vertices = crop_vertices(self.basis, parameters)
         self.network.check(parameters, vertices)
-        placed = self.placed(look.faces, parameters, vertices)
+        placed = place_faces(self.model, look.faces, parameters, vertices)
         if self.network.has_points:
             placed = self._judged(placed, look.given, look.said, parameters)
         doubted = look.said.doubted.tolist()
@@ -364,37 +318,6 @@ class FaceReconstructor:
         said.points, said.sigma = blind.points, blind.sigma
         said.doubted[doubted] = True
         return source
-
-    def placed(
-        self, faces: list[FaceInput], parameters: torch.Tensor, vertices: torch.Tensor
-    ) -> list[Reconstruction]:
-        """Parameters (B, 12+K) and vertices (B, N, 3) of the crops, in the photos."""
-        pose, coefficients = split_parameters(parameters, len(self.model.coefficient_std))
-        scale, angles, translation = decompose_pose(pose.double())
-        translation[..., 1] = flip_y(translation[..., 1])
-        degrees = torch.rad2deg(angles).cpu().tolist()
-        results = []
-        for index, face in enumerate(faces):
-            step_x, step_y = face.crop.scale
-            origin = face.crop.to_image(translation[index, :2].cpu().numpy())
-            points = face.crop.to_image(vertices[index].double().cpu().numpy()).astype(np.float32)
-            shape_count = len(self.model.shape_modes)
-            results.append(
-                Reconstruction(
-                    crop=face.crop,
-                    parameters=parameters[index].cpu().numpy(),
-                    shape=coefficients[index, :shape_count].cpu().numpy(),
-                    expression=coefficients[index, shape_count:].cpu().numpy(),
-                    angles=tuple(degrees[index]),
-                    scale=float(scale[index]) * (step_x + step_y) / 2,
-                    translation=(float(origin[0]), float(origin[1])),
-                    vertices=points,
-                    landmarks=points[self.model.landmarks],
-                    landmark_indices=self.model.landmarks,
-                    triangles=self.model.triangles,
-                )
-            )
-        return results
 
 
 def _checked(faces: Any, refinements: Any, batch_size: Any) -> tuple[list[FaceInput], int | None, int]:

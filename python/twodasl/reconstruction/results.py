@@ -34,7 +34,8 @@ from .texture import face_colors
 from .turns import turned_image, turned_result
 
 if TYPE_CHECKING:
-    from .reconstructor import FaceReconstructor, Reconstruction
+    from .reconstruction import Reconstruction
+    from .reconstructor import FaceReconstructor
 
 SUFFIXES = (".obj", ".ply", ".json", ".png")
 

@@ -18,7 +18,7 @@ from ..morphable import decompose_pose
 from .face_input import FaceInput
 
 if TYPE_CHECKING:
-    from .reconstructor import Reconstruction
+    from .reconstruction import Reconstruction
 
 Size = tuple[int, int]
 """Width and height of the photo before it is turned, in pixels."""

@@ -15,7 +15,8 @@ from ..io.images import check_image
 from ..reconstruction.detect import chosen_faces, find_faces
 from ..reconstruction.detectors.detection import Detector
 from ..reconstruction.face_input import FaceInput
-from ..reconstruction.reconstructor import FaceReconstructor, Reconstruction
+from ..reconstruction.reconstruction import Reconstruction, place_faces
+from ..reconstruction.reconstructor import FaceReconstructor
 from ..reconstruction.turns import in_photo, turned_crop, turned_image, upright_input
 from .beginning import Found, begin
 from .frame_fit import Fitted, FrameFit
@@ -266,7 +267,7 @@ class FaceTracker:
             inputs.append(FaceInput(view, track.crop))
         parameters = torch.from_numpy(np.stack(rows)).to(self.reconstructor.device, torch.float32)
         vertices = crop_vertices(self.reconstructor.basis, parameters)
-        placed = self.reconstructor.placed(inputs, parameters, vertices)
+        placed = place_faces(self.reconstructor.model, inputs, parameters, vertices)
         results = []
         for track, face in zip(live, placed, strict=True):
             own = in_photo(face, FaceInput(views[0], track.crop, quarters=track.quarters))
