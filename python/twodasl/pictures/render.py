@@ -20,6 +20,7 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 CLAY = (0.80, 0.77, 0.74)  # RGB of a mesh without colors
+TINT = (0.62, 0.80, 0.95)  # RGB of a mesh laid over a photo
 GAMMA = 2.2
 BACK_FACE = 0.35  # light on the inside of a surface: the neck's and the mouth's
 # Lights as (direction toward the light: x right, y up, z toward the viewer; strength), and the ambient light.

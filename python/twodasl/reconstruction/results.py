@@ -21,6 +21,7 @@ from ..io.images import encode_image
 from ..meshes.write import write_obj, write_ply
 from ..pictures.face_part import face_share
 from ..pictures.render import (
+    TINT,
     Image,
     caption,
     contact_sheet,
@@ -44,7 +45,6 @@ _WIDEST = 1.7  # sides of the crop that a panel shows at most
 _BORDER = 0.03  # of the panel, around the mesh
 _SEEN = 0.2  # share of a vertex from which it counts as drawn
 _BACKDROP = (244, 241, 238)
-_TINT = (0.62, 0.80, 0.95)  # RGB of the mesh laid over the photo
 _TURN = 40.0  # degrees by which the last panel turns a roughly frontal face
 _FRONTAL = 25.0  # |yaw| from which it is turned to the front instead
 
@@ -186,7 +186,7 @@ def picture(
     photo, points = _closeup(image, face, shares)
     marks = points[face.landmark_indices]
     turn, description = _turn(face.angles[1])
-    tint = np.broadcast_to(np.array(_TINT, np.float32), points.shape)
+    tint = np.broadcast_to(np.array(TINT, np.float32), points.shape)
     tiles = [
         (draw_landmarks(photo, marks, _hidden(points, face)), "68 landmarks"),
         (

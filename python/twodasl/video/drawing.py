@@ -9,18 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..morphable import MorphableModel
-from ..pictures.render import draw_landmarks, render_mesh
+from ..pictures.face_part import face_share
+from ..pictures.render import TINT, draw_landmarks, render_mesh
 from .tracker import TrackedFace
 
 KINDS = ("mesh", "landmarks", "both")
 
-_TINT = (0.62, 0.80, 0.95)  # RGB
 _OPACITY = 0.45
-# Of the face's height: how far the mask reaches above the brows and below the chin.
-_ABOVE, _BELOW = 0.3, 0.03
-_OVAL = 2.4  # 2: an ellipse; larger: nearer to a rectangle
-_BROWS = slice(17, 27)
-_EARS = [0, 16]
+_DRAWN = 0.5  # share of a vertex from which it belongs to the mask, which ends there
 
 
 class FaceDrawing:
@@ -31,7 +27,7 @@ class FaceDrawing:
         self._marks = kind in ("landmarks", "both")
         self._numbers = numbers
         self._vertices, self._triangles = _face_only(model)
-        self._colors = np.broadcast_to(np.array(_TINT, np.float32), (len(self._vertices), 3))
+        self._colors = np.broadcast_to(np.array(TINT, np.float32), (len(self._vertices), 3))
 
     def __call__(self, frame: NDArray[np.uint8], faces: Sequence[TrackedFace]) -> NDArray[np.uint8]:
         """A copy of the frame (H, W, 3) uint8 BGR with the faces, the smaller below the larger."""
@@ -72,16 +68,7 @@ def _draw_number(drawn: NDArray[np.uint8], face: TrackedFace) -> None:
 
 def _face_only(model: MorphableModel) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The vertices of the face without neck, ears and the back of the head, and triangles between them."""
-    marks = model.mean[model.landmarks]
-    height = float(np.ptp(marks[:, 1]))
-    top = marks[_BROWS, 1].max() + _ABOVE * height
-    bottom = marks[:, 1].min() - _BELOW * height
-    x, y, z = model.mean.T
-    # An oval: its middle, and half its width and height.
-    across, along = (marks[:, 0].max() + marks[:, 0].min()) / 2, (top + bottom) / 2
-    width, tall = np.ptp(marks[:, 0]) / 2, (top - bottom) / 2
-    oval = np.abs((x - across) / width) ** _OVAL + np.abs((y - along) / tall) ** _OVAL
-    kept = (oval <= 1) & (z >= marks[_EARS, 2].max())
+    kept = face_share(model.mean, model.landmarks) > _DRAWN
     triangles = model.triangles[kept[model.triangles].all(axis=1)]
     if not len(triangles):  # a model of which the landmarks do not lie as on a face
         triangles = model.triangles
