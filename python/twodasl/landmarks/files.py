@@ -36,7 +36,7 @@ def read_landmarks(
 
     .pts: iBUG's format, 1-based by convention and converted here. .npy: (L, 2) or (2, L), numbers, no
     objects. .csv/.txt: one point per line, separated by commas, semicolons, or white space; with an optional
-    header, whose columns `x` and `y` (or `col`, `column`, `u`; `row`, `v`) are used if it names them; lines
+    header, which names the columns `x` and `y` (or `col`, `column`, `u`; `row`, `v`) among others; lines
     starting with # are comments; 0-based. A third coordinate ((L, 3), (3, L), or three columns) is accepted
     and ignored.
 
@@ -150,7 +150,7 @@ def _pts_rows(file: Path, rows: Rows, counts: Counts) -> Rows:
 
 def _csv_points(file: Path, rows: Rows, counts: Counts) -> NDArray[np.float64]:
     names: list[str] = []
-    first = rows[0][1]
+    number, first = rows[0]
     if not any(_number(field) is not None for field in first):
         names = [field.lower().lstrip("#") for field in first]
         rows = rows[1:]
@@ -164,6 +164,11 @@ def _csv_points(file: Path, rows: Rows, counts: Counts) -> NDArray[np.float64]:
                 f"{file}, line {short[0]}: expected {len(names)} fields as in its header, got {len(short[1])}"
             )
         return _table(file, [(number, [fields[c] for c in columns]) for number, fields in rows], counts)
+    if len(names) > 1:  # y, x or row, col of some other name would be taken for x, y
+        raise InputError(
+            f"{file}, line {number}: expected a header with columns x and y, got {', '.join(names)[:60]};"
+            " rename the columns or remove the line"
+        )
     points = _table(file, rows, counts, keep=True)
     indices = np.arange(float(len(points)))
     numbered = any(np.array_equal(points[:, 0], indices + base) for base in (0, 1))
