@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from .morphable import MorphableModel, load_model
+    from .morphable import ARKIT_NAMES, MorphableModel, arkit_shapes, from_arkit, load_model, to_arkit
     from .reconstruction.reconstructor import FaceReconstructor, Reconstruction
 
 __all__ = [
+    "ARKIT_NAMES",
     "FaceReconstructor",
     "InputError",
     "MorphableModel",
     "Reconstruction",
     "__version__",
+    "arkit_shapes",
+    "from_arkit",
     "load_model",
+    "to_arkit",
 ]
 
 _HOMES = {
@@ -30,6 +34,10 @@ _HOMES = {
     "Reconstruction": ".reconstruction.reconstructor",
     "MorphableModel": ".morphable",
     "load_model": ".morphable",
+    "ARKIT_NAMES": ".morphable",
+    "arkit_shapes": ".morphable",
+    "from_arkit": ".morphable",
+    "to_arkit": ".morphable",
 }
 
 

@@ -11,7 +11,7 @@ from .messages import note
 
 
 def register(subparsers: Any) -> None:
-    """Describe `models show`, `models convert` and `models head`."""
+    """Describe `models show`, `models convert`, `models arkit` and `models head`."""
     parser = subparsers.add_parser("models", help="show and convert face models")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     show = actions.add_parser(
@@ -35,6 +35,14 @@ def register(subparsers: Any) -> None:
             help=f"keep the first N {kind} modes (default: all)",
         )
     convert.set_defaults(run=run_convert)
+    arkit = actions.add_parser(
+        "arkit",
+        help="draw ARKit's 52 blend shapes on a face model",
+        description="Draw each of ARKit's 52 blend shapes at weight 1 on the mean face.",
+    )
+    arkit.add_argument("model", metavar="MODEL", nargs="?", default="procedural", help=MODEL)
+    add_output_file(arkit, "the sheet (.png, .jpg)", default=Path("arkit-sheet.png"))
+    arkit.set_defaults(run=run_arkit)
     head = actions.add_parser(
         "head",
         help="compute the embedded head from its code",
@@ -42,6 +50,9 @@ def register(subparsers: Any) -> None:
         " one. Nothing else computes it: 'procedural' is the shipped file.",
     )
     add_output_file(head, "the model (.npz)", required=True)
+    head.add_argument(
+        "--arkit", metavar="FILE", type=Path, help="also compute its 52 ARKit blend shapes, into FILE (.npz)"
+    )
     head.set_defaults(run=run_head)
 
 
@@ -85,11 +96,27 @@ def run_convert(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_arkit(args: argparse.Namespace) -> int:
+    """Write the sheet of the 52 blend shapes."""
+    from ..io.images import check_image_name, write_image
+    from ..morphable import load_model
+    from ..pictures.arkit_sheet import arkit_sheet
+
+    check_image_name(args.output)
+    sheet = arkit_sheet(load_model(args.model))
+    write_image(args.output, sheet)
+    note(f"wrote {args.output} ({sheet.shape[1]} x {sheet.shape[0]})")
+    return 0
+
+
 def run_head(args: argparse.Namespace) -> int:
     """Write the head that the code makes, and say how it differs from the shipped one."""
+    from ..io.files import check_targets
     from ..morphable import procedural_model
     from ..morphable.procedural.build import STEP, build_head, largest_difference
 
+    targets = [args.output] + ([] if args.arkit is None else [args.arkit])
+    check_targets(targets)
     head = build_head()
     head.save(args.output)
     _describe(head)
@@ -101,7 +128,23 @@ def run_head(args: argparse.Namespace) -> int:
     else:
         print("NOT the shipped head: its code has changed, and checkpoints belong to the shipped one")
     note(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB)")
+    if args.arkit is not None:
+        _write_shapes(args.arkit)
     return 0
+
+
+def _write_shapes(path: Path) -> None:
+    from ..morphable import procedural_model
+    from ..morphable.procedural.blendshapes.build import build_shapes
+    from ..morphable.procedural.blendshapes.stored import SHIPPED, STEP, StoredShapes
+    from ..morphable.procedural.head import mean_head
+
+    shapes = build_shapes(mean_head(), procedural_model())
+    shapes.save(path)
+    apart = shapes.largest_difference(StoredShapes.load(SHIPPED))
+    same = "the same as" if apart == 0 else "but for rounding" if apart <= STEP else "NOT"
+    print(f"ARKit shapes: {same} the shipped ones" + (f", up to {apart:.3g} mm apart" if apart else ""))
+    note(f"wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)")
 
 
 def _describe(model: Any) -> None:

@@ -33,7 +33,7 @@ def model_sheet(model: MorphableModel, seed: int = 0, progress: bool = True) -> 
         (H, W, 3) uint8 BGR.
     """
     seed, progress = whole_number(seed, "seed", 0), flag(progress, "progress")
-    studio = _Studio(model)
+    studio = Studio(model)
     steps = len(model.coefficient_std) + _tone_count(model) + RANDOM_FACES
     with progress_bar(total=steps, description="drawing", unit="tile", show=progress) as bar:
         mean = [caption(studio.shot(model.mean, yaw=yaw, size=LARGE), f"mean, yaw {yaw}") for yaw in YAWS]
@@ -59,7 +59,7 @@ def _tone_count(model: MorphableModel) -> int:
     return 0 if model.albedo_std is None else len(model.albedo_std)
 
 
-class _Studio:
+class Studio:
     """A model in front of the camera, framed by its landmarks so that all models fill the tiles alike."""
 
     def __init__(self, model: MorphableModel) -> None:

@@ -19,6 +19,7 @@ from ..geometry.pose import matrix_from_angles
 from ..io.files import atomic_paths, check_targets, writing
 from ..io.images import encode_image
 from ..meshes.write import write_obj, write_ply
+from ..morphable import MorphableModel, has_arkit_shapes, to_arkit
 from ..pictures.face_part import face_share
 from ..pictures.render import (
     TINT,
@@ -138,6 +139,7 @@ def facts(
             "shape": _rounded(face.shape / std[:shapes]),
             "expression": _rounded(face.expression / std[shapes:]),
         },
+        "arkit": _arkit(model, face),
         "crop_parameters": _floats(face.parameters),
         "landmarks_2d": [_rounded(point) for point in face.landmarks[:, :2]],
         "landmarks_3d": [_rounded(point) for point in face.landmarks],
@@ -154,6 +156,13 @@ def facts(
         },
         "software": {"twodasl": __version__, "torch": str(torch.__version__)},
     }
+
+
+def _arkit(model: MorphableModel, face: Reconstruction) -> dict[str, float] | None:
+    """Weights of ARKit's 52 blend shapes; None for a face model that has no such shapes."""
+    if not has_arkit_shapes(model):
+        return None
+    return {name: round(weight, 4) + 0.0 for name, weight in to_arkit(model, face).items()}
 
 
 def describe_pose(face: Reconstruction) -> str:

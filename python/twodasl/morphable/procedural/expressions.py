@@ -41,14 +41,23 @@ def lower_side(a: Anatomy) -> Array:
     return share
 
 
+def hinge(a: Anatomy) -> Array:
+    """(3,) where the mandible turns: the left condyle, just before the ear."""
+    return a.ear + np.array([0, -4, 16])
+
+
+def mandible(a: Anatomy) -> Array:
+    """(N,) how far the surface follows the lower jaw, fading out toward the ears and the neck."""
+    turn, chin = hinge(a), a.mark(8)
+    share = lower_side(a) * a.ramp(a.z, turn[2] - 12, turn[2] + 28)
+    inside = a.regions["mouth_interior"]
+    return np.asarray(share * np.maximum(a.ramp(a.y, chin[1] - 42, chin[1] - 2), inside))
+
+
 def jaw_open(a: Anatomy) -> Array:
     """The mandible turns about the condyles, just before the ears; lower lip, chin and cheeks go with it."""
-    hinge = a.ear + np.array([0, -4, 16])
-    chin = a.mark(8)
-    share = lower_side(a) * a.ramp(a.z, hinge[2] - 12, hinge[2] + 28)
-    inside = a.regions["mouth_interior"]
-    share = share * np.maximum(a.ramp(a.y, chin[1] - 42, chin[1] - 2), inside)
-    arm = a.points - hinge
+    share = mandible(a)
+    arm = a.points - hinge(a)
     field = share[:, None] * JAW_TURN * np.column_stack([np.zeros(len(arm)), -arm[:, 2], arm[:, 1]])
     # The lower lip rolls out as the mouth opens. Closing further than shut it then passes behind the upper
     # lip, which is what pressed lips look like.

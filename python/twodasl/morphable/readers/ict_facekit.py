@@ -72,6 +72,7 @@ def read_ict_facekit(
     identity_modes: int = IDENTITY_MODES,
     expression_modes: int = EXPRESSION_MODES,
     progress: bool = True,
+    blend_shapes: bool = False,
 ) -> MorphableModel:
     """Read an ICT-FaceKit folder.
 
@@ -79,6 +80,9 @@ def read_ict_facekit(
         folder: the repository's root or its `FaceXModel`.
         identity_modes, expression_modes: how many to keep, at most; 40 and 10 as in the paper.
         progress: whether to show how far it is (some hundred megabytes of text are parsed).
+        blend_shapes: whether the expression modes are ICT's own shapes, each by its file's name (`jawOpen`,
+            `mouthSmile_L`), in place of `expression_modes` principal ones. Coefficient 1 is the shape in
+            full, and `arkit_shapes` finds ARKit's 52 among them.
 
     Raises:
         InputError: a file is missing, is not an OBJ file, or does not fit the neutral mesh; the file is
@@ -86,7 +90,7 @@ def read_ict_facekit(
     """
     identity_modes = whole_number(identity_modes, "identity_modes", 0)
     expression_modes = whole_number(expression_modes, "expression_modes", 0)
-    progress = flag(progress, "progress")
+    progress, blend_shapes = flag(progress, "progress"), flag(blend_shapes, "blend_shapes")
     shapes = _shapes_folder(path_of(folder, "a folder", "folder"))
     if shapes is None:
         raise InputError(f"{folder}: is not an ICT-FaceKit folder; expected FaceXModel/{NEUTRAL}")
@@ -95,7 +99,7 @@ def read_ict_facekit(
     landmarks = _landmarks(shapes, len(neutral))
     scale = measured_unit(neutral_path, neutral[landmarks])
     identities = sorted(shapes.glob("identity[0-9]*.obj"))[:identity_modes]
-    expressions = sorted(path for path in shapes.glob("*.obj") if _is_expression(path))
+    expressions = sorted(path for path in shapes.glob("*.obj") if _is_expression(path, blend_shapes))
     if not identities or not expressions:
         raise InputError(
             f"{shapes}: holds {len(identities)} identity and {len(expressions)} expression shapes; "
@@ -109,15 +113,18 @@ def read_ict_facekit(
     for row, path in enumerate(bar):
         moved[row] = (_read_vertices(path, len(neutral)) - neutral) * scale
     shape_modes, blend = moved[: len(identities)], moved[len(identities) :]
-    actions, names = merge_sides(blend, [path.stem for path in expressions])
-    modes, names = reduce_expressions(actions, names, skin, expression_modes)
+    names, modes, spread = [path.stem for path in expressions], blend, EXPRESSION_SPREAD
+    if not blend_shapes:
+        actions, names = merge_sides(blend, names)
+        modes, names = reduce_expressions(actions, names, skin, expression_modes)
+        spread = 1.0
     ears = EARS if len(neutral) == FULL_TOPOLOGY else {}
     return MorphableModel(
         name="ict-facekit",
         mean=(neutral * scale).astype(np.float32),
         shape_modes=shape_modes,
         expression_modes=modes,
-        coefficient_std=np.ones(len(shape_modes) + len(modes), np.float32),
+        coefficient_std=np.repeat([1.0, spread], [len(shape_modes), len(modes)]).astype(np.float32),
         triangles=triangles,
         landmarks=landmarks,
         named_landmarks={**ears, "chin": int(landmarks[8])},
@@ -181,8 +188,8 @@ def _shapes_folder(folder: Path) -> Path | None:
     return next((place for place in (folder / "FaceXModel", folder) if (place / NEUTRAL).is_file()), None)
 
 
-def _is_expression(path: Path) -> bool:
-    return not re.match(r"identity\d|generic_neutral|" + UNUSED, path.name)
+def _is_expression(path: Path, every: bool) -> bool:
+    return not re.match(r"identity\d|generic_neutral" + ("" if every else "|" + UNUSED), path.name)
 
 
 def _lines(path: Path) -> list[bytes]:

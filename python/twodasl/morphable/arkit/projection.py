@@ -1,0 +1,87 @@
+"""The bounded least squares behind `to_arkit`, prepared once for a face model."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..model import MorphableModel
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.float32]
+
+RIDGE = 1e-3
+"""What a squared weight costs, as a share of the squared displacement of its own shape: too little to be seen
+in a single shape, enough to keep similar ones from canceling each other."""
+
+# Millimeters from the landmarks of brows, eyes and mouth within which the face counts in full, and how much
+# of that it counts elsewhere. Small movements there are the expression; cheeks and neck only follow.
+REACH, ELSEWHERE = 14.0, 0.1
+FEATURES = np.r_[17:27, 36:68]
+
+
+class Projection:
+    """Finds the weights of blend shapes that explain displacements of a model's vertices best.
+
+    With A the shapes, |.|_W a norm in which vertices have weights, and a_k = |A_k|_W^2, minimizes
+    |A w - d|_W^2 + RIDGE sum_k a_k w_k^2 over 0 <= w <= 1.
+
+    Args:
+        model: the face model.
+        shapes: (52, N, 3) millimeters.
+    """
+
+    def __init__(self, model: MorphableModel, shapes: Floats) -> None:
+        share = vertex_weights(model).astype(np.float32)
+        count = len(shapes)
+        self.vertices = shapes.shape[1:]
+        self._weighted = (shapes * share[:, None]).reshape(count, -1)
+        flat = self._weighted.astype(np.float64)
+        normal = flat @ shapes.reshape(count, -1).T.astype(np.float64)
+        self._modes = flat @ model.expression_modes.reshape(len(model.expression_modes), -1).T.astype(
+            np.float64
+        )
+        size = np.diag(normal).copy()
+        # A shape that moves nothing has no weight.
+        self._moving = np.flatnonzero(size > 1e-12 * size.max()) if size.max() > 0 else np.empty(0, np.int64)
+        normal = normal[np.ix_(self._moving, self._moving)] + np.diag(RIDGE * size[self._moving])
+        self._root = np.linalg.cholesky(normal).T
+        self._count = count
+
+    def from_coefficients(self, coefficients: Array) -> Floats:
+        """(..., 52) weights of expression coefficients (..., Ke)."""
+        return self._solve(coefficients @ self._modes.T)
+
+    def from_displacements(self, displacements: Array) -> Floats:
+        """(..., 52) weights of displacements (..., N, 3) in millimeters."""
+        flat = displacements.reshape(*displacements.shape[:-2], -1).astype(np.float32)
+        return self._solve((flat @ self._weighted.T).astype(np.float64))
+
+    def _solve(self, sides: Array) -> Floats:
+        from scipy.optimize import lsq_linear  # imported here: names and shapes need no SciPy
+
+        result = np.zeros((*sides.shape[:-1], self._count), np.float32)
+        if not len(self._moving):
+            return result
+        rows = sides.reshape(-1, self._count)[:, self._moving]
+        # |R w - R^-T b|^2 is the same function of w as the least squares over all vertices.
+        targets = np.linalg.solve(self._root.T, rows.T).T
+        flat = result.reshape(-1, self._count)
+        for row, target in zip(flat, targets, strict=True):
+            row[self._moving] = lsq_linear(self._root, target, (0, 1), method="bvls").x
+        return np.clip(result, 0, 1)
+
+
+def vertex_weights(model: MorphableModel) -> Array:
+    """(N,) how much a vertex counts: the area around it, more near brows, eyes and mouth; their sum is 1."""
+    mean = model.mean.astype(np.float64)
+    corners = mean[model.triangles]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    around = np.zeros(len(mean))
+    np.add.at(around, model.triangles.ravel(), np.repeat(area, 3))
+    marks = mean[model.landmarks[FEATURES]]
+    nearest = np.full(len(mean), np.inf)
+    for mark in marks:
+        nearest = np.minimum(nearest, ((mean - mark) ** 2).sum(1))
+    weight = around * (ELSEWHERE + (1 - ELSEWHERE) * np.exp(-0.5 * nearest / REACH**2))
+    return np.asarray(weight / max(weight.sum(), 1e-12))
