@@ -142,8 +142,12 @@ def _write_shapes(path: Path) -> None:
     shapes = build_shapes(mean_head(), procedural_model())
     shapes.save(path)
     apart = shapes.largest_difference(StoredShapes.load(SHIPPED))
-    same = "the same as" if apart == 0 else "but for rounding" if apart <= STEP else "NOT"
-    print(f"ARKit shapes: {same} the shipped ones" + (f", up to {apart:.3g} mm apart" if apart else ""))
+    if apart == 0:
+        print("ARKit shapes: the same as the shipped ones")
+    elif apart <= STEP:
+        print(f"ARKit shapes: the shipped ones but for rounding, {apart:.1g} mm")
+    else:
+        print(f"ARKit shapes: NOT the shipped ones, {apart:.1g} mm apart: their code has changed")
     note(f"wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)")
 
 

@@ -69,6 +69,7 @@ def test_numbers(written, ball_model, ball_checkpoint, photo_path, photo68):
     assert len(numbers["coefficients"]["shape"]) == 2
     assert len(numbers["coefficients"]["expression"]) == 1
     assert numbers["pose"]["scale_pixels_per_mm"] == pytest.approx(face.scale, rel=1e-4)
+    assert numbers["arkit"] is None  # the ball has no such shapes
     assert numbers["face_model"]["identity"] == ball_model.identity
     assert numbers["checkpoint"] == {"file": "ball.pt", "step": 0}
     assert numbers["software"]["twodasl"]

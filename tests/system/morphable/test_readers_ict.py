@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from twodasl.errors import InputError
-from twodasl.morphable import load_model
+from twodasl.morphable import ARKIT_NAMES, arkit_shapes, load_model
+from twodasl.morphable.arkit.names import ict_names
 from twodasl.morphable.readers.ict_facekit import LANDMARKS, read_ict_facekit
 
 REAL = Path(__file__).resolve().parents[4] / "shared/data/ict_facekit.tar.xz"
@@ -80,6 +81,29 @@ def test_expressions_are_spanned_by_their_modes(folder):
     flat = model.expression_modes.reshape(4, -1).astype(float)
     fitted = np.linalg.lstsq(flat.T, jaw, rcond=None)[0] @ flat
     np.testing.assert_allclose(fitted, jaw, atol=1e-3)
+
+
+def test_its_own_shapes_are_the_modes_when_asked(folder):
+    with pytest.raises(InputError, match="has no ARKit shapes"):
+        arkit_shapes(read_ict_facekit(folder, progress=False, blend_shapes=True))
+    shapes = folder / "FaceXModel"
+    text = (shapes / "jawOpen.obj").read_text()
+    for name in {part for whole in ARKIT_NAMES for part in ict_names(whole)}:
+        if not (shapes / f"{name}.obj").is_file():
+            (shapes / f"{name}.obj").write_text(text)
+    model = read_ict_facekit(folder, progress=False, blend_shapes=True)
+    names = model.mode_names[3:]
+    assert len(names) == 53
+    assert {"eyeLookUp_L", "mouthClose", "jawLeft"} <= set(names)
+    assert np.allclose(model.coefficient_std[3:], 0.3)
+    assert np.all(model.coefficient_std[:3] == 1)
+    found = arkit_shapes(model)
+    smile = ARKIT_NAMES.index("mouthSmileLeft")
+    assert np.array_equal(found[smile], model.expression_modes[names.index("mouthSmile_L")])
+    assert not found[ARKIT_NAMES.index("tongueOut")].any()
+    lines = (shapes / "mouthSmile_L.obj").read_text().splitlines()
+    moved = 10 * np.array([line.split()[1:] for line in lines if line.startswith("v ")], float)
+    assert np.allclose(model.mean + found[smile], moved, atol=1e-3)  # weight 1 is the file
 
 
 @pytest.mark.parametrize(

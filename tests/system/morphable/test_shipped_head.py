@@ -10,6 +10,8 @@ import pytest
 from twodasl.cli import main
 from twodasl.morphable import MorphableModel, load_model, procedural_model
 from twodasl.morphable.procedural import SHIPPED
+from twodasl.morphable.procedural.blendshapes import stored
+from twodasl.morphable.procedural.blendshapes.stored import StoredShapes
 from twodasl.morphable.procedural.build import STEP, largest_difference
 from twodasl.morphable.readers import recognize
 
@@ -36,13 +38,18 @@ def test_the_name_means_the_file() -> None:
 def test_its_code_reproduces_it(tmp_path, capsys) -> None:
     """Bit for bit with NumPy 1.26 and 2.4 under AVX-512; elsewhere a number that rounding moves across the
     middle between two steps may come out one step off."""
-    assert main(["models", "head", "-o", str(tmp_path / "head.npz")]) == 0
+    files = tmp_path / "head.npz", tmp_path / "arkit.npz"
+    assert main(["models", "head", "-o", str(files[0]), "--arkit", str(files[1])]) == 0
     said = capsys.readouterr().out
     made = MorphableModel.load(tmp_path / "head.npz")
     apart = largest_difference(made, procedural_model())
     assert apart <= STEP
     assert ("bit for bit" if apart == 0 else "but for rounding") in said
     assert f"identity {made.identity}" in said
+    shapes, shipped = StoredShapes.load(files[1]), StoredShapes.load(stored.SHIPPED)
+    apart = shapes.largest_difference(shipped)
+    assert apart <= stored.STEP
+    assert ("shapes: the same as" if apart == 0 else "shapes: the shipped ones but for rounding") in said
 
 
 def test_another_head_is_told_from_it() -> None:

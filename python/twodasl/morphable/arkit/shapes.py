@@ -18,8 +18,8 @@ def arkit_shapes(model: MorphableModel) -> NDArray[np.float32]:
     Two kinds of models have them: the embedded head (`procedural`, also with fewer modes), whose shapes are
     made like its expressions; and a model with an expression mode for each shape, named as by ARKit or by
     ICT-FaceKit (`jawOpen`, `mouthSmile_L`), such as ICT-FaceKit itself read by `read_ict_facekit(folder,
-    blend_shapes=True)`. Neither has a tongue: `tongueOut` moves nothing, unless a model has a mode of that
-    name.
+    blend_shapes=True)`. The head has no tongue, and ICT-FaceKit no such shape: `tongueOut` moves nothing,
+    unless a model has a mode of that name.
 
     Args:
         model: the face model.

@@ -39,9 +39,10 @@ def to_arkit(
     """The weights of ARKit's 52 blend shapes that come nearest to one face's expression.
 
     Least squares over the vertices with weights between 0 and 1: the displacement of a vertex counts by the
-    area around it, and on eyes, brows and mouth more. A small ridge (`projection.RIDGE`) keeps similar shapes
-    from canceling each other. Opposites, such as `jawLeft` and `jawRight`, are nearly one shape and its
-    negative: of both at once only the difference is seen.
+    area around it, and on eyes, brows and mouth more. A small ridge keeps similar shapes from canceling each
+    other; it is larger for coefficients, of which many mixtures of shapes are alike (see `projection`), so
+    that displacements give other weights than the coefficients that made them. Opposites, such as `jawLeft`
+    and `jawRight`, are nearly one shape and its negative: of both at once only the difference is seen.
 
     Args:
         model: the face model.
@@ -57,7 +58,7 @@ def to_arkit(
     Raises:
         InputError: the model has no ARKit shapes, or an argument has the wrong shape or is not finite.
     """
-    values = np.asarray(_own(expression))
+    values = _finite("expression", _own(expression), _expected(model))
     if not (values.ndim == 1 or values.shape == model.mean.shape):
         raise InputError(
             f"expression: expected {_expected(model)}, got {shown(values)}; arkit_weights takes several"

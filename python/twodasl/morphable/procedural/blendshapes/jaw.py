@@ -11,7 +11,7 @@ from .brushes import Face
 Array = NDArray[np.float64]
 
 # Opened in full: the turn about the condyles (radians), and how far they slide forward (mm).
-OPEN_TURN, OPEN_SLIDE = 0.30, 4.0
+OPEN_TURN, OPEN_SLIDE = 0.30, 7.0
 FORWARD, SIDEWAYS = 10.0, 12.0  # millimeters at the chin
 # What the upper lip does of the way when lips meet over an open jaw.
 UPPER_SHARE = 0.3
@@ -37,7 +37,7 @@ def jaw_open(f: Face) -> Array:
                               sin * arm[:, 1] + cos * arm[:, 2] + OPEN_SLIDE])  # fmt: skip
     field = f.mandible[:, None] * turned
     # The lower lip does not follow the teeth all the way back, and the corners come closer together.
-    field += a.push(f.lower * f.lips(6, 9, 6, 24), forward=14.0)
+    field += a.push(f.lower * f.lips(6, 9, 6, 24), forward=12.0)
     field += a.push(f.lips(12, 12, 9, 24) * f.along**2, lateral=-1.5)
     return f.soft(field, 1)
 

@@ -52,11 +52,11 @@ def mouth_funnel(f: Face) -> Array:
 def mouth_pucker(f: Face) -> Array:
     """Lips shut, drawn together and forward, as for a kiss."""
     a = f.a
-    field = 3.3 * pucker(a)
+    field = f.soft(3.3 * pucker(a), 1)
     # Together, the lips become taller: the borders move away from where they touch.
     tall = f.on_lip * f.lips(9, 9, 3) * (1 - f.along**2)
     field += a.push(tall, up=1.4) * np.where(f.below[:, None] > 0, -1, 1)
-    return f.soft(field, 1)
+    return (field + a.mirrored(field)) / 2
 
 
 def mouth_left(f: Face) -> Array:
