@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 from twodasl.cli import main
-from twodasl.morphable import MorphableModel, load_model, procedural_model
+from twodasl.morphable import ARKIT_NAMES, MorphableModel, load_model, procedural_model
+from twodasl.pictures import arkit_sheet
 
 twodasl_ext = pytest.importorskip("twodasl_ext")
 
@@ -37,6 +38,31 @@ def test_show_draws_a_sheet(few_modes, tmp_path, capsys):
     assert (sheet[:, ::7] < 250).mean() > 0.1  # something is drawn
 
 
+def test_arkit_draws_a_tile_for_each_shape(few_modes, tmp_path, monkeypatch):
+    monkeypatch.setattr(arkit_sheet, "TILE", 40)
+    assert main(["models", "arkit", str(few_modes), "-o", str(tmp_path / "sheet.png")]) == 0
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    rows, columns = -(-(3 + 52) // arkit_sheet.COLUMNS), arkit_sheet.COLUMNS
+    assert sheet.shape == (6 + rows * (40 + 26 + 6), 6 + columns * (40 + 6), 3)
+
+    def tile(index):
+        row, column = divmod(index, columns)
+        top, left = 6 + row * 72, 6 + column * 46
+        return sheet[top : top + 40, left : left + 40].astype(int)
+
+    # Each is another picture than the neutral face from the same place; the tongue's is the same.
+    for name, neutral in (("eyeBlinkRight", 0), ("mouthSmileLeft", 1), ("jawOpen", 2)):
+        assert np.abs(tile(3 + ARKIT_NAMES.index(name)) - tile(neutral)).max() > 40, name
+    assert np.array_equal(tile(3 + ARKIT_NAMES.index("tongueOut")), tile(1))
+
+
+def test_a_model_without_the_shapes_is_named(ball_path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["models", "arkit", str(ball_path)]) == 2
+    assert "has no ARKit shapes" in capsys.readouterr().err
+    assert not (tmp_path / "arkit-sheet.png").exists()
+
+
 def test_convert_keeps_the_model(tmp_path, capsys):
     assert main(["models", "convert", "procedural", str(tmp_path / "head.npz")]) == 0
     assert procedural_model().identity in capsys.readouterr().out
@@ -49,6 +75,8 @@ def test_convert_keeps_the_model(tmp_path, capsys):
         ["show", "nowhere.npz", "-o", "sheet.png"],
         ["show", "procedural", "-o", "sheet.tiff"],
         ["show", "procedural", "--seed", "-1"],
+        ["arkit", "nowhere.npz"],
+        ["arkit", "-o", "sheet.tiff"],
         ["convert", "nowhere", "x.npz"],
         ["convert", "procedural", "x.obj"],
     ],

@@ -61,6 +61,7 @@ def flags(folder) -> dict:
         "progress of a pool": lambda wrong: FacePool(None, 0, progress=wrong),
         "progress of photos": lambda wrong: open_photos("photos", folder, progress=wrong),
         "progress of a model": lambda wrong: read_ict_facekit(folder, progress=wrong),
+        "blend_shapes": lambda wrong: read_ict_facekit(folder, blend_shapes=wrong),
         "progress of training": lambda wrong: train(preset("demo"), progress=wrong),
         "rebuild": lambda wrong: open_photos("photos", folder, rebuild=wrong),
         "resume": lambda wrong: train(preset("demo"), resume=wrong),

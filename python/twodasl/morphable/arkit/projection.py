@@ -15,8 +15,8 @@ RIDGE = 3e-3
 keep similar shapes from canceling each other."""
 
 MODES_RIDGE = 0.1
-"""The same for coefficients of fewer modes than there are shapes. They say less than 52 weights: many mixtures
-explain them alike, and the smaller weights are the likelier ones."""
+"""The same for coefficients of fewer modes than there are shapes. They say less than 52 weights: many
+mixtures explain them alike, and the smaller weights are the likelier ones."""
 
 # Millimeters from the landmarks of brows, eyes and mouth within which the face counts in full, and how much
 # of that it counts elsewhere. Small movements there are the expression; cheeks and neck only follow.
@@ -28,9 +28,9 @@ class Projection:
     """Finds the weights of blend shapes that explain displacements of a model's vertices best.
 
     With A the shapes, |.|_W a norm in which vertices have weights, a_k = |A_k|_W and m their median,
-    minimizes |A w - d|_W^2 + ridge m sum_k a_k w_k^2 over 0 <= w <= 1. A ridge of a_k^2 would make large shapes dear
-    and be paid in many small ones, a constant one would erase the eyes. Weights are then scaled up by what
-    the ridge costs a shape alone.
+    minimizes |A w - d|_W^2 + ridge m sum_k a_k w_k^2 over 0 <= w <= 1. A ridge of a_k^2 would make large
+    shapes dear and be paid in many small ones, a constant one would erase the eyes. Weights are then scaled
+    up by what the ridge costs a shape alone.
 
     Args:
         model: the face model.
