@@ -67,7 +67,8 @@ class Projection:
         if not len(self._moving):
             return np.empty((0, 0)), np.empty(0)
         cost = ridge * np.median(self._size) * self._size
-        return np.linalg.cholesky(self._normal + np.diag(cost)).T, 1 + cost / self._size**2
+        root: Array = np.linalg.cholesky(self._normal + np.diag(cost)).T.astype(np.float64)
+        return root, 1 + cost / self._size**2
 
     def _solve(self, sides: Array, root: Array, gain: Array) -> Floats:
         from scipy.optimize import lsq_linear  # imported here: names and shapes need no SciPy
