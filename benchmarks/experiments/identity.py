@@ -17,14 +17,14 @@ Two measurements, of the network alone and with the fit:
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from twodasl.datasets.benchmarks.people import LANDMARKS, read_people
 from twodasl.errors import InputError
+from twodasl.evaluation.identity import angles, lengths, mesh_distance, recognition
 from twodasl.geometry.projection import crop_landmarks
 from twodasl.io.images import read_image
 from twodasl.morphable import MorphableModel
@@ -33,8 +33,6 @@ from twodasl.reconstruction.reconstructor import FaceReconstructor
 from twodasl.synthetic import SyntheticFaces
 
 Floats = NDArray[np.float64]
-
-_GALLERY, _DRAWS = 102, 20
 
 
 def shapes(reconstructor: FaceReconstructor, faces: list[FaceInput]) -> tuple[Floats, NDArray[np.bool_]]:
@@ -45,66 +43,30 @@ def shapes(reconstructor: FaceReconstructor, faces: list[FaceInput]) -> tuple[Fl
     return found / reconstructor.model.coefficient_std[: found.shape[1]], doubted
 
 
-def angles(coefficients: Floats) -> Floats:
-    """(n, n) distances: 1 - cosine, the mean taken off."""
-    centered = coefficients - coefficients.mean(axis=0)
-    unit = centered / np.linalg.norm(centered, axis=1, keepdims=True)
-    return 1 - unit @ unit.T
-
-
-def lengths(coefficients: Floats) -> Floats:
-    """(n, n) distances: the length of the difference."""
-    return np.linalg.norm(coefficients[:, None] - coefficients, axis=2)
-
-
-def telling_apart(distance: Floats, people: NDArray[np.str_]) -> dict[str, float]:
-    """AUC, share of nearest photos that are right, the same among one photo each of `_GALLERY` people."""
-    same = people[:, None] == people
-    other = ~np.eye(len(people), dtype=bool)
-    pairs, strangers = distance[same & other], distance[~same]
-    ranks = rankdata(np.concatenate([pairs, strangers]))[: len(pairs)]
-    auc = 1 - (ranks.sum() - len(pairs) * (len(pairs) + 1) / 2) / (len(pairs) * len(strangers))
-    nearest = np.where(other, distance, np.inf).argmin(axis=1)
-    rng, hits = np.random.default_rng(0), []
-    names = [name for name in np.unique(people) if (people == name).sum() > 1]
-    for _ in range(_DRAWS):
-        chosen = rng.choice(names, min(_GALLERY, len(names)), replace=False)
-        first, second = np.array([np.flatnonzero(people == name)[:2] for name in chosen]).T
-        hits.append((distance[np.ix_(first, second)].argmin(axis=1) == np.arange(len(chosen))).mean())
-    return {"AUC": auc, "nearest": (people[nearest] == people).mean(), "of 102": float(np.mean(hits))}
-
-
-def mesh_distance(coefficients: Floats, model: MorphableModel, people: NDArray[np.str_]) -> float:
-    """Mean over pairs of different people of the root mean square distance of their neutral meshes, mm."""
-    scaled = model.shape_modes * model.coefficient_std[: len(model.shape_modes), None, None]
-    flat = scaled.reshape(len(scaled), -1).astype(np.float64)
-    lengths, axes = np.linalg.eigh(flat @ flat.T / model.vertex_count)
-    placed = coefficients @ (axes * np.sqrt(np.maximum(lengths, 0)))
-    apart = np.linalg.norm(placed[:, None] - placed, axis=2)
-    return float(apart[people[:, None] != people].mean())
-
-
 def report(label: str, found: Floats, people: NDArray[np.str_], model: MorphableModel) -> str:
     """A few lines on the coefficients of some photos."""
     lines = [f"{label}: neutral meshes {mesh_distance(found, model, people):.2f} mm apart"]
     for name, distance in (("angles", angles), ("lengths", lengths)):
-        numbers = telling_apart(distance(found), people)
-        lines.append(f"  {name}: " + ", ".join(f"{key} {value:.3f}" for key, value in numbers.items()))
+        numbers = recognition(distance(found), people)
+        lines.append(
+            f"  {name}: AUC {numbers.auc:.3f}, nearest {numbers.rank1:.3f}, of {numbers.gallery}"
+            f" {numbers.gallery_rank1:.3f}"
+        )
     return "\n".join(lines)
 
 
 def photos(root: Path) -> tuple[list[FaceInput], NDArray[np.str_]]:
     """The faces of ROOT with their landmarks, and who they are."""
-    with open(root / "faces.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    marks = np.load(root / "pts68.npy").astype(np.float64)
+    data = read_people(root)
+    if data.landmarks is None:
+        raise InputError(f"{root}: expected {LANDMARKS} beside the list")
     faces, people = [], []
-    for row, points in zip(rows, marks, strict=True):
+    for name, path, person, points in zip(data.names, data.images, data.people, data.landmarks, strict=True):
         try:
-            faces.append(FaceInput.given(read_image(root / "images" / row["image"]), points))
-            people.append(row["person"])
+            faces.append(FaceInput.given(read_image(path), points))
+            people.append(person)
         except InputError as error:
-            print(f"left out: {row['image']}: {error}")
+            print(f"left out: {name}: {error}")
     return faces, np.array(people)
 
 
