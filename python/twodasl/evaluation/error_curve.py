@@ -30,6 +30,7 @@ _WIDTH, _HEIGHT = 7.6, 5.0  # inches
 _ROW = 0.19  # inches that a row of the legend adds
 _COVERED = 98.0  # percentile at which the axis of several curves ends; the rest is a thin tail
 _MOST_CURVES = 24
+_STEPS = 2000  # of a curve of points
 _LONGEST_NAME = 60  # characters of a curve's name in the legend
 _DASHES = ("solid", (0, (4, 2)), (0, (1, 1.4)))  # where there are more curves than colors
 _ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.4}  # of the axes
@@ -96,8 +97,37 @@ def error_curves(errors: Mapping[str, Floats], title: str, label: str) -> Image:
         return figure_image(figure)
 
 
-def _axes(axes: Axes, ticks: list[float], label: str) -> Axes:
-    axes.set(xlim=(0, ticks[-1]), ylim=(0, 100), xlabel=label, ylabel="faces with at most this error")
+def distance_curves(distances: Mapping[str, Floats], title: str, label: str, last: float = 7.0) -> Image:
+    """Chart how many points are at most so far from a surface: a curve for each name, the best last.
+
+    distances: name -> (n,), n in the millions too, in millimeters. last: where the x axis ends, in the same.
+    The legend has each curve's median and mean. Returns (H, W, 3) uint8 BGR.
+    """
+    if not distances:
+        raise ValueError("distances: expected at least one curve")
+    names = sorted(distances, key=lambda name: float(np.median(distances[name])))
+    with style():
+        figure = new_figure(_WIDTH, _HEIGHT + _ROW * len(names))
+        axes = _axes(figure.subplots(), nice_ticks(last), label, "points with at most this distance")
+        heading(figure, title)
+        lines, labels = [], []
+        for row, name in enumerate(names):
+            values = distances[name]
+            # A staircase of millions of steps looks like that of its quantiles.
+            quantiles = np.quantile(values, np.linspace(0, 1, min(len(values), _STEPS)))
+            color, dashes = COLORS[row % len(COLORS)], _DASHES[row // len(COLORS) % len(_DASHES)]
+            style_of = {"color": color, "linestyle": dashes, "linewidth": 1.8, "zorder": 3 - row / 100}
+            lines.append(_step(axes, _sorted(quantiles), **style_of))
+            words = f"median {np.median(values):.2f}, mean {values.mean():.2f} mm"
+            labels.append(f"{one_line(name, _LONGEST_NAME)}: {words}")
+        legend = axes.legend(lines, ["-"] * len(lines), handlelength=2.6, **_ABOVE)
+        for text, words in zip(legend.get_texts(), labels, strict=True):
+            text.set_text(words)
+        return figure_image(figure)
+
+
+def _axes(axes: Axes, ticks: list[float], label: str, share: str = "faces with at most this error") -> Axes:
+    axes.set(xlim=(0, ticks[-1]), ylim=(0, 100), xlabel=label, ylabel=share)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_yticks(range(0, 101, 20), [f"{share} %" for share in range(0, 101, 20)])
     axes.grid(True)
