@@ -1,6 +1,6 @@
 """A rendered person who moves: frames of 640x360 with known pose, expression and landmarks.
 
-One draw of hair, skin, clothes and light of `twodasl.synthetic`, lit and drawn anew for every pose, before a
+One draw of hair, skin, clothes and light, lit and drawn anew for every pose, before a
 photograph without people.
 """
 
@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skimage import data
-from twodasl.geometry.crops import flip_y
-from twodasl.morphable import MorphableModel
-from twodasl.synthetic.options import SyntheticOptions
-from twodasl.synthetic.sampling import Pose, rotation_matrix, truncated_normal
-from twodasl.synthetic.scene import prepared_scene
 
 import twodasl_ext
+
+from ..geometry.crops import flip_y
+from ..morphable import MorphableModel
+from .options import SyntheticOptions
+from .sampling import Pose, rotation_matrix, truncated_normal
+from .scene import prepared_scene
 
 WIDTH, HEIGHT = 640, 360
 _SCALE = 0.85  # pixels per millimeter: a head of 200 pixels
@@ -69,14 +70,14 @@ class Person:
         std = np.asarray(self.model.coefficient_std, np.float64)
         expression = np.zeros(len(std) - len(self.shape)) if moment.expression is None else moment.expression
         coefficients = (np.concatenate([self.shape, expression]) * std).astype(np.float32)
-        angles = tuple(np.radians([moment.pitch, moment.yaw, moment.roll]))
-        rotation, scale = rotation_matrix(*angles), _SCALE * moment.growth
+        pitch, yaw, roll = np.radians([moment.pitch, moment.yaw, moment.roll]).tolist()
+        rotation, scale = rotation_matrix(pitch, yaw, roll), _SCALE * moment.growth
         middle = self.model.mean[self.model.landmarks].astype(np.float64).mean(axis=0)
         place = np.array([WIDTH / 2 + moment.x, HEIGHT / 2 - 10 - moment.row, 0.0])
         shift = place - scale * rotation @ middle
         matrix = np.concatenate([scale * rotation, shift[:, None]], axis=1).astype(np.float32)
         posed = self.scene.geometry(coefficients[None], matrix[None])[0]
-        pose = Pose(matrix, rotation, scale, *angles)
+        pose = Pose(matrix, rotation, scale, pitch, yaw, roll)
         look = self.scene.dress(
             np.random.default_rng((self.seed, 2)), posed, self.bare.copy(), pose, _OPTIONS
         )
