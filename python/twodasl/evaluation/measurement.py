@@ -51,6 +51,11 @@ class Measurement:
     notes: Sequence[str] = ()
 
 
+def plural(item: str) -> str:
+    """The plural of what a measurement's items are."""
+    return f"{item}es" if item.endswith("sh") else f"{item}s"
+
+
 def format_measurement(measured: Measurement) -> str:
     """The text that a command prints: title, settings, table, notes and what was left out."""
     width = max((len(name) for name in measured.settings), default=0)
@@ -67,7 +72,11 @@ def format_measurement(measured: Measurement) -> str:
     lines += measured.notes
     if measured.left_out:
         count = len(measured.left_out)
-        lines += ["", f"Left out, and in no number above: {count} {measured.item}{'s' * (count != 1)}"]
+        items = measured.item if count == 1 else plural(measured.item)
+        lines += [
+            "",
+            f"Left out, and in no number above: {count} {items}",
+        ]
         reasons = list(measured.left_out.values())
         lines += [f"  {' '.join(reason.split())}" for reason in reasons[:_LISTED]]
         if count > _LISTED:
@@ -82,7 +91,7 @@ def measurement_json(measured: Measurement) -> str:
         "settings": dict(measured.settings),
         "units": dict(measured.units),
         "results": {label: dict(row) for label, row in measured.rows.items()},
-        f"{measured.item}s": [dict(item) for item in measured.items],
+        plural(measured.item): [dict(item) for item in measured.items],
         "left_out": dict(measured.left_out),
         "notes": list(measured.notes),
     }

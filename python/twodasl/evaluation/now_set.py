@@ -60,8 +60,8 @@ def measure_now(images: Sequence[NowImage], *, metrical: bool = False, unit: str
         try:
             mesh, points = predicted_files(image)
             error = now_error(scan, marks, read_mesh(mesh), read_seven(points), metrical=metrical, unit=unit)
-        except InputError as reason:
-            skipped[image.name] = f"{image.name}: {reason}"
+        except InputError as problem:
+            skipped[image.name] = f"{image.name}: {problem}"
             continue
         done.append(image)
         errors.append(error)
@@ -75,8 +75,9 @@ def measure_now(images: Sequence[NowImage], *, metrical: bool = False, unit: str
 
 def cumulative_curve(distances: Points) -> tuple[Points, Points]:
     """Millimeters (n,), 0 to `CURVE_END`, and the share in percent (n,) of distances that are at most so."""
-    steps = np.arange(round(CURVE_END / CURVE_STEP) + 1) * CURVE_STEP
-    return steps, 100 * np.searchsorted(np.sort(distances), steps, side="right") / len(distances)
+    steps: Points = np.arange(round(CURVE_END / CURVE_STEP) + 1, dtype=np.float64) * CURVE_STEP
+    below = np.searchsorted(np.sort(distances), steps, side="right")
+    return steps, np.asarray(100 * below / len(distances), np.float64)
 
 
 @lru_cache(maxsize=1)

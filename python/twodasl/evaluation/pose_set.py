@@ -189,7 +189,7 @@ def _read_npy(file: Path, count: int, order: str) -> tuple[Floats, str]:
         columns = [order.split(",").index(name) for name in ("pitch", "yaw", "roll")]
         return found[:, columns], f"angles {order} in degrees"
     if found.shape == (count, 3, 3):
-        there = np.isfinite(found).all(axis=(1, 2))
+        there = np.isfinite(found.sum(axis=(1, 2)))
         off = np.abs(found[there] @ np.swapaxes(found[there], 1, 2) - np.eye(3)).max(initial=0)
         if off > 1e-2:
             raise InputError(

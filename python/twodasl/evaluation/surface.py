@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ class Surface:
     def nearest(self, points: Points) -> tuple[Points, NDArray[np.int64]]:
         """The nearest point of the surface (M, 3) to each of `points` (M, 3), and its triangle (M,)."""
         query = torch.from_numpy(np.ascontiguousarray(points, np.float64))
-        closest = twodasl_ext.closest_point_on_mesh  # type: ignore[attr-defined]
+        closest: Any = twodasl_ext.closest_point_on_mesh
         _, triangle, weights = closest(query, self._vertices, self._triangles)
         corners = self._vertices[self._triangles[triangle]]
         return (corners * weights[..., None]).sum(dim=1).numpy(), triangle.numpy()

@@ -42,7 +42,7 @@ class FacePath:
     @property
     def found(self) -> NDArray[np.bool_]:
         """(n,) in which frames."""
-        return np.isfinite(self.landmarks).all(axis=(1, 2))
+        return np.isfinite(self.landmarks.sum(axis=(1, 2)))
 
     def first(self, count: int) -> FacePath:
         """In the first frames, or in more of which the rest is NaN."""

@@ -91,11 +91,11 @@ class Person:
     def _drawn(
         self, vertices: NDArray[np.float32], triangles: NDArray[np.int64], colors: NDArray[np.float32]
     ) -> NDArray[np.uint8]:
-        fine = vertices * np.float32([2, 2, 1]) + np.float32([0.5, 0.5, 0])
-        index, weights, _ = twodasl_ext.rasterize(
+        fine = vertices * np.array([2, 2, 1], np.float32) + np.array([0.5, 0.5, 0], np.float32)
+        found, shares, _ = twodasl_ext.rasterize(
             torch.from_numpy(fine)[None], torch.from_numpy(triangles), (2 * HEIGHT, 2 * WIDTH)
         )
-        index, weights = index[0].numpy(), weights[0].numpy()
+        index, weights = found[0].numpy(), shares[0].numpy()
         hit = index >= 0
         layer = np.zeros((*index.shape, 4), np.float32)
         layer[hit] = np.einsum("pkc,pk->pc", colors[triangles[index[hit]]], weights[hit])

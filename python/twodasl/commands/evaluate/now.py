@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
         Column("points", "points"),
         *(Column(name, f"{name} mm") for name in ("median", "mean", "std")),
     )
-    items = [
+    items: list[dict[str, Any]] = [
         {
             "image": image.name,
             "subject": image.subject,

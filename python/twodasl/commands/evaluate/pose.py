@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
         Column("geodesic", "rotation"),
         Column("geodesic_median", "its median"),
     )
-    items = [
+    items: list[dict[str, Any]] = [
         {
             "image": data.names[index],
             **{f"true_{name}": float(data.angles[index][axis]) for axis, name in enumerate(_ANGLES)},

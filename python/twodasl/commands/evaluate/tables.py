@@ -45,7 +45,7 @@ def finish(
 ) -> int:
     """Write the files asked for, all or none, and print the table. pictures, texts: file name -> what more
     --output holds."""
-    from ...evaluation.measurement import format_measurement, items_csv, measurement_json, rows_csv
+    from ...evaluation.measurement import format_measurement, items_csv, measurement_json, plural, rows_csv
     from ...io.images import encode_image
     from .outputs import publish
 
@@ -54,7 +54,7 @@ def finish(
         folder: Path = options.output
         contents[folder / REPORT] = measurement_json(measured)
         contents[folder / TABLE] = rows_csv(measured)
-        contents[folder / f"{measured.item}s.csv"] = items_csv(measured)
+        contents[folder / f"{plural(measured.item)}.csv"] = items_csv(measured)
         contents |= {folder / name: text for name, text in (texts or {}).items()}
         for name, picture in (pictures or {}).items():
             contents[folder / name] = encode_image(folder / name, picture)
