@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import flag
 from ..datasets.benchmarks.now import CHALLENGES, NowImage, predicted_files, read_seven
 from ..errors import InputError
 from ..meshes import read_mesh
@@ -52,6 +53,7 @@ def measure_now(images: Sequence[NowImage], *, metrical: bool = False, unit: str
 
     Raises InputError where a scan cannot be read, or more than `BROKEN_LIMIT` of the photos are skipped.
     """
+    metrical = flag(metrical, "metrical")
     done: list[NowImage] = []
     errors: list[NowError] = []
     skipped: dict[str, str] = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import path_of
+from ..arguments import flag, path_of
 from ..datasets.benchmarks.aflw2000 import read_aflw2000
 from ..datasets.benchmarks.biwi import CONVENTIONS, read_biwi
 from ..errors import InputError
@@ -113,6 +113,7 @@ def network_poses(
     Of several faces the one whose crop's center is nearest to where the face is known to be counts, else the
     largest. An image without a face, or one that cannot be read, is missing.
     """
+    boxes = flag(boxes, "boxes")
     if boxes and data.boxes is None:
         raise InputError(f"{data.title}: has no boxes; expected the detector's crops")
     angles = np.full((len(data), 3), np.nan)
@@ -189,7 +190,7 @@ def _read_npy(file: Path, count: int, order: str) -> tuple[Floats, str]:
         columns = [order.split(",").index(name) for name in ("pitch", "yaw", "roll")]
         return found[:, columns], f"angles {order} in degrees"
     if found.shape == (count, 3, 3):
-        there = np.isfinite(found.sum(axis=(1, 2)))
+        there: NDArray[np.bool_] = np.isfinite(found).reshape(count, 9).all(axis=1)
         off = np.abs(found[there] @ np.swapaxes(found[there], 1, 2) - np.eye(3)).max(initial=0)
         if off > 1e-2:
             raise InputError(

@@ -15,6 +15,9 @@ from twodasl.errors import InputError
 from twodasl.evaluation.landmark_misuse import landmark_warnings
 from twodasl.evaluation.mesh_misuse import mesh_warnings
 from twodasl.evaluation.mesh_pairs import Pairs, find_pairs, measure_pair, measure_pairs
+from twodasl.evaluation.now import now_error
+from twodasl.evaluation.now_set import measure_now
+from twodasl.evaluation.pose_set import network_poses
 from twodasl.evaluation.predictions import read_predictions
 from twodasl.evaluation.reconstruction import reconstruction_error
 from twodasl.evaluation.rigid import best_motion
@@ -56,6 +59,9 @@ def flags(folder) -> dict:
         "scale of a pair": lambda wrong: measure_pair(None, scale=wrong),
         "scale of pairs": lambda wrong: measure_pairs(pairs, scale=wrong),
         "scale of warnings": lambda wrong: mesh_warnings(None, scale=wrong),
+        "boxes": lambda wrong: network_poses(None, None, boxes=wrong),
+        "metrical": lambda wrong: now_error(None, None, None, None, metrical=wrong),
+        "metrical of faces": lambda wrong: measure_now((), metrical=wrong),
         "progress of pairs": lambda wrong: measure_pairs(pairs, progress=wrong),
         "progress of a sheet": lambda wrong: model_sheet(None, progress=wrong),
         "progress of a pool": lambda wrong: FacePool(None, 0, progress=wrong),
