@@ -175,7 +175,7 @@ def read_poses(path: str | os.PathLike[str], data: PoseSet, order: str = ORDERS[
         angles, words = _read_csv(file, data.names), "angles by name"
     else:
         raise InputError(f"{file}: expected poses, a .npy or .csv file, got {suffix or 'no suffix'!r}")
-    there = np.isfinite(angles).all(axis=1)
+    there = np.asarray(np.isfinite(angles).all(axis=1), bool)
     names = np.array(data.names, object)[~there].tolist()
     return Poses(
         np.where(there[:, None], angles, np.nan),
@@ -190,7 +190,7 @@ def _read_npy(file: Path, count: int, order: str) -> tuple[Floats, str]:
         columns = [order.split(",").index(name) for name in ("pitch", "yaw", "roll")]
         return found[:, columns], f"angles {order} in degrees"
     if found.shape == (count, 3, 3):
-        there: NDArray[np.bool_] = np.isfinite(found).reshape(count, 9).all(axis=1)
+        there = np.asarray(np.isfinite(found).reshape(count, 9).all(axis=1), bool)
         off = np.abs(found[there] @ np.swapaxes(found[there], 1, 2) - np.eye(3)).max(initial=0)
         if off > 1e-2:
             raise InputError(
