@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..io.terminal import visible
 from ..progress import progress_bar
+from ..reconstruction import PERSON_FORMATS
+from .formats import chosen_formats
 from .messages import quiet, say
 from .sure_faces import doubt, too_unsure, unsure
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from ..reconstruction.reconstructor import FaceReconstructor
 
 NAME = "person"
-SUFFIXES = (".obj", ".ply", ".json")
 
 
 def add_same_person(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def add_same_person(parser: argparse.ArgumentParser) -> None:
         "--same-person",
         action="store_true",
         help="all photos show one person: fit one face shape to them, pose and expression in each, and write"
-        f" the neutral face too, as {NAME}.obj, {NAME}.ply and {NAME}.json",
+        f" the neutral face too, as {NAME}.obj, .ply, .glb and .json",
     )
 
 
@@ -52,7 +53,7 @@ def check_same_person(args: argparse.Namespace, others: list[Path]) -> None:
             raise InputError(
                 f"{photo}: its results would have the names of the person's, {NAME}.obj and so on; rename it"
             )
-    for target in _targets(args.output):
+    for target in _targets(args):
         if os.path.realpath(target) in inputs:
             raise InputError(
                 f"{inputs[os.path.realpath(target)]}: would be overwritten by the results; choose another"
@@ -79,7 +80,7 @@ def reconstruct_person(
     photos: list[Path] = args.photos
     if Ranks.of_environment().count > 1:
         raise InputError("--same-person: all photos go into one fit; run it in one process, without torchrun")
-    check_targets(_targets(args.output))
+    check_targets(_targets(args))
     images, faces, sources = _found(photos, reconstructor, locate)
     try:
         person = reconstructor.same_person(faces, refinements=args.refinements)
@@ -106,16 +107,19 @@ def reconstruct_person(
             if not quiet():
                 say(line)
             bar.update()
-    write_person(args.output, NAME, names, images, reconstructor, person)
-    if not quiet():
+    paths = write_person(
+        args.output, NAME, names, images, reconstructor, person, formats=chosen_formats(args)
+    )
+    if not quiet() and paths:
         used = len(photos) - sum(person.left_out)
-        target = args.output / NAME
-        say(visible(f"the person, from {used} of {len(photos)} photos -> {target}.obj .ply .json", keep=""))
+        suffixes = " ".join(path.suffix for path in paths)
+        line = f"the person, from {used} of {len(photos)} photos -> {args.output / NAME}{suffixes}"
+        say(visible(line, keep=""))
     return 0
 
 
-def _targets(folder: Path) -> list[Path]:
-    return [folder / f"{NAME}{suffix}" for suffix in SUFFIXES]
+def _targets(args: argparse.Namespace) -> list[Path]:
+    return [args.output / f"{NAME}.{each}" for each in PERSON_FORMATS if each in chosen_formats(args)]
 
 
 def _found(

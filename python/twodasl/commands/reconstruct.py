@@ -17,6 +17,7 @@ from ..reconstruction import MOST_REFINEMENTS
 from ..video.names import looks_like_video
 from ..weights import SHIPPED
 from .arguments import add_checkpoint, add_device, add_model, add_output_folder
+from .formats import add_formats, chosen_formats
 from .messages import detail, quiet, say
 from .person import add_same_person, check_same_person, reconstruct_person
 from .photo_faces import add_detector, check_detector, detected, numbered, open_detector
@@ -36,12 +37,12 @@ if TYPE_CHECKING:
     from ..reconstruction.reconstructor import FaceReconstructor, Reconstruction
 
 LANDMARK_SUFFIXES = (".pts", ".npy", ".csv", ".txt")
-RESULT_SUFFIXES = (".obj", ".ply", ".json", ".png")
 
 DESCRIPTION = """\
 Reconstruct the largest face in each PHOTO, or more with --faces. Writes NAME.obj and NAME.ply (the mesh, with
-colors from the photo), NAME.json (pose in degrees, coefficients, 68 landmarks in 2D and 3D) and NAME.png (one
-picture of it all) into DIR, where NAME is the photo's file name without its suffix.
+colors from the photo), NAME.glb (a head that moves, for Blender, game engines and browsers), NAME.json (pose
+in degrees, coefficients, 68 landmarks in 2D and 3D) and NAME.png (one picture of it all) into DIR, where NAME
+is the photo's file name without its suffix. --format chooses among them, and has a page for the browser too.
 """
 EPILOG = """\
 The face is found by --landmarks (best), by --box, or, where neither is given, by a detector. A landmark file
@@ -103,9 +104,7 @@ def register(subparsers: Any) -> None:
         help="what the picture shows of the mesh: the face, or skull and neck too (default: face); mesh files"
         " are always whole",
     )
-    parser.add_argument(
-        "--no-pictures", action="store_true", help="write no NAME.png: drawing takes most of the time"
-    )
+    add_formats(parser)
     add_same_person(parser)
     add_device(parser)
     parser.set_defaults(run=run)
@@ -180,13 +179,16 @@ def _check_arguments(args: argparse.Namespace) -> None:
     given = (args.checkpoint, beside, marks, model, args.detector_model)
     others = [file for file in given if file is not None]
     check_same_person(args, others)
-    _check_outputs(photos, args.output, others, several=args.faces != "largest")
+    suffixes = [f".{each}" for each in chosen_formats(args)]
+    _check_outputs(photos, args.output, others, suffixes, several=args.faces != "largest")
 
 
-def _check_outputs(photos: list[Path], folder: Path, others: list[Path], *, several: bool) -> None:
+def _check_outputs(
+    photos: list[Path], folder: Path, others: list[Path], suffixes: list[str], *, several: bool
+) -> None:
     """No two photos may want the same output files, and no output may overwrite a photo or another input.
 
-    several: whether the faces of a photo are numbered.
+    suffixes: of the results. several: whether the faces of a photo are numbered.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; --output names a folder")
@@ -203,10 +205,10 @@ def _check_outputs(photos: list[Path], folder: Path, others: list[Path], *, seve
             victims = [
                 victim
                 for path, victim in inputs.items()
-                if os.path.dirname(path) == here and numbered(Path(path), photo, RESULT_SUFFIXES)
+                if os.path.dirname(path) == here and numbered(Path(path), photo, suffixes)
             ]
         else:
-            targets = [os.path.realpath(folder / f"{photo.stem}{suffix}") for suffix in RESULT_SUFFIXES]
+            targets = [os.path.realpath(folder / f"{photo.stem}{suffix}") for suffix in suffixes]
             victims = [inputs[target] for target in targets if target in inputs]
         if victims:
             raise InputError(
@@ -241,11 +243,10 @@ def _located(
     """A photo, and its faces, each with its results' name and what to note of it."""
     from ..io.files import check_targets
     from ..io.images import read_image
-    from ..reconstruction.results import SUFFIXES
 
     # Before the work: a photo's name may be too long for its results' names.
     first = photo.stem if args.faces == "largest" else f"{photo.stem}-1"
-    check_targets([args.output / f"{first}{suffix}" for suffix in SUFFIXES])
+    check_targets([args.output / f"{first}.{each}" for each in chosen_formats(args)])
     image = read_image(photo)
     if args.landmarks is None and args.box is None:
         faces = detected(photo, image, detector, args.faces)
@@ -276,8 +277,8 @@ def _written(
         words = "its landmarks contradict the photo, and the fit gave them little weight"
         say(visible(f"twodasl: warning: {photo}: {words}", keep=""), sys.stderr)
     facts = {"photo": photo.name, **source}
-    shown = None if args.no_pictures else args.head
-    paths = write_results(target.parent, target.name, image, reconstructor, face, facts, shown=shown)
+    folder, name, formats = target.parent, target.name, chosen_formats(args)
+    paths = write_results(folder, name, image, reconstructor, face, facts, shown=args.head, formats=formats)
     found = f" (face found by {_finding(source)})" if "detector" in source else ""
     pose = describe_pose(face) + describe_confidence(face)
     suffixes = " ".join(path.suffix for path in paths)

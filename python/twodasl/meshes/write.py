@@ -28,7 +28,7 @@ def write_obj(
     Raises:
         ValueError: a wrong shape or an index outside the vertices. InputError: the file cannot be written.
     """
-    points, faces, rgb = _checked(vertices, triangles, colors)
+    points, faces, rgb = checked_arrays(vertices, triangles, colors)
     with atomic_path(path) as temporary, open(temporary, "w", encoding="ascii", newline="\n") as stream:
         if rgb is None:
             _write_rows(stream, "v %.6g %.6g %.6g\n", points)
@@ -44,7 +44,7 @@ def write_ply(
 
     Arguments and errors as for `write_obj`.
     """
-    points, faces, rgb = _checked(vertices, triangles, colors)
+    points, faces, rgb = checked_arrays(vertices, triangles, colors)
     fields = [(axis, "<f4") for axis in "xyz"]
     if rgb is not None:
         fields += [(channel, "u1") for channel in ("red", "green", "blue")]
@@ -80,9 +80,10 @@ def _write_rows(stream: TextIO, form: str, table: NDArray) -> None:
         stream.write(form * len(part) % tuple(part.ravel().tolist()))
 
 
-def _checked(
+def checked_arrays(
     vertices: ArrayLike, triangles: ArrayLike, colors: ArrayLike | None
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.uint8] | None]:
+    """Vertices, triangles and colors (uint8) as the writers want them. Raises ValueError."""
     points, faces = np.asarray(vertices, np.float64), np.asarray(triangles)
     if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
         raise ValueError(f"vertices: expected (N, 3) finite numbers, got {points.shape}")

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..geometry.pose import matrix_from_angles
 from ..io.terminal import one_line
+from ..meshes.normals import vertex_normals
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -33,22 +34,6 @@ _LINEAR = (np.arange(256, dtype=np.float32) / 255) ** GAMMA
 SHININESS, SPECULAR = 18.0, 0.045
 _FAINT = 0.3  # opacity of lines to points that are hidden
 _BITS = 4  # cv2 draws at 1/16 pixel
-
-
-def vertex_normals(vertices: ArrayLike, triangles: ArrayLike) -> Floats:
-    """Smooth unit normals (N, 3) of vertices (N, 3): area-weighted means over their triangles (T, 3).
-
-    Counter-clockwise triangles give outward normals in a right-handed frame (y up). A vertex without
-    triangles gets (0, 0, 0).
-    """
-    points, faces = np.asarray(vertices, np.float32), np.asarray(triangles)
-    a, b, c = (points[faces[:, corner]] for corner in range(3))
-    area = np.cross(b - a, c - a)
-    normals = np.empty_like(points)
-    for axis in range(3):
-        weights = np.repeat(area[:, axis], 3)
-        normals[:, axis] = np.bincount(faces.ravel(), weights, minlength=len(points))
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
 def render_layer(

@@ -6,3 +6,11 @@ MOST_REFINEMENTS = 100
 DOUBTFUL = 0.5
 """Below this confidence `twodasl reconstruct` warns: the face is more likely wrong than right. By the table
 in docs/reconstruction.md hardly any below it are good."""
+
+FORMATS = ("obj", "ply", "glb", "json", "png", "html")
+"""What can be written of a face, by the files' suffixes."""
+
+DEFAULT_FORMATS = ("obj", "ply", "glb", "json", "png")
+
+PERSON_FORMATS = ("obj", "ply", "glb", "json")
+"""What can be written of a person of several photos."""

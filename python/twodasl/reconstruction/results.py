@@ -1,9 +1,10 @@
-"""What a reconstruction leaves behind: NAME.obj, NAME.ply, NAME.json and NAME.png, all or none."""
+"""What a reconstruction leaves behind: NAME.obj, NAME.ply, NAME.glb, NAME.json and so on, all or none."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from ..geometry.crops import Crop
 from ..geometry.pose import matrix_from_angles
 from ..io.files import atomic_paths, check_targets, writing
 from ..io.images import encode_image
+from ..meshes.glb import glb_bytes
 from ..meshes.write import write_obj, write_ply
 from ..morphable import MorphableModel, has_arkit_shapes, to_arkit
 from ..pictures.face_part import face_share
@@ -31,15 +33,18 @@ from ..pictures.render import (
     render_mesh,
     stack_sheets,
 )
+from . import DEFAULT_FORMATS, FORMATS
+from .avatar import avatar, expressions_of
 from .self_occlusion import in_front
 from .texture import face_colors
 from .turns import turned_image, turned_result
+from .viewer import viewer_page
 
 if TYPE_CHECKING:
     from .reconstruction import Reconstruction
     from .reconstructor import FaceReconstructor
 
-SUFFIXES = (".obj", ".ply", ".json", ".png")
+SUFFIXES = tuple(f".{name}" for name in FORMATS)
 
 PANEL = 560
 _WIDEST = 1.7  # sides of the crop that a panel shows at most
@@ -59,6 +64,7 @@ def write_results(
     source: dict[str, Any] | None = None,
     *,
     shown: str | None = "face",
+    formats: Sequence[str] = DEFAULT_FORMATS,
 ) -> list[Path]:
     """Write the mesh, the numbers and the picture of one face.
 
@@ -73,37 +79,51 @@ def write_results(
         source: further facts for the JSON file's "source", such as the photo's file name.
         shown: what the picture shows of the mesh, which is always whole: "face", see `face_share`, or
             "whole"; None: no picture, which takes most of the time.
+        formats: some of `FORMATS`.
 
     Returns:
-        the paths, in the order of `SUFFIXES`. Mesh coordinates are image pixels with y pointing up from
-        the photo's bottom row, z toward the viewer.
+        the paths, in the order of `SUFFIXES`. Coordinates in OBJ and PLY are image pixels with y pointing up
+        from the photo's bottom row, z toward the viewer; those in GLB are meters, see `avatar`.
 
     Raises:
         InputError: the folder cannot be written, or a folder stands where a file should go.
     """
     if shown not in ("face", "whole", None):
         raise InputError(f"shown: expected 'face', 'whole' or None, got {shown!r}")
+    if unknown := [each for each in formats if each not in FORMATS]:
+        raise InputError(f"formats: expected some of {', '.join(FORMATS)}, got {unknown[0]!r}")
+    wanted = [f".{each}" for each in FORMATS if each in formats and (each != "png" or shown is not None)]
     target = path_of(folder, "a folder", "folder")
-    targets = [target / f"{name}{suffix}" for suffix in SUFFIXES[: 3 if shown is None else 4]]
+    targets = [target / f"{name}{suffix}" for suffix in wanted]
     check_targets(targets)
-    colors = face_colors(image, face.vertices, face.triangles, reconstructor.model)
-    drawing = b""
-    if shown is not None:
-        model = reconstructor.model
+    model = reconstructor.model
+    colors = None if wanted == [".json"] else face_colors(image, face.vertices, face.triangles, model)
+    contents: dict[str, bytes] = {}
+    if ".json" in wanted:
+        text = json.dumps(facts(image, reconstructor, face, source), indent=1, allow_nan=False)
+        contents[".json"] = f"{text}\n".encode()
+    if ".png" in wanted and colors is not None:
         shares = face_share(model.mean, model.landmarks) if shown == "face" else None
-        drawing = encode_image(targets[3], picture(image, face, colors, name, shares))
-    text = json.dumps(facts(image, reconstructor, face, source), indent=1, allow_nan=False)
+        drawing = picture(image, face, colors, name, shares)
+        contents[".png"] = encode_image(target / f"{name}.png", drawing)
+    if {".glb", ".html"} & {*wanted}:
+        head = avatar(model, face.shape, expression=face.expression, angles=face.angles, colors=colors)
+        contents[".glb"] = glb_bytes(head)
+    if ".html" in wanted:
+        about = describe_pose(face) + describe_confidence(face)
+        limits = expressions_of(model).limits
+        photo = (image, face.landmarks, face.crop.box)
+        page = viewer_page(contents[".glb"], name, about[0].upper() + about[1:], limits, photo)
+        contents[".html"] = page.encode("utf-8", "backslashreplace")
     points = face.upright(image.shape[0])
-    with atomic_paths(targets) as (obj, ply, numbers, *pictures):
-        with writing(targets[0]):
-            write_obj(obj, points, face.triangles, colors)
-        with writing(targets[1]):
-            write_ply(ply, points, face.triangles, colors)
-        with writing(targets[2]):
-            numbers.write_text(text + "\n", encoding="utf-8")
-        for place in pictures:
-            with writing(targets[3]):
-                place.write_bytes(drawing)
+    with atomic_paths(targets) as files:
+        for file, meant in zip(files, targets, strict=True):
+            with writing(meant):
+                if meant.suffix in contents:
+                    file.write_bytes(contents[meant.suffix])
+                else:
+                    write = {".obj": write_obj, ".ply": write_ply}[meant.suffix]
+                    write(file, points, face.triangles, colors)
     return targets
 
 
