@@ -49,7 +49,7 @@ def write_glb(
         vertices: (N, 3) meters, +y up, the face toward +z, the origin in the head.
         triangles: (T, 3) integers, 0-based, counter-clockwise from outside.
         uv: (N, 2) places in the texture: u to the right, v up from the lower edge.
-        texture: (H, W, 3) uint8 RGB; stored as PNG. With `uv` only.
+        texture: (H, W, 3) uint8 BGR; stored as PNG. With `uv` only.
         colors: (N, 3) sRGB, floats in [0, 1] or uint8; they multiply the texture where there is one.
         normals: (N, 3) of unit length; computed where not given. Give them for vertices that are split along
             the seams of a texture.
@@ -126,7 +126,8 @@ def _mesh(head: GlbHead, buffer: GlbBuffer) -> dict[str, Any]:
         "NORMAL": buffer.accessor(np.asarray(head.normals), VERTEX_DATA),
     }
     if head.uv is not None:
-        down = np.asarray(head.uv) * np.float32([1, -1]) + np.float32([0, 1])
+        down = np.asarray(head.uv, np.float32).copy()
+        down[:, 1] = 1 - down[:, 1]  # glTF's v goes down from the upper edge
         attributes["TEXCOORD_0"] = buffer.accessor(down, VERTEX_DATA)
     if head.colors is not None:
         linear = _linear(np.asarray(head.colors))
@@ -169,7 +170,8 @@ def _animation(motion: HeadMotion, buffer: GlbBuffer) -> dict[str, Any]:
     if motion.weights is not None and np.size(motion.weights):
         moved["weights"] = (_MESH, np.ravel(motion.weights))
     times = buffer.accessor(np.asarray(motion.seconds), bounds=True)
-    samplers, channels = [], []
+    samplers: list[dict[str, Any]] = []
+    channels: list[dict[str, Any]] = []
     for path, (node, values) in moved.items():
         if values is None:
             continue
@@ -189,5 +191,5 @@ def _linear(colors: NDArray[np.uint8]) -> NDArray[np.uint16]:
 def _png(picture: NDArray[np.uint8]) -> bytes:
     import cv2
 
-    _, content = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
+    _, content = cv2.imencode(".png", np.ascontiguousarray(picture))
     return bytes(content.tobytes())

@@ -120,7 +120,7 @@ class GlbHead:
         object.__setattr__(self, "uv", _floats("uv", self.uv, (count, 2)))
         picture = np.asarray(self.texture)
         if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or picture.size == 0:
-            raise ValueError(f"texture: expected (H, W, 3) uint8 RGB, got {picture.dtype} {picture.shape}")
+            raise ValueError(f"texture: expected (H, W, 3) uint8 BGR, got {picture.dtype} {picture.shape}")
         object.__setattr__(self, "texture", picture)
 
     def _check_targets(self, surface: Floats, faces: NDArray[np.int64]) -> None:

@@ -28,7 +28,7 @@ class Expressions:
         names: of the M movements.
         moves: (M, N, 3) float32 millimeters, of all vertices at weight 1.
         limits: what weights usually lie between.
-        weigh: from expression coefficients (Ke,) to the weights (M,).
+        weigh: from expression coefficients (..., Ke) to the weights (..., M).
     """
 
     names: tuple[str, ...]
@@ -45,7 +45,7 @@ class Texture:
         coordinates: (M, 2) float32, u to the right and v up, of M corners.
         vertices: (M,) int64, each corner's vertex in the model.
         triangles: (T, 3) int64 into the corners.
-        picture: (H, W, 3) uint8 RGB.
+        picture: (H, W, 3) uint8 BGR, the first row at v = 1.
     """
 
     coordinates: Floats
@@ -63,9 +63,8 @@ def expressions_of(model: MorphableModel) -> Expressions:
         names = tuple(f"expression {number}" for number in range(1, len(std) + 1))
     else:
         names = distinct(model.mode_names[shapes:])
-    return Expressions(
-        names, model.expression_modes * std[:, None, None], (-3.0, 3.0), lambda face: face / std
-    )
+    moves = model.expression_modes * std[:, None, None]
+    return Expressions(names, moves, (-3.0, 3.0), lambda coefficients: np.asarray(coefficients) / std)
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
