@@ -31,8 +31,8 @@ DRAWINGS = ("mesh", "landmarks", "both")
 DESCRIPTION = """\
 Follow the largest face of VIDEO, or more with --faces, from frame to frame. Writes into DIR, where NAME is
 the video's file name without its suffix: NAME.mp4 (the video with the faces drawn over it), NAME.jsonl (a
-line for each frame and face), NAME.json (the video and its faces) and NAME-1.ply, NAME-2.ply and so on (each
-face without expression).
+line for each frame and face), NAME.json (the video and its faces), NAME-1.ply, NAME-2.ply and so on (each face
+without expression) and NAME-1.glb and so on (each head, moving as in the video).
 """
 EPILOG = """\
 VIDEO is a file that OpenCV reads, a folder of images, or a pattern of numbered ones such as frame%04d.png.
@@ -104,6 +104,7 @@ def hand_over(args: argparse.Namespace) -> int:
             f"{args.photos[0]}: expected one video alone, or photos, got {len(args.photos)} files"
         )
     unused = [f"--{name}" for name in ("landmarks", "box", "refinements") if getattr(args, name) is not None]
+    unused += ["--format"] if args.format is not None else []
     unused += [] if args.fit else ["--no-fit"]
     if unused:
         raise InputError(f"{unused[0]}: is for photos, but {args.photos[0]} is a video; leave it out")
@@ -170,7 +171,8 @@ def _report(video: Video, results: VideoResults, folder: Path, overlay: bool) ->
     faces = len(results.seen)
     count = max(count for _, _, count in results.seen.values())
     files = ([".mp4"] if overlay else []) + [".jsonl", ".json"]
-    meshes = f"{video.name}-1.ply" if faces == 1 else f"{video.name}-1.ply to -{max(results.seen)}.ply"
+    first = f"{video.name}-1"
+    meshes = f"{first}.ply .glb" if faces == 1 else f"{first}.ply .glb to -{max(results.seen)}.ply .glb"
     found = "1 face" if faces == 1 else f"{faces} faces"
     text = f"{video.source}: {found}, the longest seen in {count} of {results.frames} frames"
     note(visible(f"{text} -> {folder / video.name}{' '.join(files)} {meshes}", keep=""))

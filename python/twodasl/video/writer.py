@@ -1,4 +1,4 @@
-"""What a video leaves behind: NAME.mp4, NAME.jsonl, NAME.json and a mesh of each face, all or none."""
+"""What a video leaves behind: NAME.mp4, NAME.jsonl, NAME.json and a head of each face, all or none."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io.files import atomic_paths, check_targets, writing
+from ..meshes.glb import glb_bytes
 from ..meshes.write import write_ply
 from ..reconstruction.reconstructor import FaceReconstructor
 from ..reconstruction.results import facts
 from .drawing import FaceDrawing
+from .memory import TrackMemory
 from .tracker import FaceTracker, TrackedFace
 
 OVERLAY, LINES, SUMMARY = ".mp4", ".jsonl", ".json"
+HEADS = (".ply", ".glb")
 
 _CODEC = "mp4v"
 _WAITING = 4  # frames that may wait to be drawn and encoded
@@ -35,9 +38,9 @@ def targets(folder: Path, name: str, overlay: bool) -> list[Path]:
     return [folder / f"{name}{suffix}" for suffix in (*((OVERLAY,) if overlay else ()), LINES, SUMMARY)]
 
 
-def mesh_path(folder: Path, name: str, track: int) -> Path:
-    """The neutral mesh of a face."""
-    return folder / f"{name}-{track}.ply"
+def head_path(folder: Path, name: str, track: int, suffix: str) -> Path:
+    """Of a face the neutral mesh (.ply), and the head that moves as in the video (.glb)."""
+    return folder / f"{name}-{track}{suffix}"
 
 
 class VideoResults:
@@ -63,6 +66,7 @@ class VideoResults:
         self.seen: dict[int, list[int]] = {}
         """Of each track its first frame, its last, and in how many it was seen."""
         self.common: dict[str, Any] = {}
+        self.memories: dict[int, TrackMemory] = {}
 
     def add(self, frame: NDArray[np.uint8], seconds: float, faces: Sequence[TrackedFace]) -> None:
         """The next frame."""
@@ -94,6 +98,7 @@ class VideoResults:
         for face in faces:
             first, _, count = self.seen.setdefault(face.track, [number, number, 0])
             self.seen[face.track] = [first, number, count + 1]
+            self.memories.setdefault(face.track, TrackMemory()).add(frame, face)
             known = facts(frame, self._reconstructor, face)
             self.common = self.common or {key: known[key] for key in _OF_ALL}
             line = {"frame": number, "seconds": round(seconds, 6), "track": face.track}
@@ -166,12 +171,21 @@ def writing_video(
             temporaries[-1].write_text(
                 json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8"
             )
-        meshes = [mesh_path(folder, name, track) for track in results.seen]
-        check_targets(meshes)
-        with atomic_paths(meshes) as files:
-            for track, file, target in zip(results.seen, files, meshes, strict=True):
-                with writing(target):
-                    write_ply(file, neutral(tracker, track), tracker.reconstructor.model.triangles)
+        _write_heads(folder, name, tracker, results.memories)
+
+
+def _write_heads(folder: Path, name: str, tracker: FaceTracker, memories: dict[int, TrackMemory]) -> None:
+    model = tracker.reconstructor.model
+    heads = [(track, suffix) for track in memories for suffix in HEADS]
+    targets = [head_path(folder, name, *head) for head in heads]
+    check_targets(targets)
+    with atomic_paths(targets) as files:
+        for (track, suffix), file, target in zip(heads, files, targets, strict=True):
+            with writing(target):
+                if suffix == ".ply":
+                    write_ply(file, neutral(tracker, track), model.triangles)
+                else:
+                    file.write_bytes(glb_bytes(memories[track].head(model, tracker.shape(track))))
 
 
 def neutral(tracker: FaceTracker, track: int) -> NDArray[np.float32]:
