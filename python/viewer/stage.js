@@ -49,8 +49,8 @@ export class Stage {
       photo: new MeshBasicMaterial({ map, vertexColors, side }),
       clay: new MeshStandardMaterial({ color: 0xb9b2aa, roughness: 0.75, side }),
     };
-    this.mesh.geometry.computeBoundingBox();
-    this.box = new Box3().copy(this.mesh.geometry.boundingBox);
+    // Not the geometry's own box, which has room for all morph targets at once.
+    this.box = new Box3().setFromBufferAttribute(this.mesh.geometry.attributes.position);
     this.resize();
     this.reset();
   }

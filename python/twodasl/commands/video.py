@@ -31,8 +31,8 @@ DRAWINGS = ("mesh", "landmarks", "both")
 DESCRIPTION = """\
 Follow the largest face of VIDEO, or more with --faces, from frame to frame. Writes into DIR, where NAME is
 the video's file name without its suffix: NAME.mp4 (the video with the faces drawn over it), NAME.jsonl (a
-line for each frame and face), NAME.json (the video and its faces), NAME-1.ply, NAME-2.ply and so on (each face
-without expression) and NAME-1.glb and so on (each head, moving as in the video).
+line for each frame and face), NAME.json (the video and its faces), NAME-1.ply, NAME-2.ply and so on (each
+face without expression) and NAME-1.glb and so on (each head, moving as in the video).
 """
 EPILOG = """\
 VIDEO is a file that OpenCV reads, a folder of images, or a pattern of numbered ones such as frame%04d.png.

@@ -8,9 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
-from ..geometry.pose import matrix_from_angles
 from ..meshes.glb_head import GlbHead, HeadMotion, HeadPose
 from ..meshes.normals import normal_changes, vertex_normals
 from ..morphable import MorphableModel
@@ -136,8 +134,12 @@ def avatar(
 def quaternions(degrees: NDArray[np.floating]) -> NDArray[np.float64]:
     """(..., 3) pitch, yaw, roll in degrees as unit quaternions (..., 4), x, y, z, w, that turn points.
 
-    A model's axes are glTF's: +x to the viewer's right, +y up, +z toward the viewer.
+    A model's axes are glTF's: +x to the viewer's right, +y up, +z toward the viewer. The angles turn the
+    axes, see `geometry.pose`; points turn the other way.
     """
-    angles = np.radians(np.asarray(degrees, np.float64))
-    turns = matrix_from_angles(*np.moveaxis(angles, -1, 0)).numpy()
-    return np.asarray(Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_quat()).reshape(*angles.shape[:-1], 4)
+    half = -np.radians(np.asarray(degrees, np.float64)) / 2
+    (cx, cy, cz), (sx, sy, sz) = (np.moveaxis(each, -1, 0) for each in (np.cos(half), np.sin(half)))
+    # The product of three quaternions, about x, y and z.
+    x, y = sx * cy * cz + cx * sy * sz, cx * sy * cz - sx * cy * sz
+    z, w = cx * cy * sz + sx * sy * cz, cx * cy * cz - sx * sy * sz
+    return np.stack([x, y, z, w], -1)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from twodasl.cli import main
 from twodasl.errors import InputError
-from twodasl.reconstruction import results
+from twodasl.reconstruction import DEFAULT_FORMATS, results
 from twodasl.reconstruction.reconstructor import FaceReconstructor
 
 FULL_PANEL = results.PANEL
@@ -43,10 +43,10 @@ def written(photo_path, landmark_file, ball_checkpoint, tmp_path_factory):
     return folder, done.stdout
 
 
-def test_four_files_and_one_line(written, photo_path):
+def test_five_files_and_one_line(written, photo_path):
     folder, printed = written
     assert sorted(path.name for path in folder.iterdir()) == [
-        f"astronaut.{s}" for s in ("json", "obj", "ply", "png")
+        f"astronaut.{s}" for s in ("glb", "json", "obj", "ply", "png")
     ]
     assert printed.count("\n") == 1
     assert printed.startswith(f"{photo_path}: yaw +0.0, pitch +0.0, roll +0.0 degrees -> ")
@@ -147,7 +147,7 @@ def test_only_the_output_folder_is_written(ball_checkpoint, photo_path, landmark
     assert {path.name: path.read_bytes() for path in (tmp_path / "here").iterdir()} == first
 
 
-@pytest.mark.parametrize("failing", ["write_obj", "write_ply", "picture", "facts"])
+@pytest.mark.parametrize("failing", ["write_obj", "write_ply", "picture", "facts", "glb_bytes"])
 @pytest.mark.parametrize("before", ["nothing", "older results"])
 def test_a_failure_on_the_way_leaves_what_was_there(
     ball_checkpoint, photo_path, photo68, tmp_path, monkeypatch, failing, before
@@ -201,7 +201,7 @@ def test_many_photos_with_a_folder_of_landmarks(ball_checkpoint, photo_path, pho
         == 0
     )
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
-        f"{name}{suffix}" for name in names for suffix in results.SUFFIXES
+        f"{name}.{suffix}" for name in names for suffix in DEFAULT_FORMATS
     )
     assert capsys.readouterr().out.count("\n") == 3
 
@@ -241,8 +241,8 @@ def test_the_picture_shows_the_face_or_the_whole_head(photo_path, landmark_file,
 def test_without_pictures(photo_path, landmark_file, tmp_path, capsys):
     words = ["reconstruct", str(photo_path), "--landmarks", str(landmark_file), "-o", str(tmp_path / "out")]
     assert main([*words, "--no-pictures"]) == 0
-    assert capsys.readouterr().out.rstrip().endswith("astronaut.obj .ply .json")
-    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".json", ".obj", ".ply"]
+    assert capsys.readouterr().out.rstrip().endswith("astronaut.obj .ply .glb .json")
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".glb", ".json", ".obj", ".ply"]
 
 
 def test_a_landmark_file_beside_the_photo_is_not_used_unasked(ball_checkpoint, photo_path, tmp_path, capsys):

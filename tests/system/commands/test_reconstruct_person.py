@@ -50,8 +50,8 @@ def written(album, ball_checkpoint, tmp_path):
 
 
 def test_files_of_each_photo_and_of_the_person(written, capsys, ball_model):
-    names = {f"{name}.{suffix}" for name in NAMES for suffix in ("obj", "ply", "json", "png")}
-    names |= {f"person.{suffix}" for suffix in ("obj", "ply", "json")}
+    names = {f"{name}.{suffix}" for name in NAMES for suffix in ("obj", "ply", "glb", "json", "png")}
+    names |= {f"person.{suffix}" for suffix in ("obj", "ply", "glb", "json")}
     assert {path.name for path in written.iterdir()} == names
     person = json.loads((written / "person.json").read_text())
     assert person["format"] == "twodasl-person"
@@ -75,7 +75,7 @@ def test_what_is_said(album, ball_checkpoint, tmp_path, capsys):
     assert said.err == ""
     lines = said.out.splitlines()
     assert len(lines) == 4
-    assert lines[-1] == f"the person, from 3 of 3 photos -> {tmp_path / 'person'}.obj .ply .json"
+    assert lines[-1] == f"the person, from 3 of 3 photos -> {tmp_path / 'person'}.obj .ply .glb .json"
     assert _run("-q", *_photos(album), *words) == 0
     assert capsys.readouterr().out == ""
 

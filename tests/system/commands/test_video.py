@@ -7,15 +7,18 @@ import json
 import cv2
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from twodasl.cli import main
 from twodasl.meshes import read_mesh
 from twodasl.morphable import load_model
 from twodasl.video import writer
 
 from ..clips import BACKGROUND, HEIGHT, WIDTH, face_patch, frame_with, write_clip
+from ..glb_files import Glb
 
 EMPTY = np.full((HEIGHT, WIDTH, 3), BACKGROUND, np.uint8)
 COUNT = 5
+AXES = ("pitch", "yaw", "roll")
 
 
 def _frames(photo_path, count=COUNT):
@@ -49,9 +52,9 @@ def test_what_is_written(clip, tmp_path, capsys):
     assert said.err == ""
     assert said.out == (
         f"{clip}: 1 face, the longest seen in {COUNT} of {COUNT} frames ->"
-        f" {tmp_path / 'clip'}.mp4 .jsonl .json clip-1.ply\n"
+        f" {tmp_path / 'clip'}.mp4 .jsonl .json clip-1.ply .glb\n"
     )
-    assert _names(tmp_path) == ["clip-1.ply", "clip.json", "clip.jsonl", "clip.mp4"]
+    assert _names(tmp_path) == ["clip-1.glb", "clip-1.ply", "clip.json", "clip.jsonl", "clip.mp4"]
     lines = [json.loads(line) for line in (tmp_path / "clip.jsonl").read_text().splitlines()]
     assert [line["frame"] for line in lines] == list(range(COUNT))
     assert [line["track"] for line in lines] == [1] * COUNT
@@ -77,6 +80,23 @@ def test_what_is_written(clip, tmp_path, capsys):
     mesh = read_mesh(tmp_path / "clip-1.ply")
     neutral = model.mean + np.einsum("k,knc->nc", np.float32(track["shape"]), model.shape_modes)
     np.testing.assert_allclose(mesh.vertices, neutral, atol=1e-3)
+    glb = Glb((tmp_path / "clip-1.glb").read_bytes())
+    np.testing.assert_allclose(glb.attribute("POSITION"), neutral / 1000, atol=1e-6)
+    channels = glb.channels()
+    times, moved, _ = channels["translation"]
+    np.testing.assert_allclose(times, [line["seconds"] for line in lines], atol=1e-6)
+    places = [line["pose"]["translation_pixels"] for line in lines]
+    scale = np.median([line["pose"]["scale_pixels_per_mm"] for line in lines])
+    np.testing.assert_allclose(
+        np.diff(moved[:, :2], axis=0), np.diff(places, axis=0) * [1, -1] / scale / 1000, atol=1e-6
+    )
+    expressions = [line["coefficients"]["expression"] for line in lines]
+    std = model.coefficient_std[len(model.shape_modes) :]
+    np.testing.assert_allclose(channels["weights"][1].reshape(COUNT, -1), expressions / std, atol=1e-5)
+    angles = np.radians([[line["pose"][f"{axis}_degrees"] for axis in AXES] for line in lines])
+    for quaternion, (pitch, yaw, roll) in zip(channels["rotation"][1], angles, strict=True):
+        turned = Rotation.from_euler("ZYX", [-roll, -yaw, -pitch]).as_matrix()
+        np.testing.assert_allclose(Rotation.from_quat(quaternion).as_matrix(), turned, atol=1e-5)
 
 
 def test_the_overlay_is_a_video_of_the_same_frames(clip, tmp_path):
@@ -109,7 +129,7 @@ def test_images_without_overlay_and_odd_sizes(photo_path, tmp_path):
     out = tmp_path / "out"
     pattern = str(tmp_path / "frame%03d.png")
     assert main(["reconstruct", pattern, "-o", str(out), "-q"]) == 0
-    assert _names(out) == ["frame-1.ply", "frame.json", "frame.jsonl", "frame.mp4"]
+    assert _names(out) == ["frame-1.glb", "frame-1.ply", "frame.json", "frame.jsonl", "frame.mp4"]
     words = ["--no-overlay", "--rate", "10", "-q", "--faces", "all"]
     assert main(["video", str(tmp_path), "-o", str(tmp_path / "more"), *words]) == 0
     names = _names(tmp_path / "more")
@@ -182,7 +202,13 @@ def test_options_that_do_not_fit(clip, photo_path, tmp_path, capsys):
     out = tmp_path / "out"
     assert "expected a video or --camera N" in _failed(capsys, out)
     assert "expected a video or --camera N" in _failed(capsys, out, clip, "--camera", 0)
-    for words in (["--refinements", 1], ["--box", 1, 2, 3, 4], ["--landmarks", "a.pts"], ["--no-fit"]):
+    for words in (
+        ["--refinements", 1],
+        ["--box", 1, 2, 3, 4],
+        ["--landmarks", "a.pts"],
+        ["--no-fit"],
+        ["--format", "glb"],
+    ):
         err = _failed(capsys, out, clip, *words, command="reconstruct")
         assert f"{words[0]}: is for photos" in err
     err = _failed(capsys, out, photo_path, clip, command="reconstruct")
