@@ -259,7 +259,8 @@ def test_a_bad_photo_in_a_batch_does_not_stop_the_rest(run, tmp_path, photo_path
     assert lines[0].startswith(f"twodasl: error: {photos[1]}: is not an image")
     assert lines[1].startswith(f"twodasl: error: {marks / 'fourth.csv'}: ")
     assert lines[2].startswith("twodasl: error: 2 of 4 photos could not be reconstructed")
-    assert written == [f"{name}.{s}" for name in ("first", "third") for s in ("json", "obj", "ply", "png")]
+    suffixes = ("glb", "json", "obj", "ply", "png")
+    assert written == [f"{name}.{suffix}" for name in ("first", "third") for suffix in suffixes]
 
 
 def test_a_landmark_without_its_decimal_point(run, tmp_path, photo_path, photo68):

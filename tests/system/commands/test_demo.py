@@ -9,7 +9,7 @@ from twodasl.cli import main
 def test_the_photograph_is_found_and_reconstructed(tmp_path, capsys, photo68):
     assert main(["demo", "-o", str(tmp_path / "out")]) == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith("."))
-    assert names == [f"astronaut.{suffix}" for suffix in ("json", "obj", "ply", "png")]
+    assert names == [f"astronaut.{suffix}" for suffix in ("glb", "json", "obj", "ply", "png")]
     printed = capsys.readouterr().out
     assert "found a face and reconstructed it in " in printed
     assert "next: twodasl reconstruct photo.jpg -o out" in printed

@@ -245,6 +245,54 @@ def test_without_pictures(photo_path, landmark_file, tmp_path, capsys):
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".glb", ".json", ".obj", ".ply"]
 
 
+@pytest.mark.parametrize(
+    ("words", "suffixes"),
+    [
+        (["--format", "glb"], [".glb"]),
+        (["--format", "html,OBJ"], [".obj", ".html"]),
+        (["--format", "json", "--format", ".ply,json", "--no-pictures"], [".ply", ".json"]),
+    ],
+)
+def test_formats(ball_checkpoint, photo_path, landmark_file, tmp_path, capsys, words, suffixes):
+    given = ["reconstruct", str(photo_path), "-c", str(ball_checkpoint), "-l", str(landmark_file)]
+    assert main([*given, *words, "-o", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(f"astronaut{' '.join(suffixes)}")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"astronaut{each}" for each in suffixes}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--format", "fbx"], "--format: expected some of obj, ply, glb, json, png, html, got 'fbx'"),
+        (["--format", ""], "--format: expected some of"),
+        (["--format", "png", "--no-pictures"], "--no-pictures: contradicts --format png"),
+    ],
+)
+def test_formats_that_do_not_fit(photo_path, tmp_path, capsys, words, message):
+    assert main(["reconstruct", str(photo_path), *words, "-o", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_what_is_written_can_overwrite(ball_checkpoint, photo_path, landmark_file, tmp_path, capsys):
+    photo = tmp_path / "astronaut.png"
+    shutil.copy(photo_path, photo)
+    words = ["reconstruct", str(photo), "-c", str(ball_checkpoint), "-l", str(landmark_file)]
+    assert main([*words, "-o", str(tmp_path)]) == 2
+    assert "would be overwritten by the results" in capsys.readouterr().err
+    assert main([*words, "-o", str(tmp_path), "--format", "glb,html"]) == 0
+    assert photo.read_bytes() == photo_path.read_bytes()
+
+
+def test_formats_of_write_results(ball_checkpoint, photo_path, photo68, tmp_path):
+    reconstructor = FaceReconstructor(ball_checkpoint)
+    image = cv2.imread(str(photo_path))
+    face = reconstructor(image, photo68)
+    with pytest.raises(InputError, match="formats: expected some of obj, .*, got 'fbx'"):
+        results.write_results(tmp_path, "face", image, reconstructor, face, formats=["obj", "fbx"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_landmark_file_beside_the_photo_is_not_used_unasked(ball_checkpoint, photo_path, tmp_path, capsys):
     photo = tmp_path / "face.png"
     shutil.copy(photo_path, photo)

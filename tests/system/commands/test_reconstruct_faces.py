@@ -47,7 +47,7 @@ def test_the_largest_keeps_the_photos_name(row, ball_checkpoint, tmp_path, capsy
     assert 0.9 < source["detector_score"] <= 1
     assert "turned_degrees" not in source
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        f"row.{suffix}" for suffix in ("json", "obj", "ply", "png")
+        f"row.{suffix}" for suffix in ("glb", "json", "obj", "ply", "png")
     ]
 
 
@@ -58,7 +58,7 @@ def test_faces_are_numbered_from_left_to_right(row, ball_checkpoint, tmp_path, c
     assert _run(row, "-c", ball_checkpoint, "-o", tmp_path, "--faces", which) == 0
     names = [f"row-{number}" for number in range(1, len(lefts) + 1)]
     assert capsys.readouterr().out.count("\n") == len(names)
-    assert len(list(tmp_path.iterdir())) == 4 * len(names)
+    assert len(list(tmp_path.iterdir())) == 5 * len(names)
     sources = _sources(tmp_path)
     for number, (name, left) in enumerate(zip(names, lefts, strict=True), 1):
         numbers = json.loads((tmp_path / f"{name}.json").read_text())

@@ -95,7 +95,7 @@ def test_what_is_written(clip, tmp_path, capsys):
     np.testing.assert_allclose(channels["weights"][1].reshape(COUNT, -1), expressions / std, atol=1e-5)
     angles = np.radians([[line["pose"][f"{axis}_degrees"] for axis in AXES] for line in lines])
     for quaternion, (pitch, yaw, roll) in zip(channels["rotation"][1], angles, strict=True):
-        turned = Rotation.from_euler("ZYX", [-roll, -yaw, -pitch]).as_matrix()
+        turned = Rotation.from_euler("XYZ", [-pitch, -yaw, -roll]).as_matrix()
         np.testing.assert_allclose(Rotation.from_quat(quaternion).as_matrix(), turned, atol=1e-5)
 
 
