@@ -288,7 +288,7 @@ def test_formats_of_write_results(ball_checkpoint, photo_path, photo68, tmp_path
     reconstructor = FaceReconstructor(ball_checkpoint)
     image = cv2.imread(str(photo_path))
     face = reconstructor(image, photo68)
-    with pytest.raises(InputError, match="formats: expected some of obj, .*, got 'fbx'"):
+    with pytest.raises(InputError, match=r"formats: expected some of obj, .*, got 'fbx'"):
         results.write_results(tmp_path, "face", image, reconstructor, face, formats=["obj", "fbx"])
     assert not list(tmp_path.iterdir())
 
