@@ -38,6 +38,7 @@ try {
       return [...context.getImageData(0, 0, 64, 64).data];
     });
     report.title = await page.title();
+    report.node = await page.evaluate(() => window.twodasl.stage.mesh.name);
     report.fitted = await state();
     report.groups = await page.$$eval("details summary span", (all) => all.map((one) => one.textContent));
     report.landmarks = await page.$$eval("svg circle", (all) => all.length);

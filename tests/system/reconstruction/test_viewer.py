@@ -125,6 +125,7 @@ def test_a_browser_shows_it(page, seen):
     assert [url for url in seen["requests"] if not url.startswith(("data:", "blob:"))] == [page.as_uri()]
     assert seen["title"] == "an </script> é"
     assert seen["landmarks"] == 68
+    assert seen["node"] == "face"  # as docs/avatars.md says
     assert seen["groups"] == ["Expression", "Head"]
     glb = Glb(page.with_suffix(".glb").read_bytes())
     fitted, neutral, moved = seen["fitted"], seen["neutral"], seen["moved"]
