@@ -1,7 +1,8 @@
 """A hook of MkDocs: files of the repository that the pages link to become part of the site.
 
-The pages live in docs/ and link to outputs and programs elsewhere in the repository, so that they can be read
-there as they are. On the site those files lie under `repository/`, and a folder is a page that lists its files.
+The pages live in docs/ and link to outputs and programs elsewhere in the repository, so that they can be
+read there as they are. On the site those files lie under `repository/`, and a folder is a page that lists its
+files.
 """
 
 from __future__ import annotations
@@ -31,9 +32,7 @@ def on_files(files: Files, config: Any) -> Files:
             if target in seen or not target.exists() or not target.is_relative_to(root):
                 continue
             seen.add(target)
-            if target.is_dir():
-                waiting.append(target)
-            elif target.suffix == ".md":
+            if target.is_dir() or target.suffix == ".md":
                 waiting.append(target)
             if files.get_file_from_path(_name(target, root)) is None:
                 files.append(_file(target, root, config))
@@ -44,7 +43,8 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
     """Point the links to the copies."""
     root = Path(config.config_file_path).parent
     here = page.file.src_uri
-    source = root / here.removeprefix(f"{_PREFIX}/") if here.startswith(f"{_PREFIX}/") else root / "docs" / here
+    copied = here.startswith(f"{_PREFIX}/")
+    source = root / here.removeprefix(f"{_PREFIX}/") if copied else root / "docs" / here
     if here.endswith("/index.md") and not source.exists():  # the list of a folder, whose links fit
         return markdown
 

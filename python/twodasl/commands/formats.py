@@ -19,7 +19,10 @@ def add_formats(parser: argparse.ArgumentParser) -> None:
         f" photo and sliders (default: {','.join(DEFAULT_FORMATS)})",
     )
     parser.add_argument(
-        "--no-pictures", action="store_true", help="write no NAME.png: drawing takes most of the time"
+        "--no-pictures",
+        action="store_true",
+        help="write no NAME.png, and color the vertices of NAME.glb instead of giving it a texture: both take"
+        " most of the time",
     )
 
 

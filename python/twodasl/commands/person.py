@@ -16,6 +16,7 @@ from ..reconstruction import PERSON_FORMATS
 from .formats import chosen_formats
 from .messages import quiet, say
 from .sure_faces import doubt, too_unsure, unsure
+from .texture import added, check_texture, endings
 
 if TYPE_CHECKING:
     from ..reconstruction.face_input import FaceInput
@@ -53,6 +54,7 @@ def check_same_person(args: argparse.Namespace, others: list[Path]) -> None:
             raise InputError(
                 f"{photo}: its results would have the names of the person's, {NAME}.obj and so on; rename it"
             )
+    check_texture(args, (NAME,))
     for target in _targets(args):
         if os.path.realpath(target) in inputs:
             raise InputError(
@@ -108,18 +110,27 @@ def reconstruct_person(
                 say(line)
             bar.update()
     paths = write_person(
-        args.output, NAME, names, images, reconstructor, person, formats=chosen_formats(args)
+        args.output,
+        NAME,
+        names,
+        images,
+        reconstructor,
+        person,
+        formats=chosen_formats(args),
+        texture=args.texture,
+        pictures=not args.no_pictures,
     )
     if not quiet() and paths:
         used = len(photos) - sum(person.left_out)
-        suffixes = " ".join(path.suffix for path in paths)
-        line = f"the person, from {used} of {len(photos)} photos -> {args.output / NAME}{suffixes}"
+        target = args.output / NAME
+        line = f"the person, from {used} of {len(photos)} photos -> {target}{endings(paths, target)}"
         say(visible(line, keep=""))
     return 0
 
 
 def _targets(args: argparse.Namespace) -> list[Path]:
-    return [args.output / f"{NAME}.{each}" for each in PERSON_FORMATS if each in chosen_formats(args)]
+    formats = [each for each in PERSON_FORMATS if each in chosen_formats(args)]
+    return [args.output / f"{NAME}{suffix}" for suffix in (*(f".{each}" for each in formats), *added(args))]
 
 
 def _found(

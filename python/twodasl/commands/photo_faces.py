@@ -95,8 +95,8 @@ def detected(
 
 def numbered(file: Path, photo: Path, suffixes: Iterable[str]) -> bool:
     """Whether `file` has a name that a result of one of several faces of `photo` may get."""
-    number = re.fullmatch(re.escape(photo.stem) + r"-[1-9][0-9]*", file.stem)
-    return number is not None and file.suffix in set(suffixes)
+    number = re.fullmatch(re.escape(photo.stem) + r"-[1-9][0-9]*(\D.*)", file.name)
+    return number is not None and number[1] in set(suffixes)
 
 
 def _how_many(word: str) -> str | int:

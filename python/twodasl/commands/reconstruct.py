@@ -30,6 +30,7 @@ from .sure_faces import (
     too_unsure,
     unsure,
 )
+from .texture import add_texture, added, check_texture, endings
 
 if TYPE_CHECKING:
     from ..reconstruction.detectors.detection import Detector
@@ -105,6 +106,7 @@ def register(subparsers: Any) -> None:
         " are always whole",
     )
     add_formats(parser)
+    add_texture(parser)
     add_same_person(parser)
     add_device(parser)
     parser.set_defaults(run=run)
@@ -179,7 +181,8 @@ def _check_arguments(args: argparse.Namespace) -> None:
     given = (args.checkpoint, beside, marks, model, args.detector_model)
     others = [file for file in given if file is not None]
     check_same_person(args, others)
-    suffixes = [f".{each}" for each in chosen_formats(args)]
+    check_texture(args)
+    suffixes = [*(f".{each}" for each in chosen_formats(args)), *added(args)]
     _check_outputs(photos, args.output, others, suffixes, several=args.faces != "largest")
 
 
@@ -188,7 +191,7 @@ def _check_outputs(
 ) -> None:
     """No two photos may want the same output files, and no output may overwrite a photo or another input.
 
-    suffixes: of the results. several: whether the faces of a photo are numbered.
+    suffixes: of a result's files. several: whether the faces of a photo are numbered.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; --output names a folder")
@@ -246,7 +249,8 @@ def _located(
 
     # Before the work: a photo's name may be too long for its results' names.
     first = photo.stem if args.faces == "largest" else f"{photo.stem}-1"
-    check_targets([args.output / f"{first}.{each}" for each in chosen_formats(args)])
+    suffixes = [*(f".{each}" for each in chosen_formats(args)), *added(args)]
+    check_targets([args.output / f"{first}{suffix}" for suffix in suffixes])
     image = read_image(photo)
     if args.landmarks is None and args.box is None:
         faces = detected(photo, image, detector, args.faces)
@@ -278,11 +282,13 @@ def _written(
         say(visible(f"twodasl: warning: {photo}: {words}", keep=""), sys.stderr)
     facts = {"photo": photo.name, **source}
     folder, name, formats = target.parent, target.name, chosen_formats(args)
-    paths = write_results(folder, name, image, reconstructor, face, facts, shown=args.head, formats=formats)
+    shown = None if args.no_pictures else args.head
+    paths = write_results(
+        folder, name, image, reconstructor, face, facts, shown=shown, formats=formats, texture=args.texture
+    )
     found = f" (face found by {_finding(source)})" if "detector" in source else ""
     pose = describe_pose(face) + describe_confidence(face)
-    suffixes = " ".join(path.suffix for path in paths)
-    return visible(f"{photo}: {pose}{found} -> {target}{suffixes}", keep="")
+    return visible(f"{photo}: {pose}{found} -> {target}{endings(paths, target)}", keep="")
 
 
 def _finding(source: dict[str, Any]) -> str:

@@ -106,6 +106,7 @@ def hand_over(args: argparse.Namespace) -> int:
     unused = [f"--{name}" for name in ("landmarks", "box", "refinements") if getattr(args, name) is not None]
     unused += ["--format"] if args.format is not None else []
     unused += [] if args.fit else ["--no-fit"]
+    unused += [] if args.texture is None else ["--texture"]
     if unused:
         raise InputError(f"{unused[0]}: is for photos, but {args.photos[0]} is a video; leave it out")
     check_detector(args)

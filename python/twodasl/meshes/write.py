@@ -1,20 +1,40 @@
-"""Writing meshes that any viewer opens: Wavefront OBJ and binary PLY, with optional vertex colors."""
+"""Writing meshes that any viewer opens: Wavefront OBJ with MTL, and binary PLY, with optional colors."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TextIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..errors import InputError
 from ..io.files import atomic_path
 
+_MATERIAL = "face"
 _ROWS = 16_384  # rows formatted at once
 
 
+@dataclass(frozen=True, eq=False)
+class ObjTexture:
+    """What an OBJ file needs for a texture.
+
+    coordinates: (M, 2) in [0, 1], u to the right and v up. corners: (T, 3) integers, 0-based: the coordinates
+    of each triangle's corners. material: name of the MTL file, in the same folder, see `write_mtl`.
+    """
+
+    coordinates: ArrayLike
+    corners: ArrayLike
+    material: str
+
+
 def write_obj(
-    path: str | os.PathLike[str], vertices: ArrayLike, triangles: ArrayLike, colors: ArrayLike | None = None
+    path: str | os.PathLike[str],
+    vertices: ArrayLike,
+    triangles: ArrayLike,
+    colors: ArrayLike | None = None,
+    texture: ObjTexture | None = None,
 ) -> None:
     """Write a Wavefront OBJ; colors follow the coordinates (`v x y z r g b`), as MeshLab and Blender read
     them.
@@ -24,17 +44,42 @@ def write_obj(
         vertices: (N, 3) floats, written unchanged: y up is the caller's business.
         triangles: (T, 3) integers, 0-based.
         colors: (N, 3) RGB, floats in [0, 1] or uint8; or None.
+        texture: coordinates and material; or None.
 
     Raises:
         ValueError: a wrong shape or an index outside the vertices. InputError: the file cannot be written.
     """
     points, faces, rgb = checked_arrays(vertices, triangles, colors)
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="ascii", newline="\n") as stream:
+    places, corners = (None, None) if texture is None else _checked_texture(texture, len(faces))
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
+        if texture is not None:
+            stream.write(f"mtllib {_one_line(texture.material)}\n")
         if rgb is None:
             _write_rows(stream, "v %.6g %.6g %.6g\n", points)
         else:
             _write_rows(stream, "v %.6g %.6g %.6g %.4f %.4f %.4f\n", np.hstack([points, rgb / 255.0]))
-        _write_rows(stream, "f %d %d %d\n", faces + 1)
+        if places is None or corners is None:
+            _write_rows(stream, "f %d %d %d\n", faces + 1)
+            return
+        _write_rows(stream, "vt %.6f %.6f\n", places)
+        stream.write(f"usemtl {_MATERIAL}\n")
+        pairs = np.stack([faces + 1, corners + 1], axis=2).reshape(len(faces), 6)
+        _write_rows(stream, "f %d/%d %d/%d %d/%d\n", pairs)
+
+
+def write_mtl(path: str | os.PathLike[str], picture: str) -> None:
+    """Write the material of a textured OBJ: the picture's colors, neither shaded nor shiny.
+
+    Args:
+        path: the file; written atomically.
+        picture: name of the texture's file, in the same folder.
+
+    Raises:
+        InputError: the file cannot be written, or the picture's name has line breaks.
+    """
+    text = f"newmtl {_MATERIAL}\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {_one_line(picture)}\n"
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_ply(
@@ -78,6 +123,26 @@ def _write_rows(stream: TextIO, form: str, table: NDArray) -> None:
     for start in range(0, len(table), _ROWS):
         part = table[start : start + _ROWS]
         stream.write(form * len(part) % tuple(part.ravel().tolist()))
+
+
+def _one_line(name: str) -> str:
+    """A file's name in a line of OBJ or MTL, which end with the line."""
+    if len(name.splitlines()) != 1 or not name.isprintable():
+        raise InputError(f"{name!r}: an OBJ file cannot refer to a file of that name; rename the photo")
+    return name
+
+
+def _checked_texture(texture: ObjTexture, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    places, corners = np.asarray(texture.coordinates, np.float64), np.asarray(texture.corners)
+    if places.ndim != 2 or places.shape[1] != 2 or not np.isfinite(places).all():
+        raise ValueError(f"coordinates: expected (M, 2) finite numbers, got {places.shape}")
+    if corners.shape != (count, 3) or corners.dtype.kind not in "iu":
+        raise ValueError(f"corners: expected ({count}, 3) integers, got {corners.dtype} {corners.shape}")
+    if corners.size and (corners.min() < 0 or corners.max() >= len(places)):
+        raise ValueError(
+            f"corners: expected indices 0..{len(places) - 1}, got {corners.min()}..{corners.max()}"
+        )
+    return places, corners.astype(np.int64)
 
 
 def checked_arrays(

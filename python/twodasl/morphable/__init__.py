@@ -6,10 +6,12 @@ from .arkit import ARKIT_NAMES, arkit_shapes, arkit_weights, from_arkit, has_ark
 from .load import load_model
 from .model import MorphableModel
 from .procedural import procedural_model
+from .uv import UvLayout, uv_layout
 
 __all__ = [
     "ARKIT_NAMES",
     "MorphableModel",
+    "UvLayout",
     "Whitening",
     "arkit_shapes",
     "arkit_weights",
@@ -23,4 +25,5 @@ __all__ = [
     "procedural_model",
     "split_parameters",
     "to_arkit",
+    "uv_layout",
 ]

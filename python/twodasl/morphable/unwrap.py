@@ -64,8 +64,8 @@ def unwrapped(mean: NDArray[np.floating], triangles: NDArray[np.integer]) -> UvL
 
 
 def _around(points: Array, faces: IntArray) -> tuple[Array, Array]:
-    """Places (T, 3, 2) of the triangles' corners around the axis, in the mesh's units; and the distance (T, 3)
-    from it."""
+    """Places (T, 3, 2) of the triangles' corners around the axis, in the mesh's units; and their distances
+    (T, 3) from the middle."""
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (low + high) / 2
     away = points - middle
@@ -203,9 +203,7 @@ def _shelves(extent: Array, islands: IntArray, height: float, margin: float) -> 
     return corner, low
 
 
-def _laid(
-    extent: Array, order: IntArray, scale: float, height: float, margin: float, corner: Array
-) -> bool:
+def _laid(extent: Array, order: IntArray, scale: float, height: float, margin: float, corner: Array) -> bool:
     """Fills `corner` row by row, highest islands first; whether the rows fit."""
     x, top, row = margin, margin, 0.0
     for number, (wide, tall) in zip(order.tolist(), (extent[order] * scale).tolist(), strict=True):

@@ -38,7 +38,7 @@ class UvLayout:
             object.__setattr__(self, key, np.ascontiguousarray(getattr(self, key), kind))
 
     def pixels(self, size: int) -> NDArray[np.float32]:
-        """(M, 2) the corners as column and row of a texture of `size` x `size` texels; centers at integers."""
+        """(M, 2) the corners as column and row of a texture of `size` x `size` texels."""
         place = self.coordinates.astype(np.float64) * [1, -1] + [0, 1]
         return (place * size - 0.5).astype(np.float32)
 

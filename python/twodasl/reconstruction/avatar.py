@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..meshes.glb_head import GlbHead, HeadMotion, HeadPose
 from ..meshes.normals import normal_changes, vertex_normals
-from ..morphable import MorphableModel
+from ..morphable import ARKIT_NAMES, MorphableModel, arkit_shapes, arkit_weights, has_arkit_shapes
 
 Floats = NDArray[np.float32]
 
@@ -54,7 +54,12 @@ class Texture:
 
 @lru_cache(maxsize=4)
 def expressions_of(model: MorphableModel) -> Expressions:
-    """The model's own expression modes; at weight 1 each moves by one standard deviation."""
+    """ARKit's 52 shapes where the model has them.
+
+    Of other models their own expression modes; at weight 1 each moves by one standard deviation.
+    """
+    if has_arkit_shapes(model):
+        return Expressions(ARKIT_NAMES, arkit_shapes(model), (0.0, 1.0), partial(arkit_weights, model))
     shapes = len(model.shape_modes)
     std = model.coefficient_std[shapes:]
     if model.mode_names is None:

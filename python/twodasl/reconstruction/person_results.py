@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import path_of
-from ..io.files import atomic_paths, check_targets, writing
+from ..io.files import atomic_paths, check_targets
 from ..meshes.glb import glb_bytes
-from ..meshes.write import write_obj, write_ply
 from . import PERSON_FORMATS
 from .avatar import avatar
 from .person_colors import person_colors
 from .results import facts
+from .texture_files import SUFFIXES as TEXTURE_SUFFIXES
+from .texture_files import baked_texture, texture_size, write_files
 
 if TYPE_CHECKING:
     from .person import Person
@@ -37,6 +38,8 @@ def write_person(
     person: Person,
     *,
     formats: Sequence[str] = PERSON_FORMATS,
+    texture: int | None = None,
+    pictures: bool = True,
 ) -> list[Path]:
     """Write the neutral mesh of a person, with colors from all photos, and the numbers.
 
@@ -46,31 +49,36 @@ def write_person(
         photos, images: the photos' names, and the photos (H, W, 3) uint8 BGR, in the order of `person.faces`.
         reconstructor, person: what gave the person, and the person.
         formats: what to write; only those of `PERSON_FORMATS` are there.
+        texture, pictures: as `texture` of `write_results`, and whether its `shown` is not None.
 
     Returns:
-        the paths, in the order of `PERSON_FORMATS`. Coordinates in OBJ and PLY are millimeters, see
-        `Person.neutral`, and those in GLB meters.
+        the paths, in the order of `PERSON_FORMATS`, then the texture's and its material's. Coordinates in
+        OBJ and PLY are millimeters, see `Person.neutral`, and those in GLB meters.
 
     Raises:
         InputError: the folder cannot be written, or a folder stands where a file should go.
     """
     target = path_of(folder, "a folder", "folder")
-    targets = [target / f"{name}.{each}" for each in PERSON_FORMATS if each in formats]
+    wanted = [f".{each}" for each in PERSON_FORMATS if each in formats]
+    beside = TEXTURE_SUFFIXES if texture is not None and ".obj" in wanted else ()
+    targets = [target / f"{name}{suffix}" for suffix in (*wanted, *beside)]
     check_targets(targets)
     model = reconstructor.model
     points = person.neutral(model)
     colors = person_colors(images, person, model)
     text = json.dumps(_facts(photos, images, reconstructor, person), indent=1, allow_nan=False)
+    contents: dict[str, bytes] = {".json": f"{text}\n".encode()}
+    size = texture_size(wanted, texture, pictures)
+    baked = None
+    if size is not None:
+        used = [index for index, left_out in enumerate(person.left_out) if not left_out]
+        faces, shown = [person.faces[index] for index in used], [images[index] for index in used]
+        baked = baked_texture(model, faces, shown, size)
+    if ".glb" in wanted:
+        contents[".glb"] = glb_bytes(avatar(model, person.shape, colors=colors, texture=baked))
+    flat = baked if beside else None
     with atomic_paths(targets) as files:
-        for file, meant in zip(files, targets, strict=True):
-            with writing(meant):
-                if meant.suffix == ".glb":
-                    file.write_bytes(glb_bytes(avatar(model, person.shape, colors=colors)))
-                elif meant.suffix == ".json":
-                    file.write_text(text + "\n", encoding="utf-8")
-                else:
-                    write = write_obj if meant.suffix == ".obj" else write_ply
-                    write(file, points, model.triangles, colors)
+        write_files(targets, files, contents, (points, model.triangles, colors), flat)
     return targets
 
 

@@ -17,10 +17,9 @@ from ..arguments import path_of
 from ..errors import InputError
 from ..geometry.crops import Crop
 from ..geometry.pose import matrix_from_angles
-from ..io.files import atomic_paths, check_targets, writing
+from ..io.files import atomic_paths, check_targets
 from ..io.images import encode_image
 from ..meshes.glb import glb_bytes
-from ..meshes.write import write_obj, write_ply
 from ..morphable import MorphableModel, has_arkit_shapes, to_arkit
 from ..pictures.face_part import face_share
 from ..pictures.render import (
@@ -37,6 +36,8 @@ from . import DEFAULT_FORMATS, FORMATS
 from .avatar import avatar, expressions_of
 from .self_occlusion import in_front
 from .texture import face_colors
+from .texture_files import SUFFIXES as TEXTURE_SUFFIXES
+from .texture_files import baked_texture, texture_size, write_files
 from .turns import turned_image, turned_result
 from .viewer import viewer_page
 
@@ -65,6 +66,7 @@ def write_results(
     *,
     shown: str | None = "face",
     formats: Sequence[str] = DEFAULT_FORMATS,
+    texture: int | None = None,
 ) -> list[Path]:
     """Write the mesh, the numbers and the picture of one face.
 
@@ -80,10 +82,14 @@ def write_results(
         shown: what the picture shows of the mesh, which is always whole: "face", see `face_share`, or
             "whole"; None: no picture, which takes most of the time.
         formats: some of `FORMATS`.
+        texture: edge in texels of a texture for OBJ, GLB and HTML, see `bake_texture`. None: OBJ has the
+            colors of the vertices alone; so has GLB without a picture, otherwise it has a texture of
+            `texture_files.USUAL` texels.
 
     Returns:
-        the paths, in the order of `SUFFIXES`. Coordinates in OBJ and PLY are image pixels with y pointing up
-        from the photo's bottom row, z toward the viewer; those in GLB are meters, see `avatar`.
+        the paths, in the order of `SUFFIXES`, then the texture's and its material's. Coordinates in OBJ and
+        PLY are image pixels with y pointing up from the photo's bottom row, z toward the viewer; those in GLB
+        are meters, see `avatar`.
 
     Raises:
         InputError: the folder cannot be written, or a folder stands where a file should go.
@@ -94,7 +100,8 @@ def write_results(
         raise InputError(f"formats: expected some of {', '.join(FORMATS)}, got {unknown[0]!r}")
     wanted = [f".{each}" for each in FORMATS if each in formats and (each != "png" or shown is not None)]
     target = path_of(folder, "a folder", "folder")
-    targets = [target / f"{name}{suffix}" for suffix in wanted]
+    beside = TEXTURE_SUFFIXES if texture is not None and ".obj" in wanted else ()
+    targets = [target / f"{name}{suffix}" for suffix in (*wanted, *beside)]
     check_targets(targets)
     model = reconstructor.model
     colors = None if wanted == [".json"] else face_colors(image, face.vertices, face.triangles, model)
@@ -106,24 +113,20 @@ def write_results(
         shares = face_share(model.mean, model.landmarks) if shown == "face" else None
         drawing = picture(image, face, colors, name, shares)
         contents[".png"] = encode_image(target / f"{name}.png", drawing)
+    size = texture_size(wanted, texture, shown is not None)
+    baked = None if size is None else baked_texture(model, [face], [image], size)
     if {".glb", ".html"} & {*wanted}:
-        head = avatar(model, face.shape, expression=face.expression, angles=face.angles, colors=colors)
-        contents[".glb"] = glb_bytes(head)
+        look = {"expression": face.expression, "angles": face.angles}
+        contents[".glb"] = glb_bytes(avatar(model, face.shape, **look, colors=colors, texture=baked))
     if ".html" in wanted:
         about = describe_pose(face) + describe_confidence(face)
         limits = expressions_of(model).limits
         photo = (image, face.landmarks, face.crop.box)
         page = viewer_page(contents[".glb"], name, about[0].upper() + about[1:], limits, photo)
         contents[".html"] = page.encode("utf-8", "backslashreplace")
-    points = face.upright(image.shape[0])
+    mesh = (face.upright(image.shape[0]), face.triangles, colors)
     with atomic_paths(targets) as files:
-        for file, meant in zip(files, targets, strict=True):
-            with writing(meant):
-                if meant.suffix in contents:
-                    file.write_bytes(contents[meant.suffix])
-                else:
-                    write = {".obj": write_obj, ".ply": write_ply}[meant.suffix]
-                    write(file, points, face.triangles, colors)
+        write_files(targets, files, contents, mesh, baked if beside else None)
     return targets
 
 

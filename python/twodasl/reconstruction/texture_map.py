@@ -1,9 +1,9 @@
 """A texture for a reconstructed head: the photo's own pixels where it shows the surface.
 
-Two bands are put together. The coarse one is the mesh's vertex colors: the photo's where it shows the surface,
-filled in elsewhere, see `texture`. The fine one is what the photo shows beyond its own vertex colors; it fades
-out with the visibility, so that no seam shows where the photo ends. Where only the other half of the face is
-seen, its fine band is taken, mirrored.
+Two bands are put together. The coarse one is the mesh's vertex colors: the photo's where it shows the
+surface, filled in elsewhere, see `texture`. The fine one is what the photo shows beyond its own vertex
+colors; it fades out with the visibility, so that no seam shows where the photo ends. Where only the other
+half of the face is seen, its fine band is taken, mirrored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..arguments import whole_number
@@ -23,9 +22,12 @@ from ..errors import InputError
 from ..geometry.crops import block_means
 from ..morphable import MorphableModel
 from ..morphable.uv import UvLayout
+from ..pictures.face_part import face_share
+from .background import over_person
+from .front_surface import FrontSurface, buried, pieces
 from .person_colors import merged_photos
 from .texels import Texels
-from .texture import filled_colors, mirror_twins, sample_photo, visibility
+from .texture import filled_colors, mirror_twins, photo_ratio, sample_photo, visibility
 
 if TYPE_CHECKING:
     from .reconstruction import Reconstruction
@@ -36,10 +38,9 @@ Image = NDArray[np.uint8]
 SMALLEST, LARGEST = 64, 8192
 """Edges of a texture, in texels."""
 
-_DEPTH_RESOLUTION = 640  # pixels along the longer side of the mesh in the test of texels
-_DEPTH_SLACK = 0.003  # of that side: an eyeball so little behind its lid is still covered by it
 # The photo that shows a texel best should decide: fine bands that do not match would blur each other.
 _SHARPNESS = 4.0
+_INDOORS = 0.85  # light on what lids and lips cover when they open, relative to the face's
 _HIGHLIGHT = 2.0  # how much brighter or darker than its twin a mirrored surface may be
 
 
@@ -73,50 +74,38 @@ def bake_texture(
     """
     size = whole_number(size, "size", SMALLEST, LARGEST)
     _check(model, layout, faces, images)
-    views = [_view(image, face.vertices, model, layout, size) for image, face in zip(images, faces, strict=True)]
-    albedo = None if model.albedo_mean is None else model.albedo()
-    photo, seen, gains = merged_photos([view.colors for view in views], [view.seen for view in views], albedo)
-    coarse = filled_colors(photo, seen, model.triangles, model.mean, albedo)
+    share, piece = face_share(model.mean, model.landmarks), pieces(model.triangles, len(model.mean))
+    rows = zip(images, faces, strict=True)
+    views = [_view(image, face.vertices, model, layout, size, share, piece) for image, face in rows]
+    coarse, gains = _coarse(model, views, share)
     texels = Texels(layout, size, len(model.mean))
     base = texels.of(coarse)
     fine, shown = _joined([_fine(view, texels, gain, None) for view, gain in zip(views, gains, strict=True)])
     twins = _exact_twins(model)
     if (twins >= 0).any() and (shown < 1).any():
-        mirrored = [replace(view, **_at_twins(view, twins)) for view in views]
-        rows = zip(mirrored, gains, strict=True)
-        other, behind = _joined([_fine(view, texels, gain, base) for view, gain in rows])
+        mirrored = [_at_twins(view, twins) for view in views]
+        twin_bands = [_fine(view, texels, gain, base) for view, gain in zip(mirrored, gains, strict=True)]
+        other, behind = _joined(twin_bands)
         fine += other * ((1 - shown) * behind)[:, None]
     return texels.picture(((base + fine) * 255)[:, ::-1])
-
-
-@dataclass(frozen=True)
-class _Front:
-    """The surface that a photo shows, as a raster.
-
-    depth: (h, w) the farthest of the surfaces about each pixel, -inf outside. zoom, corner: pixel (column,
-    row) of the raster lies at corner + (column, row) / zoom. slack: what is so far behind is still shown.
-    """
-
-    depth: Floats
-    zoom: float
-    corner: Floats
-    slack: float
 
 
 @dataclass(frozen=True)
 class _View:
     """One photo, and where it shows the model's vertices.
 
-    part: (h, w, 3) uint8 BGR. places: (N, 3) the vertices in its pixels; z larger = nearer. colors: (N, 3) RGB
+    part: (h, w, 3) uint8 BGR. places: (N, 3) the vertices in its pixels; z larger = nearer. piece: (N,) the
+    mesh's piece that each belongs to. colors: (N, 3) RGB
     in [0, 1], how it shows them. seen: (N,) how well, 0 to 1. front: the surface that it shows. magnified:
     whether the texture is finer.
     """
 
     part: Image
     places: Floats
+    piece: Floats
     colors: Floats
     seen: Floats
-    front: _Front
+    front: FrontSurface
     magnified: bool
 
 
@@ -139,11 +128,38 @@ def _check(
             raise InputError(f"images: expected (H, W, 3) uint8, got {image.dtype} {image.shape}")
 
 
-def _view(image: Image, vertices: Floats, model: MorphableModel, layout: UvLayout, size: int) -> _View:
+def _coarse(model: MorphableModel, views: Sequence[_View], share: Floats) -> tuple[Floats, list[Floats]]:
+    """Vertex colors (N, 3) from all photos, and by what the channels of each are multiplied.
+
+    share: (N,) how far each vertex belongs to the face.
+    """
+    albedo = None if model.albedo_mean is None else model.albedo()
+    photo, seen, gains = merged_photos([view.colors for view in views], [view.seen for view in views], albedo)
+    coarse = filled_colors(photo, seen, model.triangles, model.mean, albedo)
+    face = (seen > 0.5) & (share > 0.5)
+    if albedo is not None and face.any():
+        # The mouth's inside is not as bright beside its albedo as teeth, nor an eyeball as its lids.
+        light = np.median(photo_ratio(photo, albedo)[face], axis=0)
+        inner = buried(model) & (share > 0)
+        guess = _INDOORS * albedo * light
+        guess /= np.maximum(guess.max(axis=1, keepdims=True), 1)  # clipped, channels would change the hue
+        coarse[inner] = (seen[:, None] * photo + (1 - seen[:, None]) * guess)[inner]
+    return coarse, gains
+
+
+def _view(
+    image: Image,
+    vertices: Floats,
+    model: MorphableModel,
+    layout: UvLayout,
+    size: int,
+    share: Floats,
+    piece: Floats,
+) -> _View:
     colors, inside = sample_photo(image, vertices, model.triangles)
-    front = _front(vertices, model.triangles)
-    seen = visibility(vertices, model.triangles) * inside
-    seen = (seen * _uncovered(vertices, front)).astype(np.float32)
+    front = FrontSurface.of(vertices, model.triangles, piece)
+    seen = visibility(vertices, model.triangles) * inside * front.shows(vertices, piece)
+    seen = (seen * over_person(image, vertices, model.triangles, share)).astype(np.float32)
     height, width = image.shape[:2]
     low = np.clip(np.floor(vertices[:, :2].min(axis=0)).astype(int) - 4, 0, [width - 1, height - 1])
     high = np.clip(np.ceil(vertices[:, :2].max(axis=0)).astype(int) + 5, low + 1, [width, height])
@@ -155,8 +171,9 @@ def _view(image: Image, vertices: Floats, model: MorphableModel, layout: UvLayou
         part = np.ascontiguousarray(block_means(part, block, block))
     origin = low + (block - 1) / 2  # the center of the first block
     places = (vertices - [*origin, 0]) * [1 / block, 1 / block, 1]
-    front = replace(front, zoom=front.zoom * block, corner=((front.corner - origin) / block).astype(np.float32))
-    return _View(part, places.astype(np.float32), colors, seen, front, spacing < 1)
+    corner = ((front.corner - origin) / block).astype(np.float32)
+    front = replace(front, zoom=front.zoom * block, corner=corner)
+    return _View(part, places.astype(np.float32), piece, colors, seen, front, spacing < 1)
 
 
 def _pixels_per_texel(vertices: Floats, seen: Floats, layout: UvLayout, size: int) -> float:
@@ -175,43 +192,20 @@ def _area(corners: Floats) -> Floats:
     return np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
 
 
-def _front(vertices: Floats, triangles: NDArray[np.int64]) -> _Front:
-    import twodasl_ext
-
-    extent = max(float(np.ptp(vertices[:, :2], axis=0).max()), 1e-9)
-    zoom = _DEPTH_RESOLUTION / extent
-    corner = (vertices[:, :2].min(axis=0) - 1 / zoom).astype(np.float32)
-    fine = np.concatenate([(vertices[:, :2] - corner) * zoom, vertices[:, 2:]], axis=1).astype(np.float32)
-    width, height = (int(np.ceil(side)) + 2 for side in fine[:, :2].max(axis=0))
-    _, _, depth = twodasl_ext.rasterize(
-        torch.from_numpy(fine)[None], torch.from_numpy(np.ascontiguousarray(triangles)), (height, width)
-    )
-    # As in `visibility`: of the four pixels about a point, the farthest.
-    farthest = cv2.erode(depth[0].numpy(), np.ones((2, 2), np.uint8), anchor=(0, 0))
-    return _Front(np.asarray(farthest, np.float32), zoom, corner, _DEPTH_SLACK * extent)
-
-
-def _uncovered(places: Floats, front: _Front) -> Floats:
-    """(P,) 1 for points (P, 3) before which nothing lies, 0 where something does by twice the slack."""
-    at = ((places[:, :2] - front.corner) * np.float32(front.zoom)).astype(np.int32)
-    column, row = (np.clip(at[:, k], 0, front.depth.shape[1 - k] - 1) for k in range(2))
-    behind = (front.depth[row, column] - places[:, 2]) / np.float32(front.slack)
-    return np.clip(2 - behind, 0, 1).astype(np.float32)
-
-
 def _fine(view: _View, texels: Texels, gain: Floats, base: Floats | None) -> tuple[Floats, Floats]:
     """A photo's fine band (P, 3), and how well it shows each texel (P,).
 
     gain: (3,) by which the photo's colors are multiplied. base: (P, 3) the colors to which the band is to be
     added, where those are not the photo's own; it grows and shrinks with them.
     """
-    values = texels.of(np.concatenate([view.places, view.seen[:, None], view.colors], axis=1))
+    columns = [view.places, view.seen[:, None], view.piece[:, None], view.colors]
+    values = texels.of(np.concatenate(columns, axis=1))
     x, y = (texels.grid(values[:, k], -1) for k in (0, 1))
     how = cv2.INTER_CUBIC if view.magnified else cv2.INTER_LINEAR
     sampled = cv2.remap(view.part, x, y, how, borderMode=cv2.BORDER_REPLICATE)
     photo = sampled.reshape(-1, 3)[texels.index][:, ::-1].astype(np.float32) / np.float32(255)
-    shown = values[:, 3] * _uncovered(values[:, :3], view.front)
-    own = values[:, 4:]
+    shown = values[:, 3] * view.front.shows(values[:, :3], np.rint(values[:, 4]))
+    own = values[:, 5:]
     scale = gain if base is None else np.clip(base / np.maximum(own, 1e-2), 1 / _HIGHLIGHT, _HIGHLIGHT)
     return ((photo - own) * scale).astype(np.float32), shown
 
@@ -236,8 +230,9 @@ def _exact_twins(model: MorphableModel) -> NDArray[np.int64]:
     return np.where((twins >= 0) & back, twins, -1)
 
 
-def _at_twins(view: _View, twins: NDArray[np.int64]) -> dict[str, Floats]:
+def _at_twins(view: _View, twins: NDArray[np.int64]) -> _View:
     """What a photo shows of the vertices' twins."""
     index = np.maximum(twins, 0)
     seen = np.where(twins >= 0, view.seen[index], 0).astype(np.float32)
-    return {"places": view.places[index], "colors": view.colors[index], "seen": seen}
+    places, piece, colors = (values[index] for values in (view.places, view.piece, view.colors))
+    return replace(view, places=places, piece=piece, colors=colors, seen=seen)

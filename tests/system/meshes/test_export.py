@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from twodasl.errors import InputError
-from twodasl.meshes.write import write_obj, write_ply
+from twodasl.io.images import write_image
+from twodasl.meshes.read import read_mesh
+from twodasl.meshes.write import ObjTexture, write_mtl, write_obj, write_ply
 
 VERTICES = np.array([[0, 0, 0], [10.5, 0, 0.25], [0, -20.125, 1], [3, 4, 5]])
 TRIANGLES = np.array([[0, 1, 2], [1, 3, 2]])
@@ -70,3 +72,59 @@ def test_an_unwritable_place_is_an_input_error(tmp_path, write):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         write(tmp_path / "file" / "m", VERTICES, TRIANGLES)
+
+
+def textured(material="m.mtl", corners=TRIANGLES, coordinates=VERTICES[:, :2] * 0):
+    return ObjTexture(coordinates, corners, material)
+
+
+def test_textured_obj_and_mtl(tmp_path):
+    """Five corners for four vertices: one lies on a cut."""
+    places = np.array([[0, 0], [1, 0.25], [0.5, 1], [0.125, 0.75], [1, 1]])
+    corners = np.array([[0, 1, 2], [4, 3, 2]])
+    write_obj(tmp_path / "ä b.obj", VERTICES, TRIANGLES, COLORS, textured("ä b.mtl", corners, places))
+    write_mtl(tmp_path / "ä b.mtl", "ä b-texture.png")
+    lines = (tmp_path / "ä b.obj").read_text("utf-8").splitlines()
+    assert lines[0] == "mtllib ä b.mtl"
+    rows = [line.split() for line in lines]
+    np.testing.assert_allclose([list(map(float, row[1:])) for row in rows if row[0] == "vt"], places)
+    pairs = np.array([[list(map(int, word.split("/"))) for word in row[1:]] for row in rows if row[0] == "f"])
+    np.testing.assert_array_equal(pairs[..., 0], TRIANGLES + 1)
+    np.testing.assert_array_equal(pairs[..., 1], corners + 1)
+    assert "map_Kd ä b-texture.png" in (tmp_path / "ä b.mtl").read_text("utf-8").splitlines()
+    mesh = read_mesh(tmp_path / "ä b.obj")
+    np.testing.assert_allclose(mesh.vertices, VERTICES)
+    np.testing.assert_array_equal(mesh.triangles, TRIANGLES)
+
+
+def test_trimesh_reads_the_texture(tmp_path):
+    trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed")
+    places = np.array([[0, 0], [1, 0.25], [0.5, 1], [0.125, 0.75]])
+    write_obj(tmp_path / "m.obj", VERTICES, TRIANGLES, None, textured(coordinates=places))
+    write_mtl(tmp_path / "m.mtl", "m-texture.png")
+    write_image(tmp_path / "m-texture.png", np.full((8, 8, 3), 99, np.uint8))
+    mesh = trimesh.load(tmp_path / "m.obj", process=False)
+    np.testing.assert_allclose(mesh.visual.uv, places)
+    assert mesh.visual.material.image.size == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("texture", "words"),
+    [
+        (textured(corners=TRIANGLES[:1]), r"corners: expected \(2, 3\) integers"),
+        (textured(corners=TRIANGLES + 5), "corners: expected indices 0..3"),
+        (textured(coordinates=np.full((4, 2), np.nan)), r"coordinates: expected \(M, 2\) finite"),
+    ],
+)
+def test_a_wrong_texture(tmp_path, texture, words):
+    with pytest.raises(ValueError, match=words):
+        write_obj(tmp_path / "m.obj", VERTICES, TRIANGLES, None, texture)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_a_line_cannot_hold(tmp_path):
+    with pytest.raises(InputError, match="rename the photo"):
+        write_obj(tmp_path / "m.obj", VERTICES, TRIANGLES, None, textured("a\nb.mtl"))
+    with pytest.raises(InputError, match="rename the photo"):
+        write_mtl(tmp_path / "m.mtl", "a\nb.png")
+    assert not list(tmp_path.iterdir())

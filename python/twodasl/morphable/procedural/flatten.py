@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csr_matrix, diags
+from scipy.sparse import bmat, coo_matrix, csr_matrix, diags
 from scipy.sparse.linalg import splu
 
 Array = NDArray[np.float64]
@@ -104,21 +104,16 @@ def _step(
 ) -> Array:
     """How far the free coordinates are from where the reweighted squares are least."""
     squared = np.einsum("tij,tik,t->tjk", weight, weight, area)  # (T, 2, 2), symmetric
-    both = [np.tile(squared[:, i, j], 2) for i, j in ((0, 0), (0, 1), (1, 1))]
-    blocks = [[gradient.T @ diags(part) @ gradient for part in both[:2]], None]
-    system = _two_by_two(blocks[0][0], blocks[0][1], gradient.T @ diags(both[2]) @ gradient)
+    own, cross, other = (
+        gradient.T @ diags(np.tile(squared[:, i, j], 2)) @ gradient for i, j in ((0, 0), (0, 1), (1, 1))
+    )
+    system = bmat([[own, cross], [cross.T, other]]).tocsr()
     apart = turned - _jacobians(gradient, places)
     pull = np.einsum("tij,tjk->tik", squared, apart)  # rows: coordinate, columns: rest axis
     right = np.concatenate([gradient.T @ np.concatenate([pull[:, i, 0], pull[:, i, 1]]) for i in range(2)])
     inner = system[free][:, free]
     inner = inner + _PROXIMAL * inner.diagonal().mean() * diags(np.ones(inner.shape[0]))
     return _solved(inner, right[free])
-
-
-def _two_by_two(first: csr_matrix, cross: csr_matrix, second: csr_matrix) -> csr_matrix:
-    from scipy.sparse import bmat
-
-    return bmat([[first, cross], [cross.T, second]]).tocsr()
 
 
 def _first_fold(places: Array, direction: Array, triangles: IntArray) -> float:

@@ -1,7 +1,8 @@
-"""The texture layout of the embedded head: its skin cut open at the back, and the front and back of each eye.
+"""The texture layout of the embedded head: its skin cut open at the back, and two disks for each eyeball.
 
-The skin with lips, ears, sockets and the mouth's inside is one sheet, so that no seam crosses a face; it fills
-a rectangle that the eyeballs leave a strip below. Left and right are mirror images about u = 0.5.
+The skin with lips, ears, sockets and the mouth's inside is one sheet, so that no seam crosses a face; it
+fills a rectangle, below which a strip is left for the eyeballs. Left and right are mirror images about
+u = 0.5.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def _sheet(points: Array, faces: IntArray, length: Array) -> Array:
     rest = _flat(points, faces) * share[:, None, None]
     rest *= np.sqrt(width * height / (np.linalg.det(rest).sum() / 2))
     places = lower_energy(tutte(faces, len(points), fixed), faces, rest, held, _ROUNDS)
-    return places + [0.5, _STRIP]
+    return places + np.array([0.5, _STRIP])
 
 
 def _flat(points: Array, faces: IntArray) -> Array:
@@ -104,7 +105,11 @@ def _border(
     crown = loop[np.argmax(np.where(inner, points[loop, 1], -np.inf))]
     loop = np.roll(loop, -int(np.flatnonzero(loop == crown)[0]))
     neck = np.flatnonzero(points[loop, 0] > 0)
-    down, below, back = loop[: neck[0]], loop[neck[0] - 1 : neck[-1] + 2], np.r_[loop[neck[-1] + 1 :], loop[0]]
+    down, below, back = (
+        loop[: neck[0]],
+        loop[neck[0] - 1 : neck[-1] + 2],
+        np.r_[loop[neck[-1] + 1 :], loop[0]],
+    )
     climbed = np.r_[0, np.cumsum(np.linalg.norm(np.diff(points[back], axis=0), axis=1))]
     turn = int(np.argmin(np.abs(climbed - climbed[-1] * height / (height + width))))
     up, across = back[: turn + 1], back[turn:]
@@ -148,7 +153,7 @@ def _eye(head: HeadMesh, faces: IntArray) -> tuple[Array, IntArray, IntArray]:
     border = float(angle[faces[~behind]].max())
     middle = _STRIP / 2
     front_at = np.array([0.5 + _EYE + _EYE_GAP, middle])
-    back_at = front_at + [_EYE + _EYE_GAP + _EYE_BACK, 0]
+    back_at = front_at + np.array([_EYE + _EYE_GAP + _EYE_BACK, 0])
     places, vertices, triangles, count = [], [], np.empty_like(faces), 0
     for part, center, radius, sign in ((~behind, front_at, _EYE, 1), (behind, back_at, _EYE_BACK, -1)):
         own, index = np.unique(faces[part], return_inverse=True)
