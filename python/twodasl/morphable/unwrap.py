@@ -20,7 +20,7 @@ from .uv import UvLayout
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-RASTER = 2048
+RASTER = 1024
 """Edge in pixels of the picture in which overlaps are looked for."""
 
 _MARGIN = 2 / 512  # between islands, and around them; less where there are very many

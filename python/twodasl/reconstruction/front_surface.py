@@ -75,16 +75,19 @@ class FrontSurface:
             extent=extent,
         )
 
-    def shows(self, places: Floats, piece: Floats) -> Floats:
+    def shows(self, places: Floats, piece: Floats, *, edges: bool = False) -> Floats:
         """(P,) 1 for points (P, 3) of pieces (P,) before which nothing lies; falling to 0 for those before
-        which something does, or another piece, however near, or that are beside the edge of something."""
+        which something does, or another piece, however near; edges: or that are beside the edge of something.
+        """
         at = ((places[:, :2] - self.corner) * np.float32(self.zoom)).astype(np.int32)
         column, row = (np.clip(at[:, k], 0, self.depth.shape[1 - k] - 1) for k in range(2))
         pixel = row * self.depth.shape[1] + column
         depth, near, first, last = (
             each.ravel()[pixel] for each in (self.depth, self.near, self.first, self.last)
         )
-        behind = np.maximum((depth - places[:, 2]) / _SLACK, (near - places[:, 2]) / _JUMP)
+        behind = (depth - places[:, 2]) / _SLACK
+        if edges:
+            behind = np.maximum(behind, (near - places[:, 2]) / _JUMP)
         # Lashes and lids must not be painted on an eyeball: it is shown where all four pixels show it.
         own = (first == piece) & ((last == piece) | (piece == 0))
         return np.where(own, np.clip(2 - behind / np.float32(self.extent), 0, 1), 0).astype(np.float32)

@@ -139,7 +139,8 @@ def _coarse(model: MorphableModel, views: Sequence[_View], share: Floats) -> tup
     face = (seen > 0.5) & (share > 0.5)
     if albedo is not None and face.any():
         # The mouth's inside is not as bright beside its albedo as teeth, nor an eyeball as its lids.
-        light = np.median(photo_ratio(photo, albedo)[face], axis=0)
+        # One light for all channels: what skin has of it in each depends on the skin.
+        light = float(np.median(photo_ratio(photo, albedo)[face]))
         inner = buried(model) & (share > 0)
         guess = _INDOORS * albedo * light
         guess /= np.maximum(guess.max(axis=1, keepdims=True), 1)  # clipped, channels would change the hue
@@ -158,7 +159,7 @@ def _view(
 ) -> _View:
     colors, inside = sample_photo(image, vertices, model.triangles)
     front = FrontSurface.of(vertices, model.triangles, piece)
-    seen = visibility(vertices, model.triangles) * inside * front.shows(vertices, piece)
+    seen = visibility(vertices, model.triangles) * inside * front.shows(vertices, piece, edges=True)
     seen = (seen * over_person(image, vertices, model.triangles, share)).astype(np.float32)
     height, width = image.shape[:2]
     low = np.clip(np.floor(vertices[:, :2].min(axis=0)).astype(int) - 4, 0, [width - 1, height - 1])

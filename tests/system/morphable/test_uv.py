@@ -36,7 +36,7 @@ def doubled_areas(layout: UvLayout) -> np.ndarray:
     return first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
 
 
-def check(layout: UvLayout, triangles: np.ndarray, size: int = 2048) -> None:
+def check(layout: UvLayout, triangles: np.ndarray, size: int = 1024) -> None:
     np.testing.assert_array_equal(layout.vertices[layout.triangles], triangles)
     assert layout.coordinates.dtype == np.float32
     assert layout.coordinates.min() > 0
