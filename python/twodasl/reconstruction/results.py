@@ -116,8 +116,15 @@ def write_results(
     size = texture_size(wanted, texture, shown is not None)
     baked = None if size is None else baked_texture(model, [face], [image], size)
     if {".glb", ".html"} & {*wanted}:
-        look = {"expression": face.expression, "angles": face.angles}
-        contents[".glb"] = glb_bytes(avatar(model, face.shape, **look, colors=colors, texture=baked))
+        head = avatar(
+            model,
+            face.shape,
+            expression=face.expression,
+            angles=face.angles,
+            colors=colors,
+            texture=baked,
+        )
+        contents[".glb"] = glb_bytes(head)
     if ".html" in wanted:
         about = describe_pose(face) + describe_confidence(face)
         limits = expressions_of(model).limits
