@@ -65,6 +65,14 @@ def open_detector(args: argparse.Namespace) -> str | Detector:
     return load_detector(args.detector_model)
 
 
+def side_by_side(detector: str | Detector) -> bool:
+    """Whether the detector may look at several photos at once: those that onnxruntime computes may."""
+    from ..reconstruction.detect import detectors
+
+    name = detectors()[0] if detector == "auto" else detector
+    return not isinstance(name, str) or name == "retinaface"
+
+
 def detected(
     photo: Path, image: Any, detector: str | Detector, which: str | int
 ) -> list[tuple[str, FaceInput, dict[str, Any]]]:

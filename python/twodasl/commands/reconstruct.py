@@ -5,31 +5,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..io.terminal import visible
-from ..progress import progress_bar
 from ..reconstruction import MOST_REFINEMENTS
 from ..video.names import looks_like_video
 from ..weights import SHIPPED
 from .arguments import add_checkpoint, add_device, add_model, add_output_folder
 from .formats import add_formats, chosen_formats
-from .messages import detail, quiet, say
+from .messages import say
 from .person import add_same_person, check_same_person, reconstruct_person
-from .photo_faces import add_detector, check_detector, detected, numbered, open_detector
+from .photo_faces import add_detector, check_detector, detected, numbered, open_detector, side_by_side
+from .photo_flow import PhotoFlow
 from .startup import lasting_imports
-from .sure_faces import (
-    add_min_confidence,
-    check_confidence_known,
-    check_min_confidence,
-    doubt,
-    too_unsure,
-    unsure,
-)
+from .sure_faces import add_min_confidence, check_confidence_known, check_min_confidence
 from .texture import add_texture, added, check_texture, endings
 
 if TYPE_CHECKING:
@@ -135,20 +128,21 @@ def run(args: argparse.Namespace) -> int:
         return reconstruct_person(
             args, reconstructor, partial(_located, detector, args), partial(_written, args)
         )
+    flow = PhotoFlow(
+        args,
+        reconstructor,
+        partial(_located, detector, args),
+        partial(_written, args),
+        one_at_a_time=not side_by_side(detector),
+    )
     failures = 0
-    bar = progress_bar(photos, description="reconstruct", unit="photo", show=len(photos) > 1, leave=False)
-    for photo in bar:
-        try:
-            began = time.monotonic()
-            text = _one(photo, reconstructor, detector, args)
-            if not quiet():
-                say(text)
-            detail(f"{photo} took {time.monotonic() - began:.2f} s")
-        except InputError as error:
-            if len(args.photos) == 1:
-                raise
-            failures += 1
-            say(f"twodasl: error: {' '.join(str(error).split())}", sys.stderr)
+    try:
+        failures = flow(photos)
+    except InputError as error:
+        if len(args.photos) == 1:
+            raise
+        failures = 1
+        say(f"twodasl: error: {' '.join(str(error).split())}", sys.stderr)
     if failures:
         print(
             f"twodasl: error: {failures} of {len(photos)} photos could not be reconstructed; the others"
@@ -219,27 +213,6 @@ def _check_outputs(
             )
 
 
-def _one(
-    photo: Path, reconstructor: FaceReconstructor, detector: str | Detector, args: argparse.Namespace
-) -> str:
-    """Reconstruct the faces of one photo and write their files; what to tell the user."""
-    image, faces = _located(detector, args, photo, reconstructor)
-    try:
-        results = reconstructor.reconstruct([given for _, given, _ in faces], refinements=args.refinements)
-    except InputError as error:  # of the network, which cannot know whose face it is
-        raise InputError(f"{photo}: {error}") from error
-    least = args.min_confidence
-    if least is not None and all(unsure(face, least) for face in results):
-        raise too_unsure(photo, results, least)
-    lines = []
-    for (name, _, source), face in zip(faces, results, strict=True):
-        if words := doubt(face, "the face" if name == photo.stem else name, least):
-            say(visible(f"twodasl: warning: {photo}: {words}", keep=""), sys.stderr)
-        if not unsure(face, least):
-            lines.append(_written(args, photo, args.output / name, image, reconstructor, face, source))
-    return "\n".join(lines)
-
-
 def _located(
     detector: str | Detector, args: argparse.Namespace, photo: Path, reconstructor: FaceReconstructor
 ) -> tuple[Any, list[tuple[str, FaceInput, dict[str, Any]]]]:
@@ -272,19 +245,36 @@ def _written(
     reconstructor: FaceReconstructor,
     face: Reconstruction,
     source: dict[str, Any],
+    warn: Callable[[str], None] | None = None,
+    colors: Any = None,
 ) -> str:
-    """Write the files of one face, `target` without their suffixes; what to tell the user."""
+    """Write the files of one face, `target` without their suffixes; what to tell the user.
+
+    warn: takes a warning about the photo; None: it is printed. colors: see `write_results`.
+    """
     from ..reconstruction.results import describe_confidence, describe_pose, write_results
 
     if face.doubted:
         source["fitted_to_landmarks"] = False
         words = "its landmarks contradict the photo, and the fit gave them little weight"
-        say(visible(f"twodasl: warning: {photo}: {words}", keep=""), sys.stderr)
+        if warn is None:
+            say(visible(f"twodasl: warning: {photo}: {words}", keep=""), sys.stderr)
+        else:
+            warn(words)
     facts = {"photo": photo.name, **source}
     folder, name, formats = target.parent, target.name, chosen_formats(args)
     shown = None if args.no_pictures else args.head
     paths = write_results(
-        folder, name, image, reconstructor, face, facts, shown=shown, formats=formats, texture=args.texture
+        folder,
+        name,
+        image,
+        reconstructor,
+        face,
+        facts,
+        shown=shown,
+        formats=formats,
+        texture=args.texture,
+        colors=colors,
     )
     found = f" (face found by {_finding(source)})" if "detector" in source else ""
     pose = describe_pose(face) + describe_confidence(face)

@@ -7,6 +7,7 @@ import fcntl
 import os
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ _PREFIX, _LONGEST_SUFFIX = ".twodasl-", 16
 # Files this process is writing now, and folders it has already cleared of dead processes' leftovers.
 _open: set[Path] = set()
 _swept: set[Path] = set()
+_asking = threading.Lock()
 
 passing: set[Path] = set()
 """Other files of this process that are to go when it ends, whichever way."""
@@ -135,8 +137,9 @@ def _temporary(target: Path) -> Iterator[Path]:
     _open.add(temporary)
     try:
         # mkstemp creates files that only the owner can read; give the result ordinary permissions.
-        mask = os.umask(0)
-        os.umask(mask)
+        with _asking:  # the mask is the process's: of two threads, one would keep the other's 0
+            mask = os.umask(0)
+            os.umask(mask)
         os.fchmod(handle, 0o666 & ~mask)
         yield temporary
     finally:

@@ -14,6 +14,9 @@ from ..io.files import atomic_path
 
 _MATERIAL = "face"
 _ROWS = 16_384  # rows formatted at once
+_KEPT = 200_000  # triangles whose text is kept for the next mesh
+_SHADES = [f"{shade / 255:.4f}" for shade in range(256)]
+_last_faces: tuple[NDArray[np.int64], str] = np.empty((0, 3), np.int64), ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +60,9 @@ def write_obj(
         if rgb is None:
             _write_rows(stream, "v %.6g %.6g %.6g\n", points)
         else:
-            _write_rows(stream, "v %.6g %.6g %.6g %.4f %.4f %.4f\n", np.hstack([points, rgb / 255.0]))
+            _write_colored(stream, points, rgb)
         if places is None or corners is None:
-            _write_rows(stream, "f %d %d %d\n", faces + 1)
+            _write_faces(stream, faces)
             return
         _write_rows(stream, "vt %.6f %.6f\n", places)
         stream.write(f"usemtl {_MATERIAL}\n")
@@ -115,6 +118,31 @@ def write_ply(
         stream.write(("\n".join(header) + "\n").encode("ascii"))
         stream.write(table.tobytes())
         stream.write(polygons.tobytes())
+
+
+def _write_colored(stream: TextIO, points: NDArray[np.float64], rgb: NDArray[np.uint8]) -> None:
+    form = "v %.6g %.6g %.6g %s %s %s\n"
+    for start in range(0, len(points), _ROWS):
+        part = points[start : start + _ROWS]
+        cells: list[float | str] = [""] * (6 * len(part))
+        for axis in range(3):
+            cells[axis::6] = part[:, axis].tolist()
+            shades = rgb[start : start + _ROWS, axis].tolist()
+            cells[3 + axis :: 6] = [_SHADES[shade] for shade in shades]
+        stream.write(form * len(part) % tuple(cells))
+
+
+def _write_faces(stream: TextIO, faces: NDArray[np.int64]) -> None:
+    """The lines of the triangles, which are those of the mesh before where photos share their face model."""
+    global _last_faces
+    known, text = _last_faces
+    if not np.array_equal(known, faces):
+        if len(faces) > _KEPT:
+            _write_rows(stream, "f %d %d %d\n", faces + 1)
+            return
+        text = "f %d %d %d\n" * len(faces) % tuple((faces + 1).ravel().tolist())
+        _last_faces = faces.copy(), text  # both at once: other threads write meshes too
+    stream.write(text)
 
 
 def _write_rows(stream: TextIO, form: str, table: NDArray) -> None:

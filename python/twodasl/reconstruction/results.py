@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..geometry.crops import Crop
 from ..geometry.pose import matrix_from_angles
 from ..io.files import atomic_paths, check_targets
 from ..io.images import encode_image
+from ..io.indented import indented
 from ..meshes.glb import glb_bytes
 from ..morphable import MorphableModel, has_arkit_shapes, to_arkit
 from ..pictures.face_part import face_share
@@ -67,6 +67,7 @@ def write_results(
     shown: str | None = "face",
     formats: Sequence[str] = DEFAULT_FORMATS,
     texture: int | None = None,
+    colors: NDArray[np.float32] | None = None,
 ) -> list[Path]:
     """Write the mesh, the numbers and the picture of one face.
 
@@ -85,6 +86,7 @@ def write_results(
         texture: edge in texels of a texture for OBJ, GLB and HTML, see `bake_texture`. None: OBJ has the
             colors of the vertices alone; so has GLB without a picture, otherwise it has a texture of
             `texture_files.USUAL` texels.
+        colors: (N, 3) RGB of the mesh where they are known already; None: those of `face_colors`.
 
     Returns:
         the paths, in the order of `SUFFIXES`, then the texture's and its material's. Coordinates in OBJ and
@@ -104,10 +106,11 @@ def write_results(
     targets = [target / f"{name}{suffix}" for suffix in (*wanted, *beside)]
     check_targets(targets)
     model = reconstructor.model
-    colors = None if wanted == [".json"] else face_colors(image, face.vertices, face.triangles, model)
+    if colors is None and wanted != [".json"]:
+        colors = face_colors(image, face.vertices, face.triangles, model)
     contents: dict[str, bytes] = {}
     if ".json" in wanted:
-        text = json.dumps(facts(image, reconstructor, face, source), indent=1, allow_nan=False)
+        text = indented(facts(image, reconstructor, face, source))
         contents[".json"] = f"{text}\n".encode()
     if ".png" in wanted and colors is not None:
         shares = face_share(model.mean, model.landmarks) if shown == "face" else None

@@ -128,3 +128,19 @@ def test_a_name_that_a_line_cannot_hold(tmp_path):
     with pytest.raises(InputError, match="rename the photo"):
         write_mtl(tmp_path / "m.mtl", "a\nb.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_obj_lines_are_those_of_plain_formatting(tmp_path):
+    """Twice with the same triangles, whose text is kept, then with others."""
+    rng = np.random.default_rng(0)
+    for seed, count in ((1, 50), (1, 50), (2, 50), (3, 20_000)):
+        triangles = np.random.default_rng(seed).integers(0, count, (2 * count, 3))
+        points = rng.normal(0, 100, (count, 3)) ** 3
+        rgb = rng.integers(0, 256, (count, 3)).astype(np.uint8)
+        write_obj(tmp_path / "mesh.obj", points, triangles, rgb)
+        lines = [
+            "v {:.6g} {:.6g} {:.6g} {:.4f} {:.4f} {:.4f}".format(*p, *(c / 255))
+            for p, c in zip(points, rgb, strict=True)
+        ]
+        lines += ["f {} {} {}".format(*corners) for corners in triangles + 1]
+        assert (tmp_path / "mesh.obj").read_text() == "\n".join(lines) + "\n"

@@ -10,7 +10,8 @@ from twodasl.reconstruction.mesh_smoothing import MeshSmoothing, laplacian
 
 def _exact(triangles, weight, target):
     system = (diags(np.asarray(weight, np.float64)) + laplacian(triangles, len(weight))).tocsc()
-    return splu(system, permc_spec="MMD_AT_PLUS_A").solve(np.asarray(target, np.float64))
+    factor = splu(system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    return factor.solve(np.asarray(target, np.float64))
 
 
 def _problems(mean, rng):
