@@ -33,6 +33,7 @@ COMMANDS = {
     "train": "train a network",
     "evaluate": "measure alignment errors on a data set",
     "weights": "trained networks to use and to give away",
+    "export": "a trained network for ONNX and torch.export",
     "models": "show and convert face models",
     "data": "look at data sets and synthetic faces",
     "doctor": "check this installation",
