@@ -13,9 +13,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..in_order import GROUP, in_order
 from ..io.terminal import visible
 from ..progress import progress_bar
+from .in_order import GROUP, in_order
 from .messages import detail, quiet, say
 from .sure_faces import doubt, too_unsure, unsure
 

@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from twodasl.in_order import GROUP, in_order
+from twodasl.commands.in_order import GROUP, in_order
 
 
 def _run(items, first=lambda item: item, middle=None, last=None, threads=3, size=lambda _: 0):
