@@ -62,7 +62,8 @@ def in_order(
     try:
         fill()
         while reading or writing:
-            some, made = [], []
+            some: list[Any] = []
+            made: list[Any] = []
             while reading and len(some) < GROUP:
                 item, future = reading.popleft()
                 made.append(future.result())

@@ -191,12 +191,12 @@ def _report(photo: _Photo) -> None:
 
 @contextmanager
 def _threads() -> Iterator[int]:
-    """As many threads as torch would use, which uses one in each of them meanwhile."""
+    """As many threads as torch would use, up to a group's, and torch uses one in each of them meanwhile."""
     import torch
 
     count = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield count
+        yield min(count, GROUP)
     finally:
         torch.set_num_threads(count)

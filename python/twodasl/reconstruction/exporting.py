@@ -120,7 +120,7 @@ def metadata(network: FaceNetwork, plain: PlainNetwork) -> dict[str, str]:
     shapes, expressions = len(model.shape_modes), len(model.coefficient_std) - len(model.shape_modes)
     return {
         "format": "twodasl-network",
-        "twodasl": __version__,
+        "twodasl": str(__version__),
         "checkpoint": Path(network.checkpoint).name,
         "step": str(network.info.get("step")),
         "face_model": model.name,
