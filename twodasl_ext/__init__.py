@@ -24,6 +24,7 @@ from .memory import release_memory
 from .neighbors import PointIndex, nearest_neighbors
 from .rasterize import rasterize
 from .rotation import nearest_rotation
+from .skin import skin
 from .vertices import vertices
 
 if _TYPE_CHECKING:
@@ -65,6 +66,7 @@ __all__ = [
     "one_sided_distance",
     "rasterize",
     "release_memory",
+    "skin",
     "vertex_distance_cost",
     "vertices",
 ]

@@ -45,13 +45,13 @@ def check_device(tensor: Tensor, name: str, expected: torch.device | None = None
     check_place(device, name)
 
 
-def as_compute(tensor: Tensor, name: str, dtype: torch.dtype) -> Tensor:
-    """The tensor in the basis's compute dtype: half precision is promoted, anything else must fit already."""
+def as_compute(tensor: Tensor, name: str, dtype: torch.dtype, like: str = "the basis") -> Tensor:
+    """The tensor in the compute dtype: half precision is promoted, anything else must fit already."""
     if tensor.dtype == dtype:
         return tensor
     if tensor.dtype in _HALVES:
         return tensor.to(dtype)
-    raise TypeError(f"{name}: expected {dtype} like the basis (or float16/bfloat16), got {tensor.dtype}")
+    raise TypeError(f"{name}: expected {dtype} like {like} (or float16/bfloat16), got {tensor.dtype}")
 
 
 def _ready(a: Any, b: Any, dtype: torch.dtype, device: torch.device) -> bool:

@@ -73,6 +73,12 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
       "Tensor start, Tensor pose_sigma, Tensor prior_mean, Tensor prior_precision, Tensor intrinsics, Tensor offsets, "
       "int shared, float robust, Tensor unknowns, Tensor chosen, bool need_precision, bool need_basis) "
       "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+  // weights (N, J), transforms (B, J, 3, 4). In the backward pass None for the vertices says that no gradient of the
+  // transforms is needed, None for the transforms that none of the vertices is; what is not needed is empty.
+  def_differentiable(m, "skin(Tensor vertices, Tensor weights, Tensor transforms) -> Tensor");
+  m.def(
+      "skin_backward(Tensor grad, Tensor? vertices, Tensor weights, Tensor? transforms) -> (Tensor, Tensor)");
+  m.def("skin_backward_weights(Tensor grad, Tensor vertices, Tensor transforms) -> Tensor");
   m.def("huge_copy(Tensor source) -> Tensor");
   m.def("release_memory() -> ()");
   m.def(

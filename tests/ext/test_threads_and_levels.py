@@ -63,6 +63,8 @@ SUITE = [
     "test_vertex_distance_cost.py",
     "test_distance_factor.py",
     "test_nearest_neighbors.py",
+    "test_skin.py::test_values",
+    "test_skin.py::test_gradients",
     "test_fit_values.py",
     "test_fit_gradients.py::test_the_reference_agrees",
 ]

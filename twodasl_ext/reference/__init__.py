@@ -15,6 +15,7 @@ from .landmarks import landmarks
 from .neighbors import nearest_neighbors
 from .rasterize import rasterize
 from .rotation import nearest_rotation
+from .skin import skin
 from .vertices import vertices
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "nearest_rotation",
     "one_sided_distance",
     "rasterize",
+    "skin",
     "vertex_distance_cost",
     "vertices",
 ]

@@ -4,6 +4,7 @@
 #include "../../common/fit_params.h"
 #include "../../common/icp_params.h"
 #include "../../common/params.h"
+#include "../../common/skin_params.h"
 
 namespace twodasl::cpu {
 
@@ -29,6 +30,11 @@ struct Kernels {
   // Groups of faces [begin, end), in memory of their own; see kernels/fit_landmarks.h.
   void (*fit_landmarks)(const FitParams<T>&, void* scratch, int64_t begin, int64_t end);
   void (*fit_landmarks_backward)(const FitBackwardParams<T>&, void* scratch, int64_t begin, int64_t end);
+  // Tasks [begin, end) of skin_partition(...).tasks(), in memory of their own; for the weights vertex blocks. See
+  // kernels/skin.h.
+  void (*skin)(const SkinParams<T>&, void* scratch, int64_t begin, int64_t end);
+  void (*skin_backward)(const SkinBackwardParams<T>&, void* scratch, int64_t begin, int64_t end);
+  void (*skin_backward_weights)(const SkinWeightsParams<T>&, void* scratch, int64_t begin, int64_t end);
 };
 
 struct Level {

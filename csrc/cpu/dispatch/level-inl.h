@@ -12,6 +12,8 @@
 #include "../kernels/icp-inl.h"
 #include "../kernels/fit_landmarks-inl.h"
 #include "../kernels/fit_backward-inl.h"
+#include "../kernels/skin-inl.h"
+#include "../kernels/skin_weights-inl.h"
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 
@@ -25,7 +27,10 @@ constexpr Kernels<T> make_kernels() {
           &vertex_distance_cost_backward<T>,
           &icp_accumulate<T>,
           &fit_landmarks<T>,
-          &fit_landmarks_backward<T>};
+          &fit_landmarks_backward<T>,
+          &skin_forward<T>,
+          &skin_backward<T>,
+          &skin_backward_weights<T>};
 }
 
 constexpr Level make_level(const char* name) {
