@@ -11,6 +11,7 @@ import twodasl_ext as te
 
 from ..ext.cases import CASES, Inputs, make
 from ..ext.fit_cases import make_fit
+from ..ext.skin_cases import SKIN_CASES, make_skin
 
 Call = Callable[[], tuple[Tensor, ...]]
 FACE = CASES[7]
@@ -56,6 +57,9 @@ def calls(device: torch.device) -> dict[str, Call]:
     ones = torch.ones(FACE.batch, device=device)
     output = torch.empty_like(inputs.grad)
 
+    body = make_skin(SKIN_CASES[7]).to(torch.float32).to(device)
+    skinned = body.leaves()
+
     fits = {grouped: fit_on(device, grouped=grouped) for grouped in (False, True)}
 
     def detached(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -89,6 +93,8 @@ def calls(device: torch.device) -> dict[str, Call]:
         "nearest_neighbors backward": neighbors_backward,
         "nearest_rotation": lambda: (te.nearest_rotation(matrices),),
         "rasterize": lambda: te.rasterize(corners, triangles, (48, 64)),
+        "skin": lambda: (te.skin(body.vertices, body.weights, body.transforms),),
+        "skin backward": lambda: torch.autograd.grad(te.skin(*skinned), skinned, body.grad),
         "iterative_closest_point": lambda: registration(points),
         "fit_landmarks": lambda: fits[False][0](),
         "fit_landmarks in groups": lambda: fits[True][0](),
@@ -112,6 +118,8 @@ NAMES = (
     "nearest_neighbors backward",
     "nearest_rotation",
     "rasterize",
+    "skin",
+    "skin backward",
     "iterative_closest_point",
     "fit_landmarks",
     "fit_landmarks in groups",

@@ -14,43 +14,61 @@ template <int Bytes>
 struct SkinBits;
 template <>
 struct SkinBits<4> {
-  typedef uint32_t Type;
+  typedef uint32_t Type __attribute__((may_alias));
 };
 template <>
 struct SkinBits<8> {
-  typedef uint64_t Type;
+  typedef uint64_t Type __attribute__((may_alias));
 };
+
+// seen[j]: the bits of so many rows (16 or fewer) of joint j's weights, one over the other.
+template <class Bits>
+inline void overlay_rows(const Bits* rows, int64_t count, int64_t joints, Bits* __restrict seen) {
+  if (count == kBlock) {
+    for (int64_t j = 0; j < joints; ++j) {
+      Bits bits = 0;
+#pragma GCC unroll 16
+      for (int i = 0; i < kBlock; ++i) bits |= rows[i * joints + j];
+      seen[j] = bits;
+    }
+    return;
+  }
+  for (int64_t j = 0; j < joints; ++j) {
+    Bits bits = 0;
+    for (int64_t i = 0; i < count; ++i) bits |= rows[i * joints + j];
+    seen[j] = bits;
+  }
+}
 
 // The part's weights that are not zero, by block.
 template <class T>
 void sort_weights(const T* weights, int64_t count, int64_t joints, int64_t first_block, int64_t last_block,
                   SkinScratch<T>& into) {
   typedef typename SkinBits<sizeof(T)>::Type Bits;
+  Bits* const seen = reinterpret_cast<Bits*>(into.seen);
+  int64_t* const joint = into.joint;
+  T* const sorted = into.weight;
   int64_t entries = 0;
   for (int64_t block = first_block; block < last_block; ++block) {
     into.first[block - first_block] = entries;
-    const T* rows = weights + block * kBlock * joints;
-    const int64_t left = count - block * kBlock, real = left < kBlock ? left : kBlock;
-    for (int64_t j = 0; j < joints; ++j) into.seen[j] = T(0);
-    for (int64_t i = 0; i < real; ++i) {
-      for (int64_t j = 0; j < joints; ++j) {
-        Bits seen, weight;
-        __builtin_memcpy(&seen, into.seen + j, sizeof(seen));
-        __builtin_memcpy(&weight, rows + i * joints + j, sizeof(weight));
-        seen |= weight;
-        __builtin_memcpy(into.seen + j, &seen, sizeof(seen));
-      }
-    }
+    const int64_t before = entries, left = count - block * kBlock;
+    const T* const rows = weights + block * kBlock * joints;
+    overlay_rows(reinterpret_cast<const Bits*>(rows), left < kBlock ? left : kBlock, joints, seen);
+    // Without a branch, which would often be mispredicted.
     for (int64_t j = 0; j < joints; ++j) {
-      Bits seen;
-      __builtin_memcpy(&seen, into.seen + j, sizeof(seen));
-      if (seen == 0) continue;
-      T* weight = into.weight + entries * kBlock;
-      for (int64_t i = 0; i < real; ++i) weight[i] = rows[i * joints + j];
-      for (int64_t i = real; i < kBlock; ++i) weight[i] = T(0);
-      into.joint[entries] = j;
-      into.block[entries] = block - first_block;
-      ++entries;
+      joint[entries] = j;
+      entries += seen[j] != 0;
+    }
+    for (int64_t e = before; e < entries; ++e) {
+      const T* const column = rows + joint[e];
+      T* const weight = sorted + e * kBlock;
+      into.block[e] = block - first_block;
+      if (left >= kBlock) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kBlock; ++i) weight[i] = column[i * joints];
+      } else {
+        for (int64_t i = 0; i < kBlock; ++i) weight[i] = i < left ? column[i * joints] : T(0);
+      }
     }
   }
   into.first[last_block - first_block] = entries;

@@ -31,7 +31,7 @@ TWODASL_INLINED SkinPartition skin_partition(int64_t count, int64_t batch) {
   return p;
 }
 
-// What a task sorts a part's weights into.
+// What a task sorts a part's weights into. `joint` has room for one more, which is written and dropped.
 template <class T>
 struct SkinScratch {
   T* weight;        // (entries, 16): the weights of one joint in one block; zeros past the last vertex
@@ -47,12 +47,12 @@ struct SkinScratch {
   static int64_t bytes(int64_t part_blocks, int64_t joints) {
     const int64_t many = entries(part_blocks, joints);
     return int64_t(sizeof(T)) * ((many + 6 * part_blocks) * kBlock + joints) +
-           int64_t(sizeof(int64_t)) * (3 * many + part_blocks + joints + 3);
+           int64_t(sizeof(int64_t)) * (3 * many + part_blocks + joints + 4);
   }
   TWODASL_INLINED SkinScratch(void* memory, int64_t part_blocks, int64_t joints) {
     const int64_t many = entries(part_blocks, joints);
     joint = static_cast<int64_t*>(memory);
-    block = joint + many;
+    block = joint + many + 1;
     order = block + many;
     first = order + many;
     starts = first + part_blocks + 1;
