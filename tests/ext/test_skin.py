@@ -187,7 +187,9 @@ def test_transforms_of_torch_func():
             ours = (value, tangent, *results, per_sample)
         else:
             torch.testing.assert_close(ours, (value, tangent, *results, per_sample))
-    with pytest.raises(RuntimeError, match="second derivative is not implemented; use twodasl_ext.reference.skin"):
+    with pytest.raises(
+        RuntimeError, match="second derivative is not implemented; use twodasl_ext.reference.skin"
+    ):
         leaf = v.clone().requires_grad_()
         (first,) = torch.autograd.grad(te.skin(leaf, w, m).sin().sum(), leaf, create_graph=True)
         first.sum().backward()
@@ -218,7 +220,11 @@ def test_wrong_arguments():
         (TypeError, r"^vertices: expected float32 or float64, got torch.float16$", (v.half(), w, m)),
         (ValueError, r"^weights: expected \(203, J\) for 203 vertices, .*, got \(5, 203\)$", (v, w.T, m)),
         (ValueError, r"^weights: expected \(203, J\)", (v, w.expand(5, -1, -1), m)),
-        (TypeError, r"^weights: expected torch.float32 like the vertices .*torch.float64$", (v, w.double(), m)),
+        (
+            TypeError,
+            r"^weights: expected torch.float32 like the vertices .*torch.float64$",
+            (v, w.double(), m),
+        ),
         (TypeError, r"^weights: expected a torch.Tensor, got list$", (v, [1.0], m)),
         (
             ValueError,

@@ -21,22 +21,29 @@ struct SkinBits<8> {
   typedef uint64_t Type __attribute__((may_alias));
 };
 
-// seen[j]: the bits of so many rows (16 or fewer) of joint j's weights, one over the other.
+// seen[j]: the bits of so many rows (16 or fewer) of joint j's weights, one over the other. Eight joints at a time, the
+// last eight overlapping those before: a remainder one by one would take as long as the rest.
 template <class Bits>
 inline void overlay_rows(const Bits* rows, int64_t count, int64_t joints, Bits* __restrict seen) {
-  if (count == kBlock) {
+  constexpr int together = 8;
+  if (count < kBlock || joints < together) {
     for (int64_t j = 0; j < joints; ++j) {
       Bits bits = 0;
-#pragma GCC unroll 16
-      for (int i = 0; i < kBlock; ++i) bits |= rows[i * joints + j];
+      for (int64_t i = 0; i < count; ++i) bits |= rows[i * joints + j];
       seen[j] = bits;
     }
     return;
   }
-  for (int64_t j = 0; j < joints; ++j) {
-    Bits bits = 0;
-    for (int64_t i = 0; i < count; ++i) bits |= rows[i * joints + j];
-    seen[j] = bits;
+  for (int64_t next = 0; next < joints; next += together) {
+    const int64_t j = next + together <= joints ? next : joints - together;
+    Bits bits[together] = {};
+#pragma GCC unroll 16
+    for (int i = 0; i < kBlock; ++i) {
+#pragma GCC unroll 8
+      for (int k = 0; k < together; ++k) bits[k] |= rows[i * joints + j + k];
+    }
+#pragma GCC unroll 8
+    for (int k = 0; k < together; ++k) seen[j + k] = bits[k];
   }
 }
 

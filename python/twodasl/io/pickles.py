@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ..arguments import path_of
 from ..errors import InputError
 from .files import regular_file
+from .sparse import dense_from_columns
 
 _LARGEST = 1 << 28  # bytes; FLAME's files are a fifth of this
 _MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
@@ -118,6 +119,10 @@ class _Selection(_Object):
     """chumpy.reordering.Select: entries `idxs` of the flattened `a`, in the shape `preferred_shape`."""
 
 
+class _Columns(_Object):
+    """scipy.sparse.csc_matrix: `data`, `indices`, `indptr` and `_shape` of its state."""
+
+
 class _ObjectArray(_Array):
     """An array that may hold objects: those are returned as the pickled list."""
 
@@ -183,8 +188,8 @@ _MODEL: dict[tuple[str, str], Any] = {
     **{key: _ObjectArray if value is _Array else value for key, value in _NUMPY.items()},
     ("chumpy.ch", "Ch"): _Chumpy,
     ("chumpy.reordering", "Select"): _Selection,
-    ("scipy.sparse.csc", "csc_matrix"): _Object,  # FLAME's J_regressor, which is not needed here
-    ("scipy.sparse._csc", "csc_matrix"): _Object,
+    ("scipy.sparse.csc", "csc_matrix"): _Columns,  # FLAME's J_regressor
+    ("scipy.sparse._csc", "csc_matrix"): _Columns,
     ("copy_reg", "_reconstructor"): _object,
     ("copyreg", "_reconstructor"): _object,
     ("__builtin__", "object"): _Object,
@@ -299,8 +304,9 @@ def read_array_pickle(path: str | os.PathLike[str]) -> Any:
 def read_model_pickle(path: str | os.PathLike[str]) -> Any:
     """Like `read_array_pickle`, for face models whose arrays may be chumpy's (FLAME's).
 
-    `chumpy.ch.Ch` and `chumpy.reordering.Select` of it become the arrays they hold, without chumpy; sparse
-    matrices, sets, and tensors become None; object arrays become lists. Raises the same errors.
+    `chumpy.ch.Ch` and `chumpy.reordering.Select` of it become the arrays they hold, without chumpy;
+    `scipy.sparse.csc_matrix` becomes a dense array, without SciPy; sets and tensors become None; object
+    arrays become lists. Raises the same errors.
     """
     return parse_pickle(path, _content(path_of(path, "a pickle")), _MODEL)
 
@@ -364,6 +370,10 @@ def _plain(path: str | os.PathLike[str], value: Any, known: dict[int, Any]) -> A
             result = type(value)(_plain(path, item, known) for item in value)
         elif isinstance(value, (_Chumpy, _Selection)):
             result = _chumpy(path, value, known)
+        elif isinstance(value, _Columns):
+            state = value.state if isinstance(value.state, dict) else {}
+            parts = ("_shape", "data", "indices", "indptr")
+            result = dense_from_columns(*(_plain(path, state.get(part), known) for part in parts))
     except Exception as error:
         known[id(value)] = _Refused(_words(error))
         raise

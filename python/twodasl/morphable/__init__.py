@@ -5,12 +5,16 @@ from ..geometry.pose import decompose_pose, matrix_from_angles, pose_matrix
 from .arkit import ARKIT_NAMES, arkit_shapes, arkit_weights, from_arkit, has_arkit_shapes, to_arkit
 from .load import load_model
 from .model import MorphableModel
+from .posing import PosedHead
 from .procedural import procedural_model
+from .skinning import Skinning
 from .uv import UvLayout, uv_layout
 
 __all__ = [
     "ARKIT_NAMES",
     "MorphableModel",
+    "PosedHead",
+    "Skinning",
     "UvLayout",
     "Whitening",
     "arkit_shapes",

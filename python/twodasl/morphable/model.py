@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..arguments import shown, whole_number
 from ..errors import InputError
 from . import npz
+from .skinning import Skinning
 
 if TYPE_CHECKING:
     import twodasl_ext
@@ -52,6 +53,7 @@ class MorphableModel:
         basel_landmarks: (68,) int64: the vertices where 300W-LP and AFLW2000-3D place the 68 points. Theirs
             are vertices of the Basel model, up to 7 mm from the iBUG points of the same name. None if the
             model does not know them, or if they equal `landmarks`.
+        skinning: the joints that turn a neck, jaw and eyes, or None: `PosedHead` poses such a model.
         units: always "mm".
 
     Raises:
@@ -73,6 +75,7 @@ class MorphableModel:
     mode_names: tuple[str, ...] | None = None
     albedo_names: tuple[str, ...] | None = None
     basel_landmarks: Indices | None = None
+    skinning: Skinning | None = None
     units: str = "mm"
 
     def __post_init__(self) -> None:
@@ -85,6 +88,8 @@ class MorphableModel:
             object.__setattr__(self, key, _contiguous(key, getattr(self, key), np.int64))
         self._check_geometry()
         self._check_albedo()
+        if self.skinning is not None:
+            self.skinning.check(len(self.mean), len(self.coefficient_std))
         _check_names("mode_names", self.mode_names, len(self.coefficient_std))
         tones = 0 if self.albedo_std is None else len(self.albedo_std)
         _check_names("albedo_names", self.albedo_names, tones)
@@ -146,7 +151,7 @@ class MorphableModel:
         """SHA-256 (hex) of the geometry: mean, modes, triangles, landmarks.
 
         Two models with the same identity give the same vertices for the same parameters. Names, standard
-        deviations, and colors are not included.
+        deviations, colors, and joints are not included.
         """
         digest = hashlib.sha256()
         for array in (self.mean, self.shape_modes, self.expression_modes, self.triangles, self.landmarks):
@@ -208,6 +213,7 @@ class MorphableModel:
             expression_modes=self.expression_modes[:expression_modes],
             coefficient_std=self.coefficient_std[kept],
             mode_names=None if names is None else tuple(names[index] for index in kept),
+            skinning=None if self.skinning is None else self.skinning.chosen(kept),
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:

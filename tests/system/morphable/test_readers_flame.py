@@ -6,7 +6,9 @@ import zipfile
 import numpy as np
 import pytest
 import scipy.sparse
-from twodasl.morphable import load_model
+import torch
+from twodasl.errors import InputError
+from twodasl.morphable import PosedHead, load_model
 
 from ..python2_pickles import Pickled, call, chumpy, instance, write_object
 
@@ -21,12 +23,31 @@ def arrays(face_parts):
     }
 
 
+def joint_arrays(count):
+    """Joints of a head of so many vertices: a vertex follows two of the five, a joint is the mean of twenty."""
+    rng = np.random.default_rng(12)
+    weights = np.zeros((count, 5))
+    first, share = rng.integers(0, 4, count), rng.uniform(0, 1, count)
+    weights[np.arange(count), first], weights[np.arange(count), first + 1] = share, 1 - share
+    regressor = np.zeros((5, count))
+    for joint in range(5):
+        regressor[joint, rng.choice(count, 20, replace=False)] = 1 / 20
+    tree = np.array([[2**32 - 1, 0, 1, 1, 1], range(5)], np.uint32)
+    return {
+        "J_regressor": regressor,
+        "weights": weights,
+        "kintree_table": tree,
+        "posedirs": rng.normal(size=(count, 3, 36)) / 1000,
+    }
+
+
 def as_flame(arrays):
     """All that FLAME's dict holds; what is not read is as it comes."""
-    sparse = scipy.sparse.csc_matrix(np.eye(5, 8))
+    joints = joint_arrays(len(arrays["v_template"]))
+    sparse = scipy.sparse.csc_matrix(joints["J_regressor"])
     regressor = {
         "format": "csc",
-        "_shape": (5, 8),
+        "_shape": sparse.shape,
         "maxprint": 50,
         "indices": sparse.indices,
         "indptr": sparse.indptr,
@@ -35,10 +56,10 @@ def as_flame(arrays):
     return {
         "f": arrays["f"],
         "J_regressor": instance("scipy.sparse.csc", "csc_matrix", regressor),
-        "kintree_table": np.zeros((2, 5), np.uint32),
+        "kintree_table": joints["kintree_table"],
         "v_template": chumpy(arrays["v_template"]),
-        "weights": np.ones((8, 5)),
-        "posedirs": chumpy(np.ones((8, 3, 36))),
+        "weights": joints["weights"],
+        "posedirs": chumpy(joints["posedirs"]),
         "shapedirs": chumpy(arrays["shapedirs"]),
         "bs_style": "lbs",
         "bs_type": "lrotmin",
@@ -85,6 +106,97 @@ def check(model, arrays, parts):
     np.testing.assert_array_equal(model.landmarks, parts.landmarks)
 
 
+def rodrigues(turn):
+    """The rotation matrix of axis times angle."""
+    angle = np.linalg.norm(turn)
+    x, y, z = turn / angle if angle else turn
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def posed(arrays, joints, coefficients, turns):
+    """FLAME's definition, matrix by matrix, in double precision and meters: vertices and joints."""
+    shape = arrays["v_template"] + arrays["shapedirs"] @ coefficients
+    places = joints["J_regressor"] @ shape
+    rotations = [rodrigues(turn) for turn in turns]
+    feature = np.concatenate([(r - np.eye(3)).ravel() for r in rotations[1:]])
+    shape = shape + joints["posedirs"] @ feature
+    world = []
+    for joint, parent in enumerate(joints["kintree_table"][0].astype(np.int32)):
+        local = np.eye(4)
+        local[:3, :3] = rotations[joint]
+        local[:3, 3] = places[joint] - (places[parent] if parent >= 0 else 0)
+        world.append(world[parent] @ local if parent >= 0 else local)
+    back = np.tile(np.eye(4), (5, 1, 1))
+    back[:, :3, 3] = -places
+    moved = np.array(world) @ back
+    homogeneous = np.concatenate([shape, np.ones((len(shape), 1))], axis=1)
+    each = np.einsum("nj,jrc,nc->nr", joints["weights"], moved, homogeneous)
+    return each[:, :3], np.array(world)[:, :3, 3]
+
+
+def test_neck_jaw_and_eyes_turn(path, arrays, tmp_path):
+    model = load_model(path)
+    joints = joint_arrays(len(arrays["v_template"]))
+    assert model.skinning.names == ("root", "neck", "jaw", "left_eye", "right_eye")
+    assert model.skinning.parents.tolist() == [-1, 0, 1, 1, 1]
+    rng = np.random.default_rng(13)
+    coefficients, turns = rng.normal(size=(3, 400)), rng.normal(size=(3, 5, 3))
+    turns[1] = 0
+    shift = torch.from_numpy(rng.normal(size=(3, 3)) * 50).float()
+    head = PosedHead(model)
+    given = torch.from_numpy(coefficients).float(), torch.from_numpy(turns).float()
+    vertices, places = head(*given, shift)
+    for b in range(3):
+        expected = posed(arrays, joints, coefficients[b], turns[b])
+        for result, wanted in zip((vertices[b], places[b]), expected, strict=True):
+            # Single precision's rounding of hundreds of millimeters, summed over 400 modes.
+            np.testing.assert_allclose(result - shift[b], 1000 * wanted, rtol=0, atol=2e-3)
+    named = {name: given[1][:, joint] for joint, name in enumerate(head.names) if name != "root"}
+    still = torch.cat((torch.zeros(3, 1, 3), given[1][:, 1:]), dim=1)
+    for ours, other in zip(head(given[0], named), head(given[0], still), strict=True):
+        assert torch.equal(ours, other)
+    rest, _ = head(given[0])
+    np.testing.assert_allclose(rest[0], model.shape(coefficients[0]), rtol=0, atol=2e-3)
+    model.save(tmp_path / "saved.npz")
+    again, _ = PosedHead(load_model(tmp_path / "saved.npz"))(*given, shift)
+    assert torch.equal(again, vertices)
+    assert load_model(tmp_path / "saved.npz").identity == model.identity
+    small = model.truncated(10, 4)
+    chosen = [*range(10), *range(300, 304)]
+    zeros = torch.zeros(3, 400)
+    zeros[:, chosen] = given[0][:, chosen]
+    fewer, _ = PosedHead(small)(given[0][:, chosen], given[1], shift)
+    torch.testing.assert_close(fewer, head(zeros, given[1], shift)[0], rtol=0, atol=2e-3)
+
+
+def test_gradients_of_a_posed_head(path):
+    head = PosedHead(load_model(path).truncated(4, 2)).double()
+    head.basis.to(torch.float64)
+    rng = torch.Generator().manual_seed(0)
+    leaves = [torch.randn(2, *size, generator=rng, dtype=torch.float64) for size in ((6,), (5, 3), (3,))]
+    leaves[1][0] = 0  # where axis and angle are not defined
+    look = torch.randn(2, 1002, 3, generator=rng, dtype=torch.float64)
+    leaves = [leaf.requires_grad_() for leaf in leaves]
+    assert torch.autograd.gradcheck(lambda *a: (head(*a)[0] * look).sum(), leaves, atol=1e-3, rtol=1e-4)
+
+
+def test_wrong_turns(path, face_parts):
+    head = PosedHead(load_model(path))
+    zeros = torch.zeros(2, 400)
+    for message, arguments in (
+        (r"^coefficients: expected \(B, 400\), got \(2, 7\)$", (torch.zeros(2, 7),)),
+        (r"^turns: expected \(2, 5, 3\), got \(2, 15\)$", (zeros, torch.zeros(2, 15))),
+        (r"^turns: expected some of root, neck, jaw, .*, got 'chin'$", (zeros, {"chin": torch.zeros(2, 3)})),
+        (r"^turns\['jaw'\]: expected \(2, 3\), got \(3,\)$", (zeros, {"jaw": torch.zeros(3)})),
+        (r"^translation: expected \(2, 3\), got \(3,\)$", (zeros, None, torch.zeros(3))),
+    ):
+        with pytest.raises(InputError, match=message):
+            head(*arguments)
+    with pytest.raises(InputError, match="model: 'procedural.*' has no joints; expected a FLAME or GNM head"):
+        PosedHead(load_model("procedural"))
+
+
 def test_a_pickle_of_python_2_and_chumpy(path, arrays, face_parts):
     check(load_model(path), arrays, face_parts)
     assert load_model(path.parent).identity == load_model(path).identity
@@ -108,6 +220,23 @@ def test_a_selection_of_chumpy(path, arrays, face_parts):
     select = instance("chumpy.reordering", "Select", chosen)
     path.write_bytes(Pickled({**as_flame(arrays), "v_template": select}).content)
     check(load_model(path), arrays, face_parts)
+
+
+def test_a_regressor_that_is_no_matrix(path, arrays, refuses):
+    whole = as_flame(arrays)
+    sparse = scipy.sparse.csc_matrix(joint_arrays(len(arrays["v_template"]))["J_regressor"])
+    good = {"_shape": sparse.shape, "data": sparse.data, "indices": sparse.indices, "indptr": sparse.indptr}
+    for changes, message in (
+        ({"_shape": (5, 10**9)}, "too large"),
+        ({"_shape": (4, 1002)}, "entry outside of its rows"),
+        ({"_shape": (5, 1001)}, "columns do not fit its shape"),
+        ({"data": sparse.data[:-1]}, "columns do not fit its numbers"),
+        ({"indices": sparse.indices - 1}, "entry outside of its rows"),
+        ({"data": None}, "without its numbers"),
+    ):
+        whole["J_regressor"] = instance("scipy.sparse.csc", "csc_matrix", {**good, **changes})
+        path.write_bytes(Pickled(whole).content)
+        refuses(path, message)
 
 
 def test_an_archive(path, arrays, face_parts):
@@ -161,10 +290,16 @@ def test_landmarks_by_vertex_go_first(path, face_parts):
         ({"f": np.full((4, 3), 1002)}, r"f: expected vertices 0\.\.1001, got 1002"),
         ({"f": None}, "got no f"),
         ({"f": np.ones((4, 3)) / 2}, "f: expected whole numbers"),
+        ({"weights": np.ones((1002, 24))}, r"weights: expected \(1002, 5\), got \(1002, 24\)"),
+        ({"weights": np.ones((1002, 5))}, "weights: expected rows that sum to 1"),
+        ({"kintree_table": np.full((2, 5), 4)}, r"parents: expected -1, then for 5 joints one before each"),
+        ({"J_regressor": np.ones((5, 8))}, r"J_regressor: expected \(5, 1002\), got \(5, 8\)"),
+        ({"posedirs": np.full((1002, 3, 36), 1e38)}, "correctives: expected finite numbers"),
     ],
 )
 def test_parts_that_do_not_fit(path, arrays, refuses, changes, message):
-    path.write_bytes(pickle.dumps({**arrays, **changes}, protocol=2))
+    whole = {**arrays, **joint_arrays(len(arrays["v_template"])), **changes}
+    path.write_bytes(pickle.dumps(whole, protocol=2))
     refuses(path, message)
 
 

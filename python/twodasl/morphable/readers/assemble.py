@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ..model import MorphableModel
+from ..skinning import Skinning
 from .containers import read_npy, read_numbers
 
 Floats = NDArray[np.float32]
@@ -181,5 +184,29 @@ def assemble(
             albedo_std=None if tones is None else np.ones(len(tones), np.float32),
             mode_names=mode_names,
         )
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def skinned(
+    path: Path,
+    model: MorphableModel,
+    unit: float,
+    names: Sequence[str],
+    parents: Indices,
+    weights: NDArray[Any],
+    joints: NDArray[Any],
+    joint_modes: NDArray[Any],
+    correctives: NDArray[Any],
+) -> MorphableModel:
+    """The model with joints, whose places, modes and correctives are in units of `unit` millimeters.
+
+    Raises InputError for what no model's joints are.
+    """
+    try:
+        with np.errstate(over="ignore"):  # what became infinite is refused
+            moved = (np.multiply(array, unit, dtype=np.float64) for array in (joints, joint_modes))
+            lengths = (*moved, np.multiply(correctives, np.float32(unit), dtype=np.float32))
+            return replace(model, skinning=Skinning(tuple(names), parents, weights, *lengths))
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error

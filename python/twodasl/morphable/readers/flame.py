@@ -13,8 +13,11 @@ next to it, and each becomes the corner of its triangle with the largest weight:
   first row is the jaw line of a frontal face, or
 * `MODEL.landmarks68.txt` with vertex indices, which takes precedence.
 
-Conversion: millimeters; one coefficient is one standard deviation, as in the file. Joints, pose correctives
-(`posedirs`), and skinning weights are not read: head, jaw, and eyes stay in the template's pose.
+What turns the neck, jaw, and eyes is read if it is all there: `J_regressor` (J, N), sparse or dense, `weights` (N,
+J), `kintree_table` (2, J), whose first row has the parents, and `posedirs` (N, 3, 9 (J - 1)). J is 5.
+
+Conversion: millimeters; one coefficient is one standard deviation, as in the file. The regressor is applied to the
+mean and the modes, which gives each joint's place and modes.
 """
 
 from __future__ import annotations
@@ -29,12 +32,14 @@ from ...errors import InputError
 from ...io.pickles import read_model_pickle
 from ..model import MorphableModel
 from .assemble import (
+    Floats,
     Indices,
     assemble,
     missing_landmarks,
     points,
     reals,
     side_landmarks,
+    skinned,
     triangle_rows,
     vertex_indices,
 )
@@ -42,6 +47,8 @@ from .containers import read_npy, read_npz
 
 METER = 1000.0
 KEYS = ("v_template", "shapedirs", "f")
+JOINTS = ("J_regressor", "weights", "kintree_table", "posedirs")
+JOINT_NAMES = ("root", "neck", "jaw", "left_eye", "right_eye")
 IDENTITY, EXPRESSION = 300, 100
 NAMES = ("generic_model.pkl", "FLAME_NEUTRAL.pkl", "FLAME_NEUTRAL.npz", "flame2023*.pkl")
 
@@ -54,7 +61,7 @@ def is_flame(keys: Any) -> bool:
 def read_flame(path: Path, content: Any = None) -> MorphableModel:
     """Read the file, or its content as read. Raises InputError naming what is missing or does not fit."""
     if content is None:
-        content = read_npz(path, KEYS) if path.suffix == ".npz" else read_model_pickle(path)
+        content = read_npz(path, (*KEYS, *JOINTS)) if path.suffix == ".npz" else read_model_pickle(path)
     missing = [key for key in KEYS if not isinstance(content.get(key), np.ndarray)]
     if missing:
         raise InputError(f"{path}: expected the arrays {', '.join(KEYS)}, got no {missing[0]}")
@@ -70,7 +77,29 @@ def read_flame(path: Path, content: Any = None) -> MorphableModel:
     landmarks = side_landmarks(path, len(mean))
     if landmarks is None:
         landmarks = _embedded_landmarks(path, triangles)
-    return assemble(path, "flame", METER, mean, modes[:IDENTITY], modes[IDENTITY:], triangles, landmarks)
+    model = assemble(path, "flame", METER, mean, modes[:IDENTITY], modes[IDENTITY:], triangles, landmarks)
+    if any(not isinstance(content.get(key), np.ndarray) for key in JOINTS):
+        return model
+    return skinned(path, model, METER, *_joints(path, content, mean, modes))
+
+
+def _joints(path: Path, content: Any, mean: Floats, modes: Floats) -> tuple[Any, ...]:
+    """Parents, weights, joints, their modes, correctives. InputError for what is no FLAME head's."""
+    regressor, weights, tree, directions = (reals(path, key, content[key]) for key in JOINTS)
+    count, vertices = len(JOINT_NAMES), len(mean)
+    for key, array, shape in (
+        ("J_regressor", regressor, (count, vertices)),
+        ("weights", weights, (vertices, count)),
+        ("kintree_table", tree, (2, count)),
+        ("posedirs", directions, (vertices, 3, 9 * (count - 1))),
+    ):
+        if array.shape != shape:
+            raise InputError(f"{path}: {key}: expected {shape}, got {array.shape}")
+    parents = tree[0].astype(np.int64)
+    parents[0] = -1  # 2^32 - 1 in the file
+    exact = regressor.astype(np.float64)
+    joints, joint_modes = exact @ mean, np.einsum("jn,knc->kjc", exact, modes, optimize=True)
+    return JOINT_NAMES, parents, weights, joints, joint_modes, np.moveaxis(directions, 2, 0)
 
 
 def _embedded_landmarks(path: Path, triangles: Indices) -> Indices:

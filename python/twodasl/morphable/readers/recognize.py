@@ -13,12 +13,13 @@ from ...io.files import regular_file
 from ...io.matlab import mat_names
 from ...io.pickles import read_model_pickle
 from ..model import MorphableModel
-from . import bfm2009, deep3d, eos, face3d, flame, ict_facekit, tddfa, tddfa_v2
+from . import bfm2009, deep3d, eos, face3d, flame, gnm, ict_facekit, tddfa, tddfa_v2, tddfa_v3
 from .basel_h5 import read_basel_h5
+from .containers import read_npy
 
 SUPPORTED = (
     "twodasl's .npz, BFM (.mat, .h5), face3d or Deep3DFaceRecon (.mat), 3DDFA (folder), 3DDFA_V2 (.pkl), "
-    "FLAME (.pkl, .npz), eos (.bin) or ICT-FaceKit (folder)"
+    "3DDFA-V3 (.npy), FLAME (.pkl, .npz), GNM (.npz), eos (.bin) or ICT-FaceKit (folder)"
 )
 """For messages."""
 
@@ -32,6 +33,7 @@ SUFFIXES = {
     "MATLAB": (".mat",),
     "pickle": (".pkl", ".pickle"),
     "eos": (".bin",),
+    "npy": (".npy",),
 }
 # In a folder: files that are complete models.
 MEMBERS = (
@@ -40,7 +42,9 @@ MEMBERS = (
     "BFM.mat",
     "bfm_noneck_v3.pkl",
     "bfm_noneck.pkl",
+    tddfa_v3.NAME,
     *flame.NAMES,
+    gnm.NAME,
     "sfm_shape_*.bin",
     "model20??*.h5",
 )
@@ -102,6 +106,8 @@ def _container(path: Path) -> str | None:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     if head.startswith(b"PK\x03\x04"):
         return "npz"
+    if head.startswith(b"\x93NUMPY"):
+        return "npy"
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return "HDF5"
     if head.startswith(b"MATLAB "):
@@ -117,7 +123,18 @@ def _container(path: Path) -> str | None:
 
 
 def _read_npz(path: Path) -> MorphableModel:
-    return flame.read_flame(path) if flame.is_flame(npz_names(path)) else MorphableModel.load(path)
+    names = npz_names(path)
+    if flame.is_flame(names):
+        return flame.read_flame(path)
+    return gnm.read_gnm(path) if gnm.is_gnm(names) else MorphableModel.load(path)
+
+
+def _read_npy(path: Path) -> MorphableModel:
+    content = read_npy(path)
+    if tddfa_v3.is_tddfa_v3(content):
+        return tddfa_v3.read_tddfa_v3(path, content)
+    names: Any = content if isinstance(content, dict) else {f"an {type(content).__name__}"}
+    raise InputError(f"{path}: contains {_some(names)}, not a known face model; expected {SUPPORTED}")
 
 
 def _read_mat(path: Path) -> MorphableModel:
@@ -152,4 +169,5 @@ READERS: dict[str, Callable[[Path], MorphableModel]] = {
     "MATLAB": _read_mat,
     "pickle": _read_pickle,
     "eos": eos.read_eos,
+    "npy": _read_npy,
 }
