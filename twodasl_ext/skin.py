@@ -19,8 +19,8 @@ def skin(vertices: Tensor, weights: Tensor, transforms: Tensor) -> Tensor:
 
     Args:
         vertices: (B, N, 3), float32 or float64: the mesh at rest.
-        weights: (N, J) of the vertices' dtype (half precision is promoted), shared by the batch. A row usually
-            sums to 1; nothing asks for it.
+        weights: (N, J) of the vertices' dtype (half precision is promoted), shared by the batch. A row
+            usually sums to 1; nothing asks for it.
         transforms: (B, J, 3, 4), rows of `R | t`, or (B, J, 4, 4), whose last row is not read. Each takes a
             point at rest to its place in the pose: for a joint at `p` that turns by R and lands at `q`,
             t = q - R p.
@@ -117,7 +117,7 @@ def _backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
 
 
 def _tangent(inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Tensor:
-    """Linear in each of the vertices (without t), the weights and the transforms: a sum of other such meshes."""
+    """Linear in each of vertices (without t), weights and transforms: a sum of other such meshes."""
     vertices, weights, transforms = inputs
     d_vertices, d_weights, d_transforms = tangents
     terms = []

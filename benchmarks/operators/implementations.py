@@ -13,7 +13,7 @@ from torch import Tensor
 import twodasl_ext as te
 from twodasl_ext import reference
 
-from . import fits
+from . import fits, skins
 from .eager_costs import COMPILED_COSTS, COMPILED_WEIGHTS, DISTANCE_COSTS, IMPORTANCE_WEIGHTS
 from .eager_rasterize import rasterize
 from .eager_vertices import COMPILED_VERTICES, VERTICES, Formulation, Function, into
@@ -24,7 +24,7 @@ Results = tuple[Tensor, ...]
 FUSED, EAGER, CONTIGUOUS, COMPILED = "fused", "eager", "eager_contiguous", "compiled"
 KINDS = (FUSED, EAGER, COMPILED)
 USUAL = "usual"
-USUAL_FORMULATIONS = ("interleaved", "turned modes", "two shapes")
+USUAL_FORMULATIONS = ("interleaved", "turned modes", "two shapes", "4x4 per vertex")
 """What one writes first, and what the code of most face models does."""
 STORAGES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -66,6 +66,8 @@ def _all(workload: Workload, kinds: tuple[str, ...]) -> list[Implementation]:
         ]
     if workload.operator == "fit_landmarks":
         return _fits(workload, kinds)
+    if workload.operator == "skin":
+        return _skins(workload, kinds)
     inputs = make_inputs(workload)
     mean, modes = inputs.mean, inputs.modes
     if workload.sparse:
@@ -102,6 +104,20 @@ def _fits(workload: Workload, kinds: tuple[str, ...]) -> list[Implementation]:
         function = torch.compile(reference.fit_landmarks, dynamic=False)
         run = fits.eager(workload, made, torch.float32, function)
         found.append(Implementation(COMPILED, "batched Cholesky", run))
+    return found
+
+
+def _skins(workload: Workload, kinds: tuple[str, ...]) -> list[Implementation]:
+    vertices, weights, transforms, grad = skins.make_skins(workload)
+    leaves, eager = (vertices, transforms), skins.formulations(weights)
+    found = [_implementation(workload, FUSED, "", lambda v, m: te.skin(v, weights, m), leaves, grad)]
+    for name, function in eager.items() if EAGER in kinds else ():
+        found.append(_implementation(workload, EAGER, name, function, leaves, grad))
+    if COMPILED in kinds:
+        torch._dynamo.reset()
+        for name, function in eager.items():
+            compiled = torch.compile(function, dynamic=False)
+            found.append(_implementation(workload, COMPILED, name, compiled, leaves, grad))
     return found
 
 
@@ -168,6 +184,11 @@ def _expected(workload: Workload) -> Results:
         return (rasterize(*make_scene(workload), workload.pixels),)
     if workload.operator == "fit_landmarks":
         return fits.expected(workload)
+    if workload.operator == "skin":
+        vertices, weights, transforms, grad = (t.double() for t in skins.make_skins(workload))
+        both = (vertices.requires_grad_(), transforms.requires_grad_())
+        result = reference.skin(both[0], weights, both[1])
+        return (result.detach(),) if workload.direction != BOTH else torch.autograd.grad(result, both, grad)
     inputs = make_inputs(workload)
     exact = {name: t if name == "landmarks" else t.double() for name, t in vars(inputs).items()}
     mean, modes = exact["mean"], exact["modes"]

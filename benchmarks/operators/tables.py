@@ -12,8 +12,8 @@ Milliseconds of one call, medians of interleaved blocks of calls, the minimum in
 *torch.compile* are the fastest of several formulations in this run, named below; *eager, (N, 3)* is the
 fastest whose result is contiguous as the operators' is, and not a strided view. *usual*: what one writes
 first (one matrix product in the order (N, 3) and the pose behind it; every mode turned; both dense
-shapes). *floor*: the larger of operations over the best rate and bytes over the best read bandwidth of this
-run (`b`: bytes set it).
+shapes; a 4x4 matrix for every vertex, as smplx does). *floor*: the larger of operations over the best rate
+and bytes over the best read bandwidth of this run (`b`: bytes set it).
 *page faults*: pages of memory that one call touches first, fused and eager.
 [How to read this](../../docs/performance.md)."""
 

@@ -21,6 +21,8 @@ class Workload:
     pixels: int = 0
     iterations: int = 8
     """Of a fit."""
+    joints: int = 0
+    """Of a mesh that is skinned."""
     shared: int = 0
     """Coefficients that all faces of a fit have in common."""
     preallocated: bool = False
@@ -34,6 +36,8 @@ class Workload:
             sizes = f"B={self.batch} N={self.vertices} {self.pixels}x{self.pixels}"
         elif self.sparse:
             sizes = f"B={self.batch} L={self.landmarks} K={self.modes}"
+        if self.operator == "skin":
+            sizes = f"B={self.batch} N={self.vertices} J={self.joints}"
         sizes += f" shared={self.shared}" if self.shared else ""
         storage = "" if self.storage == "float32" else f" {self.storage}"
         return f"{self.operator} {self.direction} {sizes}{storage}{' out=' if self.preallocated else ''}"
@@ -56,6 +60,8 @@ class Workload:
         passes = 1 if self.direction == FORWARD else 2
         if self.operator == "rasterize":
             return 0.0
+        if self.operator == "skin":  # backward: R^T g, and g v^T | g; one joint at least moves a vertex
+            return (24.0 if self.direction == FORWARD else 66.0) * self.rows * self.batch
         if self.operator == "fit_landmarks":
             return self._fit_operations
         if (
@@ -86,6 +92,9 @@ class Workload:
             self.operator == "vertex_distance_cost"
         ):  # half of a square factor, small enough to stay in a cache
             return 2.0 * (3 * self.modes + 4) ** 2 + (1 + passes) * parameters
+        if self.operator == "skin":  # vertices and result; gradient, vertices and theirs; the weights twice
+            moved = 24.0 if self.direction == FORWARD else 60.0
+            return self.rows * (moved * self.batch + passes * 4.0 * self.joints)
         width = 4 if self.storage == "float32" else 2
         basis = 3.0 * self.rows * (self.modes * width + 4)
         if self.operator == "importance_weights":
@@ -128,6 +137,17 @@ def fit_workloads() -> list[Workload]:
     return [*found, replace(fit, landmarks=478), replace(fit, batch=300, shared=40)]
 
 
+def skin_workloads() -> list[Workload]:
+    """FLAME's head and SMPL-X's body."""
+    sizes = [{"vertices": 5023, "joints": 5}, {"vertices": 10475, "joints": 55}]
+    return [
+        Workload("skin", direction=d, batch=b, modes=0, **size)
+        for size in sizes
+        for b in (1, 32)
+        for d in (FORWARD, BOTH)
+    ]
+
+
 def rasterize_workloads() -> list[Workload]:
     """Network crops, and one large picture."""
     small = [Workload("rasterize", vertices=n, batch=b, pixels=120) for n in (12800, 25088) for b in (1, 16)]
@@ -142,6 +162,7 @@ def default_workloads() -> list[Workload]:
         *importance_workloads(),
         *distance_workloads(),
         *fit_workloads(),
+        *skin_workloads(),
         *rasterize_workloads(),
     ]
 

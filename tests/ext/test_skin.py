@@ -46,8 +46,8 @@ def test_gradients(case, dtype):
     inputs = exact.to(dtype)
     leaves = inputs.leaves()
     results = torch.autograd.grad(te.skin(*leaves), leaves, inputs.grad)
-    # The longest chains of additions: four a joint; twelve a face; the vertices of one part in one lane (at most 32
-    # blocks of 16 lanes of one vector, 512 vertices) and its lanes.
+    # The longest chains of additions: four a joint; twelve a face; in one lane the vertices of one part, at
+    # most 32 blocks of 16, or a fourth of them.
     chain = max(4 * case.joints, 12 * case.batch, 256) + 20
     for result, expected, scale in zip(results, values, scales, strict=True):
         assert_close(result, expected, scale, chain * EPSILON[dtype])
@@ -187,11 +187,9 @@ def test_transforms_of_torch_func():
             ours = (value, tangent, *results, per_sample)
         else:
             torch.testing.assert_close(ours, (value, tangent, *results, per_sample))
-    with pytest.raises(
-        RuntimeError, match="second derivative is not implemented; use twodasl_ext.reference.skin"
-    ):
-        leaf = v.clone().requires_grad_()
-        (first,) = torch.autograd.grad(te.skin(leaf, w, m).sin().sum(), leaf, create_graph=True)
+    leaf = v.clone().requires_grad_()
+    (first,) = torch.autograd.grad(te.skin(leaf, w, m).sin().sum(), leaf, create_graph=True)
+    with pytest.raises(RuntimeError, match=r"second derivative .*; use twodasl_ext\.reference\.skin"):
         first.sum().backward()
 
 
@@ -228,7 +226,7 @@ def test_wrong_arguments():
         (TypeError, r"^weights: expected a torch.Tensor, got list$", (v, [1.0], m)),
         (
             ValueError,
-            r"^transforms: expected \(5, 5, 3, 4\) or \(5, 5, 4, 4\) for a batch of 5 and 5 joints, got \(5, 4, 3, 4\)$",
+            r"^transforms: expected \(5, 5, 3, 4\) or \(5, 5, 4, 4\) for a batch of 5 and 5 joints, got",
             (v, w, m[:, :4]),
         ),
         (ValueError, r"^transforms: expected \(5, 5, 3, 4\)", (v, w, m[:1])),

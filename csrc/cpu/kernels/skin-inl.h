@@ -36,14 +36,16 @@ inline void overlay_rows(const Bits* rows, int64_t count, int64_t joints, Bits* 
   }
   for (int64_t next = 0; next < joints; next += together) {
     const int64_t j = next + together <= joints ? next : joints - together;
-    Bits bits[together] = {};
+    // A vector type of the compiler's: of a level's own width, or of several registers.
+    typedef Bits Wide __attribute__((vector_size(together * sizeof(Bits))));
+    Wide bits = {};
 #pragma GCC unroll 16
     for (int i = 0; i < kBlock; ++i) {
-#pragma GCC unroll 8
-      for (int k = 0; k < together; ++k) bits[k] |= rows[i * joints + j + k];
+      Wide row;
+      __builtin_memcpy(&row, rows + i * joints + j, sizeof(row));
+      bits |= row;
     }
-#pragma GCC unroll 8
-    for (int k = 0; k < together; ++k) seen[j + k] = bits[k];
+    __builtin_memcpy(seen + j, &bits, sizeof(bits));
   }
 }
 

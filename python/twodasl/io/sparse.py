@@ -12,7 +12,7 @@ LARGEST = 1 << 27
 
 
 def dense_from_columns(shape: Any, data: Any, indices: Any, starts: Any) -> NDArray[Any]:
-    """A matrix of compressed columns: entries `starts[c]` to `starts[c + 1]` are column c's, in rows `indices`.
+    """A matrix of compressed columns: column c has entries `starts[c]` to `starts[c + 1]` in rows `indices`.
 
     Raises ValueError for parts that are no such matrix, or one beyond `LARGEST` bytes.
     """

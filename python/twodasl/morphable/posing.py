@@ -40,8 +40,8 @@ class PosedHead(nn.Module):
 
         Args:
             coefficients: (B, Ks+Ke) float32, not whitened.
-            turns: (B, J, 3), axis times angle in radians, in the order of `names`; or a mapping of some of the
-                names to (B, 3); None turns nothing. A turn is about the joint, in its parent's frame.
+            turns: (B, J, 3), axis times angle in radians, in the order of `names`; or a mapping of some of
+                the names to (B, 3); None turns nothing. A turn is about the joint, in its parent's frame.
             translation: (B, 3) in millimeters, or None.
 
         Returns:

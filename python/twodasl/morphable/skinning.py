@@ -16,9 +16,9 @@ SUM_TOLERANCE = 1e-2
 
 @dataclass(frozen=True, eq=False)
 class Skinning:
-    """Linear blend skinning with pose correctives, in millimeters, as `twodasl_ext.skin` and `PosedHead` use it.
+    """Linear blend skinning with pose correctives, in millimeters; `PosedHead` uses it.
 
-    A joint at rest lies at `joints + sum_k c_k joint_modes_k`, with the model's coefficients. A turn R_j of
+    A joint at rest is at `joints + sum_k c_k joint_modes_k`, with the model's coefficients. A turn R_j of
     joint j adds the entries of R_j - 1, row by row, times its nine `correctives` to the vertices at rest.
 
     Attributes:

@@ -24,7 +24,7 @@ def arrays(face_parts):
 
 
 def joint_arrays(count):
-    """Joints of a head of so many vertices: a vertex follows two of the five, a joint is the mean of twenty."""
+    """Joints of so many vertices: a vertex follows two of the five, a joint is the mean of twenty."""
     rng = np.random.default_rng(12)
     weights = np.zeros((count, 5))
     first, share = rng.integers(0, 4, count), rng.uniform(0, 1, count)
@@ -193,7 +193,9 @@ def test_wrong_turns(path, face_parts):
     ):
         with pytest.raises(InputError, match=message):
             head(*arguments)
-    with pytest.raises(InputError, match="model: 'procedural.*' has no joints; expected a FLAME or GNM head"):
+    with pytest.raises(
+        InputError, match=r"model: 'procedural.*' has no joints; expected a FLAME or GNM head"
+    ):
         PosedHead(load_model("procedural"))
 
 

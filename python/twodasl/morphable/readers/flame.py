@@ -13,11 +13,12 @@ next to it, and each becomes the corner of its triangle with the largest weight:
   first row is the jaw line of a frontal face, or
 * `MODEL.landmarks68.txt` with vertex indices, which takes precedence.
 
-What turns the neck, jaw, and eyes is read if it is all there: `J_regressor` (J, N), sparse or dense, `weights` (N,
-J), `kintree_table` (2, J), whose first row has the parents, and `posedirs` (N, 3, 9 (J - 1)). J is 5.
+What turns the neck, jaw, and eyes is read if it is all there: `J_regressor` (J, N), sparse or dense,
+`weights` (N, J), `kintree_table` (2, J), whose first row has the parents, and `posedirs` (N, 3, 9 (J - 1)).
+J is 5.
 
-Conversion: millimeters; one coefficient is one standard deviation, as in the file. The regressor is applied to the
-mean and the modes, which gives each joint's place and modes.
+Conversion: millimeters; one coefficient is one standard deviation, as in the file. The regressor is applied
+to the mean and the modes, which gives each joint's place and modes.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
 """GNM Head 3.0 of Google: `gnm_head.npz`, 17,821 vertices of a head with eyes, teeth and tongue (Apache-2.0).
 
-Arrays: `version` ("3.0"), `variant` ("head"), `template_vertex_positions` (N, 3), `vertex_identity_basis` (253, N, 3),
-`expression_basis` (383, N, 3), `triangles` (T, 3) counted from 0, and the modes' names, `identity_names` and
-`expression_names`. In meters. The joints: `joint_names` (J,), `joint_parent_indices` (J,), `skinning_weights` (J, N),
-`template_joint_positions` (J, 3), `joint_identity_basis` (253, J, 3) and `pose_correctives_regressor` (9 J, 3N).
+Arrays: `version` ("3.0"), `variant` ("head"), `template_vertex_positions` (N, 3), `vertex_identity_basis`
+(253, N, 3), `expression_basis` (383, N, 3), `triangles` (T, 3) counted from 0, and the modes' names,
+`identity_names` and `expression_names`. In meters. The joints: `joint_names` (J,), `joint_parent_indices`
+(J,), `skinning_weights` (J, N), `template_joint_positions` (J, 3), `joint_identity_basis` (253, J, 3) and
+`pose_correctives_regressor` (9 J, 3N).
 
-The landmarks are points in triangles, in the file `head_sparse_68.txt` that comes with the model: 68 lines of three
-vertices, each followed by its weight. Each point becomes the vertex with the largest weight. In that file the jaw line
-need not be in iBUG's order, and is put into it: from the subject's right ear down to the chin, and up on the other
-side. `MODEL.landmarks68.txt` with vertex indices takes precedence.
+The landmarks are points in triangles, in the file `head_sparse_68.txt` that comes with the model: 68 lines of
+three vertices, each followed by its weight. Each point becomes the vertex with the largest weight. In that
+file the jaw line need not be in iBUG's order, and is put into it: from the subject's right ear down to the
+chin, and up on the other side. `MODEL.landmarks68.txt` with vertex indices takes precedence.
 
 Conversion: millimeters; a coefficient's standard deviation is taken to be 1, which the file does not say.
 """
@@ -62,11 +63,9 @@ def read_gnm(path: Path) -> MorphableModel:
     missing = [key for key in (*KEYS, *WORDS, *JOINTS) if key not in arrays]
     if missing:
         raise InputError(f"{path}: expected a GNM head, got no {missing[0]}")
-    kind = tuple(str(arrays[key]) for key in ("variant", "version"))
-    if kind != ("head", "3.0"):
-        raise InputError(
-            f"{path}: expected variant 'head' of version '3.0', got {kind[0]!r:.40}, {kind[1]!r:.40}"
-        )
+    variant, version = (str(arrays[key])[:40] for key in ("variant", "version"))
+    if (variant, version) != ("head", "3.0"):
+        raise InputError(f"{path}: expected variant 'head' of version '3.0', got {variant!r}, {version!r}")
     mean = points(path, KEYS[0], arrays[KEYS[0]])
     identity, expression = (_modes(path, key, arrays[key], len(mean)) for key in KEYS[1:3])
     landmarks = side_landmarks(path, len(mean))

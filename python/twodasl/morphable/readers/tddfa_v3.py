@@ -1,11 +1,11 @@
 """3DDFA-V3's `face_model.npy` (made by that project from BFM 2009), 35,709 vertices of the face.
 
-A dict pickled in a `.npy`: `u`, `u_alb` (3N, 1), `id` (3N, 80), `exp` (3N, 64), `alb` (3N, 80), with x y z or r g b
-interleaved, in decimeters and in colors from 0 to 255, already scaled by their standard deviations; `tri` (T, 3) and
-`ldm68` (68,), counted from 0. It is read as data (see `io.pickles`), never unpickled.
+A dict pickled in a `.npy`: `u`, `u_alb` (3N, 1), `id` (3N, 80), `exp` (3N, 64), `alb` (3N, 80), with x y z or
+r g b interleaved, in decimeters and in colors from 0 to 255, already scaled by their standard deviations;
+`tri` (T, 3) and `ldm68` (68,), counted from 0. It is read as data (see `io.pickles`), never unpickled.
 
-Conversion: millimeters; colors from 0 to 1; triangles outward. `point_buf`, the texture coordinates, the landmarks of
-other schemes and the annotation of parts are not read.
+Conversion: millimeters; colors from 0 to 1; triangles outward. `point_buf`, the texture coordinates, the
+landmarks of other schemes and the annotation of parts are not read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def is_tddfa_v3(content: Any) -> bool:
 
 
 def read_tddfa_v3(path: Path, content: Any = None) -> MorphableModel:
-    """Read the file, or its content as read. Raises InputError naming the entry that is missing or does not fit."""
+    """Read the file, or its content as read. Raises InputError naming what is missing or does not fit."""
     if content is None:
         content = read_npy(path)
     missing = [key for key in KEYS if not isinstance(content.get(key), np.ndarray)]
