@@ -1,12 +1,13 @@
 """python -m benchmarks.experiments.flame_smplx: a FLAME file posed by `PosedHead` and by smplx's own lbs().
 
-The file has random joints, modes and correctives on the shipped head; no FLAME is needed, but `pip install smplx`.
+The file has random joints, modes and correctives on the shipped head: no FLAME is needed, only smplx.
 """
 
 from __future__ import annotations
 
 import pickle
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def main() -> None:
     coefficients = torch.randn(BATCH, 400, generator=generator)
     turns = 0.7 * torch.randn(BATCH, 5, 3, generator=generator)
 
-    def theirs(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    def theirs(dtype: torch.dtype) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
         a = {key: torch.from_numpy(value.astype(np.float64)).to(dtype) for key, value in arrays.items()}
         posedirs, parents = a["posedirs"].flatten(0, 1).T, torch.tensor([-1, 0, 1, 1, 1])
         pose, betas = turns.to(dtype).flatten(1), coefficients.to(dtype)

@@ -17,6 +17,11 @@ class PosedHead(nn.Module):
     Raises InputError for a model without joints.
     """
 
+    weights: Tensor
+    joints: Tensor
+    joint_modes: Tensor
+    correctives: Tensor
+
     def __init__(self, model: MorphableModel, *, storage: torch.dtype = torch.float32) -> None:
         super().__init__()
         skinning = model.skinning
