@@ -13,6 +13,7 @@ from ._load import native as _native
 from ._load import version as _version
 from .basis import MorphableBasis
 from .chamfer import chamfer_distance, one_sided_distance
+from .closest import closest_point_on_mesh
 from .contours import Contours
 from .distance import vertex_distance_cost
 from .fit import LandmarkFit, fit_landmarks
@@ -55,6 +56,7 @@ __all__ = [
     "__version__",
     "build_info",
     "chamfer_distance",
+    "closest_point_on_mesh",
     "cpu_capability",
     "fit_landmarks",
     "importance_weights",

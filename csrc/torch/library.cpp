@@ -93,4 +93,11 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
   m.def(
       "nearest_neighbors_backward(Tensor grad, Tensor query, Tensor points, Tensor index, bool need_query, "
       "bool need_points) -> (Tensor, Tensor)");
+  // points (B, M, 3), vertices (B, N, 3), triangles (F, 3) -> squared distances (B, M), triangles (B, M), weights of their
+  // corners at the closest point (B, M, 3). The gradients are those of the distances.
+  def_differentiable(
+      m, "closest_point_on_mesh(Tensor points, Tensor vertices, Tensor triangles) -> (Tensor, Tensor, Tensor)");
+  m.def(
+      "closest_point_on_mesh_backward(Tensor grad, Tensor points, Tensor vertices, Tensor triangles, Tensor triangle, "
+      "Tensor barycentrics, bool need_points, bool need_vertices) -> (Tensor, Tensor)");
 }

@@ -5,6 +5,7 @@ in place of a basis. Everything is differentiable by autograd and runs in the dt
 """
 
 from .chamfer import chamfer_distance, one_sided_distance
+from .closest import closest_point_on_mesh
 from .distance import vertex_distance_cost
 from .fit import fit_landmarks
 from .fit_backward import fit_landmarks_backward
@@ -20,6 +21,7 @@ from .vertices import vertices
 
 __all__ = [
     "chamfer_distance",
+    "closest_point_on_mesh",
     "fit_landmarks",
     "fit_landmarks_backward",
     "fit_start",

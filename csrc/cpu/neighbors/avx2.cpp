@@ -1,6 +1,6 @@
 #define TWODASL_LEVEL avx2_exact
 #include "../simd/avx2.h"
-#include "search-inl.h"
+#include "level-inl.h"
 
 namespace twodasl::cpu {
 

@@ -1,6 +1,6 @@
 #define TWODASL_LEVEL avx512_exact
 #include "../simd/avx512.h"
-#include "search-inl.h"
+#include "level-inl.h"
 
 namespace twodasl::cpu {
 

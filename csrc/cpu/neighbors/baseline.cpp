@@ -1,6 +1,6 @@
 #define TWODASL_LEVEL baseline_exact
 #include "../simd/vector.h"
-#include "search-inl.h"
+#include "level-inl.h"
 
 namespace twodasl::cpu {
 

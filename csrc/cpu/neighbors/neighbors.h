@@ -8,7 +8,7 @@
 // a power of two; the distance then is infinite.
 #pragma once
 
-#include "../../common/params.h"
+#include "../../common/mesh_params.h"
 
 namespace twodasl::cpu {
 
@@ -64,6 +64,8 @@ template <class T>
 struct NeighborKernels {
   // Queries [begin, end), in the order of `order`, of element `element`.
   void (*nearest)(const NearestParams<T>&, int64_t element, int64_t begin, int64_t end);
+  // The triangles of points [begin, end), likewise: see closest.h.
+  void (*closest)(const ClosestPointParams<T>&, int64_t element, int64_t begin, int64_t end);
 };
 
 struct NeighborLevel {
