@@ -47,8 +47,8 @@ def closest_point_on_mesh(
     weight b; triangle and barycentric coordinates are constants. First derivatives only; a second one is an
     error that says so.
 
-    Time: O((M + F) log F) for points near a surface; memory: linear in M + F. The search structure is built in
-    every call.
+    Time: O((M + F) log F) for points near a surface; memory: linear in M + F. The search structure is built
+    in every call.
 
     Raises:
         ValueError, TypeError: naming the argument, what was expected and what came; also for coordinates that

@@ -184,43 +184,43 @@ template <class T>
 TWODASL_HOST_DEVICE inline T scaled_vertex(T x, double scale) {
   return static_cast<T>(static_cast<double>(x) * scale);
 }
-// Says in `cut` whether the coordinate was too large.
 template <class T>
-TWODASL_HOST_DEVICE inline T scaled_point(T x, double scale, bool& cut) {
-  const double most = static_cast<double>(MeshRange<T>::kMost), y = static_cast<double>(x) * scale;
-  if (y > most || y < -most) {
-    cut = true;
-    return y > 0.0 ? MeshRange<T>::kMost : -MeshRange<T>::kMost;
-  }
-  return static_cast<T>(y);
+TWODASL_HOST_DEVICE inline T scaled_point(T x, double scale) {
+  constexpr double kMost = static_cast<double>(MeshRange<T>::kMost);
+  const double y = static_cast<double>(x) * scale;
+  return static_cast<T>(y > kMost ? kMost : y < -kMost ? -kMost : y);
+}
+// Whether a coordinate was too large.
+template <class T>
+TWODASL_HOST_DEVICE inline bool was_cut(T x) {
+  return x >= MeshRange<T>::kMost || x <= -MeshRange<T>::kMost;
 }
 
-// The scaled corners of a triangle, sorted by x, then y, then z; order[i] is the place of the i-th in the triangle.
-template <class T>
-TWODASL_HOST_DEVICE inline void sort_corners(const T* vertices, const int64_t* triangle, double scale, T (*corners)[3],
-                                             int* order) {
+// Puts two corners, and their places in the triangle, in order: by x, then y, then z.
+template <class N>
+TWODASL_HOST_DEVICE inline void order_pair(N* p, N* q, N& place_p, N& place_q) {
+  const N zero = number_like(p[0], 0.0), one = number_like(zero, 1.0);
+  N swap = zero;
   TWODASL_UNROLL
-  for (int i = 0; i < 3; ++i) {
-    order[i] = i;
-    TWODASL_UNROLL
-    for (int c = 0; c < 3; ++c) corners[i][c] = scaled_vertex(vertices[3 * triangle[i] + c], scale);
-  }
-  const auto order_pair = [&](int a, int b) {
-    const T *p = corners[a], *q = corners[b];
-    if (p[0] < q[0] || (p[0] == q[0] && (p[1] < q[1] || (p[1] == q[1] && p[2] <= q[2])))) return;
-    TWODASL_UNROLL
-    for (int c = 0; c < 3; ++c) {
-      const T x = corners[a][c];
-      corners[a][c] = corners[b][c];
-      corners[b][c] = x;
-    }
-    const int place = order[a];
-    order[a] = order[b];
-    order[b] = place;
+  for (int c = 2; c >= 0; --c) swap = where_less(q[c], p[c], one, where_less(p[c], q[c], zero, swap));
+  const auto exchange = [&](N& a, N& b) {
+    const N first = where_less(zero, swap, b, a);
+    b = where_less(zero, swap, a, b);
+    a = first;
   };
-  order_pair(0, 1);
-  order_pair(1, 2);
-  order_pair(0, 1);
+  TWODASL_UNROLL
+  for (int c = 0; c < 3; ++c) exchange(p[c], q[c]);
+  exchange(place_p, place_q);
+}
+
+// Sorts the corners of a triangle; place[i] becomes the number of the i-th in the triangle.
+template <class N>
+TWODASL_HOST_DEVICE inline void sort_corners(N (*corners)[3], N* place) {
+  TWODASL_UNROLL
+  for (int i = 0; i < 3; ++i) place[i] = number_like(corners[0][0], i);
+  order_pair(corners[0], corners[1], place[0], place[1]);
+  order_pair(corners[1], corners[2], place[1], place[2]);
+  order_pair(corners[0], corners[1], place[0], place[1]);
 }
 
 // One coordinate of p - q in the inputs' type, and no further out than the triangle's own box: so the distance to the
@@ -231,38 +231,19 @@ TWODASL_HOST_DEVICE inline T clamp_away(double away, T to_high, T to_low) {
   return x < to_high ? to_high : x > to_low ? to_low : x;
 }
 
-// The squared distance of a point and a triangle, and the barycentric coordinates of the closest point.
+// The squared distance in the mesh's own unit: `away` is p - q of the scaled coordinates `at` of the point, low and high
+// the scaled triangle's box. Where a coordinate was cut, all corners differ from the point by as much.
 template <class T>
-TWODASL_HOST_DEVICE inline T locate_in(const T* vertices, const int64_t* triangle, double scale, const T* point,
-                                       T* barycentrics) {
-  T corners[3][3];
-  int order[3];
-  sort_corners(vertices, triangle, scale, corners, order);
-  bool cut = false;
-  T at[3];
-  double wide[3][3], p[3];
-  TWODASL_UNROLL
-  for (int c = 0; c < 3; ++c) {
-    at[c] = scaled_point(point[c], scale, cut);
-    p[c] = static_cast<double>(at[c]);
-    TWODASL_UNROLL
-    for (int i = 0; i < 3; ++i) wide[i][c] = static_cast<double>(corners[i][c]);
-  }
-  TriangleTerms<double> terms;
-  set_terms(wide, terms);
-  const Closest<double> found = closest_point(terms, p);
+TWODASL_HOST_DEVICE inline T unscaled_square(const double* away, const T* at, const T* low, const T* high, double scale,
+                                             const T* point, const T* corner) {
+  const bool cut = was_cut(at[0]) || was_cut(at[1]) || was_cut(at[2]);
   T square[3];
   TWODASL_UNROLL
   for (int c = 0; c < 3; ++c) {
-    const T low = least(least(corners[0][c], corners[1][c]), corners[2][c]);
-    const T high = most(most(corners[0][c], corners[1][c]), corners[2][c]);
-    const T away = clamp_away(found.away[c], at[c] - high, at[c] - low);
-    // From so far away that all corners differ from the point by as much.
-    const T d = cut ? point[c] - vertices[3 * triangle[0] + c] : static_cast<T>(static_cast<double>(away) / scale);
+    const T clamped = clamp_away(away[c], at[c] - high[c], at[c] - low[c]);
+    const T d = cut ? point[c] - corner[c] : static_cast<T>(static_cast<double>(clamped) / scale);
     square[c] = rounded_product(d, d);
   }
-  TWODASL_UNROLL
-  for (int i = 0; i < 3; ++i) barycentrics[order[i]] = static_cast<T>(found.weight[i]);
   return rounded_sum(rounded_sum(square[0], square[1]), square[2]);
 }
 

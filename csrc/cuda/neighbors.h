@@ -18,6 +18,7 @@
 
 #include <cstddef>
 
+#include "../common/many_params.h"
 #include "../common/params.h"
 
 namespace twodasl::cuda {
@@ -49,6 +50,10 @@ const char* launch_query_order(const QueryOrderParams<T>& params, void* scratch,
 // The search: fills distance and index of all M queries, zero and -1 past an element's query length.
 template <class T>
 const char* launch_nearest(const NearestParams<T>& params, void* stream);
+
+// The k nearest: infinity and -1 where an element has fewer points.
+template <class T>
+const char* launch_nearest_many(const NearestManyParams<T>& params, void* stream);
 
 // An index outside of [-1, P) gives its query a gradient of NaN and no point one; `sums` is not used.
 template <class T>

@@ -1,60 +1,10 @@
-// The gradients of nearest_neighbors. That of a point is a sum over its queries, which a stable sort by point puts side
-// by side in the order of their numbers. Runs of one point are then added, in double precision, as a tree whose shape
-// depends on the element's sorted list alone: eight entries in a thread, 256 in a warp, then what warps left unfinished
-// at their borders, and so on. So one point that all queries share takes no longer than many points with few queries
-// each.
+// The gradients of nearest_neighbors. That of a point is a sum over its queries: see runs.h.
 #include "neighbors.h"
-#include "neighbors_box.h"
-#include "sort.h"
+#include "runs.h"
 
 namespace twodasl::cuda {
 
 namespace {
-
-constexpr int kThreads = 256;
-constexpr int kEntries = 8;  // of a thread
-constexpr int kTile = kEntries * kWarp;
-
-// A run's point and what has been added up of it. kDropped is the point of what counts nowhere.
-struct Sum {
-  uint32_t point;
-  double x, y, z;
-};
-constexpr uint32_t kDropped = 0xffffffffu;
-
-struct Layout {
-  size_t keys, sorted_keys, values, sorted_values, sort, sort_bytes, sums[2], bytes;
-  int point_bits;
-
-  Layout(int64_t batch, int64_t queries, int64_t points_count) : point_bits(1) {
-    while (point_bits < 32 && (int64_t(1) << point_bits) <= points_count) ++point_bits;
-    int element_bits = 0;
-    while (element_bits < 64 - point_bits && (int64_t(1) << element_bits) < batch) ++element_bits;
-    size_t end = 0;
-    const auto take = [&end](size_t size) {
-      const size_t begin = end;
-      end += (size + 255) / 256 * 256;
-      return begin;
-    };
-    const size_t all = static_cast<size_t>(batch * queries);
-    keys = take(all * sizeof(uint64_t));
-    sorted_keys = take(all * sizeof(uint64_t));
-    values = take(all * sizeof(int32_t));
-    sorted_values = take(all * sizeof(int32_t));
-    sort_bits = point_bits + element_bits;
-    sort_bytes = sort_pairs_scratch(batch * queries, sort_bits);
-    sort = take(sort_bytes);
-    const int64_t left = 2 * divide_up(queries, kTile);
-    sums[0] = take(static_cast<size_t>(batch * left) * sizeof(Sum));
-    sums[1] = take(static_cast<size_t>(batch * 2 * divide_up(left, kTile)) * sizeof(Sum));
-    bytes = end;
-  }
-  template <class Number>
-  static Number* at(void* scratch, size_t offset) {
-    return reinterpret_cast<Number*>(static_cast<unsigned char*>(scratch) + offset);
-  }
-  int sort_bits;
-};
 
 // The queries' own gradients; and for the points' the pairs that are sorted.
 template <class T>
@@ -101,116 +51,11 @@ struct Pairs {
             -static_cast<double>(twice * (q[2] - p[2]))};
   }
 };
-struct Sums {
-  const Sum* sums;
-  int64_t count;
-  __device__ __forceinline__ Sum operator()(int64_t element, int64_t i) const { return sums[element * count + i]; }
-};
-
-template <class T>
-__device__ __forceinline__ void finish(const NearestBackwardParams<T>& params, int64_t element, const Sum& sum) {
-  if (sum.point == kDropped) return;
-  T* const grad = params.grad_points + 3 * (element * params.points_count + sum.point);
-  grad[0] = static_cast<T>(sum.x);
-  grad[1] = static_cast<T>(sum.y);
-  grad[2] = static_cast<T>(sum.z);
-}
-__device__ __forceinline__ void add(Sum& sum, const Sum& other) {
-  sum.x += other.x;
-  sum.y += other.y;
-  sum.z += other.z;
-}
-__device__ __forceinline__ Sum from_below(const Sum& sum, int by) {
-  return {__shfl_up_sync(kFullMask, sum.point, by), __shfl_up_sync(kFullMask, sum.x, by),
-          __shfl_up_sync(kFullMask, sum.y, by), __shfl_up_sync(kFullMask, sum.z, by)};
-}
-
-// A warp adds the runs of a tile. Runs inside are finished; those that touch its borders go to the next level's list,
-// two places a tile: the first's, and the last's where it is another. The only tile of an element finishes all.
-template <class T, class Entries>
-__global__ void __launch_bounds__(kThreads) run_kernel(NearestBackwardParams<T> params, Entries entries, int64_t tiles,
-                                                       Sum* next) {
-  const int64_t number = int64_t(blockIdx.x) * (kThreads / kWarp) + threadIdx.x / kWarp;
-  if (number >= params.batch * tiles) return;  // whole warps
-  const int64_t element = number / tiles, tile = number % tiles;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int64_t first = tile * kTile + lane * kEntries;
-  Sum* const border = tiles > 1 ? next + 2 * number : nullptr;
-  const auto at_border = [&](int side, const Sum& sum) {
-    if (border != nullptr) {
-      border[side] = sum;
-    } else {
-      finish(params, element, sum);
-    }
-  };
-  // The thread's first run, its last one, and whether they are the same.
-  Sum head{kDropped, 0.0, 0.0, 0.0}, tail = head;
-  bool whole = true;
-#pragma unroll
-  for (int i = 0; i < kEntries; ++i) {
-    const Sum entry = first + i < entries.count ? entries(element, first + i) : Sum{kDropped, 0.0, 0.0, 0.0};
-    if (i == 0) {
-      tail = entry;
-    } else if (entry.point == tail.point) {
-      add(tail, entry);
-    } else {
-      if (whole) {
-        head = tail;
-      } else {
-        finish(params, element, tail);
-      }
-      whole = false;
-      tail = entry;
-    }
-  }
-  const uint32_t head_point = whole ? tail.point : head.point;
-  const uint32_t before = __shfl_up_sync(kFullMask, tail.point, 1);
-  const uint32_t after = __shfl_down_sync(kFullMask, head_point, 1);
-  const bool joins = lane > 0 && before == head_point;
-  // Every lane's last run with what lanes before it have of it; `starts` where it begins inside of the tile.
-  int starts = lane == 0 ? !whole : !(whole && joins);
-#pragma unroll
-  for (int by = 1; by < kWarp; by *= 2) {
-    Sum below = from_below(tail, by);
-    const int below_starts = __shfl_up_sync(kFullMask, starts, by);
-    if (lane >= by && !starts) {
-      add(below, tail);
-      tail = below;
-    }
-    if (lane >= by) starts |= below_starts;
-  }
-  const Sum carried = from_below(tail, 1);
-  const int carried_starts = __shfl_up_sync(kFullMask, starts, 1);
-  if (!whole) {
-    const bool from_border = lane == 0 || (joins && !carried_starts);
-    if (joins) {
-      Sum sum = carried;
-      add(sum, head);
-      head = sum;
-    }
-    if (from_border) {
-      at_border(0, head);
-    } else {
-      finish(params, element, head);
-    }
-  }
-  if (lane == kWarp - 1) {
-    at_border(starts ? 1 : 0, tail);
-    if (!starts && border != nullptr) border[1] = {tail.point, 0.0, 0.0, 0.0};
-  } else if (after != tail.point) {
-    if (starts) {
-      finish(params, element, tail);
-    } else {
-      at_border(0, tail);
-    }
-  }
-}
-
 }  // namespace
 
 template <class T>
 size_t nearest_backward_scratch(int64_t batch, int64_t queries, int64_t points_count, bool need_points) {
-  return need_points ? Layout(batch, queries, points_count).bytes : 0;
+  return need_points ? RunLayout(batch, queries, points_count).bytes : 0;
 }
 
 template <class T>
@@ -223,33 +68,18 @@ Error launch_nearest_backward(const NearestBackwardParams<T>& params, void* scra
     error = clear(params.grad_points, 0, numbers * sizeof(T), stream);
   }
   if (error != nullptr || params.queries == 0 || (!sums && params.grad_query == nullptr)) return error;
-  const Layout layout(params.batch, params.queries, params.points_count);
-  uint64_t* const keys = sums ? Layout::at<uint64_t>(scratch, layout.keys) : nullptr;
-  int32_t* const values = sums ? Layout::at<int32_t>(scratch, layout.values) : nullptr;
+  const RunLayout layout(params.batch, params.queries, params.points_count);
+  uint64_t* const keys = sums ? RunLayout::at<uint64_t>(scratch, layout.keys) : nullptr;
+  int32_t* const values = sums ? RunLayout::at<int32_t>(scratch, layout.values) : nullptr;
   const int64_t all = params.batch * params.queries;
   error = launch(&query_kernel<T>, dim3(static_cast<unsigned>(divide_up(all, kThreads))), kThreads, 0, stream, params,
                  keys, values, layout.point_bits);
   if (error != nullptr || !sums) return error;
-  uint64_t* const sorted_keys = Layout::at<uint64_t>(scratch, layout.sorted_keys);
-  int32_t* const sorted_values = Layout::at<int32_t>(scratch, layout.sorted_values);
-  error = sort_pairs({keys, values, sorted_keys, sorted_values, all, layout.sort_bits},
-                     Layout::at<void*>(scratch, layout.sort), layout.sort_bytes, stream);
-  int64_t tiles = divide_up(params.queries, kTile);
-  int to = 0;
-  const auto grid = [&] { return dim3(static_cast<unsigned>(divide_up(params.batch * tiles, kThreads / kWarp))); };
-  Sum* below = Layout::at<Sum>(scratch, layout.sums[to]);
-  if (error == nullptr) {
-    const uint32_t mask = layout.point_bits < 32 ? (1u << layout.point_bits) - 1 : ~0u;
-    const Pairs<T> pairs{params, sorted_keys, sorted_values, mask, params.queries};
-    error = launch(&run_kernel<T, Pairs<T>>, grid(), kThreads, 0, stream, params, pairs, tiles, below);
-  }
-  while (error == nullptr && tiles > 1) {
-    const Sums sums_below{below, 2 * tiles};
-    tiles = divide_up(2 * tiles, kTile);
-    below = Layout::at<Sum>(scratch, layout.sums[to = 1 - to]);
-    error = launch(&run_kernel<T, Sums>, grid(), kThreads, 0, stream, params, sums_below, tiles, below);
-  }
-  return error;
+  const RunTarget<T> target{params.grad_points, params.batch, params.points_count};
+  return launch_runs(target, params.queries, layout, scratch, stream,
+                     [&](const uint64_t* sorted_keys, const int32_t* sorted_values, uint32_t mask) {
+                       return Pairs<T>{params, sorted_keys, sorted_values, mask, params.queries};
+                     });
 }
 
 #define TWODASL_INSTANTIATE(T)                                                          \

@@ -190,6 +190,16 @@ struct Search {
     return lowest_of_equals(node, reach);
   }
 
+  // The least of what a query's lanes have found.
+  __device__ __forceinline__ void join() {
+#pragma unroll
+    for (int by = kQueries; by < kWarp; by *= 2) {
+      const T other = __shfl_xor_sync(kFullMask, best, by);
+      offer(other, __shfl_xor_sync(kFullMask, id, by));
+    }
+    begin(best, id);
+  }
+
   __device__ __forceinline__ void visit(int64_t leaf) {
     const T* p = tree.leaves + leaf * kBlockRow + part * kOwn;
     T distance[kOwn];
@@ -212,16 +222,13 @@ struct Search {
       for (int j = kOwn - 2; j >= 0; --j) first = distance[j] == least ? j : first;
       offer(least, __ldg(tree.ids + leaf * kRow + part * kOwn + first));
     }
-#pragma unroll
-    for (int by = kQueries; by < kWarp; by *= 2) {
-      const T other = __shfl_xor_sync(kFullMask, best, by);
-      offer(other, __shfl_xor_sync(kFullMask, id, by));
-    }
-    begin(best, id);
+    join();
   }
 
-  // `stack` holds the nodes on the way, a level after the other: only the lane itself reads its own.
-  __device__ __forceinline__ void run(const Levels& levels, Reach* stack) {
+  // `stack` holds the nodes on the way, a level after the other: only the lane itself reads its own. visit_leaf(leaf) is
+  // called by all lanes of a warp.
+  template <class Visit>
+  __device__ __forceinline__ void run(const Levels& levels, Reach* stack, const Visit& visit_leaf) {
     int level = levels.top;
     int32_t node = 0;
     Reach reach = look(levels.first[level]);
@@ -242,7 +249,7 @@ struct Search {
       // A wrong tree may have boxes where there are no children.
       const int32_t below = min(node * kRow + child, levels.children[level] - 1);
       if (level == 1) {
-        visit(below);
+        visit_leaf(below);
       } else {
         *stack = reach;
         stack += kWarp;
@@ -251,6 +258,9 @@ struct Search {
         reach = look(levels.first[level] + node);
       }
     }
+  }
+  __device__ __forceinline__ void run(const Levels& levels, Reach* stack) {
+    run(levels, stack, [this](int64_t leaf) { visit(leaf); });
   }
 };
 

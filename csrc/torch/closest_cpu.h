@@ -59,7 +59,7 @@ bool grow_mesh_tree(const T* vertices, const int64_t* triangles, int64_t count, 
 
 template <class T>
 void search(ClosestPointParams<T>& params, const Tensor&, const OnDevice&) {
-  constexpr int64_t kTasksWorthAThread = 2;
+  constexpr int64_t kTasksWorthAThread = 4;
   const int64_t batch = params.batch, points = params.points_count, count = params.triangles_count;
   if (batch == 0 || points == 0) return;
   STD_TORCH_CHECK(count > 0, "twodasl: triangles: expected at least one for the points, got none");
@@ -95,12 +95,13 @@ void search(ClosestPointParams<T>& params, const Tensor&, const OnDevice&) {
   params.tree = {trees.leaves, trees.ids, trees.boxes, trees.lowest};
   params.scale = scales.data();
   params.order = sort ? order : nullptr;
-  const int64_t tasks = chunks(points, cpu::kQueryTask);
+  // Shorter than those of nearest_neighbors: where all triangles are as near, a point measures each of them, and a call
+  // can be interrupted only between tasks.
+  constexpr int64_t kTask = cpu::kQueryTask / 4;
+  const int64_t tasks = chunks(points, kTask);
   const auto part = [&](int64_t task) {
-    const int64_t element = task / tasks, begin = task % tasks * cpu::kQueryTask;
-    const int64_t end = std::min(points, begin + cpu::kQueryTask);
-    neighbors_of(T{}).closest(params, element, begin, end);
-    cpu::locate(params, element, begin, end);
+    const int64_t begin = task % tasks * kTask;
+    neighbors_of(T{}).closest(params, task / tasks, begin, std::min(points, begin + kTask));
   };
   each(batch * tasks, part, kTasksWorthAThread);
 }

@@ -15,18 +15,25 @@ void grow_tree(const NeighborTreeParams<T>& params, bool, const Tensor& like, co
   check_launch(cuda::launch_neighbor_tree(params, scratch.data(), device.stream()));
 }
 
+// The order of many queries along a curve; none for few.
+template <class T>
+std::optional<Tensor> query_order(const T* query, const int64_t* lengths, int64_t batch, int64_t queries,
+                                  int64_t points, const Tensor& like, const OnDevice& device) {
+  if (queries <= kBlock || points == 0) return std::nullopt;
+  const Tensor order = empty_of({batch, queries}, ScalarType::Int, like);
+  const cuda::QueryOrderParams<T> sort{query, lengths, out<int32_t>(order), batch, queries};
+  const Scratch scratch(cuda::query_order_scratch<T>(batch, queries), like);
+  check_launch(cuda::launch_query_order(sort, scratch.data(), device.stream()));
+  return order;
+}
+
 template <class T>
 void search(NearestParams<T>& params, const Tensor& like, const OnDevice& device) {
   const int64_t batch = params.batch, queries = params.queries;
   if (batch == 0 || queries == 0) return;
-  std::optional<Tensor> order;
-  if (queries > kBlock && params.points_count > 0) {
-    order = empty_of({batch, queries}, ScalarType::Int, like);
-    const cuda::QueryOrderParams<T> sort{params.query, params.query_lengths, out<int32_t>(*order), batch, queries};
-    const Scratch scratch(cuda::query_order_scratch<T>(batch, queries), like);
-    check_launch(cuda::launch_query_order(sort, scratch.data(), device.stream()));
-    params.order = in<int32_t>(*order);
-  }
+  const std::optional<Tensor> order =
+      query_order(params.query, params.query_lengths, batch, queries, params.points_count, like, device);
+  params.order = order ? in<int32_t>(*order) : nullptr;
   check_launch(cuda::launch_nearest(params, device.stream()));
 }
 

@@ -74,6 +74,17 @@ def calls(device: torch.device) -> dict[str, Call]:
         distances, _ = te.nearest_neighbors(asked, known, lengths=lengths)
         return torch.autograd.grad(distances.sum(), (asked, known))
 
+    def many_neighbors_backward() -> tuple[Tensor, ...]:
+        distances, _ = te.k_nearest_neighbors(asked, index, 5)
+        return torch.autograd.grad(torch.where(torch.isinf(distances), 0, distances).sum(), asked)
+
+    surface = corners.clone().requires_grad_()
+    inside = (corners[:, :77] + 0.3).requires_grad_()
+
+    def closest_backward() -> tuple[Tensor, ...]:
+        distances = te.closest_point_on_mesh(inside, surface, triangles)[0]
+        return torch.autograd.grad(distances.sum(), (inside, surface))
+
     return {
         "vertices": lambda: detached(te.vertices(basis, c, pose)),
         "vertices of half storage": lambda: detached(te.vertices(half, c, pose)),
@@ -91,6 +102,10 @@ def calls(device: torch.device) -> dict[str, Call]:
         "nearest_neighbors": lambda: te.nearest_neighbors(query, points, lengths=lengths),
         "nearest_neighbors of an index": lambda: te.nearest_neighbors(query, index, hint=hint),
         "nearest_neighbors backward": neighbors_backward,
+        "k_nearest_neighbors": lambda: te.k_nearest_neighbors(query, points, 5, lengths=lengths),
+        "k_nearest_neighbors backward": many_neighbors_backward,
+        "closest_point_on_mesh": lambda: detached(*te.closest_point_on_mesh(inside, surface, triangles)),
+        "closest_point_on_mesh backward": closest_backward,
         "nearest_rotation": lambda: (te.nearest_rotation(matrices),),
         "rasterize": lambda: te.rasterize(corners, triangles, (48, 64)),
         "skin": lambda: (te.skin(body.vertices, body.weights, body.transforms),),
@@ -116,6 +131,10 @@ NAMES = (
     "nearest_neighbors",
     "nearest_neighbors of an index",
     "nearest_neighbors backward",
+    "k_nearest_neighbors",
+    "k_nearest_neighbors backward",
+    "closest_point_on_mesh",
+    "closest_point_on_mesh backward",
     "nearest_rotation",
     "rasterize",
     "skin",

@@ -1,4 +1,4 @@
-"""closest_point_on_mesh against brute force in float64: any mesh, unit, degeneracy; ties, gradients, threads."""
+"""closest_point_on_mesh against brute force in float64: any mesh and unit; ties, gradients, threads."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def check(points, vertices, triangles):
     distances, triangle, weights = te.closest_point_on_mesh(points, vertices, triangles)
     assert (distances.dtype, triangle.dtype, weights.dtype) == (points.dtype, torch.int64, points.dtype)
     expected = reference.closest_point_on_mesh(points.double(), vertices.double(), triangles)[0].sqrt()
-    # One rounding of each difference and five of the sum of squares: 4 units of the distance. The differences are
-    # computed in float64, from numbers as large as the mesh.
+    # One rounding of each difference and five of the sum of squares: 4 units of the distance. The differences
+    # are computed in float64, from numbers as large as the mesh.
     epsilon = EPSILON[points.dtype]
     largest = max(points.abs().max(), vertices[..., triangles.unique(), :].abs().max()).double()
     bound = 4 * epsilon * expected + 32 * EPSILON[torch.float64] * largest

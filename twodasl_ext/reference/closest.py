@@ -13,8 +13,8 @@ def closest_point_on_mesh(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Squared distances (B, M), triangles (B, M), barycentric coordinates (B, M, 3); single ones likewise.
 
-    The distance to a triangle is the least of those to its three edges and, where the projection falls inside,
-    to its plane. All in float64, whatever the inputs' dtype, which is also the results'.
+    The distance to a triangle is the least of those to its three edges and, where the projection falls
+    inside, to its plane. All in float64, whatever the inputs' dtype, which is also the results'.
     """
     if points.dim() == 2:
         parts = closest_point_on_mesh(points[None], vertices[None], triangles)

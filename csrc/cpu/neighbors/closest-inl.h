@@ -7,39 +7,65 @@
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 
-// What common/closest.h computes with: a vector; and a number in a type of this level's own, because the linker would
-// merge the functions of a plain double with those of the other levels.
-struct One {
-  double x;
-};
-inline One plus(One a, One b) { return {a.x + b.x}; }
-inline One minus(One a, One b) { return {a.x - b.x}; }
-inline One times(One a, One b) { return {a.x * b.x}; }
-inline One quotient(One a, One b) { return {a.x / b.x}; }
-inline One where_less(One a, One b, One x, One y) { return a.x < b.x ? x : y; }
-inline One number_like(One, double x) { return {x}; }
-
+// What common/closest.h computes with: this level's own type, because the linker would merge the functions of a plain
+// double with those of the other levels.
 using Wide = Vec<double>;
 inline Wide plus(Wide a, Wide b) { return add(a, b); }
 inline Wide minus(Wide a, Wide b) { return sub(a, b); }
 inline Wide times(Wide a, Wide b) { return mul(a, b); }
+inline Wide quotient(Wide a, Wide b) { return {a.v / b.v}; }
 inline Wide number_like(Wide, double x) { return broadcast(x); }
-
-inline void spread(const TriangleTerms<One>& one, TriangleTerms<Wide>& terms) {
-  for (int i = 0; i < 3; ++i) {
-    for (int c = 0; c < 3; ++c) {
-      terms.corner[i][c] = broadcast(one.corner[i][c].x);
-      terms.edge[i][c] = broadcast(one.edge[i][c].x);
-      if (i < 2) terms.across[i][c] = broadcast(one.across[i][c].x);
-    }
-    terms.length[i] = broadcast(one.length[i].x);
-    terms.inverse[i] = broadcast(one.inverse[i].x);
-  }
-}
 
 template <class T>
 struct MeshGroup : Group<T> {
   alignas(64) double wide[3][kRow];  // the points
+};
+
+// A leaf's triangles, as pairs with points of a group: each lane of a vector has its own. So no lane is idle, which it
+// would be where a vector of points meets one triangle that only some of them are close to.
+template <class T>
+struct LeafPairs {
+  const T* x;          // (9, 16), see MeshSearch
+  const T* box;        // (6, 16)
+  const int32_t* ids;  // (16)
+  MeshGroup<T>& group;
+  int triangle[Wide::lanes], lane[Wide::lanes], count = 0;
+
+  void add(int i, int at) {
+    triangle[count] = i;
+    lane[count] = at;
+    if (++count == Wide::lanes) measure();
+  }
+
+  void measure() {
+    constexpr int kLanes = Wide::lanes;
+    if (count == 0) return;
+    for (int k = count; k < kLanes; ++k) triangle[k] = triangle[0], lane[k] = lane[0];
+    alignas(64) double numbers[12][kLanes];
+    for (int k = 0; k < kLanes; ++k) {
+      for (int i = 0; i < 9; ++i) numbers[i][k] = static_cast<double>(x[i * kRow + triangle[k]]);
+      for (int c = 0; c < 3; ++c) numbers[9 + c][k] = group.wide[c][lane[k]];
+    }
+    Wide corners[3][3], p[3];
+    for (int i = 0; i < 9; ++i) corners[i / 3][i % 3] = load(numbers[i]);
+    for (int c = 0; c < 3; ++c) p[c] = load(numbers[9 + c]);
+    TriangleTerms<Wide> terms;
+    set_terms(corners, terms);
+    const Closest<Wide> found = closest_point(terms, p);
+    alignas(64) T distance[kLanes];
+    for (int c = 0; c < 3; ++c) {
+      alignas(64) double away[kLanes];
+      store(away, found.away[c]);
+      for (int k = 0; k < kLanes; ++k) {  // clamp_away(), and the sum of squares in its order
+        const T at = group.at[c][lane[k]], low = at - box[(3 + c) * kRow + triangle[k]];
+        const T high = at - box[c * kRow + triangle[k]], rounded = static_cast<T>(away[k]);
+        const T least = rounded < low ? low : rounded, d = least > high ? high : least;
+        distance[k] = c == 0 ? d * d : distance[k] + d * d;
+      }
+    }
+    for (int k = 0; k < count; ++k) group.offer(lane[k], distance[k], ids[triangle[k]]);
+    count = 0;
+  }
 };
 
 template <class T>
@@ -50,7 +76,7 @@ struct MeshSearch : Walk<T, false, MeshSearch<T>> {
 
   MeshSearch(NeighborTree<T> tree, int64_t triangles) : Base(tree, triangles), count(triangles) {}
 
-  // A leaf's triangles, first by their boxes.
+  // First the triangle of the nearest box for each point, which rules out most of the others.
   void visit(int64_t leaf, unsigned, MeshGroup<T>& group) const {
     const T* const x = this->tree.leaves + leaf * kTriangleRow;
     const int32_t* const ids = this->tree.ids + leaf * kRow;
@@ -62,50 +88,60 @@ struct MeshSearch : Walk<T, false, MeshSearch<T>> {
         store(box + (3 + c) * kRow + lane, largest(largest(p, q), r));
       }
     }
-    unsigned left = this->look_at(box, group, bounds);
+    unsigned all = this->look_at(box, group, bounds);
     const int64_t real = count - leaf * kRow;
-    if (real < kRow) left &= (1u << real) - 1;
-    for (; left != 0; left &= left - 1) {
-      const int i = __builtin_ctz(left);
-      if (const unsigned lanes = this->wanted_of(box + i, ids[i], group)) measure(x + i, box + i, ids[i], lanes, group);
+    if (real < kRow) all &= (1u << real) - 1;
+    if (all == 0) return;
+    alignas(64) T bound[kRow][kRow], least[kRow], place[kRow];
+    find_bounds(box, all, group, bound, least, place);
+    LeafPairs<T> pairs{x, box, ids, group, {}, {}};
+    for (int lane = 0; lane < kRow; ++lane) {
+      if (!(least[lane] < infinity<T>())) continue;
+      const int i = static_cast<int>(place[lane]);
+      bound[i][lane] = infinity<T>();
+      pairs.add(i, lane);
     }
+    pairs.measure();
+    for (; all != 0; all &= all - 1) {
+      const int i = __builtin_ctz(all);
+      unsigned lanes = 0;
+      for (int lane = 0; lane < kRow; lane += V::lanes) {
+        lanes |= bits_not_greater(load(bound[i] + lane), load(group.distance + lane)) << lane;
+      }
+      for (; lanes != 0; lanes &= lanes - 1) {
+        const int lane = __builtin_ctz(lanes);
+        // As far as the best one, and no nearer: only a lower index would win.
+        if (bound[i][lane] < group.distance[lane] || ids[i] < group.id[lane]) pairs.add(i, lane);
+      }
+    }
+    pairs.measure();
     group.find_limit();
   }
 
-  // One triangle for the points of `lanes`.
-  static void measure(const T* x, const T* box, int32_t id, unsigned lanes, MeshGroup<T>& group) {
-    One corners[3][3];
-    for (int i = 0; i < 9; ++i) corners[i / 3][i % 3] = {static_cast<double>(x[i * kRow])};
-    TriangleTerms<One> one;
-    set_terms(corners, one);
-    TriangleTerms<Wide> terms;
-    spread(one, terms);
-    alignas(64) double away[3][kRow] = {};
-    for (int first = 0; first < kRow; first += Wide::lanes) {
-      if ((lanes >> first & ((1u << Wide::lanes) - 1)) == 0) continue;
-      Wide p[3];
-      for (int c = 0; c < 3; ++c) p[c] = load(group.wide[c] + first);
-      const Closest<Wide> found = closest_point(terms, p);
-      for (int c = 0; c < 3; ++c) store(away[c] + first, found.away[c]);
-    }
+  // Of the triangles of `all` and every point: the squared distance to the box; and the triangle whose box has the
+  // nearest center, of those that may be better than what the point has.
+  static void find_bounds(const T* box, unsigned all, const MeshGroup<T>& group, T (*bound)[kRow], T* least, T* place) {
     for (int first = 0; first < kRow; first += V::lanes) {
-      V d[3];
-      for (int c = 0; c < 3; ++c) {
-        alignas(64) T rounded[V::lanes];
-        for (int i = 0; i < V::lanes; ++i) rounded[i] = static_cast<T>(away[c][first + i]);
-        const V p = load(group.at[c] + first), to_high = sub(p, broadcast(box[(3 + c) * kRow]));
-        const V to_low = sub(p, broadcast(box[c * kRow]));
-        const V at_least = where_less(load(rounded), to_high, to_high, load(rounded));
-        d[c] = where_less(to_low, at_least, to_low, at_least);
+      V q[3], nearest = broadcast(infinity<T>()), chosen = broadcast(T(0));
+      const V limit = load(group.distance + first);
+      for (int c = 0; c < 3; ++c) q[c] = load(group.at[c] + first);
+      for (unsigned left = all; left != 0; left &= left - 1) {
+        const int i = __builtin_ctz(left);
+        V d[3], center[3];
+        for (int c = 0; c < 3; ++c) {
+          const V low = sub(broadcast(box[c * kRow + i]), q[c]), high = sub(q[c], broadcast(box[(3 + c) * kRow + i]));
+          d[c] = largest(largest(low, high), broadcast(T(0)));
+          center[c] = sub(low, high);
+        }
+        const V square = squared(d[0], d[1], d[2]);
+        store(bound[i] + first, square);
+        V order = squared(center[0], center[1], center[2]);
+        order = where_less(limit, square, broadcast(infinity<T>()), order);
+        chosen = where_less(order, nearest, broadcast(T(i)), chosen);
+        nearest = smallest(order, nearest);
       }
-      const V distance = squared(d[0], d[1], d[2]);
-      unsigned better = bits_not_greater(distance, load(group.distance + first)) & lanes >> first;
-      alignas(64) T distances[V::lanes];
-      store(distances, distance);
-      for (; better != 0; better &= better - 1) {
-        const int lane = __builtin_ctz(better);
-        group.offer(first + lane, distances[lane], id);
-      }
+      store(least + first, nearest);
+      store(place + first, chosen);
     }
   }
 };
@@ -124,7 +160,59 @@ void expect(const T* corner, double scale, MeshGroup<T>& group) {
   }
 }
 
-// The triangles of points [begin, end) of an element.
+// Where in their triangles the points of a group are: the squared distances, and the weights of the corners.
+template <class T>
+void locate(const ClosestPointParams<T>& params, const T* vertices, double scale, const MeshGroup<T>& group,
+            const int64_t* number, int filled) {
+  constexpr int kLanes = Wide::lanes;
+  for (int first = 0; first < filled; first += kLanes) {
+    alignas(64) double numbers[9][kLanes], away[3][kLanes], weight[3][kLanes], place[3][kLanes];
+    for (int k = 0; k < kLanes; ++k) {
+      const int64_t* const corner = params.triangles + 3 * group.id[first + k];
+      for (int i = 0; i < 9; ++i) {
+        numbers[i][k] = static_cast<double>(vertices[3 * corner[i / 3] + i % 3]) * scale;
+        if constexpr (sizeof(T) == 4) numbers[i][k] = static_cast<double>(static_cast<T>(numbers[i][k]));
+      }
+    }
+    Wide corners[3][3], order[3], p[3];
+    for (int i = 0; i < 9; ++i) corners[i / 3][i % 3] = load(numbers[i]);
+    for (int c = 0; c < 3; ++c) p[c] = load(group.wide[c] + first);
+    sort_corners(corners, order);
+    TriangleTerms<Wide> terms;
+    set_terms(corners, terms);
+    const Closest<Wide> found = closest_point(terms, p);
+    for (int i = 0; i < 3; ++i) {
+      store(away[i], found.away[i]);
+      store(weight[i], found.weight[i]);
+      store(place[i], order[i]);
+    }
+    for (int k = 0; k < kLanes && first + k < filled; ++k) {
+      const int64_t m = number[first + k];
+      const T* const corner = vertices + 3 * params.triangles[3 * group.id[first + k]];
+      bool cut = false;
+      for (int c = 0; c < 3; ++c) {
+        const T at = group.at[c][first + k];
+        cut = cut || at >= MeshRange<T>::kMost || at <= -MeshRange<T>::kMost;
+        params.barycentrics[3 * m + static_cast<int>(place[c][k])] = static_cast<T>(weight[c][k]);
+      }
+      T square[3];
+      for (int c = 0; c < 3; ++c) {  // as unscaled_square() of common/closest.h
+        const double *x = numbers[c], *y = numbers[3 + c], *z = numbers[6 + c];
+        const double low = x[k] < y[k] ? (x[k] < z[k] ? x[k] : z[k]) : (y[k] < z[k] ? y[k] : z[k]);
+        const double high = x[k] > y[k] ? (x[k] > z[k] ? x[k] : z[k]) : (y[k] > z[k] ? y[k] : z[k]);
+        const T at = group.at[c][first + k], to_high = at - static_cast<T>(high), to_low = at - static_cast<T>(low);
+        const T rounded = static_cast<T>(away[c][k]), least = rounded < to_high ? to_high : rounded;
+        const T clamped = least > to_low ? to_low : least;
+        const T d = cut ? params.points[3 * m + c] - corner[c] : static_cast<T>(static_cast<double>(clamped) / scale);
+        square[c] = d * d;
+      }
+      params.distance[m] = (square[0] + square[1]) + square[2];
+      params.triangle[m] = group.id[first + k];
+    }
+  }
+}
+
+// The closest points of points [begin, end) of an element.
 template <class T>
 void closest(const ClosestPointParams<T>& params, int64_t element, int64_t begin, int64_t end) {
   const int64_t count = params.triangles_count, leaves = tree_leaves(count), nodes = tree_nodes(count);
@@ -144,6 +232,11 @@ void closest(const ClosestPointParams<T>& params, int64_t element, int64_t begin
       const int64_t at = i + (lane < filled ? lane : filled - 1);
       const int64_t m = start + (params.order != nullptr ? params.order[start + at] : at);
       number[lane] = m;
+      // The points come in the order of the curve, their results and the next group anywhere in memory.
+      __builtin_prefetch(params.distance + m, 1);
+      __builtin_prefetch(params.triangle + m, 1);
+      __builtin_prefetch(params.barycentrics + 3 * m, 1);
+      if (params.order != nullptr && at + kRow < end) __builtin_prefetch(params.points + 3 * params.order[start + at + kRow]);
       for (int c = 0; c < 3; ++c) {
         const double x = static_cast<double>(params.points[3 * m + c]) * scale;
         group.at[c][lane] = static_cast<T>(x > most ? most : x < -most ? -most : x);
@@ -158,7 +251,7 @@ void closest(const ClosestPointParams<T>& params, int64_t element, int64_t begin
       }
     }
     search.template run<true>(group);
-    for (int lane = 0; lane < filled; ++lane) params.triangle[number[lane]] = group.id[lane];
+    locate(params, vertices, scale, group, number, filled);
     previous = group.id[filled - 1];
   }
 }

@@ -1,21 +1,9 @@
-// What follows the search of closest_point_on_mesh: where in its triangle a point is, and the gradients.
+// The gradients of closest_point_on_mesh.
 #include "closest.h"
 
 #include "../../common/closest.h"
 
 namespace twodasl::cpu {
-
-template <class T>
-void locate(const ClosestPointParams<T>& params, int64_t element, int64_t begin, int64_t end) {
-  const T* vertices = params.vertices + 3 * element * params.vertices_count;
-  const double scale = params.scale[element];
-  for (int64_t i = begin; i < end; ++i) {
-    const int64_t start = element * params.points_count;
-    const int64_t m = start + (params.order != nullptr ? params.order[start + i] : i);
-    params.distance[m] = locate_in(vertices, params.triangles + 3 * params.triangle[m], scale, params.points + 3 * m,
-                                   params.barycentrics + 3 * m);
-  }
-}
 
 template <class T>
 void closest_backward_points(const ClosestPointBackwardParams<T>& params, int64_t element, int64_t begin,
@@ -51,7 +39,6 @@ void closest_backward_vertices(const ClosestPointBackwardParams<T>& params, int6
 }
 
 #define TWODASL_INSTANTIATE(T)                                                                                   \
-  template void locate<T>(const ClosestPointParams<T>&, int64_t, int64_t, int64_t);                              \
   template void closest_backward_points<T>(const ClosestPointBackwardParams<T>&, int64_t, int64_t, int64_t); \
   template void closest_backward_vertices<T>(const ClosestPointBackwardParams<T>&, int64_t, int64_t, int64_t);
 TWODASL_INSTANTIATE(float)

@@ -32,13 +32,6 @@ template <class T>
 void fill_triangle_leaves(const T* vertices, const int64_t* triangles, double scale, const uint64_t* keys,
                           int64_t count, T* leaves, int32_t* ids, T* boxes, int32_t* lowest, int64_t begin, int64_t end);
 
-// ---- points ---------------------------------------------------------------------------------------------------
-
-// Of the points [begin, end) of an element, in the order of `order`, whose triangles have been found: the distances and
-// the barycentric coordinates.
-template <class T>
-void locate(const ClosestPointParams<T>& params, int64_t element, int64_t begin, int64_t end);
-
 // ---- gradients ------------------------------------------------------------------------------------------------
 
 // Points [begin, end) of an element.

@@ -50,12 +50,15 @@ void fill_triangle_leaves(const T* vertices, const int64_t* triangles, double sc
     std::sort(id, id + filled);
     T least[3] = {infinity, infinity, infinity}, greatest[3] = {-infinity, -infinity, -infinity};
     for (int64_t i = 0; i < filled; ++i) {
-      T corners[3][3];
-      int order[3];
-      sort_corners(vertices, triangles + 3 * int64_t(id[i]), scale, corners, order);
+      double corners[3][3], place[3];
+      for (int corner = 0; corner < 3; ++corner) {
+        const T* const v = vertices + 3 * triangles[3 * int64_t(id[i]) + corner];
+        for (int c = 0; c < 3; ++c) corners[corner][c] = static_cast<double>(scaled_vertex(v[c], scale));
+      }
+      sort_corners(corners, place);
       for (int corner = 0; corner < 3; ++corner) {
         for (int c = 0; c < 3; ++c) {
-          const T value = corners[corner][c];
+          const T value = static_cast<T>(corners[corner][c]);
           x[(3 * corner + c) * kBlock + i] = value;
           least[c] = std::min(least[c], value);
           greatest[c] = std::max(greatest[c], value);
