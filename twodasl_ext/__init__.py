@@ -21,6 +21,7 @@ from .fit_priors import CoefficientPrior, join_points
 from .icp import ICPResult, iterative_closest_point
 from .importance import importance_weights
 from .landmarks import landmarks
+from .many_neighbors import k_nearest_neighbors
 from .memory import release_memory
 from .neighbors import PointIndex, nearest_neighbors
 from .rasterize import rasterize
@@ -62,6 +63,7 @@ __all__ = [
     "importance_weights",
     "iterative_closest_point",
     "join_points",
+    "k_nearest_neighbors",
     "landmarks",
     "nearest_neighbors",
     "nearest_rotation",

@@ -127,9 +127,11 @@ def lengths_of(
     return tensor.to(torch.int64)
 
 
-def build(points: Tensor, lengths: Tensor | None, tight: bool = False) -> Tree:
+def build(
+    points: Tensor, lengths: Tensor | None, tight: bool = False, name: str = "nearest_neighbors"
+) -> Tree:
     """The tree of (B, P, 3) points. A tight tree takes longer to build and less time to search."""
-    refuse_trace("nearest_neighbors")
+    refuse_trace(name)
     points = points.detach()
     try:
         return _run(points, lengths, tight)

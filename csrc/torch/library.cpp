@@ -93,6 +93,11 @@ STABLE_TORCH_LIBRARY(twodasl, m) {
   m.def(
       "nearest_neighbors_backward(Tensor grad, Tensor query, Tensor points, Tensor index, bool need_query, "
       "bool need_points) -> (Tensor, Tensor)");
+  // -> (B, M, k) each. The gradients are those of nearest_neighbors, of k queries each.
+  def_differentiable(
+      m,
+      "k_nearest_neighbors(Tensor query, Tensor points, Tensor leaves, Tensor ids, Tensor boxes, Tensor lowest, "
+      "Tensor? lengths, SymInt k) -> (Tensor, Tensor)");
   // points (B, M, 3), vertices (B, N, 3), triangles (F, 3) -> squared distances (B, M), triangles (B, M), weights of their
   // corners at the closest point (B, M, 3). The gradients are those of the distances.
   def_differentiable(

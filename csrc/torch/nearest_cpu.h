@@ -58,29 +58,41 @@ void grow_tree(const NeighborTreeParams<T>& params, bool tight, const Tensor&, c
   STD_TORCH_CHECK(wrong.none(), "twodasl: points: expected finite numbers, got others in element ", wrong.get());
 }
 
-// Finds the nearest points, after sorting many queries so that nearby ones share their way down the tree.
+// Many queries, sorted so that nearby ones share their way down the tree. Throws where one is not finite.
+class QueryOrder {
+ public:
+  template <class T>
+  QueryOrder(const T* query, const int64_t* lengths, int64_t batch, int64_t queries)
+      : sort_(queries > kBlock), bytes_(sort_ ? static_cast<size_t>(batch * queries) * sizeof(int32_t) : 0) {
+    int32_t* const order = reinterpret_cast<int32_t*>(bytes_.keys());
+    FirstWrong wrong(batch);
+    each(batch, [&](int64_t element) {
+      const T* q = query + 3 * element * queries;
+      const int64_t count = length_of(lengths, element, queries);
+      T box[6];
+      if (!bounds(q, count, box)) return wrong.add(element);
+      if (!sort_) return;
+      Scratch scratch(static_cast<size_t>(2 * count) * sizeof(uint64_t));
+      const uint64_t* const keys = sorted(q, count, box, scratch.keys());
+      int32_t* const order_of = order + element * queries;
+      for (int64_t i = 0; i < queries; ++i) order_of[i] = static_cast<int32_t>(i < count ? keys[i] : i);
+    });
+    STD_TORCH_CHECK(wrong.none(), "twodasl: query: expected finite numbers, got others in element ", wrong.get());
+  }
+  const int32_t* get() { return sort_ ? reinterpret_cast<const int32_t*>(bytes_.keys()) : nullptr; }
+
+ private:
+  const bool sort_;
+  Scratch bytes_;
+};
+
 template <class T>
 void search(NearestParams<T>& params, const Tensor&, const OnDevice&) {
   constexpr int64_t kQueryTasksWorthAThread = 4;
   check_query_values(params);
   const int64_t batch = params.batch, queries = params.queries;
-  const bool sort = queries > kBlock;
-  FirstWrong wrong(batch);
-  Scratch order_bytes(sort ? static_cast<size_t>(batch * queries) * sizeof(int32_t) : 0);
-  int32_t* const order = reinterpret_cast<int32_t*>(order_bytes.keys());
-  each(batch, [&](int64_t element) {
-    const T* q = params.query + 3 * element * queries;
-    const int64_t count = length_of(params.query_lengths, element, queries);
-    T box[6];
-    if (!bounds(q, count, box)) return wrong.add(element);
-    if (!sort) return;
-    Scratch scratch(static_cast<size_t>(2 * count) * sizeof(uint64_t));
-    const uint64_t* const keys = sorted(q, count, box, scratch.keys());
-    int32_t* const order_of = order + element * queries;
-    for (int64_t i = 0; i < queries; ++i) order_of[i] = static_cast<int32_t>(i < count ? keys[i] : i);
-  });
-  STD_TORCH_CHECK(wrong.none(), "twodasl: query: expected finite numbers, got others in element ", wrong.get());
-  params.order = sort ? order : nullptr;
+  QueryOrder order(params.query, params.query_lengths, batch, queries);
+  params.order = order.get();
   const int64_t tasks = chunks(queries, cpu::kQueryTask);
   const auto part = [&](int64_t task) {
     const int64_t begin = task % tasks * cpu::kQueryTask;

@@ -39,6 +39,9 @@ query = torch.randn(400_000, 3, generator=generator) * 1e-7
 """
 CALLS = {
     "nearest_neighbors": SPHERE + "call = lambda: te.nearest_neighbors(query, points)",
+    "k_nearest_neighbors": SPHERE + "call = lambda: te.k_nearest_neighbors(query, points, 8)",
+    "closest_point_on_mesh": SPHERE
+    + "call = lambda: te.closest_point_on_mesh(query, points, torch.arange(399_999).reshape(-1, 3))",
     "iterative_closest_point": SPHERE + "call = lambda: te.iterative_closest_point(query, points)",
     "rasterize": """
 corners = torch.tensor([[-9e3, -9e3], [9e3, -9e3], [0, 9e3]]).repeat(60_000, 1)

@@ -65,6 +65,11 @@ SUITE = [
     "test_nearest_neighbors.py",
     "test_skin.py::test_values",
     "test_skin.py::test_gradients",
+
+    "test_closest_point.py::test_brute_force_in_any_unit",
+    "test_closest_point.py::test_ties_go_to_the_lowest_triangle",
+    "test_k_nearest_neighbors.py::test_brute_force",
+    "test_k_nearest_neighbors.py::test_coordinates_of_any_scale",
     "test_fit_values.py",
     "test_fit_gradients.py::test_the_reference_agrees",
 ]

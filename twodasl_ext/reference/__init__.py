@@ -13,6 +13,7 @@ from .fit_start import fit_start
 from .icp import iterative_closest_point
 from .importance import importance_weights
 from .landmarks import landmarks
+from .many_neighbors import k_nearest_neighbors
 from .neighbors import nearest_neighbors
 from .rasterize import rasterize
 from .rotation import nearest_rotation
@@ -27,6 +28,7 @@ __all__ = [
     "fit_start",
     "importance_weights",
     "iterative_closest_point",
+    "k_nearest_neighbors",
     "landmarks",
     "nearest_neighbors",
     "nearest_rotation",

@@ -8,6 +8,7 @@
 // a power of two; the distance then is infinite.
 #pragma once
 
+#include "../../common/many_params.h"
 #include "../../common/mesh_params.h"
 
 namespace twodasl::cpu {
@@ -64,7 +65,9 @@ template <class T>
 struct NeighborKernels {
   // Queries [begin, end), in the order of `order`, of element `element`.
   void (*nearest)(const NearestParams<T>&, int64_t element, int64_t begin, int64_t end);
-  // The triangles of points [begin, end), likewise: see closest.h.
+  // The k nearest points of each.
+  void (*nearest_many)(const NearestManyParams<T>&, int64_t element, int64_t begin, int64_t end);
+  // The closest points of points [begin, end), likewise: see closest.h.
   void (*closest)(const ClosestPointParams<T>&, int64_t element, int64_t begin, int64_t end);
 };
 
