@@ -6,36 +6,91 @@
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 
+// The k least (distance, id) that a query has seen, in order.
+template <class T>
+struct Kept {
+  int filled;
+  T distances[kMostNeighbors];
+  int32_t ids[kMostNeighbors];
+
+  void clear(int) { filled = 0; }
+  T distance(int n) const { return distances[n]; }
+  int32_t id(int n) const { return ids[n]; }
+  void set(int n, T distance, int32_t id) {
+    distances[n] = distance;
+    ids[n] = id;
+  }
+  void insert(int k, T distance, int32_t id) {
+    int at = filled < k ? filled++ : k - 1;
+    for (; at > 0 && (distance < distances[at - 1] || (distance == distances[at - 1] && id < ids[at - 1])); --at) {
+      set(at, distances[at - 1], ids[at - 1]);
+    }
+    set(at, distance, id);
+  }
+};
+
+// A distance's bits above those of an id are one number in the same order. Every place then takes the middle one of what
+// it holds, what the place before it holds, and what is new: no branch to mispredict, several places at a time.
+template <>
+struct Kept<float> {
+  static constexpr int kPad = 8;
+  int filled, turn;
+  alignas(64) int64_t keys[2][kMostNeighbors + kPad];  // from the place kPad on; what is before it is less than all
+
+  static int64_t key_of(float distance, int32_t id) {
+    int32_t bits;
+    __builtin_memcpy(&bits, &distance, sizeof(bits));
+    return static_cast<int64_t>(bits) << 32 | id;
+  }
+  void clear(int k) {
+    filled = turn = 0;
+    for (int i = 0; i < kPad; ++i) keys[0][i] = keys[1][i] = -1;
+    for (int i = 0; i < (k + kPad - 1) / kPad * kPad; ++i) keys[0][kPad + i] = INT64_MAX;
+  }
+  float distance(int n) const {
+    const int32_t bits = static_cast<int32_t>(keys[turn][kPad + n] >> 32);
+    float distance;
+    __builtin_memcpy(&distance, &bits, sizeof(distance));
+    return distance;
+  }
+  int32_t id(int n) const { return static_cast<int32_t>(keys[turn][kPad + n]); }
+  void set(int n, float distance, int32_t id) { keys[turn][kPad + n] = key_of(distance, id); }
+  void insert(int k, float distance, int32_t id) {
+    filled += filled < k ? 1 : 0;
+    const int64_t key = key_of(distance, id);
+    const int64_t* __restrict from = keys[turn] + kPad;
+    int64_t* __restrict to = keys[1 - turn] + kPad;
+    for (int begin = 0; begin < k; begin += kPad) {
+      for (int i = begin; i < begin + kPad; ++i) {
+        const int64_t before = from[i - 1] > key ? from[i - 1] : key;
+        to[i] = from[i] < before ? from[i] : before;
+      }
+    }
+    turn = 1 - turn;
+  }
+};
+
 // `distance` and `id` of the group are the last of the k, or what is known to be no less.
 template <class T>
 struct ManyGroup : Group<T> {
   int k;
-  int filled[kRow];
-  T distances[kRow][kMostNeighbors];  // ascending; of equal ones the lower id first
-  int32_t ids[kRow][kMostNeighbors];
+  Kept<T> kept[kRow];
 
   void begin(int most, T limit) {
     k = most;
     for (int lane = 0; lane < kRow; ++lane) {
-      filled[lane] = 0;
+      kept[lane].clear(most);
       this->distance[lane] = limit;
       this->id[lane] = kNoPoint;
     }
   }
   void insert(int lane, T distance, int32_t id) {
     if (distance > this->distance[lane] || (distance == this->distance[lane] && id >= this->id[lane])) return;
-    T* const d = distances[lane];
-    int32_t* const n = ids[lane];
-    int at = filled[lane] < k ? filled[lane]++ : k - 1;
-    for (; at > 0 && (distance < d[at - 1] || (distance == d[at - 1] && id < n[at - 1])); --at) {
-      d[at] = d[at - 1];
-      n[at] = n[at - 1];
-    }
-    d[at] = distance;
-    n[at] = id;
-    if (filled[lane] == k) {
-      this->distance[lane] = d[k - 1];
-      this->id[lane] = n[k - 1];
+    Kept<T>& list = kept[lane];
+    list.insert(k, distance, id);
+    if (list.filled == k) {
+      this->distance[lane] = list.distance(k - 1);
+      this->id[lane] = list.id(k - 1);
     }
   }
 };
@@ -83,13 +138,12 @@ void search_many_scaled(const NeighborTree<T>& tree, int64_t points, int wanted,
   small.begin(wanted, infinity<T>());
   for (int lane = 0; lane < kRow; ++lane) {
     for (int c = 0; c < 3; ++c) small.at[c][lane] *= kShrink<T>;
-    if (group.filled[lane] >= wanted) small.distance[lane] = T(-1);  // nothing is nearer
+    if (group.kept[lane].filled >= wanted) small.distance[lane] = T(-1);  // nothing is nearer
   }
   ManySearch<T, true>(tree, points).template run<true>(small);
   for (int lane = 0; lane < kRow; ++lane) {
-    for (int& n = group.filled[lane]; n < wanted && n < small.filled[lane]; ++n) {
-      group.distances[lane][n] = infinity<T>();
-      group.ids[lane][n] = small.ids[lane][n];
+    for (int& n = group.kept[lane].filled; n < wanted && n < small.kept[lane].filled; ++n) {
+      group.kept[lane].set(n, infinity<T>(), small.kept[lane].id(n));
     }
   }
 }
@@ -102,7 +156,7 @@ void expect_many(const T* points, const ManyGroup<T>& before, int from, ManyGrou
     const V x = load(group.at[0] + first), y = load(group.at[1] + first), z = load(group.at[2] + first);
     V most = broadcast(T(0));
     for (int i = 0; i < before.k; ++i) {
-      const T* const p = points + 3 * int64_t(before.ids[from][i]);
+      const T* const p = points + 3 * int64_t(before.kept[from].id(i));
       most = largest(most, squared(sub(x, broadcast(p[0])), sub(y, broadcast(p[1])), sub(z, broadcast(p[2]))));
     }
     store(group.distance + first, most);
@@ -136,21 +190,21 @@ void nearest_many(const NearestManyParams<T>& params, int64_t element, int64_t b
     if (previous >= 0) expect_many(points, groups[1 - turn], static_cast<int>(previous), group);
     search.template run<true>(group);
     bool all = true;
-    for (int lane = 0; lane < kRow; ++lane) all = all && group.filled[lane] >= wanted;
+    for (int lane = 0; lane < kRow; ++lane) all = all && group.kept[lane].filled >= wanted;
     if (!all) search_many_scaled(tree, count, wanted, group);
     for (int lane = 0; lane < filled; ++lane) {
       T* const distance = params.distance + number[lane] * params.k;
       int64_t* const index = params.index + number[lane] * params.k;
       for (int n = 0; n < k; ++n) {
-        const bool real = n < group.filled[lane];
-        distance[n] = real ? group.distances[lane][n] : infinity<T>();
-        index[n] = real ? group.ids[lane][n] : -1;
+        const bool real = n < group.kept[lane].filled;
+        distance[n] = real ? group.kept[lane].distance(n) : infinity<T>();
+        index[n] = real ? group.kept[lane].id(n) : -1;
       }
     }
     // Neither fewer than k nor an id of a wrong tree is an address.
-    previous = group.filled[filled - 1] == k ? filled - 1 : -1;
+    previous = group.kept[filled - 1].filled == k ? filled - 1 : -1;
     for (int n = 0; previous >= 0 && n < k; ++n) {
-      if (group.ids[previous][n] >= count) previous = -1;
+      if (group.kept[previous].id(n) >= count) previous = -1;
     }
   }
 }
