@@ -15,6 +15,7 @@ from .errors import InputError
 if TYPE_CHECKING:
     from .morphable import ARKIT_NAMES, MorphableModel, arkit_shapes, from_arkit, load_model, to_arkit
     from .reconstruction.reconstructor import FaceReconstructor, Reconstruction
+    from .scans import ScanFit, fit_scan
 
 __all__ = [
     "ARKIT_NAMES",
@@ -22,8 +23,10 @@ __all__ = [
     "InputError",
     "MorphableModel",
     "Reconstruction",
+    "ScanFit",
     "__version__",
     "arkit_shapes",
+    "fit_scan",
     "from_arkit",
     "load_model",
     "to_arkit",
@@ -33,6 +36,8 @@ _HOMES = {
     "FaceReconstructor": ".reconstruction.reconstructor",
     "Reconstruction": ".reconstruction.reconstructor",
     "MorphableModel": ".morphable",
+    "ScanFit": ".scans",
+    "fit_scan": ".scans",
     "load_model": ".morphable",
     "ARKIT_NAMES": ".morphable",
     "arkit_shapes": ".morphable",

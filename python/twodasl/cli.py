@@ -29,6 +29,7 @@ from .io.terminal import safe_streams
 COMMANDS = {
     "demo": "reconstruct a photograph, or train a small network first",
     "reconstruct": "turn photos into 3D faces",
+    "fit": "fit a face model to a 3D scan",
     "video": "follow the faces of a video",
     "train": "train a network",
     "evaluate": "measure alignment errors on a data set",

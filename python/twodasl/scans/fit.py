@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..devices import usable_device
 from ..errors import InputError
@@ -17,8 +16,8 @@ from ..morphable import MorphableModel
 from .marks import marks_on, placed, start_of
 from .result import ScanFit
 from .scan import Scan, prepare_scan
-from .search import find, trimmed_error
-from .similarity import Similarity
+from .search import distinct, find, trimmed_error
+from .similarity import Similarity, joined
 from .solve import Marks, Pairs, State, next_cut, noise_of, pairs_of, step, variance_of
 from .surface import Surface
 
@@ -28,7 +27,7 @@ MOST_POINTS = 100_000
 _CHUNK = 200_000  # points of the final distances
 _CANDIDATES = 4
 _FIRST_CUT = 25.0  # millimeters
-_STILL = 0.01  # a round that moves the surface by less, root mean square millimeters, is the last
+_STILL = 0.03  # of the points' spread: a round that moves the surface by less is the last
 _WORST, _LEAST = 8.0, 0.25
 
 
@@ -41,8 +40,8 @@ class _Stage:
     rounds: int
 
 
-_TRIAL = _Stage(800, 8, 8)
-_STAGES = (_Stage(2_500, 15, 8), _Stage(8_000, None, 10), _Stage(MOST_POINTS, None, 6))
+_TRIAL = _Stage(800, 8, 6)
+_STAGES = (_Stage(2_500, 15, 6), _Stage(8_000, None, 8), _Stage(MOST_POINTS, None, 4))
 
 
 def fit_scan(
@@ -61,8 +60,8 @@ def fit_scan(
         vertices: (P, 3) finite numbers, in any unit and axes; an array or a tensor.
         triangles: (T, 3) integers, or None for points alone. They give the normals, which tell front from
             back, and the open borders, at which a scan ends and not the head.
-        landmarks: None, to look for the head; or (68, 3) points in the scan's space, iBUG order, NaN where not
-            given; or a mapping of names or numbers to points, `{"nose_base_2": (x, y, z), 8: ...}`. Three are
+        landmarks: None, to look for the head; or (68, 3) points in the scan's space, iBUG order, NaN where
+            not given; or a mapping of names or numbers to points, `{"nose_base_2": (x, y, z), 8: ...}`. Three are
             enough. They replace the search, and have a say in the fit, with 4 mm each.
         device: where to compute.
         progress: called after each round, `rounds()` times at most.
@@ -71,10 +70,10 @@ def fit_scan(
         ScanFit: similarity, coefficients, vertices in the scan's space, distances and weights of all points.
 
     The mean head is laid on the scan from some hundred orientations and sizes, by trimmed closest points, and
-    the best few are compared with some of the modes free. Then, coarse to fine, motion and coefficients together are
-    found by Gauss-Newton steps on the distances of the scan's points to the surface along its normals. Closest
-    points are found anew in every round; Tukey's weights, with a scale from the median, leave out what is not
-    the head; pairs whose normals are more than 60 degrees apart, or at an open border of scan or model, do
+    the best few are compared with some of the modes free. Then, coarse to fine, motion and coefficients
+    together are found by Gauss-Newton steps on the distances of the scan's points to the surface along its
+    normals. Closest points are found anew in every round; Tukey's weights, with a scale from the median,
+    leave out what is not the head; pairs whose normals are more than 60 degrees apart, or at an open border of scan or model, do
     not count. The coefficients have the model's own spread as prior, against which a point weighs by the
     noise and, where the model cannot reach the shape, by the error that it shares with its neighbors.
 
@@ -104,7 +103,9 @@ def fit_scan(
         pairs = pairs_of(surface, used, state)
         deviation, cut = next_cut(pairs, state.cut)
         _check(pairs, deviation)
-        return _result(surface, scan, replace(state, cut=cut), noise_of(pairs, deviation), sureness, still, history)
+        return _result(
+            surface, scan, replace(state, cut=cut), noise_of(pairs, deviation), sureness, still, history
+        )
 
 
 def rounds() -> int:
@@ -121,19 +122,20 @@ def _started(surface: Surface, scan: Scan, marks: Marks | None) -> tuple[State, 
     states, errors = [], []
     part = scan.part(_TRIAL.points)
     still = torch.zeros(len(surface.deviations), dtype=torch.float64, device=surface.device)
-    for number in range(len(found.errors)):
+    for number in range(len(found.costs)):
         state = State(found.motions[[number]], still, _FIRST_CUT)
         state, _ = _run(surface, part, state, _TRIAL, None, [], lambda: None)
         states.append(state)
         errors.append(_error(pairs_of(surface, part, state), state))
-    order = np.argsort(errors, kind="stable")
-    best = float(errors[order[0]])
-    sureness = float(errors[order[1]]) / max(best, 1e-9) if len(order) > 1 else float("inf")
+    # Several starts may have come to the same end.
+    order = distinct(joined([state.motion for state in states]), torch.tensor(errors)).tolist()
+    best = errors[order[0]]
+    sureness = errors[order[1]] / max(best, 1e-9) if len(order) > 1 else float("inf")
     return replace(states[order[0]], cut=_FIRST_CUT), sureness
 
 
 def _error(pairs: Pairs, state: State) -> float:
-    """Root mean square distance of the nearest points in the scan's size; pairs that may not count are far."""
+    """Root mean square distance of the nearest points in the scan's size; others than allowed are far."""
     far = 0.5 / float(state.motion.scale[0])
     distances = torch.where(pairs.allowed, pairs.distances, far).clamp_max(far)
     return float(trimmed_error(distances[None])[0] * state.motion.scale[0])
@@ -172,7 +174,7 @@ def _run(
         settled = cut > 0.9 * state.cut
         state = replace(after, cut=cut)
         tick()
-        still = moved < max(_STILL, 0.02 * deviation)
+        still = moved < _STILL * deviation
         if still and settled and number:
             break
     return state, still
@@ -189,7 +191,7 @@ def _check(pairs: Pairs, deviation: float) -> None:
 
 def _nothing_fits(reason: str) -> InputError:
     return InputError(
-        f"the scan: no head of this model fits it ({reason}); give --landmarks, or cut off what is not the head"
+        f"the scan: no head of this model fits it ({reason}); give landmarks, or cut off what is not the head"
     )
 
 

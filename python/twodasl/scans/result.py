@@ -35,8 +35,8 @@ class ScanFit:
         sureness: the error of the second-best way to lay the head on the scan over that of this way; 1 is a
             toss-up. Infinite where no other way was found, NaN where landmarks decided.
         converged: whether the surface stood still in the end.
-        history: one dictionary for each round: points, modes, median (of the inliers' distances, mm), spread (mm),
-            inliers (share), moved (mm, root mean square of the vertices).
+        history: one dictionary for each round: points, modes, median (of the inliers' distances, mm), spread
+            (mm), inliers (share), moved (mm, root mean square along the normals).
     """
 
     rotation: NDArray[np.float64]
@@ -100,9 +100,7 @@ class ScanFit:
             "shape": [float(value) for value in self.shape],
             "expression": [float(value) for value in self.expression],
             "errors": errors,
-            "errors_mm": {
-                key: value / self.scale for key, value in errors.items() if key != "inlier_share"
-            },
+            "errors_mm": {key: value / self.scale for key, value in errors.items() if key != "inlier_share"},
             "noise": self.noise,
             "noise_mm": self.noise / self.scale,
             "sureness": self.sureness if np.isfinite(self.sureness) else None,

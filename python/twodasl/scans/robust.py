@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 TUKEY = 4.685
@@ -24,8 +23,8 @@ def tukey(distances: Tensor, cut: float) -> Tensor:
 def local_spread(residuals: Tensor, place: Tensor) -> float | None:
     """The standard deviation of what differs between neighbors, which is noise and not shape.
 
-    residuals: (M,), signed. place: (M,) the triangle of each. Points of one triangle are neighbors. None where
-    too few are.
+    residuals: (M,), signed. place: (M,) the triangle of each. Points of one triangle are neighbors. None
+    where too few are.
     """
     order = place.argsort(stable=True)
     sorted_place, sorted_residuals = place[order], residuals[order]

@@ -24,41 +24,42 @@ TRIM = 0.4
 """The share of a scan's points that may belong to something else than the head."""
 
 _TURNS = 96  # rotations beside the 24 of the axes: no orientation is further than 35 degrees from one
-# Rounds of nearest points: the scan's points, iterations, and how many of the motions go on.
-_ROUNDS = ((150, 4, 160), (300, 5, 40), (500, 8, 12))
+# Rounds: the scan's points, iterations of closest points and of tangent planes, the distance (of the scan's
+# size) at which a pair counts little in the latter, and how many motions go on.
+_ROUNDS = ((150, 2, 4, 0.3, 120), (300, 0, 4, 0.2, 40), (500, 0, 4, 0.12, 12))
+_WHOLE = 0.05  # weight of a pair's distance beside that along the normal
 _MODEL_POINTS = 3000
 _PLANE_POINTS, _PLANE_STEPS = 800, 10
 _FACE = 90.0  # millimeters about the landmarks' middle, which most scans of a face hold
 _COSINE = 0.5  # normals are compatible up to 60 degrees
 _FAR = 0.5  # of the scan's size: what a point without a counterpart counts as
+_NEAR = 0.1  # of the scan's size: a distance of which it is open whether it is small
 _SAME_TURN, _SAME_SCALE = math.radians(20), math.log(1.2)
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Distinct motions of the mean onto the scan, the best first.
-
-    errors: (B,) the root mean square distance of the 60 % nearest points, in the scan's size.
-    """
+    """Distinct motions of the mean onto the scan, the best first. costs: (B,), from 0 to 1."""
 
     motions: Similarity
-    errors: Tensor
+    costs: Tensor
 
 
 def find(surface: Surface, scan: Scan, most: int) -> Candidates:
     """At most `most` ways to lay the mean head on the scan."""
-    whole = surface.mean[surface.outer]
-    cloud = whole[:: max(1, len(whole) // _MODEL_POINTS)].contiguous()
-    index = twodasl_ext.PointIndex(cloud)
-    motions = _starts(surface, scan, whole)
-    for count, iterations, kept in _ROUNDS:
-        points = scan.part(count).points
-        for _ in range(iterations):
-            motions, errors = _closer(motions, points, cloud, index)
-        motions = motions[_distinct(motions, errors)[:kept]]
-    motions, errors = _onto_planes(surface, scan.part(_PLANE_POINTS), motions)
-    chosen = _distinct(motions, errors)[:most]
-    return Candidates(motions[chosen], errors[chosen])
+    cloud = _Cloud.of(surface)
+    motions = _starts(surface, scan)
+    for count, closer, slid, cut, kept in _ROUNDS:
+        part = scan.part(count)
+        for _ in range(closer):
+            motions = _closer(motions, part, cloud)
+        for _ in range(slid):
+            motions = _slid(motions, part, cloud, cut)
+        costs = _cost(cloud.pairs(motions, part)[2])
+        motions = motions[distinct(motions, costs)[:kept]]
+    motions, costs = _onto_planes(surface, scan.part(_PLANE_POINTS), motions)
+    chosen = distinct(motions, costs)[:most]
+    return Candidates(motions[chosen], costs[chosen])
 
 
 def trimmed_error(distances: Tensor) -> Tensor:
@@ -80,9 +81,9 @@ def agreeing(normals: Tensor | None, surface_normals: Tensor, near: Tensor) -> T
     return cosine * sign > _COSINE
 
 
-def _starts(surface: Surface, scan: Scan, whole: Tensor) -> Similarity:
+def _starts(surface: Surface, scan: Scan) -> Similarity:
     """Every rotation, with the head's size and the face's, and with the sizes in the usual units."""
-    device = whole.device
+    whole, device = surface.mean[surface.outer], surface.device
     marks = surface.mean[torch.from_numpy(surface.model.landmarks).to(device)].mean(dim=0)
     face = whole[(whole - marks).norm(dim=1) < _FACE]
     places, scales = [], []
@@ -127,22 +128,85 @@ def rotations() -> NDArray[np.float64]:
     return np.concatenate([np.stack(axes), np.moveaxis(np.array(spread), -1, 0)])
 
 
-def _closer(
-    motions: Similarity, points: Tensor, cloud: Tensor, index: twodasl_ext.PointIndex
-) -> tuple[Similarity, Tensor]:
-    """One iteration of trimmed closest points, all starts in one search, and the errors before it."""
-    back = motions.back(points)
-    squared, nearest = twodasl_ext.nearest_neighbors(back.reshape(-1, 3), index)
-    distances = squared.reshape(back.shape[:2]).sqrt() * motions.scale[:, None].float()
-    limit = distances.kthvalue(max(3, int((1 - TRIM) * len(points))), dim=1, keepdim=True).values
-    pairs = cloud[nearest].reshape(back.shape)
-    weights = (distances <= limit).float()
-    return matched(pairs, points.expand_as(back), weights), trimmed_error(distances)
+@dataclass(frozen=True, eq=False)
+class _Cloud:
+    """Points (P, 3) of the mean's outside, their normals, and the search structure."""
+
+    points: Tensor
+    normals: Tensor
+    index: twodasl_ext.PointIndex
+
+    @staticmethod
+    def of(surface: Surface) -> _Cloud:
+        chosen = surface.outer[:: max(1, len(surface.outer) // _MODEL_POINTS)]
+        points = surface.mean[chosen].contiguous()
+        return _Cloud(points, surface.normals(surface.mean)[chosen], twodasl_ext.PointIndex(points))
+
+    def pairs(self, motions: Similarity, scan: Scan) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the nearest point to each of the scan's: place and normal in the scan's space, (B, M, 3), and
+        distance (B, M), far where normals disagree.
+        """
+        back = motions.back(scan.points)
+        _, nearest = twodasl_ext.nearest_neighbors(back.reshape(-1, 3), self.index)
+        feet = motions.apply(self.points[nearest].reshape(back.shape))
+        along = motions.turn(self.normals[nearest].reshape(back.shape))
+        distances = (scan.points - feet).norm(dim=-1)
+        if scan.normals is not None:
+            agree = agreeing(scan.normals.expand_as(back), along, (distances < 3 * _NEAR).float())
+            distances = torch.where(agree, distances, _FAR)
+        return feet, along, distances
 
 
-def _distinct(motions: Similarity, errors: Tensor) -> Tensor:
+def _closer(motions: Similarity, scan: Scan, cloud: _Cloud) -> Similarity:
+    """One iteration of trimmed closest points, which also finds the size."""
+    feet, _, distances = cloud.pairs(motions, scan)
+    limit = distances.kthvalue(max(3, int((1 - TRIM) * len(scan.points))), dim=1, keepdim=True).values
+    moved = matched(feet, scan.points.expand_as(feet), (distances <= limit).float())
+    return moved.after(motions)
+
+
+def _slid(motions: Similarity, scan: Scan, cloud: _Cloud, cut: float) -> Similarity:
+    """One Gauss-Newton step onto tangent planes.
+
+    Closest points alone turn a face, which is nearly a piece of a sphere, by little in each iteration.
+    """
+    feet, along, distances = cloud.pairs(motions, scan)
+    weights = (distances < _FAR) / (1 + (distances / cut).square()).square()
+    return _plane_step(motions, scan.points - feet, feet, along, weights)
+
+
+def _plane_step(
+    motions: Similarity, apart: Tensor, feet: Tensor, along: Tensor, weights: Tensor
+) -> Similarity:
+    """The motions after the step that brings the planes at the feet nearest to the scan's points.
+
+    apart: (B, M, 3) from feet to points. A little weight on the whole distance keeps what slides freely, such
+    as a turn about the axis of a sphere, where it is.
+    """
+    about = feet - motions.translation[:, None].float()
+    normal = torch.zeros(len(feet), 7, 7, dtype=torch.float64, device=feet.device)
+    right = torch.zeros(len(feet), 7, dtype=torch.float64, device=feet.device)
+    axes = torch.eye(3, device=feet.device)
+    for share, directions in ((1.0, along), *((_WHOLE, axis.expand_as(along)) for axis in axes)):
+        rows = plane_rows(about, directions)
+        weighted = (rows * (share * weights[..., None])).mT
+        normal += (weighted @ rows).double()
+        right += (weighted @ (apart * directions).sum(dim=-1)[..., None])[..., 0].double()
+    normal.diagonal(dim1=1, dim2=2).add_(1e-9)
+    return motions.step(torch.linalg.solve(normal, right).clamp(-0.4, 0.4))
+
+
+def _cost(distances: Tensor) -> Tensor:
+    """(B,) Geman and McClure's mean cost of distances (B, M): unlike the trimmed error it also asks how many
+    points are near, as a nose is not when a face lies on the back of a head.
+    """
+    squared = distances.square()
+    return (squared / (squared + _NEAR**2)).mean(dim=1)
+
+
+def distinct(motions: Similarity, costs: Tensor) -> Tensor:
     """The numbers of motions of which none is nearly another better one, the best first."""
-    order = errors.argsort(stable=True)
+    order = costs.argsort(stable=True)
     sorted_motions = motions[order]
     turned = torch.einsum("aij,bij->ab", sorted_motions.rotation, sorted_motions.rotation)
     alike = ((turned - 1) / 2).clamp(-1, 1).acos() < _SAME_TURN
@@ -157,10 +221,10 @@ def _distinct(motions: Similarity, errors: Tensor) -> Tensor:
 
 
 def _onto_planes(surface: Surface, scan: Scan, motions: Similarity) -> tuple[Similarity, Tensor]:
-    """Gauss-Newton steps of all motions onto the mean's tangent planes, and their errors."""
+    """Gauss-Newton steps of all motions onto the mean's tangent planes, and their costs."""
     points = scan.points.expand(len(motions.scale), -1, -1)
     normals = None if scan.normals is None else scan.normals.expand_as(points)
-    errors = torch.zeros(len(points))
+    costs = torch.zeros(len(points))
     for number in range(_PLANE_STEPS + 1):
         places = surface.nearest(motions.back(points).reshape(-1, 3), surface.mean)
         feet = motions.apply(places.points.reshape(points.shape))
@@ -170,15 +234,9 @@ def _onto_planes(surface: Surface, scan: Scan, motions: Similarity) -> tuple[Sim
         cut = 0.15 * 0.75**number + 0.02
         kept = agreeing(normals, along, (distances < cut).float())
         kept &= ~places.border.reshape(kept.shape) & scan.inner
-        errors = trimmed_error(torch.where(kept, distances, _FAR).clamp_max(_FAR))
+        costs = _cost(torch.where(kept, distances, _FAR))
         if number == _PLANE_STEPS:
             break
-        weights = (kept / (1 + (distances / cut).square()).square()).double()
-        rows = plane_rows(feet.double() - motions.translation[:, None], along.double())
-        residuals = (apart * along).sum(dim=-1).double()
-        normal = (rows * weights[..., None]).mT @ rows
-        right = ((rows * weights[..., None]).mT @ residuals[..., None])[..., 0]
-        damping = 1e-6 * normal.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None, None] + 1e-9
-        normal = normal + damping * torch.eye(7, dtype=normal.dtype, device=normal.device)
-        motions = motions.step(torch.linalg.solve(normal, right).clamp(-0.3, 0.3))
-    return motions, errors
+        weights = kept / (1 + (distances / cut).square()).square()
+        motions = _plane_step(motions, apart, feet, along, weights)
+    return motions, costs

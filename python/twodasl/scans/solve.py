@@ -109,7 +109,8 @@ def variance_of(surface: Surface, pairs: Pairs, deviation: float) -> float:
 def step(
     surface: Surface, state: State, pairs: Pairs, modes: Tensor, variance: float, marks: Marks | None
 ) -> tuple[State, float]:
-    """The state after a Gauss-Newton step, and how far it moves the surface: root mean square, mm.
+    """The state after a Gauss-Newton step, and how far it moves the surface along its normals where the
+    scan is: root mean square, mm.
 
     modes: (K',) the numbers of the modes that may move.
     """
@@ -126,6 +127,7 @@ def step(
         weighted = rows * pairs.weights[part, None]
         normal += (weighted.mT @ rows).double()
         right += (weighted.mT @ pairs.signed[part]).double()
+    seen = normal.clone()
     normal, right = normal / variance, right / variance
     if marks is not None:
         _add_marks(surface, state, pairs, modes, marks, normal, right)
@@ -139,7 +141,8 @@ def step(
     coefficients = state.coefficients.clone()
     coefficients[modes] += unknowns[7:]
     after = replace(state, motion=_moved(state.motion, unknowns[:7]), coefficients=coefficients)
-    return after, _distance(surface, pairs.vertices, state, after)
+    moved = (unknowns @ seen @ unknowns / pairs.weights.sum()).clamp_min(0).sqrt()
+    return after, float(moved)
 
 
 # The motion's unknowns are those of the model in its own space, in units of 100 mm: rotation, growth, shift.
@@ -179,17 +182,14 @@ def _add_marks(
     for axis in torch.eye(3, device=points.device):
         along = axis.expand_as(points)
         rows = torch.cat(
-            (_in_model(state, points, along), (surface.modes[marks.vertices] * axis[:, None]).sum(1)[:, modes]),
+            (
+                _in_model(state, points, along),
+                (surface.modes[marks.vertices] * axis[:, None]).sum(1)[:, modes],
+            ),
             dim=1,
         ).double()
         normal += (rows * weights[:, None]).mT @ rows
         right += (rows * weights[:, None]).mT @ (apart @ axis.double())
-
-
-def _distance(surface: Surface, before: Tensor, state: State, after: State) -> float:
-    """Root mean square distance (mm) between the surfaces of two states, in the first one's space."""
-    moved = state.motion.back(after.motion.apply(surface.vertices(after.coefficients)))[0]
-    return float((moved - before)[surface.outer].square().sum(dim=1).mean().sqrt())
 
 
 def _some(places: Places, part: Tensor) -> Places:

@@ -80,18 +80,27 @@ class Surface:
 
     def _places(self, vertices: Tensor, triangle: Tensor, weights: Tensor) -> Places:
         corners = self.triangles[triangle]
-        normals = self._normals(vertices)
-        normal = torch.nn.functional.normalize((normals[corners] * weights[..., None]).sum(dim=1), dim=1)
+        if corners.numel() < len(vertices):  # fewer corners than vertices
+            at_corners = self.normals(vertices, corners.reshape(-1)).reshape(*corners.shape, 3)
+        else:
+            at_corners = self.normals(vertices)[corners]
+        normal = torch.nn.functional.normalize((at_corners * weights[..., None]).sum(dim=1), dim=1)
         points = (vertices[corners] * weights[..., None]).sum(dim=1)
         border = (weights * self._border[corners]).sum(dim=1) > _ON_BORDER
         return Places(triangle, corners, weights, points, normal, border)
 
-    def _normals(self, vertices: Tensor) -> Tensor:
-        """(N, 3), not normalized: sums of the areas around, in a fixed order on every device."""
+    def normals(self, vertices: Tensor, which: Tensor | None = None) -> Tensor:
+        """(N, 3) unit normals, or (M, 3) of some vertices (M,): from the areas around, added in a fixed order
+        on every device.
+        """
         a, b, c = vertices[self.triangles].unbind(dim=1)
         area = torch.linalg.cross(b - a, c - a)
         area = torch.cat((area, area.new_zeros(1, 3)))
-        return torch.nn.functional.normalize(area[self._around].sum(dim=1), dim=1)
+        around = self._around if which is None else self._around[which]
+        total = torch.zeros(len(around), 3, dtype=area.dtype, device=area.device)
+        for column in around.unbind(dim=1):
+            total += area[column]
+        return torch.nn.functional.normalize(total, dim=1)
 
     def rows(self, places: Places, directions: Tensor) -> Tensor:
         """(M, K): how far each mode moves each place along its direction (M, 3), in millimeters."""

@@ -24,6 +24,7 @@ ORDER = (
     "synthetic",
     "datasets",
     "pictures",
+    "scans",
     "training",
     "reconstruction",
     "video",
