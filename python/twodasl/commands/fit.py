@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from ..scans import ScanFit
 
 DESCRIPTION = """\
-Fit a face model to a 3D scan: triangles or points alone, in any unit and orientation. The head is found in the
-scan, or laid on it by the landmarks of --landmarks; then position, size and coefficients are fitted, and what
-is not the head (hair, collar, stray points) is left out.
+Fit a face model to a 3D scan: triangles or points alone, in any unit and orientation. The head is found in
+the scan, or laid on it by the landmarks of --landmarks; then position, size and coefficients are fitted, and
+what is not the head (hair, collar, stray points) is left out.
 """
 EPILOG = """\
 Scans: .ply, .obj, .npy, .mat. -o writes DIR/NAME.fitted.ply and .obj, the fitted model in the scan's space;
@@ -46,8 +46,8 @@ def register(subparsers: Any) -> None:
         "--landmarks",
         metavar="FILE",
         type=Path,
-        help="points in the scan's space: 68 lines x y z (nan where not placed), or lines name,x,y,z; .csv, .txt,"
-        " .npy, .pts, or MeshLab's .pp; three are enough",
+        help="points in the scan's space: 68 lines x y z (nan where not placed), or lines name,x,y,z; .csv,"
+        " .txt, .npy, .pts, or MeshLab's .pp; three are enough",
     )
     add_device(parser)
     parser.set_defaults(run=run)
@@ -127,11 +127,8 @@ def _sureness(fit: ScanFit) -> str:
 
 def _named(message: str, args: argparse.Namespace) -> str:
     """The message of `fit_scan` with files and options instead of arguments."""
-    for argument, given in (
-        ("landmarks: ", args.landmarks),
-        ("vertices: ", args.scan),
-        ("the scan: ", args.scan),
-    ):
-        if message.startswith(argument) and given is not None:
-            return f"{given}: {message.removeprefix(argument)}"
+    files = {"landmarks: ": args.landmarks, "vertices: ": args.scan, "the scan: ": args.scan}
+    for argument, file in files.items():
+        if message.startswith(argument):
+            return f"{file}: {message.removeprefix(argument)}"
     return message

@@ -32,8 +32,8 @@ def read_space_landmarks(path: str | os.PathLike[str]) -> Placed:
     """Read landmarks in space: name -> (3,) float64, in the file's unit, those that are placed.
 
     .csv, .txt: 68 lines of three numbers in iBUG order, NaN where a point is not placed; or one line
-    `name, x, y, z` for each point that is, where the name is one of `NAMES_68` (as in nose_base_2), its number
-    from 0 to 67, or one of `NAMED`. Commas, semicolons or white space separate; a header line and lines
+    `name, x, y, z` for each point that is, where the name is one of `NAMES_68` (as in nose_base_2), its
+    number from 0 to 67, or one of `NAMED`. Commas, semicolons or white space separate; a header line and lines
     starting with # are skipped. .npy: (68, 3). .pts: 68 lines between braces. .pp: MeshLab's picked points,
     named as above.
 
@@ -92,7 +92,9 @@ def _of_array(file: Path, array: NDArray) -> Placed:
     placed = ~np.isnan(points).any(axis=1)
     if not placed.any():
         raise InputError(f"{file}: {_EXPECTED}, got no point that is placed")
-    return {name: point for name, point, there in zip(NAMES_68, points, placed, strict=True) if there}
+    return {
+        name: point for name, point, there in zip(NAMES_68, points, placed.tolist(), strict=True) if there
+    }
 
 
 def _of_rows(file: Path, rows: list[tuple[int, list[str]]]) -> Placed:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _TILE, _GAP, _LEFT, _TOP, _BAR = 360, 10, 24, 104, 170  # pixels
-_SIDES = (("from the front", 0.0), ("from the left", 60.0), ("from the right", -60.0))
+_SIDES = (("front", 0.0), ("turned left", 60.0), ("turned right", -60.0))
 _SHADING = 0.5  # weight of the shaded picture
 _UNKNOWN = (0.72, 0.76, 0.80)  # RGB of the model where the scan says nothing
 _DOT = 1.6  # pixels
@@ -41,14 +41,12 @@ def fit_picture(fit: ScanFit, points: Floats, triangles: NDArray[np.int64] | Non
     """The scan, then the fitted model from three sides, colored by the scan's distance.
 
     points: (P, 3) of the scan, and its triangles, in the scan's space. A vertex of the model has the mean
-    distance of the scan's inliers to which it is the nearest vertex; one without any is gray. Returns (H, W, 3)
-    uint8 BGR.
+    distance of the scan's inliers around it; one without any is gray. Returns (H, W, 3) uint8 BGR.
     """
-    unit = fit.unit or "the scan's unit"
     scanned, model = _upright(fit, points), _upright(fit, fit.vertices)
     means, known = vertex_means(fit, points)
-    ticks = nice_ticks(float(np.percentile(fit.residuals[fit.inliers], _COVERED)), most=5)
-    colors = np.where(known[:, None], ramp(means / ticks[-1]), np.array(_UNKNOWN, np.float32))
+    ticks = nice_ticks(float(np.percentile(fit.residuals[fit.inliers] / fit.scale, _COVERED)), most=5)
+    colors = np.where(known[:, None], ramp(means / fit.scale / ticks[-1]), np.array(_UNKNOWN, np.float32))
     used = model[np.unique(fit.triangles)]
     center = (used.min(0) + used.max(0)) / 2
     span = 1.1 * float(np.ptp(used, axis=0).max())
@@ -68,7 +66,7 @@ def fit_picture(fit: ScanFit, points: Floats, triangles: NDArray[np.int64] | Non
             tile = np.asarray(cv2.addWeighted(lit, _SHADING, flat, 1 - _SHADING, 0), np.uint8)
             page.paste(tile, _LEFT + number * column, _TOP)
         bar = page.axes(_LEFT + 4 * column + 16, _TOP, 24, _TILE)
-        color_bar(bar, ticks, f"distance of the scan, {unit} (gray: no scan)")
+        color_bar(bar, ticks, f"distance of the scan, {_unit(fit)} (gray: no scan)")
         return page.image()
 
 
@@ -89,14 +87,14 @@ def vertex_means(fit: ScanFit, points: Floats) -> tuple[Floats, NDArray[np.bool_
 
 def distance_curve(fit: ScanFit, title: str) -> Image:
     """The share of the scan's points within each distance of the surface; (H, W, 3) uint8 BGR."""
-    unit = fit.unit or "the scan's unit"
-    everything, inner = np.sort(fit.residuals), np.sort(fit.residuals[fit.inliers])
+    everything = np.sort(fit.residuals) / fit.scale
+    inner = np.sort(fit.residuals[fit.inliers]) / fit.scale
     ticks = nice_ticks(float(inner[-1]))
     with style():
         figure = new_figure(7.6, 5.0)
         axes = figure.subplots()
         axes.set(xlim=(0, ticks[-1]), ylim=(0, 100))
-        axes.set(xlabel=f"distance to the fitted surface, {unit}", ylabel="points within this distance")
+        axes.set(xlabel=f"distance to the fitted surface, {_unit(fit)}", ylabel="points within this distance")
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.set_yticks(range(0, 101, 20), [f"{share} %" for share in range(0, 101, 20)])
         axes.grid(True)
@@ -109,6 +107,10 @@ def distance_curve(fit: ScanFit, title: str) -> Image:
         return figure_image(figure)
 
 
+def _unit(fit: ScanFit) -> str:
+    return "mm" if fit.unit else "mm of the model"
+
+
 def _curve(axes: Axes, values: Floats, color: str, label: str) -> None:
     chosen = np.unique(np.linspace(0, len(values) - 1, 2000).astype(int))
     axes.plot(values[chosen], 100 * (chosen + 1) / len(values), color=color, linewidth=2, label=label)
@@ -118,11 +120,11 @@ def _scan_tile(points: Floats, triangles: NDArray[np.int64] | None, center: Floa
     view = camera_view(points, _TILE, span, center)
     if triangles is None:
         # A cloud has no surface to shade: each point is a small square, the nearer the lighter.
-        half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * _DOT / 2
+        square = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * _DOT / 2
         corners = np.repeat(view[:, None], 4, axis=1)
-        corners[:, :, :2] += half
+        corners[:, :, :2] += square
         first = 4 * np.arange(len(view))[:, None]
-        triangles = np.concatenate([first + [0, 2, 1], first + [0, 3, 2]])
+        triangles = np.concatenate([first + np.array(half) for half in ((0, 2, 1), (0, 3, 2))])
         depth = view[:, 2]
         low, high = np.percentile(depth, [2, 98])
         gray = 0.25 + 0.6 * np.clip((depth - low) / max(high - low, 1e-9), 0, 1)

@@ -28,7 +28,7 @@ _CHUNK = 200_000  # points of the final distances
 _CANDIDATES = 4
 _FIRST_CUT = 25.0  # millimeters
 _STILL = 0.03  # of the points' spread: a round that moves the surface by less is the last
-_WORST, _LEAST = 8.0, 0.25
+_WORST, _LEAST = 4.0, 0.25  # the points' spread in millimeters, and the share that is near
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def fit_scan(
         triangles: (T, 3) integers, or None for points alone. They give the normals, which tell front from
             back, and the open borders, at which a scan ends and not the head.
         landmarks: None, to look for the head; or (68, 3) points in the scan's space, iBUG order, NaN where
-            not given; or a mapping of names or numbers to points, `{"nose_base_2": (x, y, z), 8: ...}`. Three are
-            enough. They replace the search, and have a say in the fit, with 4 mm each.
+            not given; or a mapping of names or numbers to points, `{"nose_base_2": (x, y, z), 8: ...}`. Three
+            are enough. They replace the search, and have a say in the fit, with 4 mm each.
         device: where to compute.
         progress: called after each round, `rounds()` times at most.
 
@@ -73,8 +73,8 @@ def fit_scan(
     the best few are compared with some of the modes free. Then, coarse to fine, motion and coefficients
     together are found by Gauss-Newton steps on the distances of the scan's points to the surface along its
     normals. Closest points are found anew in every round; Tukey's weights, with a scale from the median,
-    leave out what is not the head; pairs whose normals are more than 60 degrees apart, or at an open border of scan or model, do
-    not count. The coefficients have the model's own spread as prior, against which a point weighs by the
+    leave out what is not the head; pairs whose normals are more than 60 degrees apart, or at an open border
+    of scan or model, do not count. The coefficients have the model's own spread as prior, against which a point weighs by the
     noise and, where the model cannot reach the shape, by the error that it shares with its neighbors.
 
     The result is the same in every call. No gradient flows. Points are drawn at random, always the same ones,
@@ -93,12 +93,13 @@ def fit_scan(
     with torch.no_grad():
         surface = Surface(model, place)
         marks = None if given is None else marks_on(scan, *given, place)
-        state, sureness = _started(surface, scan, marks)
+        mesh = scan.connected()
+        state, sureness = _started(surface, mesh, marks)
         tick()
         history: list[dict[str, float]] = []
-        still, pairs, used = False, None, scan
+        still, used = False, mesh
         for stage in _STAGES:
-            used = scan.part(stage.points)
+            used = mesh.part(stage.points)
             state, still = _run(surface, used, state, stage, marks, history, tick)
         pairs = pairs_of(surface, used, state)
         deviation, cut = next_cut(pairs, state.cut)

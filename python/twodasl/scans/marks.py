@@ -53,7 +53,7 @@ def marks_on(scan: Scan, vertices: NDArray[np.int64], points: Points, device: to
 
 
 def start_of(surface: Surface, marks: Marks) -> tuple[Similarity, Tensor]:
-    """The motion and the coefficients, (1,) and (K,) in standard deviations, that the landmarks alone give."""
+    """The motion (a batch of one) and coefficients (K,) in standard deviations of the landmarks alone."""
     size = float((surface.mean[marks.vertices] - surface.mean[marks.vertices].mean(0)).norm(dim=1).mean())
     there = float((marks.points - marks.points.mean(0)).norm(dim=1).mean())
     prior = twodasl_ext.CoefficientPrior.of_deviations(surface.deviations)

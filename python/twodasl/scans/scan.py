@@ -35,15 +35,23 @@ class Scan:
     center: NDArray[np.float64]
     size: float
 
+    def connected(self) -> Scan:
+        """The scan without points that have no normal, such as a mesh file's unused vertices."""
+        if self.normals is None:
+            return self
+        return self._some((self.normals != 0).any(dim=1).nonzero()[:, 0])
+
     def part(self, count: int, seed: int = 0) -> Scan:
         """`count` of the points, drawn at random but always the same ones; all where there are no more."""
         total = len(self.points)
         if count >= total:
             return self
         draw = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count].sort().values
-        draw = draw.to(self.points.device)
-        normals = None if self.normals is None else self.normals[draw]
-        return Scan(self.points[draw], normals, self.inner[draw], self.center, self.size)
+        return self._some(draw.to(self.points.device))
+
+    def _some(self, rows: Tensor) -> Scan:
+        normals = None if self.normals is None else self.normals[rows]
+        return Scan(self.points[rows], normals, self.inner[rows], self.center, self.size)
 
 
 def prepare_scan(vertices: Any, triangles: Any, device: torch.device) -> Scan:

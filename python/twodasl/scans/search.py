@@ -212,10 +212,10 @@ def distinct(motions: Similarity, costs: Tensor) -> Tensor:
     alike = ((turned - 1) / 2).clamp(-1, 1).acos() < _SAME_TURN
     size = sorted_motions.scale.log()
     alike &= (size[:, None] - size).abs() < _SAME_SCALE
-    alike = alike.cpu().numpy()
+    near = alike.cpu().numpy()
     kept: list[int] = []
     for candidate in range(len(order)):
-        if not alike[candidate, kept].any():
+        if not near[candidate, kept].any():
             kept.append(candidate)
     return order[torch.tensor(kept, device=order.device)]
 

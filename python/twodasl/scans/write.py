@@ -39,11 +39,8 @@ def write_fit(
     points: (P, 3) of the scan, and its triangles. source: what to note of where the scan came from. Raises
     InputError if a file cannot be written; nothing is then.
     """
-    errors = fit.errors
-    unit = fit.unit or "units"
-    words = (
-        f"{name}: median distance {errors['median']:.3g} {unit}, {100 * errors['inlier_share']:.0f} % inliers"
-    )
+    median, share = fit.errors["median"] / fit.scale, 100 * fit.errors["inlier_share"]
+    words = f"{name}: median distance {median:.3g} mm, {share:.0f} % inliers"
     pictures = [fit_picture(fit, points, triangles, words), distance_curve(fit, words)]
     report = {**source, "model": model.name, "model_identity": model.identity, **fit.to_dict()}
     text = json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
