@@ -33,9 +33,9 @@ def read_space_landmarks(path: str | os.PathLike[str]) -> Placed:
 
     .csv, .txt: 68 lines of three numbers in iBUG order, NaN where a point is not placed; or one line
     `name, x, y, z` for each point that is, where the name is one of `NAMES_68` (as in nose_base_2), its
-    number from 0 to 67, or one of `NAMED`. Commas, semicolons or white space separate; a header line and lines
-    starting with # are skipped. .npy: (68, 3). .pts: 68 lines between braces. .pp: MeshLab's picked points,
-    named as above.
+    number from 0 to 67, or one of `NAMED`. Commas, semicolons or white space separate; a header line and
+    lines starting with # are skipped. .npy: (68, 3). .pts: 68 lines between braces. .pp: MeshLab's picked
+    points, named as above.
 
     Raises InputError naming the file and the line.
     """

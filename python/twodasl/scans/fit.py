@@ -74,8 +74,9 @@ def fit_scan(
     together are found by Gauss-Newton steps on the distances of the scan's points to the surface along its
     normals. Closest points are found anew in every round; Tukey's weights, with a scale from the median,
     leave out what is not the head; pairs whose normals are more than 60 degrees apart, or at an open border
-    of scan or model, do not count. The coefficients have the model's own spread as prior, against which a point weighs by the
-    noise and, where the model cannot reach the shape, by the error that it shares with its neighbors.
+    of scan or model, do not count. The coefficients have the model's own spread as prior, against which a
+    point weighs by the noise and, where the model cannot reach the shape, by the error that it shares with
+    its neighbors.
 
     The result is the same in every call. No gradient flows. Points are drawn at random, always the same ones,
     where there are more than 100,000.
