@@ -18,7 +18,7 @@ from types import ModuleType
 
 import torch
 
-INTERFACE = 10
+INTERFACE = 11
 """Which schemas, packed layout and native module fit: raise it when one changes. CMakeLists.txt reads it."""
 
 _CPU_LIBRARY = "_operators_cpu.so"

@@ -61,6 +61,9 @@ def desk(tmp_path_factory, photo68, photo_path, ball_model, ball_checkpoint) -> 
                 folder / name / f"face{i:02}.ply", ball_model.mean * (1 + i / 100), ball_model.triangles
             )
 
+    write_ply(folder / "scan.ply", ball_model.mean, ball_model.triangles)
+    marks = [f"{i},{','.join(map(str, ball_model.mean[ball_model.landmarks[i]]))}" for i in (8, 30, 36, 45)]
+    (folder / "marks.csv").write_text("\n".join(marks))
     root = write_development(folder / "aflw2000_dev")
     rng = np.random.default_rng(0)
     np.save(root / "reference_params62_whitened.npy", rng.normal(size=(COUNT, 62)).astype(np.float32))
