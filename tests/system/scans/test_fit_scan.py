@@ -57,8 +57,8 @@ def test_an_open_mesh_of_a_face_even_inside_out(make_scan, head_model, outer):
 
 def test_landmarks_replace_the_search(make_scan, head_model, outer):
     made = make_scan(6, scale=0.5, rotation=turned(6), outliers=0.1)
-    named = {NAMES_68[number]: made.landmarks[number] for number in (30, 36, 45, 8)}
-    some = np.where(np.isin(np.arange(68), (30, 36, 45, 8))[:, None], made.landmarks, np.nan)
+    named = {NAMES_68[number]: made.landmarks[number] for number in (8, 30, 36, 45)}
+    some = np.where(np.isin(np.arange(68), (8, 30, 36, 45))[:, None], made.landmarks, np.nan)
     fits = [fit_scan(head_model, made.points, landmarks=given) for given in (named, some)]
     np.testing.assert_array_equal(fits[0].vertices, fits[1].vertices)
     assert made.error(fits[0].vertices, outer) < 0.5
