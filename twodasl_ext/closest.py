@@ -149,7 +149,10 @@ def _backward(
     need_points, need_vertices = ctx.needs_input_grad[:2]
     if grad is None or not (need_points or need_vertices):
         return None, None, None
-    grad_points, grad_vertices = _differentiate(grad, *ctx.saved_tensors, need_points, need_vertices)
+    points, vertices, triangles, triangle, barycentrics = ctx.saved_tensors
+    grad_points, grad_vertices = _differentiate(
+        grad, points, vertices, triangles, triangle, barycentrics, need_points, need_vertices
+    )
     return grad_points if need_points else None, grad_vertices if need_vertices else None, None
 
 

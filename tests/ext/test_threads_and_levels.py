@@ -65,7 +65,6 @@ SUITE = [
     "test_nearest_neighbors.py",
     "test_skin.py::test_values",
     "test_skin.py::test_gradients",
-
     "test_closest_point.py::test_brute_force_in_any_unit",
     "test_closest_point.py::test_ties_go_to_the_lowest_triangle",
     "test_k_nearest_neighbors.py::test_brute_force",

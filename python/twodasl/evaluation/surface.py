@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,8 +32,7 @@ class Surface:
     def nearest(self, points: Points) -> tuple[Points, NDArray[np.int64]]:
         """The nearest point of the surface (M, 3) to each of `points` (M, 3), and its triangle (M,)."""
         query = torch.from_numpy(np.ascontiguousarray(points, np.float64))
-        closest: Any = twodasl_ext.closest_point_on_mesh
-        _, triangle, weights = closest(query, self._vertices, self._triangles)
+        _, triangle, weights = twodasl_ext.closest_point_on_mesh(query, self._vertices, self._triangles)
         corners = self._vertices[self._triangles[triangle]]
         return (corners * weights[..., None]).sum(dim=1).numpy(), triangle.numpy()
 

@@ -92,9 +92,7 @@ def _of_array(file: Path, array: NDArray) -> Placed:
     placed = ~np.isnan(points).any(axis=1)
     if not placed.any():
         raise InputError(f"{file}: {_EXPECTED}, got no point that is placed")
-    return {
-        name: point for name, point, there in zip(NAMES_68, points, placed.tolist(), strict=True) if there
-    }
+    return {NAMES_68[row]: points[row] for row in np.flatnonzero(placed)}
 
 
 def _of_rows(file: Path, rows: list[tuple[int, list[str]]]) -> Placed:

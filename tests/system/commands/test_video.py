@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 from twodasl.cli import main
 from twodasl.meshes import read_mesh
-from twodasl.morphable import load_model
+from twodasl.morphable import arkit_weights, load_model
 from twodasl.video import writer
 
 from ..clips import BACKGROUND, HEIGHT, WIDTH, face_patch, frame_with, write_clip
@@ -91,8 +91,8 @@ def test_what_is_written(clip, tmp_path, capsys):
         np.diff(moved[:, :2], axis=0), np.diff(places, axis=0) * [1, -1] / scale / 1000, atol=1e-6
     )
     expressions = [line["coefficients"]["expression"] for line in lines]
-    std = model.coefficient_std[len(model.shape_modes) :]
-    np.testing.assert_allclose(channels["weights"][1].reshape(COUNT, -1), expressions / std, atol=1e-5)
+    weights = arkit_weights(model, np.float32(expressions))
+    np.testing.assert_allclose(channels["weights"][1].reshape(COUNT, -1), weights, atol=1e-5)
     angles = np.radians([[line["pose"][f"{axis}_degrees"] for axis in AXES] for line in lines])
     for quaternion, (pitch, yaw, roll) in zip(channels["rotation"][1], angles, strict=True):
         turned = Rotation.from_euler("XYZ", [-pitch, -yaw, -roll]).as_matrix()

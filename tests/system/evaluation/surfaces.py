@@ -1,17 +1,10 @@
-"""A bumpy head that tests lay on itself, and a mark for what needs the operator."""
+"""A bumpy head that tests lay on itself."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from scipy.spatial.transform import Rotation
 from twodasl.evaluation.rigid import Motion
-
-import twodasl_ext
-
-needs_surface = pytest.mark.skipif(
-    not hasattr(twodasl_ext, "closest_point_on_mesh"), reason="needs twodasl_ext.closest_point_on_mesh"
-)
 
 
 def head(model) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from twodasl.evaluation.surface import Surface, lay_on_points
 from twodasl.meshes import Mesh
 from twodasl.meshes.write import write_obj, write_ply
 
-from .surfaces import head, motion, needs_surface, on_surface
+from .surfaces import head, motion, on_surface
 
 SEVEN = [36, 39, 42, 45, 33, 48, 54]
 NOISE = 0.8  # millimeters
@@ -60,7 +60,6 @@ def test_the_landmarks_alignment_may_mirror(face):
         landmark_motion(np.ones((7, 3)), marks)
 
 
-@needs_surface
 def test_a_scan_that_is_the_moved_prediction_is_0_away(face):
     vertices, triangles, marks = face
     there = motion(3.0)
@@ -77,7 +76,6 @@ def test_a_scan_that_is_the_moved_prediction_is_0_away(face):
     assert found.motion.scale == pytest.approx(3.0, rel=1e-4)
 
 
-@needs_surface
 def test_noise_of_known_size_has_its_median(face, rough):
     vertices, triangles, marks = face
     found = now_error(rough, marks, Mesh(vertices, triangles), marks)
@@ -86,7 +84,6 @@ def test_noise_of_known_size_has_its_median(face, rough):
     assert found.distances.mean() == pytest.approx(np.sqrt(2 / np.pi) * NOISE, rel=0.12)
 
 
-@needs_surface
 def test_metrical_evaluation_keeps_the_size(face):
     vertices, triangles, marks = face
     right, large = (Mesh(vertices * size / 1000, triangles) for size in (1.0, 1.05))
@@ -102,7 +99,6 @@ def test_metrical_evaluation_keeps_the_size(face):
         now_error(vertices, marks, right, marks, metrical=True, unit="inch")
 
 
-@needs_surface
 def test_the_alignment_finds_the_least_squares(face, rough):
     """No small motion of the mesh brings the points nearer."""
     vertices, triangles, marks = face
@@ -185,7 +181,6 @@ def run(capsys, root, predicted, *words) -> tuple[int, str, str]:
     return code, said.out, said.err
 
 
-@needs_surface
 def test_the_command(capsys, challenge, tmp_path):
     out = tmp_path / "out"
     code, text, errors = run(capsys, *challenge, "-o", out)

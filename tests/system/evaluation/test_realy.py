@@ -14,7 +14,7 @@ from twodasl.evaluation.realy import ALIGNED_BY, region_errors
 from twodasl.meshes import Mesh
 from twodasl.meshes.write import write_obj
 
-from .surfaces import head, motion, needs_surface
+from .surfaces import head, motion
 
 NONE = np.zeros(0, np.int64)
 
@@ -64,7 +64,6 @@ def test_handles_lead_where_the_nearest_points_would_not():
     assert led < 0.05 < free
 
 
-@needs_surface
 def test_a_scan_that_is_the_moved_prediction_is_0_away(scan):
     vertices, triangles, marks, regions = scan
     there = motion(0.01).apply(vertices)
@@ -74,7 +73,6 @@ def test_a_scan_that_is_the_moved_prediction_is_0_away(scan):
         assert error.distances.max() < 1e-4
 
 
-@needs_surface
 def test_a_regions_error_is_its_own(scan):
     """A prediction with a longer nose: the nose is wrong, the region at the side of the face is not."""
     vertices, triangles, marks, regions = scan
@@ -121,7 +119,6 @@ def run(capsys, folder, *words) -> tuple[int, str, str]:
     return code, said.out, said.err
 
 
-@needs_surface
 def test_the_command(capsys, measured_set):
     (measured_set / "predicted/2_30.obj").write_text("v 1 2 3\n")
     code, text, errors = run(capsys, measured_set, "-o", measured_set / "out")
