@@ -252,7 +252,8 @@ def _written(
 
     warn: takes a warning about the photo; None: it is printed. colors: see `write_results`.
     """
-    from ..reconstruction.results import describe_confidence, describe_pose, write_results
+    from ..reconstruction.overview import describe_confidence, describe_pose
+    from ..reconstruction.results import write_results
 
     if face.doubted:
         source["fitted_to_landmarks"] = False

@@ -15,13 +15,13 @@ from twodasl.errors import InputError
 from twodasl.reconstruction import DEFAULT_FORMATS, results
 from twodasl.reconstruction.reconstructor import FaceReconstructor
 
-FULL_PANEL = results.PANEL
+FULL_PANEL = overview.PANEL
 
 
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch):
     """Drawing takes most of a run's time; the run in a process of its own draws at full size."""
-    monkeypatch.setattr(results, "PANEL", 80)
+    monkeypatch.setattr(overview, "PANEL", 80)
 
 
 @pytest.fixture(scope="module")

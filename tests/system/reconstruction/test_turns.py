@@ -12,8 +12,9 @@ from twodasl.geometry.projection import crop_vertices
 from twodasl.io.images import read_image
 from twodasl.reconstruction import detect
 from twodasl.reconstruction.face_input import FaceInput
+from twodasl.reconstruction.overview import picture
 from twodasl.reconstruction.reconstructor import FaceReconstructor
-from twodasl.reconstruction.results import facts, picture
+from twodasl.reconstruction.results import facts
 from twodasl.reconstruction.turns import (
     turned_crop,
     turned_image,

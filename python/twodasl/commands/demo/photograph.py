@@ -14,8 +14,9 @@ from ...errors import InputError
 from ...io.locks import own_folder
 from ...reconstruction.detect import find_faces
 from ...reconstruction.face_input import FaceInput
+from ...reconstruction.overview import describe_pose
 from ...reconstruction.reconstructor import FaceReconstructor
-from ...reconstruction.results import describe_pose, write_results
+from ...reconstruction.results import write_results
 
 SOURCE = {"name": "astronaut: Eileen Collins, NASA, public domain, from scikit-image"}
 
