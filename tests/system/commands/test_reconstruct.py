@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from twodasl.cli import main
 from twodasl.errors import InputError
-from twodasl.reconstruction import DEFAULT_FORMATS, results
+from twodasl.reconstruction import DEFAULT_FORMATS, overview, results, texture_files
 from twodasl.reconstruction.reconstructor import FaceReconstructor
 
 FULL_PANEL = overview.PANEL
@@ -162,7 +162,8 @@ def test_a_failure_on_the_way_leaves_what_was_there(
     def fail(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(results, failing, fail)
+    module = texture_files if failing in ("write_obj", "write_ply") else results
+    monkeypatch.setattr(module, failing, fail)
     with pytest.raises((InputError, OSError), match="No space left"):
         results.write_results(tmp_path, "face", image, reconstructor, face)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == older

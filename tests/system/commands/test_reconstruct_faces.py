@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 from twodasl.cli import main
-from twodasl.reconstruction import results
+from twodasl.reconstruction import overview
 
 
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch):
-    monkeypatch.setattr(results, "PANEL", 80)
+    monkeypatch.setattr(overview, "PANEL", 80)
 
 
 @pytest.fixture(scope="module")

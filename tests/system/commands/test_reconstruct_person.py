@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from twodasl.cli import main
 from twodasl.meshes.read import read_mesh
-from twodasl.reconstruction import results
+from twodasl.reconstruction import overview
 
 NAMES = ("first", "second", "third")
 
 
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch):
-    monkeypatch.setattr(results, "PANEL", 80)
+    monkeypatch.setattr(overview, "PANEL", 80)
 
 
 @pytest.fixture(scope="module")
