@@ -7,6 +7,8 @@ import argparse
 from ..errors import InputError
 from ..reconstruction import DEFAULT_FORMATS, FORMATS
 
+_PICTURED = ("png", "glb")  # what has a picture in it, of the formats that are written by default
+
 
 def add_formats(parser: argparse.ArgumentParser) -> None:
     """The two options."""
@@ -21,15 +23,15 @@ def add_formats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-pictures",
         action="store_true",
-        help="write no NAME.png, and color the vertices of NAME.glb instead of giving it a texture: both take"
-        " most of the time",
+        help="write no NAME.png and, unless --format asks for it, no NAME.glb: drawing and textures take most"
+        " of the time",
     )
 
 
 def chosen_formats(args: argparse.Namespace) -> tuple[str, ...]:
     """What the options say. Raises InputError where they contradict each other."""
     if args.format is None:
-        return tuple(each for each in DEFAULT_FORMATS if each != "png" or not args.no_pictures)
+        return tuple(each for each in DEFAULT_FORMATS if each not in _PICTURED or not args.no_pictures)
     if args.no_pictures and "png" in args.format:
         raise InputError("--no-pictures: contradicts --format png; give one of them")
     return tuple(each for each in FORMATS if each in args.format)

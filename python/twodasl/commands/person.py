@@ -118,7 +118,6 @@ def reconstruct_person(
         person,
         formats=chosen_formats(args),
         texture=args.texture,
-        pictures=not args.no_pictures,
     )
     if not quiet() and paths:
         used = len(photos) - sum(person.left_out)

@@ -19,7 +19,7 @@ from .avatar import avatar
 from .person_colors import person_colors
 from .results import facts
 from .texture_files import SUFFIXES as TEXTURE_SUFFIXES
-from .texture_files import baked_texture, texture_size, write_files
+from .texture_files import baked_texture, has_layout, texture_size, write_files
 
 if TYPE_CHECKING:
     from .person import Person
@@ -39,7 +39,6 @@ def write_person(
     *,
     formats: Sequence[str] = PERSON_FORMATS,
     texture: int | None = None,
-    pictures: bool = True,
 ) -> list[Path]:
     """Write the neutral mesh of a person, with colors from all photos, and the numbers.
 
@@ -49,7 +48,7 @@ def write_person(
         photos, images: the photos' names, and the photos (H, W, 3) uint8 BGR, in the order of `person.faces`.
         reconstructor, person: what gave the person, and the person.
         formats: what to write; only those of `PERSON_FORMATS` are there.
-        texture, pictures: as `texture` of `write_results`, and whether its `shown` is not None.
+        texture: as in `write_results`.
 
     Returns:
         the paths, in the order of `PERSON_FORMATS`, then the texture's and its material's. Coordinates in
@@ -68,7 +67,7 @@ def write_person(
     colors = person_colors(images, person, model)
     text = json.dumps(_facts(photos, images, reconstructor, person), indent=1, allow_nan=False)
     contents: dict[str, bytes] = {".json": f"{text}\n".encode()}
-    size = texture_size(wanted, texture, pictures)
+    size = texture_size(wanted, texture) if texture or has_layout(model) else None
     baked = None
     if size is not None:
         used = [index for index, left_out in enumerate(person.left_out) if not left_out]

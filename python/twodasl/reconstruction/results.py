@@ -24,7 +24,7 @@ from .avatar import avatar, expressions_of
 from .overview import describe_confidence, describe_pose, picture
 from .texture import face_colors
 from .texture_files import SUFFIXES as TEXTURE_SUFFIXES
-from .texture_files import baked_texture, texture_size, write_files
+from .texture_files import baked_texture, has_layout, texture_size, write_files
 from .viewer import viewer_page
 
 if TYPE_CHECKING:
@@ -61,9 +61,8 @@ def write_results(
         shown: what the picture shows of the mesh, which is always whole: "face", see `face_share`, or
             "whole"; None: no picture, which takes most of the time.
         formats: some of `FORMATS`.
-        texture: edge in texels of a texture for OBJ, GLB and HTML, see `bake_texture`. None: OBJ has the
-            colors of the vertices alone; so has GLB without a picture, otherwise it has a texture of
-            `texture_files.USUAL` texels.
+        texture: edge in texels of the texture, see `bake_texture`. None: OBJ has the colors of the vertices
+            alone, and GLB and HTML have `texture_files.USUAL` texels.
         colors: (N, 3) RGB of the mesh where they are known already; None: those of `face_colors`.
 
     Returns:
@@ -94,7 +93,7 @@ def write_results(
         shares = face_share(model.mean, model.landmarks) if shown == "face" else None
         drawing = picture(image, face, colors, name, shares)
         contents[".png"] = encode_image(target / f"{name}.png", drawing)
-    size = texture_size(wanted, texture, shown is not None)
+    size = texture_size(wanted, texture) if texture or has_layout(model) else None
     baked = None if size is None else baked_texture(model, [face], [image], size)
     if {".glb", ".html"} & {*wanted}:
         head = avatar(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..io.files import writing
 from ..io.images import encode_image
 from ..meshes.write import ObjTexture, write_mtl, write_obj, write_ply
@@ -27,14 +29,24 @@ USUAL = 1024
 """Texels of an edge where nobody says how many."""
 
 
-def texture_size(suffixes: Sequence[str], asked: int | None, pictures: bool) -> int | None:
-    """The edge of the texture that files with these suffixes need in texels; None: they need none.
+def texture_size(suffixes: Sequence[str], asked: int | None) -> int | None:
+    """The edge in texels of the texture that files with these suffixes need; None: they need none.
 
-    asked: by the user. pictures: whether results have pictures: a texture takes as long as one.
+    asked: the user's wish. Heads that move always have a texture, OBJ where it is asked for.
     """
-    if ".html" in suffixes or (".glb" in suffixes and pictures):
+    if {".glb", ".html"} & {*suffixes}:
         return asked or USUAL
-    return asked if {".glb", ".obj"} & {*suffixes} else None
+    return asked if ".obj" in suffixes else None
+
+
+@lru_cache(maxsize=4)
+def has_layout(model: MorphableModel) -> bool:
+    """Whether the model can be laid out flat, see `uv_layout`; if not, heads have colored vertices."""
+    try:
+        uv_layout(model)
+    except InputError:
+        return False
+    return True
 
 
 def baked_texture(

@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 import pytest
 from twodasl.cli import main
-from twodasl.reconstruction import overview
+from twodasl.reconstruction import overview, texture_files
 
 
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch):
     monkeypatch.setattr(overview, "PANEL", 80)
+    monkeypatch.setattr(texture_files, "USUAL", 64)
 
 
 @pytest.fixture(scope="module")

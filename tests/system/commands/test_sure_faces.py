@@ -12,7 +12,7 @@ import torch
 from twodasl.cli import main
 from twodasl.morphable.sketch import sketch
 from twodasl.networks import build_regressor
-from twodasl.reconstruction import confidence_measure, overview
+from twodasl.reconstruction import confidence_measure, overview, texture_files
 from twodasl.reconstruction.reconstructor import FaceReconstructor
 from twodasl.training import TrainingConfig, save_checkpoint
 from twodasl.training.checkpoint import load_checkpoint
@@ -31,6 +31,7 @@ UNSURE = replace(SURE, alone=(0.0, 0.0, -3.0))
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch):
     monkeypatch.setattr(overview, "PANEL", 80)
+    monkeypatch.setattr(texture_files, "USUAL", 64)
 
 
 @pytest.fixture(scope="module")
