@@ -25,7 +25,7 @@ from twodasl.landmarks import landmark_map
 from twodasl.networks import Critic, Encoder, build_regressor
 from twodasl.training import losses
 from twodasl.training.config import StageConfig, TrainingConfig
-from twodasl.training.model import regressor_terms, term_weights
+from twodasl.training.model import regressor_terms, term_weights, weighted_sum
 
 from twodasl_ext import MorphableBasis, reference
 
@@ -33,7 +33,7 @@ from ..machine import RESULTS, load, machine
 from ..measure import MILLISECONDS, interleaved
 from ..operators.eager_costs import factor, mode_moments
 from ..operators.eager_vertices import by_component
-from .step_data import Replay, Step, make_step
+from .step_data import Step, make_step
 from .step_table import markdown
 
 _CONFIG, _STAGE = TrainingConfig(), StageConfig(parameters=1.0, vertices=1.0)
@@ -41,11 +41,10 @@ _CONFIG, _STAGE = TrainingConfig(), StageConfig(parameters=1.0, vertices=1.0)
 
 def all_losses(step: Step) -> tuple[Tensor, ...]:
     """Every term, forward and backward: gradients of what the networks predicted."""
-    cast(Replay, step.networks.regressor).rewind()
+    step.rewind()
     weights = term_weights(_CONFIG.loss, _STAGE)
     terms, _ = regressor_terms(step.networks, step.faces, _CONFIG, weights, second_pass=True)
-    total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-    total = total + losses.critic_loss(step.real, step.fake)
+    total = weighted_sum(terms, weights) + losses.critic_loss(step.real, step.fake)
     return torch.autograd.grad(total, step.leaves)
 
 

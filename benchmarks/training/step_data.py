@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from twodasl.morphable import Whitening
-from twodasl.networks import Critic, Encoder
+from twodasl.networks import Critic, Encoder, Prediction
 from twodasl.training.model import Networks, StepBatch
 
 import twodasl_ext as te
@@ -33,10 +33,27 @@ class Replay(nn.Module):
 
 
 @dataclass
+class Replayed(Networks):
+    """Networks whose regressor says what it was told to, also of the face's points."""
+
+    places: Tensor | None = None
+    """(B, 68, 2), or None where it has no points of its own."""
+    sigma: Tensor | None = None
+    """(B, 68)."""
+
+    def regress(self, inputs: Tensor, precision: str = "float32") -> Prediction:
+        whitened = self.regressor(inputs)
+        none = whitened[:, :0]
+        if self.places is None or self.sigma is None:
+            return Prediction(whitened, none[..., None], none)
+        return Prediction(whitened, self.places, self.sigma)
+
+
+@dataclass
 class Step:
     """Inputs of a step and the outputs of its networks."""
 
-    networks: Networks
+    networks: Replayed
     """With `Replay` for all three."""
     faces: StepBatch
     """A quarter of them without parameters, as photographs are."""
@@ -54,11 +71,19 @@ class Step:
     @property
     def leaves(self) -> tuple[Tensor, ...]:
         """What the losses are differentiated by."""
-        return self.first, self.second, self.fake, self.real
+        own = (self.networks.places, self.networks.sigma)
+        return self.first, self.second, self.fake, self.real, *(each for each in own if each is not None)
+
+    def rewind(self) -> None:
+        """The regressor's next answer is that of the first pass."""
+        cast(Replay, self.networks.regressor).rewind()
 
 
-def make_step(batch: int) -> Step:
-    """Random numbers with poses in the crop, so that every landmark counts and is drawn."""
+def make_step(batch: int, points: bool = False) -> Step:
+    """Random numbers with poses in the crop, so that every landmark counts and is drawn.
+
+    points: whether the regressor has points of its own.
+    """
     generator = torch.Generator().manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
@@ -80,7 +105,7 @@ def make_step(batch: int) -> Step:
     fake, real = normal(batch - annotated), normal(batch)
     for leaf in (first, second, fake, real):
         leaf.requires_grad_()
-    networks = Networks(
+    networks = Replayed(
         Replay(first, second),
         cast(Encoder, Replay(torch.zeros(batch - annotated, _LATENT))),
         cast(Critic, Replay(fake)),
@@ -95,4 +120,7 @@ def make_step(batch: int) -> Step:
         visible=torch.rand(batch, 18, generator=generator) > 0.1,
         parameters=target[:annotated],
     )
+    if points:
+        networks.places = (60 + 30 * normal(batch, _LANDMARKS, 2)).requires_grad_()
+        networks.sigma = (0.5 + torch.rand(batch, _LANDMARKS, generator=generator)).requires_grad_()
     return Step(networks, faces, target, first, second, fake, real)

@@ -27,7 +27,7 @@ from .config import TrainingConfig
 from .feed import Feed
 from .hooks import Callback, Checkpoints, Hook, Progress
 from .journal import Journal
-from .model import StepBatch, critic_term, regressor_terms, term_weights
+from .model import StepBatch, critic_term, regressor_terms, term_weights, weighted_sum
 from .plan import TimeLimit, plan
 from .setup import set_up
 from .signals import StopSignals
@@ -135,7 +135,7 @@ def training_step(run: Run, batch: StepBatch) -> dict[str, float]:
     weights = term_weights(config.loss, stage)
     second_pass = run.step % config.loss.second_pass_every == 0
     terms, whitened = regressor_terms(networks, batch, config, weights, second_pass)
-    total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+    total = weighted_sum(terms, weights)
     run.optimizer.zero_grad()
     run.scaler.scale(total / run.ranks.count).backward()
     run.ranks.sum_gradients(networks.regressor.parameters())

@@ -122,6 +122,11 @@ def term_weights(loss: LossConfig, stage: StageConfig) -> dict[str, float]:
     }
 
 
+def weighted_sum(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
+    """The objective: the sum of terms, each times its weight."""
+    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+
+
 def regressor_terms(
     networks: Networks,
     batch: StepBatch,
