@@ -25,6 +25,7 @@ def make_step_on(device: torch.device, batch: int) -> Step:
     step.first, step.second, step.fake, step.real = map(moved, step.leaves)
     step.target, step.faces = step.target.to(device), step.faces.to(device)
     networks.basis.to(device)
+    networks.marks.to(device)
     networks.whitening.to(device)
     cast(Replay, networks.regressor).outputs = (step.first, step.second)
     cast(Replay, networks.critic).outputs = (step.fake,)

@@ -54,9 +54,10 @@ def each_loss(step: Step) -> dict[str, Callable[[], Any]]:
     basis, whitening = networks.basis, networks.whitening
     target = step.target
     predicted = whitening.unwhiten(step.first.detach()).requires_grad_()
+    turned = projection.turned(predicted.detach()).requires_grad_()
     with torch.no_grad():
-        points = networks.project(predicted)
-        returned = networks.project(whitening.unwhiten(step.second))
+        points = networks.project(turned)
+        returned = networks.project(projection.turned(whitening.unwhiten(step.second)))
     grad = torch.ones_like(points)
     points.requires_grad_()
     returned.requires_grad_()
@@ -69,14 +70,10 @@ def each_loss(step: Step) -> dict[str, Callable[[], Any]]:
             lambda: losses.parameter_loss(basis, whitening, predicted, target), predicted
         ),
         "vertex_loss": differentiated(lambda: losses.vertex_loss(basis, predicted, target), predicted),
-        "landmark_consistency_2d": differentiated(
-            lambda: losses.landmark_consistency_2d(points[..., :2], faces.observed, faces.visible), points
-        ),
-        "landmark_consistency_3d": differentiated(
-            lambda: losses.landmark_consistency_3d(points, returned), points, returned
-        ),
-        "cycle_loss": differentiated(
-            lambda: losses.cycle_loss(faces.observed, returned[..., :2], faces.visible), returned
+        "consistency": differentiated(
+            lambda: torch.stack(losses.consistency(points, returned, faces.observed, faces.visible)).sum(),
+            points,
+            returned,
         ),
         "self_critic_loss and critic_loss": differentiated(
             lambda: losses.self_critic_loss(step.fake) + losses.critic_loss(step.real, step.fake),
@@ -84,7 +81,7 @@ def each_loss(step: Step) -> dict[str, Callable[[], Any]]:
             step.real,
         ),
         "landmark synthesis, each of two passes": lambda: torch.autograd.grad(
-            networks.project(predicted), predicted, grad
+            networks.project(turned), turned, grad
         ),
         "landmark map of the second pass": lambda: landmark_map(points[..., :2]),
     }
@@ -103,13 +100,14 @@ def operators(**replaced: Callable[..., Tensor]) -> Iterator[None]:
 
 def by_definition(basis: MorphableBasis) -> dict[str, Callable[..., Tensor]]:
     """Operators in plain PyTorch as the formulas read: 12 + K reconstructions, two dense shapes."""
-    mean, modes, rows = basis.mean, basis.modes, cast(Tensor, basis.landmarks)
+    mean, modes = basis.mean, basis.modes
+    rows = cast(Tensor, basis.landmarks)
     return {
         "importance_weights": lambda _, p, t, **kw: reference.importance_weights(
             mean, modes, rows, p.detach(), t, **kw
         ),
         "vertex_distance_cost": lambda _, p, t, **kw: reference.vertex_distance_cost(mean, modes, p, t, **kw),
-        "landmarks": lambda _, c, pose: reference.landmarks(mean, modes, rows, c, pose),
+        "landmarks": lambda b, c, pose: reference.landmarks(b.mean, b.modes, b.landmarks, c, pose),
     }
 
 
@@ -117,14 +115,14 @@ def at_its_best(basis: MorphableBasis) -> dict[str, Callable[..., Tensor]]:
     """Operators in plain PyTorch with our algebra: moments in place of reconstructions and of vertices."""
     rows = cast(Tensor, basis.landmarks)
     mean, modes = basis.mean[rows], basis.modes[:, rows]
-    weights, shape = mode_moments(mean, modes), by_component(mean, modes)
+    weights = mode_moments(mean, modes)
     cost = factor(basis.mean, basis.modes)
     keep = torch.ones(12 + basis.mode_count, device=basis.device)
     keep[11] = 0  # ignore_depth, as the training's vertex loss does
     return {
         "importance_weights": lambda _, p, t, **__: weights(p.detach(), t),
         "vertex_distance_cost": lambda _, p, t, **__: cost(p * keep, t * keep),
-        "landmarks": lambda _, c, pose: shape(c, pose),
+        "landmarks": lambda b, c, pose: by_component(b.mean, b.modes)(c, pose),
     }
 
 

@@ -7,6 +7,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from twodasl.geometry.projection import turned
 from twodasl.morphable import Whitening
 from twodasl.networks import Critic, Encoder, Prediction
 from twodasl.training.model import Networks, StepBatch
@@ -79,10 +80,10 @@ class Step:
         cast(Replay, self.networks.regressor).rewind()
 
 
-def make_step(batch: int, points: bool = False) -> Step:
+def make_step(batch: int, points: bool = False, vertices: int = _VERTICES) -> Step:
     """Random numbers with poses in the crop, so that every landmark counts and is drawn.
 
-    points: whether the regressor has points of its own.
+    points: whether the regressor has points of its own. vertices: of the face model.
     """
     generator = torch.Generator().manual_seed(0)
 
@@ -90,9 +91,9 @@ def make_step(batch: int, points: bool = False) -> Step:
         return torch.randn(*shape, generator=generator)
 
     basis = te.MorphableBasis(
-        normal(_VERTICES, 3) * 20,
-        normal(_MODES, _VERTICES, 3),
-        torch.randint(0, _VERTICES, (_LANDMARKS,), generator=generator),
+        normal(vertices, 3) * 20,
+        normal(_MODES, vertices, 3),
+        torch.randint(0, vertices, (_LANDMARKS,), generator=generator),
     )
     whitening = Whitening(
         torch.cat((torch.eye(3, 4).flatten() * 0.5, torch.zeros(_MODES))), torch.ones(12 + _MODES) * 0.05
@@ -113,7 +114,7 @@ def make_step(batch: int, points: bool = False) -> Step:
         whitening,
     )
     with torch.no_grad():
-        observed = networks.project(target)[..., :2] + normal(batch, 18, 2)
+        observed = networks.project(turned(target))[..., :2] + normal(batch, 18, 2)
     faces = StepBatch(
         inputs=normal(batch, 4, 120, 120),
         observed=observed,

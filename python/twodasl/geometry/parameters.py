@@ -70,7 +70,7 @@ class Whitening(nn.Module):
 
     def unwhiten(self, whitened: Tensor) -> Tensor:
         """(..., 12+K) whitened -> parameters, same shape. Differentiable."""
-        return whitened * self.std + self.mean
+        return torch.addcmul(self.mean, whitened, self.std)
 
     def forward(self, parameters: Tensor) -> Tensor:
         return self.whiten(parameters)

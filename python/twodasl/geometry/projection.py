@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from twodasl_ext import MorphableBasis, landmarks, vertices
 
+from .constants import constant
 from .crops import SIZE, flip_y
-from .parameters import split_parameters
+from .parameters import POSE_SIZE, split_parameters
+
+_LEVEL = float(flip_y(np.array(0.0)))
+"""The row of y = 0."""
 
 
 def crop_landmarks(basis: MorphableBasis, parameters: Tensor, indices: Tensor | None = None) -> Tensor:
@@ -39,6 +44,35 @@ def crop_vertices(basis: MorphableBasis, parameters: Tensor, size: int | Tensor 
     """
     pose, coefficients = split_parameters(parameters, basis.mode_count)
     return _flipped(vertices(basis, coefficients, pose), size)
+
+
+def turned(parameters: Tensor) -> Tensor:
+    """Parameters (..., 12+K) whose pose gives crop pixels with rows downward. It is its own inverse.
+
+    `turned_landmarks` of them are `crop_landmarks` of the parameters, but for rounding: the pose's second row
+    is flipped before points are computed, which is less work and gives a gradient in one operation.
+    Differences of turned parameters are those of the parameters up to sign. Differentiable.
+    """
+    level, signs = row_signs(parameters)
+    return torch.addcmul(level, parameters, signs)
+
+
+def row_signs(like: Tensor) -> tuple[Tensor, Tensor]:
+    """(12+K,) and (12+K,): `turned(p)` is `level + signs * p`."""
+    size = like.shape[-1]
+    level, signs = [0.0] * size, [1.0] * size
+    level[7], signs[4:8] = _LEVEL, [-1.0] * 4
+    return (
+        constant(tuple(level), like.device, like.dtype),
+        constant(tuple(signs), like.device, like.dtype),
+    )
+
+
+def turned_landmarks(basis: MorphableBasis, parameters: Tensor) -> Tensor:
+    """Landmarks (B, L, 3) in crop pixels (x, row, z) of parameters (B, 12+K) that `turned` gave."""
+    # Split, not sliced: the gradient is then one concatenation.
+    pose, coefficients = parameters.split((POSE_SIZE, parameters.shape[1] - POSE_SIZE), dim=1)
+    return landmarks(basis, coefficients, pose.unflatten(1, (3, 4)))
 
 
 def _flipped(points: Tensor, size: int | Tensor) -> Tensor:

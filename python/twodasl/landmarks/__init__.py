@@ -18,6 +18,7 @@ from .schemes import (
     eighteen_from_21,
     eighteen_from_68,
     flip_landmarks,
+    pairs_of_eighteen,
     twenty_one_from_68,
 )
 
@@ -39,6 +40,7 @@ __all__ = [
     "eighteen_from_68",
     "flip_landmarks",
     "landmark_map",
+    "pairs_of_eighteen",
     "read_landmarks",
     "twenty_one_from_68",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from ..geometry.constants import constant
+
 
 def landmark_map(
     points: torch.Tensor, size: int = 120, visible: torch.Tensor | None = None, *, outside: str = "drop"
@@ -28,18 +30,18 @@ def landmark_map(
     if visible is not None and visible.shape != points.shape[:2]:
         raise ValueError(f"visible: expected {tuple(points.shape[:2])}, got {tuple(visible.shape)}")
     points = points.detach()
-    if not points.is_floating_point():
+    if points.dtype not in (torch.float32, torch.float64):  # which hold any size exactly
         points = points.double()
-    pixels = points.floor()
-    shown = torch.isfinite(points).all(dim=-1)
-    if outside == "drop":
-        shown = shown & ((pixels >= 0) & (pixels < size)).all(dim=-1)
+    drawn = points >= 0 if outside == "drop" else torch.isfinite(points)
     if visible is not None:
-        shown = shown & visible.to(device=points.device, dtype=torch.bool)
-    # Bounded and finite before the conversion: float to integer is undefined for NaN and huge values.
-    pixels = torch.nan_to_num(pixels).clamp(0, size - 1).long()
-    # One cell beyond the map receives the points that are not drawn.
-    cell = torch.where(shown, pixels[..., 1] * size + pixels[..., 0], size * size)
-    cells = torch.full((points.shape[0], size * size + 1), -1.0, dtype=torch.float32, device=points.device)
-    cells = cells.scatter(1, cell, 1.0)
-    return cells[:, : size * size].reshape(points.shape[0], 1, size, size)
+        drawn = drawn & visible.to(device=points.device, dtype=torch.bool)[..., None]
+    # One row and one column beyond the map receive the points that are not drawn.
+    beyond = constant((float(size),), points.device, points.dtype)
+    last = size if outside == "drop" else size - 1
+    # Bounded and finite before the conversion, which then is the floor: float to integer is undefined for NaN
+    # and huge values.
+    pixels = torch.where(drawn, points.clamp(0, last), beyond).long()
+    cell = torch.add(pixels[..., 0], pixels[..., 1], alpha=size + 1)
+    cells = torch.full((points.shape[0], (size + 1) ** 2), -1.0, dtype=torch.float32, device=points.device)
+    cells = cells.scatter_(1, cell, 1.0).unflatten(1, (1, size + 1, size + 1))
+    return cells[..., :size, :size]

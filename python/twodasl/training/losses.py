@@ -20,6 +20,7 @@ from ..arguments import flag
 from ..geometry.constants import constant
 from ..landmarks import EIGHTEEN_WEIGHTS, TWENTY_ONE_WEIGHTS
 from ..morphable import Whitening
+from .gradients import Likelihood, MixedLikelihood, Triangle, WeightedSquares
 
 _WEIGHTS = {len(v): tuple(v.tolist()) for v in (EIGHTEEN_WEIGHTS, TWENTY_ONE_WEIGHTS)}
 
@@ -51,8 +52,8 @@ def parameter_loss(
         weights = torch.ones_like(predicted[0])
         weights[8 if space == "2d" else 11 : 12] = 0
         weights = weights / weights.sum() if normalize == "sum" else weights
-    difference = (predicted - target) / whitening.std
-    return (weights * difference.square()).sum(dim=1).mean()
+    loss: Tensor = WeightedSquares.apply(predicted, target, whitening.std, weights)
+    return loss
 
 
 def landmark_consistency_2d(
@@ -75,6 +76,28 @@ def landmark_consistency_2d(
         # Not annotated often means NaN, and 0 * NaN is NaN.
         observed = torch.where(visible[..., None], observed, predicted.detach())
     return (weights * (predicted - observed).square().sum(dim=-1)).mean()
+
+
+def consistency(
+    first: Tensor, second: Tensor, observed: Tensor, visible: Tensor, *, equal: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """L2d-con, L3d-con and Lcyc of both passes in one expression: the sides of a triangle.
+
+    Up to rounding they are `landmark_consistency_2d` of the first pass, `landmark_consistency_3d` of both,
+    and `cycle_loss` of the second.
+
+    Args:
+        first, second: (B, N, 3) the landmarks of the two passes, crop pixels (x, row, z).
+        observed: (B, N, 2) the landmarks of the photograph.
+        visible: (B, N) bool; a point that was not annotated counts nothing (N stays).
+        equal: whether L2d-con has `equal_weights` in place of 4:2:1.
+    """
+    weights = _WEIGHTS[first.shape[-2]]
+    if flag(equal, "equal"):
+        weights = (sum(weights) / len(weights),) * len(weights)
+    terms: Tensor = Triangle.apply(first, second, observed, visible, weights)
+    plane, space, cycle = terms.unbind()
+    return plane, space, cycle
 
 
 def landmark_consistency_3d(forward: Tensor, backward: Tensor) -> Tensor:
@@ -138,10 +161,25 @@ def point_likelihood(
         target: (B, P, 2); what is not visible may be NaN.
         visible: (B, P) bool; None: all are.
     """
-    seen = torch.ones_like(variance, dtype=torch.bool) if visible is None else visible
-    square = (points - torch.where(seen[..., None], target, points)).square().sum(dim=2)
-    terms = torch.where(seen, square / (2 * variance) + variance.log(), 0)
-    return (terms.sum(dim=1) / seen.sum(dim=1).clamp_min(1)).mean()
+    loss: Tensor = Likelihood.apply(points, variance, target, visible)
+    return loss
+
+
+def mixed_likelihood(
+    points: Tensor, sigma: Tensor, known: Tensor, observed: Tensor, visible: Tensor
+) -> Tensor:
+    """`point_likelihood` of 68 points of faces of two kinds, the mean over all of them.
+
+    The mean of several points has the mean of their variances: neighbors err together.
+
+    Args:
+        points, sigma: (A + B, 68, 2) crop pixels, (A + B, 68) standard deviations along either axis.
+        known: (A, 68, 2) the places of the first faces' points.
+        observed: (B, 18, 2) of the others the paper's 18; what is not visible may be NaN.
+        visible: (B, 18) bool.
+    """
+    loss: Tensor = MixedLikelihood.apply(points, sigma, known, observed, visible)
+    return loss
 
 
 def vertex_loss(

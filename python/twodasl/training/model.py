@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from torch.func import functional_call
 from twodasl_ext import MorphableBasis
 
 from ..errors import InputError
-from ..geometry.projection import crop_landmarks
+from ..geometry.constants import constant
+from ..geometry.projection import row_signs, turned, turned_landmarks
 from ..landmarks import eighteen_from_21, eighteen_from_68, landmark_map, twenty_one_from_68
 from ..morphable import MorphableModel, Whitening
 from ..networks import Critic, Encoder, Prediction, build_regressor, split_output
@@ -35,6 +36,11 @@ class Networks:
     eared: Tensor | None = None
     """(70,) int64, the vertices of the 68 landmarks and of AFLW's ears, the image's left one first, where the
     losses use 21 points."""
+    marks: MorphableBasis = field(init=False)
+    """Of the points of the losses, 18 or 21: a mean of two vertices is itself linear in the coefficients."""
+
+    def __post_init__(self) -> None:
+        self.marks = _marks(self.basis, self.eared)
 
     @classmethod
     def build(
@@ -63,12 +69,13 @@ class Networks:
             output = self.regressor(inputs)
         return split_output(output.float(), len(self.whitening.mean))
 
+    def image_frame(self) -> tuple[Tensor, Tensor]:
+        """(12+K,) mean and standard deviation: `addcmul(mean, whitened, std)` are `turned` parameters."""
+        return turned(self.whitening.mean), self.whitening.std * row_signs(self.whitening.std)[1]
+
     def project(self, parameters: Tensor) -> Tensor:
-        """Parameters (B, 12+K) -> the points of the losses (B, 18 or 21, 3) in crop pixels (x, row, z)."""
-        points = crop_landmarks(self.basis, parameters, self.eared)
-        if self.eared is None:
-            return eighteen_from_68(points)
-        return twenty_one_from_68(points[:, :68], ears=points[:, 68:])
+        """`turned` parameters (B, 12+K) -> the losses' points (B, 18 or 21, 3), crop pixels (x, row, z)."""
+        return turned_landmarks(self.marks, parameters)
 
     def redraw(self, points: Tensor) -> Tensor:
         """The landmark map (B, 1, 120, 120) of what `project` gives, of the 18 among them."""
@@ -124,7 +131,9 @@ def term_weights(loss: LossConfig, stage: StageConfig) -> dict[str, float]:
 
 def weighted_sum(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
     """The objective: the sum of terms, each times its weight."""
-    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+    stacked = torch.stack(list(terms.values()))
+    factors = constant(tuple(float(weights[name]) for name in terms), stacked.device, stacked.dtype)
+    return (stacked * factors).sum()
 
 
 def regressor_terms(
@@ -143,9 +152,10 @@ def regressor_terms(
     loss, precision = config.loss, config.network.precision
     annotated = len(batch.parameters)
     whitened, places, sigma = networks.regress(batch.inputs, precision)
-    predicted = networks.whitening.unwhiten(whitened)
-    points = networks.project(predicted)
-    supervised, target = predicted[:annotated], batch.parameters
+    # With rows downward from the beginning: L3d and the vertices' cost do not change where both are flipped.
+    mean, std = networks.image_frame()
+    predicted, target = torch.addcmul(mean, whitened, std), turned(batch.parameters)
+    points, supervised = networks.project(predicted), predicted[:annotated]
     terms: dict[str, Tensor] = {}
     if weights["parameters"]:
         terms["parameters"] = losses.parameter_loss(
@@ -159,22 +169,25 @@ def regressor_terms(
         )
     if weights["vertices"]:
         terms["vertices"] = losses.vertex_loss(networks.basis, supervised, target)
-    if weights["landmarks_2d"]:
-        importance = None if loss.landmark_weights else losses.equal_weights(points)
-        terms["landmarks_2d"] = losses.landmark_consistency_2d(
-            points[..., :2], batch.observed, batch.visible, importance
-        )
     if weights["likelihood"] and places.shape[1]:
-        terms["likelihood"] = likelihood(networks, batch, places, sigma.square())
+        terms["likelihood"] = likelihood(
+            places, sigma, turned_landmarks(networks.basis, target), batch.observed, batch.visible
+        )
     if second_pass and (weights["landmarks_3d"] or weights["cycle"]):
         # The same image with the map of the landmarks just predicted: a face must map to itself.
         redrawn = torch.cat([batch.inputs[:, :3], networks.redraw(points)], dim=1)
         again = networks.regress(redrawn, precision).whitened
-        returned = networks.project(networks.whitening.unwhiten(again))
-        if weights["landmarks_3d"]:
-            terms["landmarks_3d"] = losses.landmark_consistency_3d(points, returned)
-        if weights["cycle"]:
-            terms["cycle"] = losses.cycle_loss(batch.observed, returned[..., :2], batch.visible)
+        returned = networks.project(torch.addcmul(mean, again, std))
+        sides = losses.consistency(
+            points, returned, batch.observed, batch.visible, equal=not loss.landmark_weights
+        )
+        names = ("landmarks_2d", "landmarks_3d", "cycle")
+        terms |= {name: side for name, side in zip(names, sides, strict=True) if weights[name]}
+    elif weights["landmarks_2d"]:
+        importance = None if loss.landmark_weights else losses.equal_weights(points)
+        terms["landmarks_2d"] = losses.landmark_consistency_2d(
+            points[..., :2], batch.observed, batch.visible, importance
+        )
     if weights["self_critic"] and annotated < len(whitened):
         fakes, images = whitened[annotated:], batch.inputs[annotated:]
         with torch.no_grad():
@@ -183,24 +196,23 @@ def regressor_terms(
     return terms, whitened
 
 
-def likelihood(networks: Networks, batch: StepBatch, places: Tensor, variance: Tensor) -> Tensor:
+def likelihood(places: Tensor, sigma: Tensor, truth: Tensor, observed: Tensor, visible: Tensor) -> Tensor:
     """`losses.point_likelihood` of the network's own points: of all 68 where the face is known in 3D, and of
     what the marked ones tell of them otherwise.
 
-    The mean of several points has the mean of their variances: neighbors err together.
+    Args:
+        places, sigma: (B, 68, 2), (B, 68) what the network says.
+        truth: (A, 68, 2 or more) crop pixels of the faces known in 3D, the first ones.
+        observed, visible: (B, 18 or 21, 2), (B, 18 or 21) what is marked in the photos.
     """
-    annotated = len(batch.parameters)
-    truth = crop_landmarks(networks.basis, batch.parameters)[..., :2]
-    terms = losses.point_likelihood(places[:annotated], variance[:annotated], truth) * annotated
-    if annotated < len(places):
-        observed, visible = batch.observed[annotated:], batch.visible[annotated:]
-        if networks.eared is not None:
-            observed = eighteen_from_21(observed)
-            visible = eighteen_from_21(visible[..., None])[..., 0]
-        points = eighteen_from_68(places[annotated:])
-        spread = eighteen_from_68(variance[annotated:, :, None])[..., 0]
-        terms = terms + losses.point_likelihood(points, spread, observed, visible) * len(points)
-    return terms / len(places)
+    known = len(truth)
+    if known == len(places):
+        return losses.point_likelihood(places, sigma.square(), truth[..., :2])
+    observed, visible = observed[known:], visible[known:]
+    if observed.shape[1] == 21:
+        observed = eighteen_from_21(observed)
+        visible = eighteen_from_21(visible[..., None])[..., 0]
+    return losses.mixed_likelihood(places, sigma, truth[..., :2], observed, visible)
 
 
 def critic_term(networks: Networks, batch: StepBatch, whitened: Tensor) -> Tensor:
@@ -210,6 +222,20 @@ def critic_term(networks: Networks, batch: StepBatch, whitened: Tensor) -> Tenso
     real = networks.critic(code[:annotated], networks.whitening.whiten(batch.parameters))
     fake = networks.critic(code[annotated:], whitened[annotated:].detach())
     return losses.critic_loss(real, fake)
+
+
+def _marks(basis: MorphableBasis, eared: Tensor | None) -> MorphableBasis:
+    """The basis of the points of the losses: of the paper's 18, or with the vertices `eared` of AFLW's 21."""
+    rows = basis.landmarks if eared is None else eared
+
+    def chosen(vertices: Tensor) -> Tensor:
+        given = vertices[..., rows, :].to(basis.dtype)
+        if eared is None:
+            return eighteen_from_68(given)
+        return twenty_one_from_68(given[..., :68, :], ears=given[..., 68:, :])
+
+    mean, modes = chosen(basis.mean), chosen(basis.modes)
+    return MorphableBasis(mean, modes, torch.arange(len(mean)), storage=basis.dtype)
 
 
 def _eared(model: MorphableModel) -> Tensor:

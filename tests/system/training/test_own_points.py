@@ -10,7 +10,7 @@ from twodasl.geometry.projection import crop_landmarks
 from twodasl.landmarks import eighteen_from_68
 from twodasl.training import TrainingConfig, load_checkpoint, losses
 from twodasl.training.feed import prepare
-from twodasl.training.model import StepBatch, likelihood, regressor_terms, term_weights
+from twodasl.training.model import likelihood, regressor_terms, term_weights
 from twodasl.training.setup import begin
 from twodasl.training.streams import LandmarksOnly, stack
 
@@ -96,14 +96,7 @@ def test_no_visible_point_costs_nothing(marks):
     assert (points.grad == 0).all()
 
 
-@pytest.fixture
-def begun(ball_model):
-    return begin(
-        tiny_config(**POINTS), "ball", ball_model, Dots(ball_model, 8), None, torch.device("cpu")
-    ).networks
-
-
-def test_a_batch_counts_all_points_of_known_faces_and_what_is_marked_of_others(begun, ball_model):
+def test_a_batch_counts_all_points_of_known_faces_and_what_is_marked_of_others(ball_model):
     faces = Dots(ball_model, 8)
     truth = torch.stack([faces.parameters(i) for i in range(3)])
     generator = torch.Generator().manual_seed(0)
@@ -112,22 +105,20 @@ def test_a_batch_counts_all_points_of_known_faces_and_what_is_marked_of_others(b
     observed = 60 + 9 * torch.randn(5, 18, 2, generator=generator)
     visible = torch.rand(5, 18, generator=generator) > 0.3
     observed[~visible] = torch.nan
-    batch = StepBatch(torch.zeros(5, 4, 120, 120), observed, visible, truth)
-    found = likelihood(begun, batch, places, variance)
     marks = crop_landmarks(ball_model.basis(), truth)[..., :2]
+    found = likelihood(places, variance.sqrt(), marks, observed, visible)
     known = naive(*(x.double().numpy() for x in (places[:3], variance[:3], marks)))
     means = [eighteen_from_68(x).double().numpy() for x in (places[3:], variance[3:, :, None])]
     others = naive(means[0], means[1][..., 0], observed[3:].double().numpy(), visible[3:].numpy())
     assert float(found) == pytest.approx((3 * known + 2 * others) / 5, rel=1e-5)
 
 
-def test_a_batch_without_photos(begun, ball_model):
+def test_a_batch_without_photos(ball_model):
     truth = Dots(ball_model, 8).parameters(0)[None].expand(2, -1)
     marks = crop_landmarks(ball_model.basis(), truth)[..., :2]
     blank = torch.zeros(2, 18, 2)
-    batch = StepBatch(torch.zeros(2, 4, 120, 120), blank, blank[..., 0] > 0, truth)
     # Where all is right, the logarithm of the variance is left.
-    found = likelihood(begun, batch, marks, torch.full((2, 68), 4.0))
+    found = likelihood(marks, torch.full((2, 68), 2.0), marks, blank, blank[..., 0] > 0)
     assert float(found) == pytest.approx(math.log(4), rel=1e-6)
 
 
