@@ -126,6 +126,15 @@ def _check(points: torch.Tensor | NDArray[Any], count: int) -> None:
         raise ValueError(f"points: expected (..., {count}, D), got {tuple(points.shape)}")
 
 
+def pairs_of_eighteen(mouth: str = "inner-lips") -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The two of the 68 points whose mean each of the 18 is, 18 indices each: see `eighteen_from_68`."""
+    if mouth not in _MOUTH_PAIRS:
+        raise ValueError(f"mouth: expected 'inner-lips' or 'corners', got {mouth!r}")
+    first, second = list(_FIRST), list(_SECOND)
+    first[_MOUTH_CENTER], second[_MOUTH_CENTER] = _MOUTH_PAIRS[mouth]
+    return tuple(first), tuple(second)
+
+
 def eighteen_from_68(points: Points, mouth: str = "inner-lips") -> Points:
     """The paper's 18 points from the 68: (..., 68, D) to (..., 18, D), tensors or arrays; differentiable.
 
@@ -135,22 +144,14 @@ def eighteen_from_68(points: Points, mouth: str = "inner-lips") -> Points:
     corners (48, 54) as in the paper's text. Raises ValueError on another number of points or another `mouth`.
     """
     _check(points, 68)
-    first, second = pairs_of_eighteen(mouth)
+    pairs_18 = pairs_of_eighteen(mouth)
     if isinstance(points, torch.Tensor):
         # One gather, whose gradient adds up without the sort that fancy indexing needs on a GPU.
-        rows = constant((*first, *second), points.device, torch.int64)
-        pairs = points.index_select(points.ndim - 2, rows).unflatten(-2, (2, len(first)))
+        rows = constant(pairs_18[0] + pairs_18[1], points.device, torch.int64)
+        pairs = points.index_select(points.ndim - 2, rows).unflatten(-2, (2, -1))
         return pairs.mean(dim=-3) if points.is_floating_point() else pairs.sum(dim=-3) / 2
-    return (points[..., list(first), :] + points[..., list(second), :]) / 2
-
-
-def pairs_of_eighteen(mouth: str = "inner-lips") -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The two of the 68 points whose mean each of the 18 is, 18 indices each: see `eighteen_from_68`."""
-    if mouth not in _MOUTH_PAIRS:
-        raise ValueError(f"mouth: expected 'inner-lips' or 'corners', got {mouth!r}")
-    first, second = list(_FIRST), list(_SECOND)
-    first[_MOUTH_CENTER], second[_MOUTH_CENTER] = _MOUTH_PAIRS[mouth]
-    return tuple(first), tuple(second)
+    first, second = list(pairs_18[0]), list(pairs_18[1])
+    return (points[..., first, :] + points[..., second, :]) / 2
 
 
 def eighteen_from_21(points: Points) -> Points:

@@ -29,10 +29,11 @@ from twodasl.morphable import MorphableModel, load_model
 from twodasl.morphable.readers.ict_facekit import read_ict_facekit
 from twodasl.pictures.model_sheet import model_sheet
 from twodasl.training import FacePool, load_checkpoint, preset, train
-from twodasl.training.losses import parameter_loss, vertex_loss
+from twodasl.training.losses import consistency, parameter_loss, vertex_loss
 
 CLOUD = np.random.default_rng(0).normal(size=(6, 3))
 LANDMARKS = np.zeros((2, 68, 2))
+EIGHTEEN = torch.zeros(2, 18, 3)
 
 
 def flags(folder) -> dict:
@@ -74,6 +75,9 @@ def flags(folder) -> dict:
         "stop_on_signals": lambda wrong: train(preset("demo"), stop_on_signals=wrong),
         "keep_undetected": lambda wrong: read_aflw2000(folder, keep_undetected=wrong),
         "importance": lambda wrong: parameter_loss(None, None, *clouds, importance=wrong),
+        "equal": lambda wrong: consistency(
+            EIGHTEEN, EIGHTEEN, EIGHTEEN[..., :2], EIGHTEEN[..., 0] == 0, equal=wrong
+        ),
         "ignore_depth": lambda wrong: vertex_loss(None, *clouds, ignore_depth=wrong),
     }
 

@@ -173,7 +173,7 @@ def test_without_a_second_pass_the_first_is_the_same():
 
 
 def test_few_launches():
-    """The table of docs/training.md; the definitions take three times as many."""
+    """As many as docs/training.md says; the definitions as they stand above take more than twice as many."""
     rows = launches.table(8, vertices=300)
     assert rows["all terms"].total <= 92
     assert rows["likelihood"].total <= 30
