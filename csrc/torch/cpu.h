@@ -17,6 +17,9 @@ class OnDevice {
   explicit OnDevice(const Tensor&) {}
 };
 
+// What kernels read several numbers at a time: here from any address.
+inline Tensor dense_wide(const Tensor& tensor) { return dense(tensor); }
+
 // The kernels of a number type, at the instruction-set level in use.
 template <class T>
 const cpu::Kernels<T>& kernels() {

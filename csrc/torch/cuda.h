@@ -49,6 +49,10 @@ inline Tensor empty_result_of(std::initializer_list<int64_t> sizes, ScalarType t
   return empty_of(sizes, type, device_of);
 }
 
+// What kernels read several numbers at a time. A view may begin anywhere, as parameters broadcast in one buffer do, and
+// a misaligned wide load would end the process's use of the GPU.
+inline Tensor dense_wide(const Tensor& tensor) { return dense_aligned(tensor); }
+
 #if !defined(TWODASL_CUDA_ARCHITECTURES)
 #define TWODASL_CUDA_ARCHITECTURES "none"
 #endif

@@ -40,7 +40,7 @@ Tensor importance_weights(const Tensor& mean_in, const Tensor& modes_in, int64_t
   check_same_device(predicted_in, "predicted", mean_in);
   check_same_device(target_in, "target", mean_in);
   const OnDevice device(mean_in);
-  const Tensor mean = dense(mean_in), modes = dense(modes_in);
+  const Tensor mean = dense(mean_in), modes = dense_wide(modes_in);
   const Tensor predicted = dense(predicted_in), target = dense(target_in);
   const int64_t batch = predicted.size(0), width = predicted.size(1);
   const Tensor output = empty_like_type({batch, width}, mean);

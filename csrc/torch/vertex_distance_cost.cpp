@@ -57,7 +57,7 @@ std::tuple<Tensor, Tensor> vertex_distance_cost(const Tensor& factor_in, const T
   check_same_device(target_in, "target", factor_in);
   const OnDevice device(factor_in);
   const int64_t batch = predicted_in.size(0), modes_count = predicted_in.size(1) - 12;
-  const Tensor factor = dense(factor_in), predicted = dense(predicted_in), target = dense(target_in);
+  const Tensor factor = dense_wide(factor_in), predicted = dense(predicted_in), target = dense(target_in);
   Tensor cost = empty_like_type({batch}, factor);
   Tensor residual = empty_like_type({batch, 3, distance_width(modes_count)}, factor);
   with_number(factor, "factor", [&](auto number) {
@@ -81,7 +81,7 @@ std::tuple<Tensor, Tensor> vertex_distance_cost_backward(const Tensor& grad, con
   const OnDevice device(factor_in);
   const Tensor& either = predicted_in ? *predicted_in : *target_in;
   const int64_t batch = either.size(0), inputs = either.size(1);
-  const Tensor factor = dense(factor_in), residual = dense(residual_in);
+  const Tensor factor = dense_wide(factor_in), residual = dense(residual_in);
   const std::optional<Tensor> predicted = dense(predicted_in), target = dense(target_in);
   Tensor grad_predicted = empty_like_type({predicted ? batch : 0, inputs}, factor);
   Tensor grad_target = empty_like_type({target ? batch : 0, inputs}, factor);

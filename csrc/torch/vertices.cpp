@@ -85,7 +85,7 @@ void run_vertices(const Tensor& mean_in, const Tensor& modes_in, int64_t count, 
   check_same_device(coefficients_in, "coefficients", mean_in);
   check_same_device(pose_in, "pose", mean_in);
   const OnDevice device(mean_in);
-  const Tensor mean = dense(mean_in), modes = dense(modes_in);
+  const Tensor mean = dense_wide(mean_in), modes = dense_wide(modes_in);
   const Tensor coefficients = dense(coefficients_in), pose = dense(pose_in);
   const int64_t batch = coefficients.size(0), modes_count = coefficients.size(1);
   if (batch == 0 || count == 0) return;
@@ -130,7 +130,7 @@ std::tuple<Tensor, Tensor> vertices_backward(const Tensor& grad, const Tensor& m
   check_same_device(pose_in, "pose", mean_in);
   if (posed.has_value()) check_same_device(*posed, "posed", mean_in);
   const OnDevice device(mean_in);
-  const Tensor mean = dense(mean_in), modes = dense(modes_in);
+  const Tensor mean = dense_wide(mean_in), modes = dense_wide(modes_in);
   const Tensor coefficients = dense(coefficients_in), pose = dense(pose_in);
   if (posed.has_value()) posed = dense(*posed);
   const int64_t batch = coefficients.size(0), modes_count = coefficients.size(1);

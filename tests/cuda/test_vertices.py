@@ -9,6 +9,7 @@ import twodasl_ext as te
 from twodasl_ext import reference
 
 from ..ext.cases import EPSILON, Case, assert_close, make
+from ..ext.test_offset_basis import STORAGES, check_all
 
 ops = torch.ops.twodasl
 # Vertices come in tiles of 64 or 32 and are written in rows that begin anywhere within 16 bytes; faces come
@@ -66,6 +67,11 @@ def test_nothing_around_the_result_is_touched(device, size, offset):
     assert torch.equal(out, expected)
     assert (memory[:offset] == 7).all()
     assert (memory[offset + expected.numel() :] == 7).all()
+
+
+@pytest.mark.parametrize("storage", STORAGES, ids=str)
+def test_a_basis_may_begin_anywhere(gpu, storage):
+    check_all(gpu, storage)  # the emulator has tests/ext/test_offset_basis.py
 
 
 @pytest.mark.parametrize("batch", [17, 300])
