@@ -4,7 +4,7 @@
 //
 //   threadIdx, blockIdx, blockDim, gridDim, __syncthreads, __syncwarp, the warp's __shfl_*_sync, __ballot_sync,
 //   __any_sync, __all_sync, __match_any_sync, integer atomics, __ldg, float2/4, double2, int2/4 and their make_*,
-//   __popc, __ffs, __clz, and below: launch, TWODASL_SHARED, dynamic_shared, mul_rn, add_rn.
+//   __ldcg, __stcs of a float4, __popc, __ffs, __clz, and below: launch, TWODASL_SHARED, dynamic_shared, mul_rn, add_rn.
 //
 // Static shared arrays are declared through TWODASL_SHARED, so that the emulator can give each block fresh ones of
 // exactly their size. No inline PTX, no cooperative groups, no __activemask.
@@ -29,6 +29,9 @@ inline constexpr int kWarp = 32;
 inline constexpr unsigned kFullMask = 0xffffffffu;
 
 inline constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Of the current device, for choosing tiles: see multiprocessors.cu.
+int multiprocessors();
 
 #if !defined(TWODASL_EMULATED)
 
@@ -69,15 +72,12 @@ Error launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared
 
 inline Error clear(void* data, int value, size_t bytes, void* stream) {
   const cudaError_t error = cudaMemsetAsync(data, value, bytes, static_cast<cudaStream_t>(stream));
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+  if (error == cudaSuccess) return nullptr;
+  cudaGetLastError();  // it has been reported
+  return cudaGetErrorString(error);
 }
 
-// A limit of the current device, for choosing tiles; the default where it cannot be queried.
-inline int multiprocessors() {
-  int device = 0, count = 0;
-  if (cudaGetDevice(&device) != cudaSuccess) return 108;
-  return cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) == cudaSuccess && count > 0 ? count : 108;
-}
+// A limit of the current device; the default where it cannot be queried.
 inline size_t shared_limit() {
   int device = 0, bytes = 0;
   if (cudaGetDevice(&device) != cudaSuccess) return 48 * 1024;

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,48 @@ def gpu() -> torch.device:
     if _emulated():
         pytest.skip("the emulator has no streams")
     return _real_device()
+
+
+def _library() -> ctypes.CDLL:
+    """The loaded CUDA operators, a GPU's or the emulator's."""
+    if _emulated():
+        return ctypes.CDLL(os.environ["TWODASL_EMULATED_OPERATORS"])
+    return ctypes.CDLL(str(Path(_load.native.__file__).with_name("_operators_cuda.so")))
+
+
+@pytest.fixture
+def multiprocessors(device: torch.device) -> Generator[Callable[[int], None]]:
+    """Sets for how many multiprocessors launches choose their tiles: see csrc/cuda/multiprocessors.cu."""
+    number = ctypes.c_int.in_dll(_library(), "twodasl_multiprocessors")
+
+    def pretend(count: int) -> None:
+        number.value = count
+
+    before = number.value
+    yield pretend
+    number.value = before
+
+
+@pytest.fixture
+def launched(device: torch.device) -> Callable[[], tuple[int, ...]] | None:
+    """In the emulator: the last launch's blocks in x and y, and threads. A GPU does not tell."""
+    if not _emulated():
+        return None
+    grid = (ctypes.c_uint * 3).in_dll(_library(), "twodasl_emulator_grid")
+    return lambda: tuple(grid)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_multiprocessors() -> Generator[None]:
+    """TWODASL_MULTIPROCESSORS sets it for all tests: `benchmarks/gpu.sh` does for NVIDIA's checkers."""
+    wanted = os.environ.get("TWODASL_MULTIPROCESSORS")
+    if wanted is None or (not _emulated() and _missing() is not None):
+        yield
+        return
+    number = ctypes.c_int.in_dll(_library(), "twodasl_multiprocessors")
+    number.value = int(wanted)
+    yield
+    number.value = 0
 
 
 def _real_device() -> torch.device:

@@ -17,6 +17,9 @@ dim3 blockDim, gridDim;
 // The number of grids that have run: a test run without any has tested nothing.
 extern "C" __attribute__((visibility("default"))) unsigned long long twodasl_emulator_launches;
 unsigned long long twodasl_emulator_launches = 0;
+// The last one's blocks in x and y, and the threads of a block: which tiles a launch chose.
+extern "C" __attribute__((visibility("default"))) unsigned twodasl_emulator_grid[3];
+unsigned twodasl_emulator_grid[3] = {};
 
 namespace twodasl::emulator {
 
@@ -290,6 +293,8 @@ const char* run(Entry entry, const void* arguments, dim3 grid, dim3 block, size_
   blockDim = block;
   machine.dynamic_bytes = shared;
   ++twodasl_emulator_launches;
+  twodasl_emulator_grid[0] = grid.x, twodasl_emulator_grid[1] = grid.y;
+  twodasl_emulator_grid[2] = block.x * block.y * block.z;
   for (const size_t number : arranged(blocks)) {
     blockIdx = {static_cast<unsigned>(number % grid.x), static_cast<unsigned>(number / grid.x % grid.y),
                 static_cast<unsigned>(number / (uint64_t(grid.x) * grid.y))};

@@ -215,6 +215,11 @@ template <class T>
 T __ldg(const T* address) {
   return *address;
 }
+template <class T>
+T __ldcg(const T* address) {
+  return *address;
+}
+inline void __stcs(float4* address, float4 value) { *address = value; }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
@@ -256,7 +261,6 @@ inline const char* clear(void* data, int value, size_t bytes, void*) {
   if (bytes > 0) std::memset(data, value, bytes);
   return nullptr;
 }
-inline int multiprocessors() { return 4; }  // few, so that small tests have several waves
 inline size_t shared_limit() { return 99 * 1024; }
 
 // Compiled without contraction.

@@ -1,0 +1,147 @@
+"""The kernels of `vertices` that a large GPU chooses: all of them, and with the same bits as the smallest.
+
+Which kernel and tile a launch takes depends on the number of multiprocessors; `multiprocessors` sets it, on a
+GPU and in the emulator. With one, few vertices reach every kernel; with more than any GPU has, everything goes
+to the kernel for one face.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import twodasl_ext as te
+
+from ..ext.cases import EPSILON, Case, assert_close, make
+from .operators import on
+
+ops = torch.ops.twodasl
+STORAGES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+NONE_FILLS = 10**8
+"""Multiprocessors for which no number of faces is enough."""
+
+BATCHES = (3, 5, 9, 17, 33, 64, 96)
+"""One for every kernel and pairing of tiles."""
+
+
+def kernel(batch: int, storage: str) -> tuple[int, int, int]:
+    """(faces of a tile, threads, vertices of a tile) where there are vertices enough."""
+    if storage == "float64":
+        return (4 if batch >= 4 else 1), 32, 64
+    if batch > 16:
+        warps = 2 if -(-batch // 32) % 2 == 0 else 1
+        return 32 * warps, 64 * warps, 64
+    most = 8 if storage != "float32" else 16
+    return next((faces for faces in (16, 8, 4, 2) if faces <= most and batch > faces // 2), 1), 32, 64
+
+
+def grid(vertices: int, faces: int, threads: int, of_tile: int, batch: int) -> tuple[int, int, int]:
+    """The launch of that kernel: blocks in x and y, threads."""
+    tiles, face_tiles = -(-vertices // of_tile), -(-batch // faces)
+    return (tiles * face_tiles, 1, threads) if threads > 32 or faces == 32 else (tiles, face_tiles, threads)
+
+
+def compared(device, multiprocessors, launched, many: int, sizes: tuple[int, int, int], storage: str) -> None:
+    """The kernel that `many` multiprocessors choose against that for one face: bits, and values of one."""
+    vertices, modes, batch = sizes
+    dtype = torch.float64 if storage == "float64" else torch.float32
+    exact = make(Case("tiles", vertices, modes, 4, batch))
+    inputs = on(exact.to(dtype), device)
+    basis = inputs.basis(STORAGES[storage])
+    multiprocessors(many)
+    found = te.vertices(basis, inputs.coefficients, inputs.pose)
+    if launched is not None:
+        assert launched() == grid(vertices, *kernel(batch, storage), batch)
+    multiprocessors(NONE_FILLS)
+    some = sorted({0, batch // 2, batch - 1})
+    single = te.vertices(basis, inputs.coefficients[some], inputs.pose[some])
+    if launched is not None:
+        assert launched() == (-(-vertices // 64), len(some), 32)
+    assert torch.equal(found[some], single)
+    rounded = exact.modes.to(STORAGES[storage]).to(torch.float64)
+    face = some[-1]
+    shape = exact.mean + torch.einsum("k,knc->nc", exact.coefficients[face], rounded)
+    magnitude = exact.mean.abs() + torch.einsum("k,knc->nc", exact.coefficients[face].abs(), rounded.abs())
+    pose = exact.pose[face]
+    expected = shape @ pose[:, :3].T + pose[:, 3]
+    scale = magnitude @ pose[:, :3].abs().T + pose[:, 3].abs()
+    assert_close(found[face].cpu(), expected, scale, (modes + 6) * EPSILON[dtype])
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("batch", BATCHES)
+def test_every_kernel_over_few_vertices(device, multiprocessors, launched, batch, storage):
+    compared(device, multiprocessors, launched, 1, (340, 17, batch), storage)
+
+
+SHORT = [(3, "float16"), (9, "float32"), (9, "bfloat16"), (17, "float32"), (33, "bfloat16"), (5, "float64")]
+"""Every kind of kernel once."""
+
+
+@pytest.mark.parametrize(
+    ("batch", "storage"),
+    [
+        pytest.param(b, s, marks=[] if (b, s) in SHORT else [pytest.mark.slow])
+        for b in BATCHES
+        for s in STORAGES
+    ],
+)
+def test_a_face_of_full_size_on_132_multiprocessors(device, multiprocessors, launched, batch, storage):
+    compared(device, multiprocessors, launched, 132, (53215, 2, batch), storage)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("batch", BATCHES)
+def test_a_face_of_full_size_with_all_modes(device, multiprocessors, launched, batch, storage):
+    compared(device, multiprocessors, launched, 132, (53215, 50, batch), storage)
+
+
+def gradients_compared(device, multiprocessors, many: int, sizes: tuple[int, int, int], storage: str) -> None:
+    """Gradients in the tiles that `many` multiprocessors choose against those for few faces."""
+    vertices, modes, batch = sizes
+    dtype = torch.float64 if storage == "float64" else torch.float32
+    inputs = on(make(Case("tiles", vertices, modes, 4, batch)).to(dtype), device)
+    packed = inputs.basis(STORAGES[storage]).packed()
+    posed = ops.vertices(*packed, vertices, inputs.coefficients, inputs.pose)
+    multiprocessors(many)
+    given = inputs.grad, *packed, inputs.coefficients, inputs.pose, posed, True, True
+    found = ops.vertices_backward(*given)
+    multiprocessors(NONE_FILLS)
+    for a, b in zip(found, ops.vertices_backward(*given), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_gradients_in_both_tiles(device, multiprocessors, storage):
+    gradients_compared(device, multiprocessors, 1, (340, 45, 33), storage)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("batch", [17, 64])
+def test_gradients_of_a_face_of_full_size(device, multiprocessors, batch, storage):
+    gradients_compared(device, multiprocessors, 132, (53215, 50, batch), storage)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_other_operators_in_both_tiles(device, multiprocessors, dtype):
+    """Distances in tiles of several faces, gradients of the basis in narrow and wide columns."""
+    inputs = on(make(Case("tiles", 200, 40, 4, 7)).to(dtype), device)
+    factor = inputs.basis(dtype).packed_distance_factor()
+    results = []
+    for many in (1, NONE_FILLS):
+        multiprocessors(many)
+        cost, residual = ops.vertex_distance_cost(factor, inputs.predicted, inputs.target, True)
+        gradients = ops.vertex_distance_cost_backward(
+            torch.ones_like(cost), factor, residual, inputs.predicted, inputs.target, True
+        )
+        basis = ops.vertices_backward_basis(inputs.grad, inputs.coefficients, inputs.pose, True, True)
+        results.append((cost, *gradients, *basis))
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
