@@ -28,8 +28,8 @@ __device__ __forceinline__ T distance_feature(const T* predicted, const T* targe
 template <int Faces, class T>
 __global__ void __launch_bounds__(kDistanceThreads, 1) distance_kernel(VertexDistanceParams<T> params) {
   using Tile = DistanceTile<Faces, T>;
-  TWODASL_SHARED(Pack<T>, values, Tile::kValues);
-  TWODASL_SHARED(Pack<T>, partial, Tile::kPartial);
+  TWODASL_SHARED(Wide<T>, values, Tile::kValues);
+  TWODASL_SHARED(Wide<T>, partial, Tile::kPartial);
   TWODASL_SHARED(double, totals, Faces * kWarps);
   const int64_t modes_count = params.modes_count, inputs = 12 + modes_count, first_face = int64_t(blockIdx.x) * Faces;
   const int64_t features = distance_features(modes_count), width = distance_width(modes_count);
@@ -83,8 +83,8 @@ __global__ void __launch_bounds__(kDistanceThreads, 1)
 distance_backward_kernel(VertexDistanceBackwardParams<T> params) {
   using Tile = DistanceTile<Faces, T>;
   constexpr int kGroups = kPanel<T> / 3;  // the mean or a mode: its x, y, z
-  TWODASL_SHARED(Pack<T>, values, Tile::kValues);
-  TWODASL_SHARED(Pack<T>, partial, Tile::kPartial);
+  TWODASL_SHARED(Wide<T>, values, Tile::kValues);
+  TWODASL_SHARED(Wide<T>, partial, Tile::kPartial);
   TWODASL_SHARED(T, gradient, 3 * kPanel<T>);  // of the features, without the factor 2 grad
   const int64_t modes_count = params.modes_count, inputs = 12 + modes_count, first_face = int64_t(blockIdx.x) * Faces;
   const int64_t features = distance_features(modes_count), width = distance_width(modes_count);

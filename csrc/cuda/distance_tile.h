@@ -8,6 +8,7 @@
 
 #include <type_traits>
 
+#include "pack.h"
 #include "reduce.h"
 
 namespace twodasl::cuda {
@@ -18,11 +19,11 @@ inline constexpr int kDistanceThreads = kPanelPacks * kSlices;
 inline constexpr int kChunk = 16 * kSlices;  // values in shared memory at a time
 
 template <class T>
-inline constexpr int kPanel = kPanelPacks * Pack<T>::kSize;  // outputs of a block at a time
+inline constexpr int kPanel = kPanelPacks * kWide<T>;  // outputs of a block at a time
 
 template <int Faces, class T>
 struct DistanceTile {
-  static constexpr int kPack = Pack<T>::kSize;
+  static constexpr int kPack = kWide<T>;
   static constexpr int kRows = 3 * Faces;
   static constexpr int kRowPacks = (kRows + kPack - 1) / kPack;
   static constexpr int kValues = kChunk * kRowPacks;          // packs of shared memory: (kChunk, rows)
@@ -31,7 +32,7 @@ struct DistanceTile {
   // Packs of the factor on their way at a time, as the registers allow.
   static constexpr int kUnroll = Faces == 1 && sizeof(T) == 4 ? 4 : 2;
 
-  Pack<T> sums[kRows];
+  Wide<T> sums[kRows];
 
   __device__ static int place() { return static_cast<int>(threadIdx.x) % kPanelPacks; }
   __device__ static int slice() { return static_cast<int>(threadIdx.x) / kPanelPacks; }
@@ -41,13 +42,13 @@ struct DistanceTile {
 #pragma unroll
     for (int row = 0; row < kRows; ++row) {
 #pragma unroll
-      for (int v = 0; v < kPack; ++v) sums[row].v[v] = T(0);
+      for (int v = 0; v < kPack; ++v) sums[row].value[v] = T(0);
     }
   }
 
   // Brings value(face, row, i) of i in [first, end) into shared memory; end - first is at most kChunk. All threads.
   template <class Value>
-  __device__ static void fill(Pack<T>* values, int64_t first, int64_t end, const Value& value) {
+  __device__ static void fill(Wide<T>* values, int64_t first, int64_t end, const Value& value) {
     __syncthreads();  // until the last chunk has been used
     T* numbers = reinterpret_cast<T*>(values);
     for (int item = static_cast<int>(threadIdx.x); item < kRows * kChunk; item += kDistanceThreads) {
@@ -66,22 +67,22 @@ struct DistanceTile {
   // Adds i in [begin, end) of the chunk in shared memory; `matrix` is its first row, in the column of this pack.
   // The whole warp runs over [warp_begin, warp_end), around the ranges of its lanes: so its lanes are in the same rows,
   // whose lines they read together. What is outside a lane's range it does not read, and adds zeros.
-  __device__ __forceinline__ void add(const T* matrix, int64_t width, const Pack<T>* values, int begin, int end,
+  __device__ __forceinline__ void add(const T* matrix, int64_t width, const Wide<T>* values, int begin, int end,
                                       int warp_begin, int warp_end) {
     int i = slice();
     if (i < warp_begin) i += (warp_begin - i + kSlices - 1) / kSlices * kSlices;
 #pragma unroll kUnroll
     for (; i < warp_end; i += kSlices) {
-      Pack<T> m{};
-      if (i >= begin && i < end) m = load_pack(matrix + i * width);
-      Pack<T> value[kRowPacks];
+      Wide<T> m{};
+      if (i >= begin && i < end) m = load_pack<kPack>(matrix + i * width);
+      Wide<T> value[kRowPacks];
 #pragma unroll
       for (int pack = 0; pack < kRowPacks; ++pack) value[pack] = values[i * kRowPacks + pack];
 #pragma unroll
       for (int row = 0; row < kRows; ++row) {
 #pragma unroll
         for (int v = 0; v < kPack; ++v) {
-          sums[row].v[v] = fma(value[row / kPack].v[row % kPack], m.v[v], sums[row].v[v]);
+          sums[row].value[v] = fma(value[row / kPack].value[row % kPack], m.value[v], sums[row].value[v]);
         }
       }
     }
@@ -90,7 +91,7 @@ struct DistanceTile {
   // The three rows of `Face`, summed over the slices: take(row, output in the panel, sum) for each number, one a
   // thread. All threads; `partial` is free again after the next barrier.
   template <int Face, class Take>
-  __device__ __forceinline__ void finish(Pack<T>* partial, const Take& take) {
+  __device__ __forceinline__ void finish(Wide<T>* partial, const Take& take) {
 #pragma unroll
     for (int r = 0; r < 3; ++r) partial[(slice() * 3 + r) * kPanelPacks + place()] = sums[3 * Face + r];
     __syncthreads();

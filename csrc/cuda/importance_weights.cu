@@ -6,6 +6,7 @@
 // which a multiprocessor does in the time that reading the modes takes, and is as safe from cancellation.
 #include "importance_weights.h"
 
+#include "pack.h"
 #include "reduce.h"
 
 namespace twodasl::cuda {
@@ -25,19 +26,19 @@ __device__ __forceinline__ T magnitude(T x) { return x < T(0) ? -x : x; }
 template <int Rows, class T>
 __device__ __forceinline__ T turned_square(const T* mode, int64_t blocks, int64_t block_stride, const T (&m)[9],
                                            int lane) {
-  constexpr int kPack = Pack<T>::kSize, kRowLanes = int(kBlock) / kPack;
+  constexpr int kPack = kWide<T>, kRowLanes = int(kBlock) / kPack;
   T total = T(0);
   const int64_t step = kModeLanes / kRowLanes;
   mode += lane % kRowLanes * kPack;
 #pragma unroll 2
   for (int64_t block = lane / kRowLanes; block < blocks; block += step) {
     const T* row = mode + block * block_stride;
-    const Pack<T> x = load_pack(row), y = load_pack(row + kBlock), z = load_pack(row + 2 * kBlock);
+    const Wide<T> x = load_pack<kPack>(row), y = load_pack<kPack>(row + kBlock), z = load_pack<kPack>(row + 2 * kBlock);
 #pragma unroll
     for (int i = 0; i < kPack; ++i) {
 #pragma unroll
       for (int r = 0; r < Rows; ++r) {
-        const T turned = fma(m[3 * r], x.v[i], fma(m[3 * r + 1], y.v[i], m[3 * r + 2] * z.v[i]));
+        const T turned = fma(m[3 * r], x.value[i], fma(m[3 * r + 1], y.value[i], m[3 * r + 2] * z.value[i]));
         total = fma(turned, turned, total);
       }
     }

@@ -16,6 +16,12 @@ struct alignas(sizeof(S) * Count < 16 ? sizeof(S) * Count : 16) Pack {
 template <class S>
 using Pack4 = Pack<S, 4>;
 
+// As many as 16 bytes hold.
+template <class S>
+inline constexpr int kWide = 16 / static_cast<int>(sizeof(S));
+template <class S>
+using Wide = Pack<S, kWide<S>>;
+
 template <int Count, class S>
 __device__ __forceinline__ Pack<S, Count> load_pack(const S* from) {
   return *reinterpret_cast<const Pack<S, Count>*>(from);
@@ -71,7 +77,10 @@ __device__ __forceinline__ void store_quads(const float* row, float* to, int qua
     if (q >= quads) break;
     Pack<float, 4> four = load_pack<4>(row + 4 * q);
     if constexpr (Head > 0) four = joined<Head>(four, load_pack<4>(row + 4 * q + 4));
-    store_pack(to + Head + 4 * q, four);
+    // Said outright: nvcc splits the assignment of a pack into four stores of four bytes (tests/cuda/test_machine_code.py
+    // counts them). As a stream, so that results leave the second-level cache before the basis does, which is read again.
+    __stcs(reinterpret_cast<float4*>(to + Head + 4 * q),
+           make_float4(four.value[0], four.value[1], four.value[2], four.value[3]));
   }
 }
 

@@ -66,8 +66,8 @@ __device__ void offer(const Image<T>& image, Triangle& t, unsigned n, int row, i
   if (!(z > -std::numeric_limits<double>::infinity())) return;
   const unsigned high = ordered(static_cast<float>(z));
   Key* const key = image.keys + (row * image.width + column);
-  // Keys only grow: one that is read late, or out of a cache, still is below the last.
-  for (Key seen = *key;;) {
+  // Keys only grow: one that is read late still is below the last. Read where the atomics are, in the second-level cache.
+  for (Key seen = __ldcg(key);;) {
     const unsigned seen_high = static_cast<unsigned>(seen >> 32), other = static_cast<unsigned>(seen);
     if (seen_high > high) return;
     if (seen_high == high) {

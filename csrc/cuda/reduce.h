@@ -32,16 +32,4 @@ __device__ __forceinline__ T combine_block(T value, T* shared, const Combine& co
   return value;
 }
 
-// The numbers in one 16-byte access.
-template <class T>
-struct alignas(16) Pack {
-  static constexpr int kSize = 16 / sizeof(T);
-  T v[kSize];
-};
-
-template <class T>
-__device__ __forceinline__ Pack<T> load_pack(const T* data) {
-  return *reinterpret_cast<const Pack<T>*>(data);
-}
-
 }  // namespace twodasl::cuda

@@ -1,0 +1,92 @@
+"""The machine code of the forward kernels for compute capability 9.0: wide stores, and no spilled registers.
+
+Needs nvcc and cuobjdump, and no GPU. `CUOBJDUMP` names a cuobjdump that is not on the PATH.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FLAGS = ("-std=c++17", "-O3", "--expt-relaxed-constexpr", "-arch=sm_90", "-cubin", "-Xptxas", "-v")
+KERNELS = 21
+"""Of csrc/cuda/vertices.cu: tiles and numbers of faces, for every storage."""
+
+
+def tool(name: str, variable: str) -> str:
+    """A tool of the CUDA toolkit, or a skip."""
+    places = os.environ.get("PATH", ""), "/usr/local/cuda/bin"
+    found = os.environ.get(variable) or shutil.which(name, path=os.pathsep.join(places))
+    if found is None:
+        pytest.skip(f"the CUDA toolkit's {name} is not here")
+    return found
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory) -> tuple[dict[str, Counter[str]], str]:
+    """Of every kernel how often it has each instruction, and what ptxas said of them."""
+    cuobjdump, nvcc = tool("cuobjdump", "CUOBJDUMP"), tool("nvcc", "NVCC")
+    output = tmp_path_factory.mktemp("sm_90") / "vertices.cubin"
+    source = ROOT / "csrc" / "cuda" / "vertices.cu"
+    built = subprocess.run([nvcc, *FLAGS, "-o", output, source], capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    beside = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(Path(cuobjdump).parent), os.environ.get("PATH", "")]),
+    }
+    dump = subprocess.run([cuobjdump, "-sass", output], capture_output=True, text=True, env=beside)
+    assert dump.returncode == 0, dump.stderr
+    kernels: dict[str, Counter[str]] = {}
+    for line in dump.stdout.splitlines():
+        if (start := re.search(r"Function : (\S+)", line)) is not None:
+            kernels[start[1]] = Counter()
+        elif (
+            code := re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)", line)
+        ) is not None:
+            kernels[list(kernels)[-1]][code[1]] += 1
+    return kernels, built.stderr
+
+
+def stores(code: Counter[str]) -> tuple[int, int]:
+    """Stores to global memory of 16 bytes, and of less."""
+    found = {name: count for name, count in code.items() if name.split(".")[0] == "STG"}
+    wide = sum(count for name, count in found.items() if name.endswith(".128"))
+    return wide, sum(found.values()) - wide
+
+
+def faces_of(name: str) -> tuple[str, int]:
+    """("stream", faces of a thread) or ("tile", warps of faces)."""
+    kind, number = re.search(r"vertices_(stream|tile)_kernelILi(\d+)", name).groups()
+    return kind, int(number)
+
+
+@pytest.mark.slow
+def test_results_are_stored_sixteen_bytes_at_a_time(compiled):
+    kernels, _ = compiled
+    assert len(kernels) == KERNELS
+    for name, code in kernels.items():
+        kind, faces = faces_of(name)
+        if "EddEE" in name:  # doubles are stored one by one
+            continue
+        # A row of a face is one of four cases, by where in 16 bytes it begins: so many instructions for a pass
+        # of the threads over it. Narrow are those before the first whole 16 bytes and after the last.
+        passes = 8 if kind == "tile" else max(1, faces // 2)
+        quads = 3 if kind == "tile" or faces > 1 else 2
+        assert stores(code) == (4 * quads * passes, 2 * passes), name
+
+
+@pytest.mark.slow
+def test_no_register_is_spilled(compiled):
+    kernels, said = compiled
+    spills = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", said)
+    assert spills == [("0", "0", "0")] * len(kernels)
+    for name, code in kernels.items():
+        assert code["FFMA"] + code["DFMA"] > 50, name  # the instructions are read as they should be
+        assert not [word for word in code if word.startswith(("STL", "LDL"))], name
