@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -24,6 +26,9 @@ def problem(device: torch.device) -> str | None:
         return f"no operators for device {device}; this build has kernels for {', '.join(_load.DEVICES)}"
     if "cuda" not in _load.DEVICES:
         return f"no operators for device {device}; {without_cuda()}"
+    outdated = _driver_too_old()
+    if outdated is not None:
+        return f"no operators for device {device}; {outdated}"
     # A tensor there means that CUDA is already running, so asking does not start it.
     index = torch.cuda.current_device() if device.index is None else device.index
     return _problem_of_gpu(index)
@@ -53,6 +58,38 @@ def without_cuda() -> str:
             "install a CUDA build of torch"
         )
     return f"this build has operators for the CPU alone, because no nvcc was found; {REBUILD}"
+
+
+_DRIVERS = {12: "525", 13: "580"}
+"""The oldest driver that knows a major version of CUDA (NVIDIA, "CUDA Compatibility")."""
+
+
+def _versions() -> tuple[int, int]:
+    """The CUDA of the operators and the newest that the driver knows, 13000 being 13.0."""
+    library = ctypes.CDLL(str(Path(_load.native.__file__ or "").with_name("_operators_cuda.so")))
+    runtime, driver = ctypes.c_int(), ctypes.c_int()
+    library.twodasl_cuda_versions(ctypes.byref(runtime), ctypes.byref(driver))
+    return runtime.value, driver.value
+
+
+@lru_cache(maxsize=1)
+def _driver_too_old() -> str | None:
+    """Why no kernel would start with this machine's driver, although torch's do; None where they do.
+
+    The operators bring their own CUDA runtime, of the nvcc that built them: a driver runs those of its own
+    major version and older ones.
+    """
+    runtime, driver = _versions()
+    if driver == 0 or runtime // 1000 <= driver // 1000:
+        return None
+    major = runtime // 1000
+    newer = f"driver {_DRIVERS[major]}" if major in _DRIVERS else "a driver for that"
+    known = f"{driver // 1000}.{driver % 1000 // 10}"
+    return (
+        f"the operators are built with CUDA {major}.{runtime % 1000 // 10}, and this machine's driver knows "
+        f"CUDA {known} at most; install {newer} or a newer one, or build with the nvcc of CUDA "
+        f"{driver // 1000}: {REBUILD}"
+    )
 
 
 @lru_cache(maxsize=64)

@@ -75,7 +75,7 @@ def test_results_are_stored_sixteen_bytes_at_a_time(compiled):
         kind, faces = faces_of(name)
         if "EddEE" in name:  # doubles are stored one by one
             continue
-        # A row of a face is one of four cases, by where in 16 bytes it begins: so many instructions for a pass
+        # A row of a face is one of four cases, by where in 16 bytes it begins: so many instructions a pass
         # of the threads over it. Narrow are those before the first whole 16 bytes and after the last.
         passes = 8 if kind == "tile" else max(1, faces // 2)
         quads = 3 if kind == "tile" or faces > 1 else 2

@@ -1,8 +1,8 @@
 """The kernels of `vertices` that a large GPU chooses: all of them, and with the same bits as the smallest.
 
 Which kernel and tile a launch takes depends on the number of multiprocessors; `multiprocessors` sets it, on a
-GPU and in the emulator. With one, few vertices reach every kernel; with more than any GPU has, everything goes
-to the kernel for one face.
+GPU and in the emulator. With one, few vertices reach every kernel; with more than any GPU has, all go to the
+kernel for one face.
 """
 
 from __future__ import annotations

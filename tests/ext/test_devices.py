@@ -19,16 +19,21 @@ from .cases import CASES, make
 def build(monkeypatch):
     """Pretends that the libraries were built and loaded differently."""
 
-    def pretend(devices, cuda=True, architectures="75;80;86;90", capability=(9, 0)):
+    def pretend(devices, cuda=True, architectures="75;80;86;90", capability=(9, 0), versions=(13000, 13000)):
         info = {**te.build_info(), "cuda": cuda, "cuda_architectures": architectures}
         monkeypatch.setattr(_load, "native", types.SimpleNamespace(build_info=lambda: info))
         monkeypatch.setattr(_load, "DEVICES", devices)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capability)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "Some GPU")
+        monkeypatch.setattr(_devices, "_versions", lambda: versions)
+        forget()
+
+    def forget():
         _devices._problem_of_gpu.cache_clear()
+        _devices._driver_too_old.cache_clear()
 
     yield pretend
-    _devices._problem_of_gpu.cache_clear()
+    forget()
 
 
 def test_the_cpu_and_shapes_alone_are_always_served():
@@ -69,6 +74,32 @@ def test_a_gpu_older_than_every_kernel(build):
         "7.5, 8.0, 8.6, 9.0; "
     )
     assert "TWODASL_CUDA_ARCHITECTURES=61" in said
+
+
+@pytest.mark.parametrize(
+    ("versions", "fits"),
+    [
+        ((13000, 13000), True),
+        ((13020, 13000), True),  # within a major version a driver runs them all
+        ((12090, 13010), True),
+        ((13000, 12080), False),
+        ((14000, 13020), False),
+        ((13000, 0), True),  # unknown
+    ],
+)
+def test_a_driver_older_than_the_operators_cuda_is_told_once(build, versions, fits):
+    build(("cpu", "cuda"), versions=versions)
+    said = _devices.problem(torch.device("cuda", 1))
+    assert (said is None) is fits
+
+
+def test_what_to_do_about_an_old_driver(build):
+    build(("cpu", "cuda"), versions=(13000, 12080))
+    said = _devices.problem(torch.device("cuda", 1))
+    assert said.startswith(
+        "no operators for device cuda:1; the operators are built with CUDA 13.0, and this machine's driver "
+        "knows CUDA 12.8 at most; install driver 580 or a newer one, or build with the nvcc of CUDA 12: "
+    )
 
 
 @pytest.mark.parametrize(
