@@ -1,6 +1,6 @@
 """python -m benchmarks.gpu: every operator on a GPU beside eager and compiled PyTorch.
 
-Writes OUT/gpu.json and OUT/gpu.md: the machine, what it can do at most, and the time of every way of
+Writes OUT/NAME.json and OUT/NAME.md: the machine, what it can do at most, and the time of every way of
 computing every row. `--dry-run` runs the whole program on the CPU at tiny sizes: it shows that the program
 works, and its times mean nothing.
 """
@@ -21,7 +21,8 @@ import twodasl_ext as te
 
 from .cases import TINY, Row, Sizes, check, rows
 from .table import markdown
-from .time import Stopwatch, limits
+from .time import Stopwatch, Taken, limits
+from .waits import waits
 
 
 def machine(device: torch.device) -> dict[str, Any]:
@@ -46,31 +47,43 @@ def machine(device: torch.device) -> dict[str, Any]:
     return about
 
 
-def floor_ms(row: Row, limit: dict[str, float]) -> float | None:
+def floor(row: Row, watch: Stopwatch, limit: dict[str, float]) -> dict[str, float | None]:
     """Milliseconds that the row's workload needs at the machine's limits; None where no formula says."""
     if row.workload is None:
-        return None
-    by_bytes = row.workload.floor_bytes / limit["copy_bytes_per_second"]
-    by_operations = row.workload.floor_operations / limit["float32_operations_per_second"]
-    return 1e3 * max(by_bytes, by_operations)
+        return {"floor_ms": None, "copy_ms": None, "operations_ms": None}
+    copy = watch.copy_ms(row.workload.floor_bytes)
+    operations = 1e3 * row.workload.floor_operations / limit["float32_operations_per_second"]
+    return {"floor_ms": max(copy, operations), "copy_ms": copy, "operations_ms": operations}
 
 
 def measure(row: Row, watch: Stopwatch, limit: dict[str, float]) -> dict[str, Any]:
-    """One row of the report."""
+    """One row of the report. `failed`: ways, baselines too, that do not run or give another result."""
     wrong = check(row)
-    found: dict[str, Any] = {"name": row.name, "floor_ms": floor_ms(row, limit), "ways": {}}
-    for name, run in row.runs.items():
-        if name in wrong:
-            found["ways"][name] = {"notes": [wrong[name]]}
-            continue
-        try:
-            taken = watch.take(run)
-        except RuntimeError as error:
-            found["ways"][name] = {"notes": [" ".join(str(error).split())[:300]]}
-            continue
-        found["ways"][name] = taken.record()
-    found["failed"] = [name for name in wrong if name.startswith("fused")]
+    found: dict[str, Any] = {"name": row.name, **floor(row, watch, limit), "ways": {}}
+    for name in row.runs:
+        if name not in wrong:
+            try:
+                found["ways"][name] = timed(row, name, watch).record()
+                continue
+            except RuntimeError as error:
+                wrong[name] = " ".join(str(error).split())[:300]
+        found["ways"][name] = {"notes": [f"FAILED: {wrong[name]}"]}
+    # An operator that cannot be captured has broken its promise; of another way it is a remark.
+    if watch.device.type == "cuda":
+        wrong |= {
+            name: "not captured"
+            for name, way in found["ways"].items()
+            if name.startswith("fused") and "graph" not in way and name not in wrong
+        }
+    found["failed"] = list(wrong)
     return found
+
+
+def timed(row: Row, name: str, watch: Stopwatch) -> Taken:
+    """A way's times. Eager formulations may wait for a result, which no graph can: looked for first."""
+    runs = row.of(name)
+    operator = waits(runs[0]) if name.startswith("eager") else None
+    return watch.take(runs, uncaptured=None if operator is None else f"{operator} makes the host wait")
 
 
 def shown(way: dict[str, Any]) -> str:
@@ -80,12 +93,14 @@ def shown(way: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Parses the arguments, measures, writes; 1 where an operator failed."""
+    """Parses the arguments, measures, writes; 1 where an operator or a baseline failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("gpu-results"), help="folder (default gpu-results)")
     parser.add_argument("--seconds", type=float, default=0.25, help="for each way of running (default 0.25)")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument("--without", metavar="WORD", help="leaves out rows whose name contains this")
+    parser.add_argument("--name", default="gpu", help="of the files (default gpu)")
     parser.add_argument("--dry-run", action="store_true", help="on the CPU, at tiny sizes")
     options = parser.parse_args()
     device = torch.device("cpu" if options.dry_run else "cuda")
@@ -97,24 +112,29 @@ def main() -> int:
     report: dict[str, Any] = {"machine": machine(device), "limits": limit, "rows": []}
     options.out.mkdir(parents=True, exist_ok=True)
     sizes = TINY if options.dry_run else Sizes()
-    failed = False
-    for make in rows(device, sizes, compiled=not options.no_compile):
+    failures: list[str] = []
+    for title, make in rows(device, sizes, compiled=not options.no_compile):
+        if options.only not in title or (options.without is not None and options.without in title):
+            continue
         try:
             row = make()
         except (ImportError, RuntimeError, ValueError) as error:  # the rest is still of use
-            print(f"a row could not be made: {error}", file=sys.stderr)
-            failed = True
-            continue
-        if options.only not in row.name:
+            failures.append(f"{title}: it could not be made: {error}")
+            print(failures[-1], file=sys.stderr)
             continue
         result = measure(row, watch, limit)
-        failed = failed or bool(result["failed"])
+        failures += [f"{title}: {name}" for name in result["failed"]]
         report["rows"].append(result)
         print(result["name"], *(f"{n}: {shown(way)}" for n, way in result["ways"].items()), sep="\n    ")
         # After every row: what is measured is not lost with what follows.
-        (options.out / "gpu.json").write_text(json.dumps(report, indent=1) + "\n")
-        (options.out / "gpu.md").write_text(markdown(report))
-    return 1 if failed else 0
+        (options.out / f"{options.name}.json").write_text(json.dumps(report, indent=1) + "\n")
+        (options.out / f"{options.name}.md").write_text(markdown(report))
+    if not report["rows"]:
+        print("benchmarks.gpu: no row has such a name", file=sys.stderr)
+        return 2
+    for failure in failures:
+        print(f"FAILED: {failure}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

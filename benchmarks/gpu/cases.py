@@ -28,6 +28,7 @@ from ..operators.eager_vertices import (
 from ..operators.inputs import Inputs, make_inputs, make_scene
 from ..operators.workloads import BATCHES, BOTH, FORWARD, Workload
 from ..registration.surfaces import pair
+from .time import SETS
 
 Tensors = tuple[Tensor, ...]
 Run = Callable[[], Tensors]
@@ -60,7 +61,8 @@ class Row:
     """One workload. `runs`: "fused", "eager: ..." and "compiled: ..."."""
 
     name: str
-    runs: dict[str, Run]
+    runs: dict[str, Run | tuple[Run, ...]]
+    """Several runs of a way are the same over other data: a graph has calls of all."""
     workload: Workload | None = None
     """Knows the floor, where there is one."""
     tolerance: float = 1e-4
@@ -68,14 +70,21 @@ class Row:
     exact: bool = True
     """Whether results are compared at all: neighbors may be others that are as near."""
 
+    def of(self, name: str) -> tuple[Run, ...]:
+        """The runs of a way; the first one is checked and called."""
+        runs = self.runs[name]
+        return runs if isinstance(runs, tuple) else (runs,)
 
-def rows(device: torch.device, sizes: Sizes, *, compiled: bool = True) -> Iterator[Callable[[], Row]]:
-    """Rows to be made one after the other: what one holds is freed before the next."""
+
+def rows(
+    device: torch.device, sizes: Sizes, *, compiled: bool = True
+) -> Iterator[tuple[str, Callable[[], Row]]]:
+    """Names of rows, to be made one after the other: what one holds is freed before the next."""
     for direction in (FORWARD, BOTH):
         for batch in sizes.batches:
             for storage in ("float32", "bfloat16"):
                 w = Workload("vertices", direction, sizes.vertices, batch=batch, storage=storage)
-                yield lambda w=w: _over_a_basis(w, device, compiled)  # type: ignore[misc]
+                yield w.name, lambda w=w: _over_a_basis(w, device, compiled)  # type: ignore[misc]
     for operator, directions in (
         ("landmarks", (FORWARD, BOTH)),
         ("importance_weights", (FORWARD,)),
@@ -84,14 +93,20 @@ def rows(device: torch.device, sizes: Sizes, *, compiled: bool = True) -> Iterat
         for direction in directions:
             for batch in sorted({sizes.batches[0], sizes.batch, sizes.batches[-1]}):
                 w = Workload(operator, direction, sizes.vertices, batch=batch)
-                yield lambda w=w: _over_a_basis(w, device, compiled)  # type: ignore[misc]
+                yield w.name, lambda w=w: _over_a_basis(w, device, compiled)  # type: ignore[misc]
     for count in sizes.points:
-        yield lambda count=count: _neighbors(count, device)  # type: ignore[misc]
-        yield lambda count=count: _registration(count, sizes.iterations, device)  # type: ignore[misc]
+        name = f"nearest_neighbors {count} in {count} points"
+        yield name, lambda name=name, count=count: _neighbors(name, count, device)  # type: ignore[misc]
+        name = f"iterative_closest_point {count} points, {sizes.iterations} iterations"
+        yield (
+            name,
+            lambda name=name, count=count: _registration(name, count, sizes.iterations, device),  # type: ignore[misc]
+        )
     for batch in (1, 16):
         w = Workload("rasterize", vertices=sizes.scene, batch=batch, pixels=sizes.pixels)
-        yield lambda w=w: _rasterize(w, device)  # type: ignore[misc]
-    yield lambda: _losses(sizes.batch, device)
+        yield w.name, lambda w=w: _rasterize(w, device)  # type: ignore[misc]
+    name = f"all losses of a step, forward+backward, B={sizes.batch}"
+    yield name, lambda: _losses(name, sizes.batch, device)
 
 
 def on(inputs: Inputs, device: torch.device) -> Inputs:
@@ -101,12 +116,6 @@ def on(inputs: Inputs, device: torch.device) -> Inputs:
 
 def _over_a_basis(workload: Workload, device: torch.device, compiled: bool) -> Row:
     inputs = on(make_inputs(workload), device)
-    storage = {"float32": torch.float32, "bfloat16": torch.bfloat16}[workload.storage]
-    basis = te.MorphableBasis(inputs.mean, inputs.modes, inputs.landmarks, storage=storage)
-    fused = getattr(te, workload.operator)
-    mean, modes = inputs.mean, inputs.modes
-    if workload.sparse:
-        mean, modes = mean[inputs.landmarks], modes[:, inputs.landmarks].contiguous()
     leaves, grad = (inputs.coefficients, inputs.pose), inputs.grad
     eager, to_compile = EAGER_VERTICES, COMPILED_VERTICES
     if workload.operator in ("importance_weights", "vertex_distance_cost"):
@@ -114,14 +123,27 @@ def _over_a_basis(workload: Workload, device: torch.device, compiled: bool) -> R
         eager, to_compile = IMPORTANCE_WEIGHTS, COMPILED_WEIGHTS
     if workload.operator == "vertex_distance_cost":
         eager, to_compile = DISTANCE_COSTS, COMPILED_COSTS
-    ways: dict[str, Function] = {"fused": lambda first, second: fused(basis, first, second)}
-    if workload.storage == "float32":  # eager PyTorch has no half storage with float32 arithmetic
-        ways |= {f"eager: {name}": make(mean, modes) for name, make in eager.items()}
-        if compiled:
+    storage = {"float32": torch.float32, "bfloat16": torch.bfloat16}[workload.storage]
+    fused = getattr(te, workload.operator)
+    ways: dict[str, list[Function]] = {}
+    for number in range(SETS):  # the same numbers in other places
+        basis = te.MorphableBasis(inputs.mean, inputs.modes, inputs.landmarks, storage=storage)
+        ways.setdefault("fused", []).append(lambda a, b, basis=basis: fused(basis, a, b))  # type: ignore[misc]
+        if workload.storage != "float32":  # eager PyTorch has no half storage with float32 arithmetic
+            continue
+        mean, modes = inputs.mean.clone(), inputs.modes.clone()
+        if workload.sparse:
+            mean, modes = mean[inputs.landmarks], modes[:, inputs.landmarks].contiguous()
+        for name, make in eager.items():
+            ways.setdefault(f"eager: {name}", []).append(make(mean, modes))
+        if compiled and number == 0:  # one basis: every other would be compiled again
             torch._dynamo.reset()  # forget the functions of earlier rows, and their limit
             for name, make in to_compile.items():
-                ways[f"compiled: {name}"] = torch.compile(make(mean, modes), dynamic=False)
-    runs = {name: _run(workload, function, leaves, grad) for name, function in ways.items()}
+                ways[f"compiled: {name}"] = [torch.compile(make(mean, modes), dynamic=False)]
+    runs: dict[str, Run | tuple[Run, ...]] = {
+        name: tuple(_run(workload, function, leaves, grad) for function in functions)
+        for name, functions in ways.items()
+    }
     return Row(workload.name, runs, workload)
 
 
@@ -139,7 +161,7 @@ def _run(workload: Workload, function: Function, leaves: Tensors, grad: Tensor) 
     return lambda: torch.autograd.grad(function(*leaves), leaves, laid_out)
 
 
-def _neighbors(count: int, device: torch.device) -> Row:
+def _neighbors(name: str, count: int, device: torch.device) -> Row:
     source, target = (t[None].to(device) for t in pair(count))
     index = te.PointIndex(target)
     hint = te.nearest_neighbors(source, index)[1]
@@ -149,16 +171,16 @@ def _neighbors(count: int, device: torch.device) -> Row:
         distances, indices = (torch.cat([p[i] for p in parts])[None] for i in range(2))
         return distances.square(), indices
 
-    runs: dict[str, Run] = {
+    runs: dict[str, Run | tuple[Run, ...]] = {
         "fused": lambda: te.nearest_neighbors(source, target),
         "fused: ready PointIndex": lambda: te.nearest_neighbors(source, index),
         "fused: PointIndex and last hints": lambda: te.nearest_neighbors(source, index, hint=hint),
         "eager: cdist": all_pairs,
     }
-    return Row(f"nearest_neighbors {count} in {count} points", runs, exact=False)
+    return Row(name, runs, exact=False)
 
 
-def _registration(count: int, iterations: int, device: torch.device) -> Row:
+def _registration(name: str, count: int, iterations: int, device: torch.device) -> Row:
     source, target = (t[None].to(device) for t in pair(count, 10.0))
 
     def fused() -> Tensors:
@@ -180,44 +202,44 @@ def _registration(count: int, iterations: int, device: torch.device) -> Row:
             shift = centers[1] - turn @ centers[0]
         return turn[None], shift[None]
 
-    runs: dict[str, Run] = {"fused": fused, "eager: cdist and SVD": eager}
-    return Row(f"iterative_closest_point {count} points, {iterations} iterations", runs, exact=False)
+    runs: dict[str, Run | tuple[Run, ...]] = {"fused": fused, "eager: cdist and SVD": eager}
+    return Row(name, runs, exact=False)
 
 
 def _rasterize(workload: Workload, device: torch.device) -> Row:
     vertices, triangles = (t.to(device) for t in make_scene(workload))
-    runs: dict[str, Run] = {
+    runs: dict[str, Run | tuple[Run, ...]] = {
         "fused": lambda: te.rasterize(vertices, triangles, workload.pixels)[:1],
         "eager: two scatters": lambda: (rasterize(vertices, triangles, workload.pixels),),
     }
     return Row(workload.name, runs, workload)
 
 
-def _losses(batch: int, device: torch.device) -> Row:
+def _losses(name: str, batch: int, device: torch.device) -> Row:
     # Here alone is the system needed, which asks for more packages than the operators do.
     from .step import at_its_best, by_definition, losses_of, make_step_on, operators
 
     step = make_step_on(device, batch)
     basis = step.networks.basis
     variants = {"by definition": by_definition(basis), "at its best": at_its_best(basis)}
-    runs: dict[str, Run] = {"fused": lambda: losses_of(step)}
-    for name, variant in variants.items():
+    runs: dict[str, Run | tuple[Run, ...]] = {"fused": lambda: losses_of(step)}
+    for kind, variant in variants.items():
 
         def run(variant: dict[str, Callable[..., Tensor]] = variant) -> Tensors:
             with operators(**variant):
                 return losses_of(step)
 
-        runs[f"eager: {name}"] = run
-    return Row(f"all losses of a step, forward+backward, B={batch}", runs, tolerance=1e-3)
+        runs[f"eager: {kind}"] = run
+    return Row(name, runs, tolerance=1e-3)
 
 
 def check(row: Row) -> dict[str, str]:
     """What is wrong with a way's result, by its name; such a way is not timed."""
     wrong: dict[str, str] = {}
     expected: Tensors | None = None
-    for name, run in row.runs.items():
+    for name in row.runs:
         try:
-            found = [t.detach().double() for t in run()]
+            found = [t.detach().double() for t in row.of(name)[0]()]
         except Exception as error:  # a compiler that is missing, memory that does not suffice
             wrong[name] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             continue

@@ -1,33 +1,42 @@
-"""Timing on a GPU: CUDA events around calls, around replays of a captured graph, and around replays that find
-the second-level cache full of other data. On a CPU, where only the program itself is tried, a clock."""
+"""Timing on a GPU: CUDA events around calls, and around replays of a graph of many calls over several sets of
+data. On a CPU, where only the program itself is tried, a clock."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
 Run = Callable[[], Any]
 MILLISECONDS = 1e3
+SETS = 4
+"""Bases that the calls of a graph go through: together larger than the second-level cache."""
+CALLS = 20
+"""Of a graph, where they are short: the gap between two replays then does not count."""
+LONGEST = 20.0
+"""Milliseconds of a graph of several calls."""
 
 
-def captured(run: Run) -> tuple[Callable[[], None], Any]:
-    """The run as a CUDA graph: what replays it, and the tensors that a replay fills."""
+def captured(run: Run, *more: Run, calls: int = 1) -> tuple[Callable[[], None], Any]:
+    """Calls of the runs in turn as one CUDA graph: what replays it, and the result of its last call."""
+    runs = (run, *more)
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):  # what is built, tuned or allocated at first calls is so before
         for _ in range(3):
-            run()
+            for each in runs:
+                each()
     torch.cuda.current_stream().wait_stream(side)
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
+    found = None
     with torch.cuda.graph(graph):
-        found = run()
+        for number in range(calls):
+            found = runs[number % len(runs)]()
     return graph.replay, found
 
 
@@ -48,42 +57,37 @@ class Taken:
             found["notes"] = self.notes
         return found
 
-    def best(self) -> float:
-        """The median of the quickest way, for choosing among formulations; infinite where nothing ran."""
-        return min((median for way, (median, _) in self.milliseconds.items() if way != "cold"), default=1e30)
-
 
 class Stopwatch:
     """Times runs on one device; `seconds` is spent on each way of running."""
 
     def __init__(self, device: torch.device, seconds: float = 0.25) -> None:
         self.device, self.seconds = device, seconds
-        self.flush: Tensor | None = None
-        if device.type == "cuda":
-            cache = torch.cuda.get_device_properties(device).L2_cache_size
-            self.flush = torch.empty(4 * max(cache, 2**26), dtype=torch.uint8, device=device)
 
-    def take(self, run: Run, *, graph: bool = True) -> Taken:
-        """Times `run` in every way that it allows. `graph=False`: its sizes depend on values."""
+    def take(self, runs: Sequence[Run], *, uncaptured: str | None = None) -> Taken:
+        """Times calls of the first run, and a graph of calls of all in turn, unless a reason is given."""
         taken = Taken()
         if self.device.type != "cuda":
-            taken.milliseconds["calls"] = self._clock(run)
+            taken.milliseconds["calls"] = self._clock(runs[0])
+            if uncaptured:
+                taken.notes.append(f"not captured: {uncaptured}")
             return taken
         for _ in range(3):
-            run()
+            runs[0]()
         torch.cuda.synchronize()
-        taken.milliseconds["calls"] = self._blocks(run)
-        if not graph:
-            taken.notes.append("not captured: sizes depend on values")
+        taken.milliseconds["calls"] = self._blocks(runs[0])
+        if uncaptured:
+            taken.notes.append(f"not captured: {uncaptured}")
             return taken
+        calls = max(1, min(CALLS, int(LONGEST / taken.milliseconds["calls"][0])))
         try:
-            replay, found = captured(run)
+            replay, found = captured(*runs, calls=calls)
         except RuntimeError as error:
             torch.cuda.synchronize()
             taken.notes.append("not captured: " + " ".join(str(error).split())[:200])
             return taken
-        taken.milliseconds["graph"] = self._blocks(replay)
-        taken.milliseconds["cold"] = self._cold(replay)
+        median, least = self._blocks(replay)
+        taken.milliseconds["graph"] = median / calls, least / calls
         del found
         return taken
 
@@ -105,14 +109,6 @@ class Stopwatch:
             times.append(self._between(run, count) / count)
         return statistics.median(times), min(times)
 
-    def _cold(self, run: Run) -> tuple[float, float]:
-        assert self.flush is not None
-        times, end = [], time.perf_counter() + self.seconds
-        while time.perf_counter() < end or len(times) < 5:
-            self.flush.fill_(1)
-            times.append(self._between(run, 1))
-        return statistics.median(times), min(times)
-
     def _between(self, run: Run, count: int) -> float:
         start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         start.record()
@@ -122,19 +118,23 @@ class Stopwatch:
         stop.synchronize()
         return start.elapsed_time(stop)
 
+    def copy_ms(self, bytes_moved: float) -> float:
+        """Milliseconds of a copy that reads and writes so many bytes, timed as the operators are."""
+        numbers = max(1, int(bytes_moved / 2 / 4))
+        sources = [torch.ones(numbers, device=self.device) for _ in range(SETS)]
+        targets = [torch.empty_like(source) for source in sources]
+        pairs = zip(sources, targets, strict=True)
+        taken = self.take([lambda s=s, t=t: t.copy_(s) for s, t in pairs])  # type: ignore[misc]
+        return taken.milliseconds.get("graph", taken.milliseconds["calls"])[0]
+
 
 def limits(watch: Stopwatch, megabytes: int, size: int) -> dict[str, float]:
-    """What nothing on this device can beat: bytes a second of a copy, operations a second of a GEMM."""
-    source = torch.ones(megabytes * 2**18, device=watch.device)
-    target = torch.empty_like(source)
+    """What nothing on this device can beat: bytes a second of a large copy, operations a second of a GEMM."""
     a, b = (torch.randn(size, size, device=watch.device) for _ in range(2))
     product = torch.empty_like(a)
-
-    def best(run: Run) -> float:
-        return watch.take(run, graph=False).milliseconds["calls"][1] / MILLISECONDS
-
-    copy, gemm = best(lambda: target.copy_(source)), best(lambda: torch.mm(a, b, out=product))
+    gemm = watch.take([lambda: torch.mm(a, b, out=product)], uncaptured="one call is enough")
+    moved = 2.0 * megabytes * 2**20
     return {
-        "copy_bytes_per_second": 2.0 * source.nbytes / copy,
-        "float32_operations_per_second": 2.0 * size**3 / gemm,
+        "copy_bytes_per_second": moved / watch.copy_ms(moved) * MILLISECONDS,
+        "float32_operations_per_second": 2.0 * size**3 / gemm.milliseconds["calls"][1] * MILLISECONDS,
     }

@@ -54,6 +54,7 @@ OF_THE_CPU_ALONE = {
     "ext/test_fit_": "thousands of fits take too long here, tests/cuda/test_fit_landmarks.py has fewer",
     "test_threads_and_levels": "threads and instruction-set levels are the CPU's",
     "test_emulator": "compiles the emulator itself",
+    "test_gpu_benchmark": "is about the benchmark's program",
     "test_skips": "is about runs without the emulator",
     "test_devices": "is about the messages of the Python functions",
     "test_library": "looks at the built CPU library",
