@@ -1,6 +1,6 @@
 // From the parts' sums to the next pose, the best pose so far, and which elements stop; see icp.h. One block an
 // element. The 4x4 eigenvalue problem of a rotation is a chain of divisions and roots that takes one thread some ten
-// microseconds: no more threads could take part in it.
+// microseconds (an estimate): no more threads could take part in it.
 #include "../common/icp_solve.h"
 
 #include <cmath>

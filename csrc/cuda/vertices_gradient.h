@@ -19,8 +19,9 @@ inline constexpr int kGradientPitch = kGradientRow + 4;  // rows begin four bank
 // order of a sum.
 //
 // A tile is 32 vertices x 50 modes x 12 bytes = 19 KB of the basis, on its way to a block at once through registers;
-// the three blocks of a multiprocessor are in different phases. At N = 53215, K = 50 an H100 moves 33 MB, 11 us, for
-// one face, and for 64 faces 114 MB, 38 us, beside 22 us of multiply-adds.
+// the three blocks of a multiprocessor are in different phases. An estimate, not a
+// measurement: at N = 53215, K = 50 an H100 would move 33 MB in 11 us for one face, and for 64 faces 114 MB in 38 us,
+// beside 22 us of multiply-adds.
 template <int F, int M, class T, class S>
 struct Gradient {
   static constexpr int kFaces = 4 * F, kModes = 8 * M;

@@ -12,9 +12,9 @@ namespace twodasl::cuda {
 // request is 64 contiguous bytes of each block (float32) and the next ones continue them, up to `Ahead` modes: 192
 // bytes each.
 //
-// N = 53215 makes 832 warps, 6.3 on each of an H100's 132 multiprocessors. `Ahead` modes of a warp are 768 bytes each
-// (float32), so with 16 ahead 77 KB of a multiprocessor are on their way and with 8 38 KB, where 3 TB/s times 0.7 us
-// ask for 16 KB. Half-precision storage halves both the bytes and the registers.
+// An estimate, not a measurement: N = 53215 makes 832 warps, 6.3 on each of an H100's 132 multiprocessors. `Ahead` modes
+// of a warp are 768 bytes each (float32), so with 16 ahead 77 KB of a multiprocessor are on their way and with 8 38 KB,
+// where 3 TB/s times 0.7 us ask for 16 KB. Half-precision storage halves both the bytes and the registers.
 inline constexpr int kStreamVertices = 64;
 inline constexpr int kStreamModes = 128;  // whose coefficients are in shared memory at a time
 inline constexpr int kStreamRow = 3 * kStreamVertices;
