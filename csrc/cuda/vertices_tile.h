@@ -10,9 +10,10 @@ namespace twodasl::cuda {
 // multiply-adds a thread: of 103 instructions issued a mode 96 are multiply-adds.
 //
 // An estimate, not a measurement: at N = 53215, K = 50 and 64 faces an H100 would multiply for 18 us and move 73 MB in
-// 24 us; of 128 faces 36 us and 38 us. So neither may wait for the other: while a stretch of modes is multiplied, the next one is loaded into registers,
-// and the blocks of a multiprocessor are in different phases. Blocks of the same vertices follow one another, so that
-// the modes come from memory once and for the other tiles of faces from the second-level cache.
+// 24 us; of 128 faces 36 us and 38 us. So neither may wait for the other: while a stretch of modes is multiplied, the
+// next one is loaded into registers, and the blocks of a multiprocessor are in different phases. Blocks of the same
+// vertices follow one another, so that the modes come from memory once and for the other tiles of faces from the
+// second-level cache.
 inline constexpr int kTileVertices = 64;
 inline constexpr int kTileFaces = 32;
 inline constexpr int kTileRow = 3 * 32;  // numbers of a face that a warp writes
