@@ -168,7 +168,7 @@ obstacle() {
 # stage NAME: its output also in the logs; ended after ten minutes.
 failed=0
 stage() {
-  local began=$SECONDS status=0 said watcher
+  local began=$SECONDS status=0 said
   printf '\n== %s\n' "$1"
   said=$(obstacle "$1")
   if [ -z "$said" ]; then
@@ -176,12 +176,15 @@ stage() {
     one "$1" > "$build/logs/$1.log" 2>&1 &
     local running=$!
     set +m
-    (sleep "$limit" && echo "more than $limit s" >> "$build/logs/$1.log" && kill -- "-$running") 2> /dev/null &
-    watcher=$!
-    wait "$running" || status=$?
-    pkill -P "$watcher" 2> /dev/null
-    kill "$watcher" 2> /dev/null
-    wait "$watcher" 2> /dev/null
+    while kill -0 "$running" 2> /dev/null; do
+      if [ $((SECONDS - began)) -ge "$limit" ]; then
+        echo "ended after $limit s" >> "$build/logs/$1.log"
+        kill -KILL -- "-$running"
+        break
+      fi
+      sleep 1
+    done
+    wait "$running" 2> /dev/null || status=$?
     cat "$build/logs/$1.log"
     said=passed
     [ "$status" -eq 0 ] || said="FAILED (exit code $status)"
