@@ -107,7 +107,9 @@ def by_definition(basis: MorphableBasis) -> dict[str, Callable[..., Tensor]]:
             mean, modes, rows, p.detach(), t, **kw
         ),
         "vertex_distance_cost": lambda _, p, t, **kw: reference.vertex_distance_cost(mean, modes, p, t, **kw),
-        "landmarks": lambda b, c, pose: reference.landmarks(b.mean, b.modes, b.landmarks, c, pose),
+        "landmarks": lambda b, c, pose, indices=None: reference.landmarks(
+            b.mean, b.modes, b.landmarks if indices is None else indices, c, pose
+        ),
     }
 
 
@@ -119,10 +121,15 @@ def at_its_best(basis: MorphableBasis) -> dict[str, Callable[..., Tensor]]:
     cost = factor(basis.mean, basis.modes)
     keep = torch.ones(12 + basis.mode_count, device=basis.device)
     keep[11] = 0  # ignore_depth, as the training's vertex loss does
+
+    def at_landmarks(b: MorphableBasis, c: Tensor, pose: Tensor, indices: Tensor | None = None) -> Tensor:
+        chosen = b.landmarks if indices is None else indices
+        return by_component(b.mean[chosen], b.modes[:, chosen])(c, pose)
+
     return {
         "importance_weights": lambda _, p, t, **__: weights(p.detach(), t),
         "vertex_distance_cost": lambda _, p, t, **__: cost(p * keep, t * keep),
-        "landmarks": lambda b, c, pose: by_component(b.mean, b.modes)(c, pose),
+        "landmarks": at_landmarks,
     }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..arguments import path_of
 from ..errors import InputError, did_you_mean
 
-SHIPPED = ("base",)
+SHIPPED = ("base", "research")
 """Their names, the default first."""
 
 SUFFIX = ".safetensors"

@@ -55,7 +55,7 @@ def test_every_name_is_described_and_every_value_has_a_name():
 def test_files_and_folders_are_called_so():
     for command, action in options():
         if getattr(action.type, "__name__", "") == "Path":
-            assert action.metavar in ("FILE", "NAME|FILE", "DIR", "PHOTO", "ROOT", "VIDEO"), (
+            assert action.metavar in ("FILE", "NAME|FILE", "DIR", "PHOTO", "ROOT", "VIDEO", "SCAN"), (
                 command,
                 action.dest,
             )

@@ -25,7 +25,7 @@ def test_quiet_leaves_the_files(photo_path, ball_checkpoint, tmp_path, capsys):
     words = ["reconstruct", photo_path, "-c", ball_checkpoint, "--box", "140", "40", "320", "220"]
     assert main([*map(str, words), "-o", str(tmp_path), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_quiet_keeps_a_report_and_an_error(tmp_path, ball_model, ball_path, capsys):
