@@ -166,7 +166,8 @@ obstacle() {
 }
 
 # stage NAME: its output also in the logs; ended after ten minutes.
-failed=0
+failed=0 running=""
+trap '[ -z "$running" ] || kill -KILL -- "-$running"; exit 130' INT TERM  # a stage does not see the terminal's Ctrl-C
 stage() {
   local began=$SECONDS status=0 said
   printf '\n== %s\n' "$1"
@@ -174,7 +175,7 @@ stage() {
   if [ -z "$said" ]; then
     set -m  # a group of processes of its own, which can be ended as one
     one "$1" > "$build/logs/$1.log" 2>&1 &
-    local running=$!
+    running=$!
     set +m
     while kill -0 "$running" 2> /dev/null; do
       if [ $((SECONDS - began)) -ge "$limit" ]; then
@@ -185,6 +186,7 @@ stage() {
       sleep 1
     done
     wait "$running" 2> /dev/null || status=$?
+    running=""
     cat "$build/logs/$1.log"
     said=passed
     [ "$status" -eq 0 ] || said="FAILED (exit code $status)"
