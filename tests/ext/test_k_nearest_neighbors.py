@@ -36,6 +36,16 @@ def test_brute_force(shape, dtype):
         assert_exact(points[:, :queries], points, k)  # its own
 
 
+def test_many_equally_far():
+    """Ties at the last place, of points in many leaves and in any order."""
+    for seed, (span, k) in enumerate(((3, 5), (6, 8), (9, 16), (14, 40), (30, 3))):
+        generator = torch.Generator().manual_seed(seed)
+        query, points = (torch.randint(0, span, (2, n, 3), generator=generator).float() for n in (300, 3000))
+        points[1] = points[1, points[1, :, 0].argsort(descending=True)]
+        assert_exact(query, points, k)
+        assert_exact(query + 0.5, points, k)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_coordinates_of_any_scale(dtype):
     for seed, scale in enumerate(SCALES[dtype]):

@@ -2,71 +2,103 @@
 // nearer than a box. Compiled without contraction.
 #pragma once
 
-#include "walk-inl.h"
+#include "search-inl.h"
 
 namespace twodasl::cpu::TWODASL_LEVEL {
 
-// The k least (distance, id) that a query has seen, in order.
+template <class T>
+constexpr T most_finite();
+template <>
+constexpr float most_finite<float>() {
+  return __FLT_MAX__;
+}
+template <>
+constexpr double most_finite<double>() {
+  return __DBL_MAX__;
+}
+
+// The points that a query has seen within its limit, as they came. A leaf adds its own at once, without a branch for
+// each; those that are too many are dropped now and then, and the rest is sorted at last.
 template <class T>
 struct Kept {
-  int filled;
-  T distances[kMostNeighbors];
-  int32_t ids[kMostNeighbors];
+  // So many more than k before some are dropped; a leaf may add all that it has.
+  static constexpr int spare(int k) { return 8 + k / 4; }
+  static constexpr int kRoom = kMostNeighbors + spare(kMostNeighbors) + 3 * kRow;  // whole vectors are written
+  int filled, most;
+  alignas(64) T distances[kRoom];
+  alignas(64) int32_t ids[kRoom];
 
-  void clear(int) { filled = 0; }
-  T distance(int n) const { return distances[n]; }
-  int32_t id(int n) const { return ids[n]; }
-  void set(int n, T distance, int32_t id) {
-    distances[n] = distance;
-    ids[n] = id;
-  }
-  void insert(int k, T distance, int32_t id) {
-    int at = filled < k ? filled++ : k - 1;
-    for (; at > 0 && (distance < distances[at - 1] || (distance == distances[at - 1] && id < ids[at - 1])); --at) {
-      set(at, distances[at - 1], ids[at - 1]);
-    }
-    set(at, distance, id);
-  }
-};
-
-// A distance's bits above those of an id are one number in the same order. Every place then takes the middle one of what
-// it holds, what the place before it holds, and what is new: no branch to mispredict, several places at a time.
-template <>
-struct Kept<float> {
-  static constexpr int kPad = 8;
-  int filled, turn;
-  alignas(64) int64_t keys[2][kMostNeighbors + kPad];  // from the place kPad on; what is before it is less than all
-
-  static int64_t key_of(float distance, int32_t id) {
-    int32_t bits;
-    __builtin_memcpy(&bits, &distance, sizeof(bits));
-    return static_cast<int64_t>(bits) << 32 | id;
-  }
   void clear(int k) {
-    filled = turn = 0;
-    for (int i = 0; i < kPad; ++i) keys[0][i] = keys[1][i] = -1;
-    for (int i = 0; i < (k + kPad - 1) / kPad * kPad; ++i) keys[0][kPad + i] = INT64_MAX;
+    filled = 0;
+    most = k;
   }
-  float distance(int n) const {
-    const int32_t bits = static_cast<int32_t>(keys[turn][kPad + n] >> 32);
-    float distance;
-    __builtin_memcpy(&distance, &bits, sizeof(distance));
-    return distance;
+  // Keeps the k nearest, and what is as far as the last of them; returns how far that is.
+  T drop(int k) {
+    most = k + spare(k);
+    V last = broadcast(T(0));
+    const V wanted = broadcast(T(k));
+    rank([&](int, V distance, V place) { last = largest(last, where_less(place, wanted, distance, broadcast(T(0)))); });
+    const T limit = greatest(last);
+    const int before = filled;
+    filled = 0;
+    for (int i = 0; i < before; i += V::lanes) {
+      const V distance = load(distances + i);
+      const unsigned near = bits_not_greater(distance, broadcast(limit));
+      filled += append(distance, ids + i, near, distances + filled, ids + filled);
+    }
+    return limit;
   }
-  int32_t id(int n) const { return static_cast<int32_t>(keys[turn][kPad + n]); }
-  void set(int n, float distance, int32_t id) { keys[turn][kPad + n] = key_of(distance, id); }
-  void insert(int k, float distance, int32_t id) {
-    filled += filled < k ? 1 : 0;
-    const int64_t key = key_of(distance, id);
-    const int64_t* __restrict from = keys[turn] + kPad;
-    int64_t* __restrict to = keys[1 - turn] + kPad;
-    for (int begin = 0; begin < k; begin += kPad) {
-      for (int i = begin; i < begin + kPad; ++i) {
-        const int64_t before = from[i - 1] > key ? from[i - 1] : key;
-        to[i] = from[i] < before ? from[i] : before;
+  // Puts the k least (distance, id) in order, and drops the others.
+  void sort(int k) {
+    alignas(64) T places[kRoom], distance[kRoom];
+    alignas(64) int32_t id[kRoom];
+    rank([&](int i, V, V place) { store(places + i, place); });
+    int sum = 0;
+    for (int i = 0; i < filled; ++i) {
+      const int to = static_cast<int>(places[i]);
+      sum += to;
+      distance[to] = distances[i];
+      id[to] = ids[i];
+    }
+    if (2 * sum != filled * (filled - 1)) {  // some are as far as others
+      for (int i = 0; i < filled; ++i) {
+        const int to = exact_place(i);
+        distance[to] = distances[i];
+        id[to] = ids[i];
       }
     }
-    turn = 1 - turn;
+    filled = filled < k ? filled : k;
+    __builtin_memcpy(distances, distance, sizeof(T) * filled);
+    __builtin_memcpy(ids, id, sizeof(int32_t) * filled);
+  }
+
+ private:
+  using V = Vec<T>;
+
+  // use(i, distances, places) for every two vectors: how many are nearer than each. What follows the last is no nearer.
+  template <class Use>
+  void rank(const Use& use) {
+    for (int i = 0; i < 2 * V::lanes; i += V::lanes) store(distances + filled + i, broadcast(infinity<T>()));
+    const V one = broadcast(T(1));
+    for (int i = 0; i < filled; i += 2 * V::lanes) {
+      const V d0 = load(distances + i), d1 = load(distances + i + V::lanes);
+      V r0 = broadcast(T(0)), r1 = r0;
+      for (int j = 0; j < filled; ++j) {
+        const V other = broadcast(distances[j]);
+        r0 = add_where_less(other, d0, one, r0);
+        r1 = add_where_less(other, d1, one, r1);
+      }
+      use(i, d0, r0);
+      use(i + V::lanes, d1, r1);
+    }
+  }
+  int exact_place(int i) const {
+    int before = 0;
+    for (int j = 0; j < filled; ++j) {
+      const bool first = (ids[j] < ids[i]) | ((ids[j] == ids[i]) & (j < i));  // an id comes twice in a wrong tree
+      before += (distances[j] < distances[i]) | ((distances[j] == distances[i]) & first);
+    }
+    return before;
   }
 };
 
@@ -76,22 +108,25 @@ struct ManyGroup : Group<T> {
   int k;
   Kept<T> kept[kRow];
 
-  void begin(int most, T limit) {
+  // What overflows is left to the search of smaller numbers.
+  void begin(int most) {
     k = most;
     for (int lane = 0; lane < kRow; ++lane) {
-      kept[lane].clear(most);
-      this->distance[lane] = limit;
+      kept[lane].clear(k);
+      this->distance[lane] = most_finite<T>();
       this->id[lane] = kNoPoint;
     }
   }
-  void insert(int lane, T distance, int32_t id) {
-    if (distance > this->distance[lane] || (distance == this->distance[lane] && id >= this->id[lane])) return;
+  void drop(int lane) {
     Kept<T>& list = kept[lane];
-    list.insert(k, distance, id);
-    if (list.filled == k) {
-      this->distance[lane] = list.distance(k - 1);
-      this->id[lane] = list.id(k - 1);
-    }
+    this->distance[lane] = list.drop(k);
+    this->id[lane] = kNoPoint;  // which of the k is the last is not known
+    if (list.filled == k) return;
+    list.sort(k);
+    this->id[lane] = list.ids[k - 1];
+  }
+  void sort() {
+    for (int lane = 0; lane < kRow; ++lane) kept[lane].sort(k);
   }
 };
 
@@ -101,32 +136,33 @@ struct ManySearch : Walk<T, kScaled, ManySearch<T, kScaled>> {
   using V = Vec<T>;
   using Base::Base, Base::scaled, Base::tree;
 
+  // Of every query the points of a vector together. Padding is infinitely far.
   void visit(int64_t leaf, unsigned lanes, ManyGroup<T>& group) const {
+    constexpr int kVectors = kRow / V::lanes;
     const T* p = tree.leaves + leaf * kBlockRow;
     const int32_t* ids = tree.ids + leaf * kRow;
-    bool better = false;
-    for (int first = 0; first < kRow; first += V::lanes) {
-      const unsigned ours = lanes >> first & ((1u << V::lanes) - 1);
-      if (ours == 0) continue;
-      const V x = load(group.at[0] + first), y = load(group.at[1] + first), z = load(group.at[2] + first);
-      for (int i = 0; i < kRow; ++i) {
-        if (ids[i] == kNoPoint) break;  // padding comes last, infinitely far
-        const V px = scaled(broadcast(p[i])), py = scaled(broadcast(p[kRow + i]));
-        const V pz = scaled(broadcast(p[2 * kRow + i]));
-        const V distance = squared(sub(x, px), sub(y, py), sub(z, pz));
-        unsigned found = bits_not_greater(distance, load(group.distance + first)) & ours;
-        if (found == 0) continue;
-        alignas(64) T distances[V::lanes];
-        store(distances, distance);
-        for (; found != 0; found &= found - 1) {
-          const int lane = __builtin_ctz(found);
-          // What overflows is left to the search of smaller numbers.
-          if (distances[lane] < infinity<T>()) group.insert(first + lane, distances[lane], ids[i]);
-        }
-        better = true;
-      }
+    V at[3][kVectors];
+    for (int c = 0; c < 3; ++c) {
+      for (int i = 0; i < kVectors; ++i) at[c][i] = scaled(load(p + c * kRow + i * V::lanes));
     }
-    if (better) group.find_limit();
+    unsigned full = 0;
+    for (; lanes != 0; lanes &= lanes - 1) {
+      const int lane = __builtin_ctz(lanes);
+      const V x = broadcast(group.at[0][lane]), y = broadcast(group.at[1][lane]), z = broadcast(group.at[2][lane]);
+      const V limit = broadcast(group.distance[lane]);
+      Kept<T>& list = group.kept[lane];
+      int filled = list.filled;
+      for (int i = 0; i < kVectors; ++i) {
+        const V distance = squared(sub(x, at[0][i]), sub(y, at[1][i]), sub(z, at[2][i]));
+        filled += append(distance, ids + i * V::lanes, bits_not_greater(distance, limit), list.distances + filled,
+                         list.ids + filled);
+      }
+      list.filled = filled;
+      full |= (filled >= list.most ? 1u : 0u) << lane;
+    }
+    if (full == 0) return;
+    for (; full != 0; full &= full - 1) group.drop(__builtin_ctz(full));
+    group.find_limit();
   }
 };
 
@@ -135,15 +171,17 @@ struct ManySearch : Walk<T, kScaled, ManySearch<T, kScaled>> {
 template <class T>
 void search_many_scaled(const NeighborTree<T>& tree, int64_t points, int wanted, ManyGroup<T>& group) {
   ManyGroup<T> small = group;
-  small.begin(wanted, infinity<T>());
+  small.begin(wanted);
   for (int lane = 0; lane < kRow; ++lane) {
     for (int c = 0; c < 3; ++c) small.at[c][lane] *= kShrink<T>;
     if (group.kept[lane].filled >= wanted) small.distance[lane] = T(-1);  // nothing is nearer
   }
   ManySearch<T, true>(tree, points).template run<true>(small);
+  small.sort();
   for (int lane = 0; lane < kRow; ++lane) {
     for (int& n = group.kept[lane].filled; n < wanted && n < small.kept[lane].filled; ++n) {
-      group.kept[lane].set(n, infinity<T>(), small.kept[lane].id(n));
+      group.kept[lane].distances[n] = infinity<T>();
+      group.kept[lane].ids[n] = small.kept[lane].ids[n];
     }
   }
 }
@@ -156,10 +194,10 @@ void expect_many(const T* points, const ManyGroup<T>& before, int from, ManyGrou
     const V x = load(group.at[0] + first), y = load(group.at[1] + first), z = load(group.at[2] + first);
     V most = broadcast(T(0));
     for (int i = 0; i < before.k; ++i) {
-      const T* const p = points + 3 * int64_t(before.kept[from].id(i));
+      const T* const p = points + 3 * int64_t(before.kept[from].ids[i]);
       most = largest(most, squared(sub(x, broadcast(p[0])), sub(y, broadcast(p[1])), sub(z, broadcast(p[2]))));
     }
-    store(group.distance + first, most);
+    store(group.distance + first, smallest(most, broadcast(most_finite<T>())));
   }
 }
 
@@ -175,13 +213,25 @@ void nearest_many(const NearestManyParams<T>& params, int64_t element, int64_t b
   const int64_t start = element * params.queries;
   const int64_t known = params.lengths != nullptr ? params.lengths[element] : count;
   const int k = static_cast<int>(params.k), wanted = static_cast<int>(known < params.k ? known : params.k);
+  if (k == 1 && known > 0) {  // the same, without a list
+    NearestParams<T> one{};
+    one.query = params.query;
+    one.points = params.points;
+    one.tree = params.tree;
+    one.order = params.order;
+    one.distance = params.distance;
+    one.index = params.index;
+    one.queries = params.queries;
+    one.points_count = count;
+    return nearest(one, element, begin, end);
+  }
   ManyGroup<T> groups[2];
   int64_t previous = -1;
   for (int64_t i = begin, turn = 0; i < end; i += kRow, turn = 1 - turn) {
     const int filled = static_cast<int>(end - i < kRow ? end - i : kRow);
     int64_t number[kRow];
     ManyGroup<T>& group = groups[turn];
-    group.begin(k, infinity<T>());
+    group.begin(k);
     for (int lane = 0; lane < kRow; ++lane) {
       const int64_t at = i + (lane < filled ? lane : filled - 1);
       number[lane] = start + (params.order != nullptr ? params.order[start + at] : at);
@@ -189,22 +239,28 @@ void nearest_many(const NearestManyParams<T>& params, int64_t element, int64_t b
     }
     if (previous >= 0) expect_many(points, groups[1 - turn], static_cast<int>(previous), group);
     search.template run<true>(group);
+    group.sort();
     bool all = true;
     for (int lane = 0; lane < kRow; ++lane) all = all && group.kept[lane].filled >= wanted;
     if (!all) search_many_scaled(tree, count, wanted, group);
     for (int lane = 0; lane < filled; ++lane) {
       T* const distance = params.distance + number[lane] * params.k;
       int64_t* const index = params.index + number[lane] * params.k;
-      for (int n = 0; n < k; ++n) {
-        const bool real = n < group.kept[lane].filled;
-        distance[n] = real ? group.kept[lane].distance(n) : infinity<T>();
-        index[n] = real ? group.kept[lane].id(n) : -1;
+      const Kept<T>& list = group.kept[lane];
+      for (int n = 0; n < list.filled; ++n) {
+        distance[n] = list.distances[n];
+        index[n] = list.ids[n];
+      }
+      for (int n = list.filled; n < k; ++n) {
+        distance[n] = infinity<T>();
+        index[n] = -1;
       }
     }
     // Neither fewer than k nor an id of a wrong tree is an address.
     previous = group.kept[filled - 1].filled == k ? filled - 1 : -1;
     for (int n = 0; previous >= 0 && n < k; ++n) {
-      if (group.kept[previous].id(n) >= count) previous = -1;
+      const int32_t id = group.kept[previous].ids[n];
+      if (id < 0 || id >= count) previous = -1;
     }
   }
 }

@@ -63,6 +63,45 @@ inline unsigned bits_not_greater(Vec<float> a, Vec<float> b) {
 inline unsigned bits_not_greater(Vec<double> a, Vec<double> b) {
   return static_cast<unsigned>(_mm256_movemask_pd(_mm256_cmp_pd(a.v, b.v, _CMP_LE_OQ)));
 }
+// c + (a < b ? x : 0)
+inline Vec<float> add_where_less(Vec<float> a, Vec<float> b, Vec<float> x, Vec<float> c) {
+  return {_mm256_add_ps(c.v, _mm256_and_ps(_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ), x.v))};
+}
+inline Vec<double> add_where_less(Vec<double> a, Vec<double> b, Vec<double> x, Vec<double> c) {
+  return {_mm256_add_pd(c.v, _mm256_and_pd(_mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ), x.v))};
+}
+// Of the set bits of every byte: their places.
+struct SetBits {
+  alignas(64) unsigned char places[256][8];
+};
+constexpr SetBits set_bits_table() {
+  SetBits t{};
+  for (int bits = 0; bits < 256; ++bits) {
+    int count = 0;
+    for (int i = 0; i < 8; ++i) {
+      if (bits >> i & 1) t.places[bits][count++] = static_cast<unsigned char>(i);
+    }
+  }
+  return t;
+}
+inline constexpr SetBits kSetBits = set_bits_table();
+// Lane i and ids[i] of every bit i, one after the other; returns how many. Writes whole vectors.
+inline int append(Vec<float> a, const int32_t* ids, unsigned bits, float* to, int32_t* to_ids) {
+  const __m256i from = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(kSetBits.places[bits])));
+  const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ids));
+  _mm256_storeu_ps(to, _mm256_permutevar8x32_ps(a.v, from));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to_ids), _mm256_permutevar8x32_epi32(all, from));
+  return __builtin_popcount(bits);
+}
+inline int append(Vec<double> a, const int32_t* ids, unsigned bits, double* to, int32_t* to_ids) {
+  int count = 0;
+  for (; bits != 0; bits &= bits - 1, ++count) {
+    const int lane = __builtin_ctz(bits);
+    to[count] = a.v[lane];
+    to_ids[count] = ids[lane];
+  }
+  return count;
+}
 inline float greatest(Vec<float> a) {
   __m128 s = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
   s = _mm_max_ps(s, _mm_movehl_ps(s, s));

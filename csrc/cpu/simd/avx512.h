@@ -59,6 +59,27 @@ inline Vec<double> where_less(Vec<double> a, Vec<double> b, Vec<double> x, Vec<d
 // Bit i tells of lane i.
 inline unsigned bits_not_greater(Vec<float> a, Vec<float> b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ); }
 inline unsigned bits_not_greater(Vec<double> a, Vec<double> b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LE_OQ); }
+// c + (a < b ? x : 0)
+inline Vec<float> add_where_less(Vec<float> a, Vec<float> b, Vec<float> x, Vec<float> c) {
+  return {_mm512_mask_add_ps(c.v, _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), c.v, x.v)};
+}
+inline Vec<double> add_where_less(Vec<double> a, Vec<double> b, Vec<double> x, Vec<double> c) {
+  return {_mm512_mask_add_pd(c.v, _mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ), c.v, x.v)};
+}
+// Lane i and ids[i] of every bit i, one after the other; returns how many. Writes whole vectors.
+inline int append(Vec<float> a, const int32_t* ids, unsigned bits, float* to, int32_t* to_ids) {
+  const __mmask16 kept = static_cast<__mmask16>(bits);
+  _mm512_storeu_ps(to, _mm512_maskz_compress_ps(kept, a.v));
+  _mm512_storeu_si512(to_ids, _mm512_maskz_compress_epi32(kept, _mm512_loadu_si512(ids)));
+  return __builtin_popcount(bits);
+}
+inline int append(Vec<double> a, const int32_t* ids, unsigned bits, double* to, int32_t* to_ids) {
+  const __mmask8 kept = static_cast<__mmask8>(bits);
+  const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ids));
+  _mm512_storeu_pd(to, _mm512_maskz_compress_pd(kept, a.v));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to_ids), _mm256_maskz_compress_epi32(kept, all));
+  return __builtin_popcount(bits);
+}
 inline float greatest(Vec<float> a) { return _mm512_reduce_max_ps(a.v); }
 inline double greatest(Vec<double> a) { return _mm512_reduce_max_pd(a.v); }
 // No <cmath>: its inline functions would be shared between the levels.

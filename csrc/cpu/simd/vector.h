@@ -108,6 +108,22 @@ template <class T>
 inline Vec<T> where_less(Vec<T> a, Vec<T> b, Vec<T> x, Vec<T> y) {
   return {a.v < b.v ? x.v : y.v};
 }
+// c + (a < b ? x : 0)
+template <class T>
+inline Vec<T> add_where_less(Vec<T> a, Vec<T> b, Vec<T> x, Vec<T> c) {
+  return {c.v + (a.v < b.v ? x.v : broadcast(T(0)).v)};
+}
+// Lane i and ids[i] of every bit i, one after the other; returns how many. Other levels write whole vectors.
+template <class T>
+inline int append(Vec<T> a, const int32_t* ids, unsigned bits, T* to, int32_t* to_ids) {
+  int count = 0;
+  for (; bits != 0; bits &= bits - 1, ++count) {
+    const int lane = __builtin_ctz(bits);
+    to[count] = a.v[lane];
+    to_ids[count] = ids[lane];
+  }
+  return count;
+}
 // Bit i tells of lane i: of a comparison's result, in which all bits of a lane are ones or zeros.
 template <class M>
 inline unsigned lane_bits(M mask) {
