@@ -70,6 +70,26 @@ def _ready(a: Any, b: Any, dtype: torch.dtype, device: torch.device) -> bool:
     )
 
 
+def are_ready(first: Any, *others: Any) -> bool:
+    """Whether all are dense tensors of one dtype and device that the kernels take as they are."""
+    if not isinstance(first, Tensor):
+        return False
+    dtype, device = first.dtype, first.device
+    if dtype not in _FLOATS or device.type not in _load.DEVICES:
+        return False
+    for tensor in (first, *others):
+        kind = type(tensor)
+        if (
+            (kind is not Tensor and kind is not nn.Parameter)
+            or tensor.dtype is not dtype
+            or tensor.device != device
+            or tensor.layout is not torch.strided
+            or tensor.is_nested
+        ):
+            return False
+    return True
+
+
 def check_coefficients_and_pose(
     coefficients: Any, pose: Any, modes: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._checks import as_compute, check_device, check_float, check_tensor, shape_text
+from ._checks import are_ready, as_compute, check_device, check_float, check_tensor, shape_text
 from ._operator import differentiable, gradient
 from ._vmap import fold, loop
 
@@ -42,10 +42,23 @@ def skin(vertices: Tensor, weights: Tensor, transforms: Tensor) -> Tensor:
     grasping", 1988; FLAME and SMPL pose their meshes with it.
     """
     vertices, weights, transforms = _check(vertices, weights, transforms)
-    return blend(vertices, weights, transforms if transforms.shape[2] == 3 else transforms[:, :, :3])
+    return blend(vertices, weights, transforms if transforms.shape[2] == 3 else transforms.narrow(2, 0, 3))
 
 
-def _check(vertices: object, weights: object, transforms: object) -> tuple[Tensor, Tensor, Tensor]:
+def _check(vertices: Any, weights: Any, transforms: Any) -> tuple[Tensor, Tensor, Tensor]:
+    # The usual case, which the time of a small mesh would feel. What is not gets a closer look.
+    if are_ready(vertices, weights, transforms):
+        shape, rows = vertices.shape, transforms.shape
+        if (
+            len(shape) == 3
+            and shape[2] == 3
+            and len(rows) == 4
+            and rows[0] == shape[0]
+            and rows[2] in (3, 4)
+            and rows[3] == 4
+            and weights.shape == (shape[1], rows[1])
+        ):
+            return vertices, weights, transforms
     v, w, m = (
         check_tensor(value, name)
         for value, name in ((vertices, "vertices"), (weights, "weights"), (transforms, "transforms"))

@@ -15,6 +15,17 @@ namespace {
 
 #if defined(TWODASL_FOR_CUDA)
 
+// Transforms as the kernels read them.
+template <class T>
+class Transforms {
+ public:
+  explicit Transforms(const Tensor& any) : tensor_(dense(any)) {}
+  const T* get() { return in<T>(tensor_); }
+
+ private:
+  const Tensor tensor_;
+};
+
 template <class T>
 void launch(const SkinParams<T>& params, const OnDevice& device) {
   check_launch(cuda::launch_skin(params, device.stream()));
@@ -34,6 +45,32 @@ void launch_backward_weights(const SkinWeightsParams<T>& params, const OnDevice&
 }
 
 #else
+
+// Transforms as the kernels read them. They are few, and often three rows of four: one of torch's copies would take
+// longer to start than this loop to end.
+template <class T>
+class Transforms {
+ public:
+  explicit Transforms(const Tensor& any)
+      : from_(in<T>(any)), copy_(any.is_contiguous() ? 0 : static_cast<size_t>(any.numel()) * sizeof(T)) {
+    if (any.is_contiguous()) return;
+    const int64_t faces = any.size(0), joints = any.size(1), row = any.stride(2), column = any.stride(3);
+    const int64_t face = any.stride(0), joint = any.stride(1);
+    T* to = reinterpret_cast<T*>(copy_.keys());
+    for (int64_t b = 0; b < faces; ++b) {
+      for (int64_t j = 0; j < joints; ++j) {
+        const T* const rows = from_ + b * face + j * joint;
+        for (int64_t k = 0; k < 12; ++k) *to++ = rows[k / 4 * row + k % 4 * column];
+      }
+    }
+    from_ = reinterpret_cast<const T*>(copy_.keys());
+  }
+  const T* get() { return from_; }
+
+ private:
+  const T* from_;
+  Scratch copy_;
+};
 
 // Tasks of so much work each, every thread with scratch memory of its own.
 template <class Run>
@@ -99,12 +136,13 @@ Tensor skin(const Tensor& vertices_in, const Tensor& weights_in, const Tensor& t
   const int64_t joints = weights_in.size(1);
   check_operand(transforms_in, "transforms", {batch, joints, 3, 4}, vertices_in);
   const OnDevice device(vertices_in);
-  const Tensor vertices = dense(vertices_in), weights = dense(weights_in), transforms = dense(transforms_in);
+  const Tensor vertices = dense(vertices_in), weights = dense(weights_in);
   const Tensor output = empty_result({batch, count, 3}, vertices);
   if (batch == 0 || count == 0) return output;
   with_number(vertices, "vertices", [&](auto number) {
     using T = decltype(number);
-    launch(SkinParams<T>{in<T>(vertices), in<T>(weights), in<T>(transforms), out<T>(output), batch, count, joints},
+    Transforms<T> transforms(transforms_in);
+    launch(SkinParams<T>{in<T>(vertices), in<T>(weights), transforms.get(), out<T>(output), batch, count, joints},
            device);
   });
   return output;

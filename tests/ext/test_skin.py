@@ -130,6 +130,15 @@ def test_gradients_and_inputs_of_any_strides(make_grad):
         te.skin(turned, inputs.weights.T.contiguous().T, inputs.transforms),
         te.skin(turned.contiguous(), inputs.weights, inputs.transforms),
     )
+    for view in (
+        inputs.transforms.mT.contiguous().mT,
+        inputs.transforms[:1].expand(BODY.batch, -1, -1, -1),
+        inputs.transforms.flip(1).transpose(0, 1).contiguous().transpose(0, 1),
+    ):
+        assert torch.equal(
+            te.skin(inputs.vertices, inputs.weights, view),
+            te.skin(inputs.vertices, inputs.weights, view.contiguous()),
+        )
 
 
 def test_an_element_depends_on_no_other():
