@@ -19,7 +19,7 @@ from .scan import Scan, prepare_scan
 from .search import distinct, find, trimmed_error
 from .similarity import Similarity, joined
 from .solve import Marks, Pairs, State, next_cut, noise_of, pairs_of, step, variance_of
-from .surface import Surface
+from .surface import Surface, check_model
 
 MOST_POINTS = 100_000
 """Points of the scan that take part in the fit's last rounds; of more, so many are drawn."""
@@ -82,11 +82,12 @@ def fit_scan(
     where there are more than 100,000.
 
     Raises:
-        InputError: what is no scan or no landmarks, naming the argument; or a scan on which no head fits.
+        InputError: what is no model, scan or landmarks, naming the argument; or a scan on which no head fits.
 
     Source: Amberg et al. 2007 and Gerig et al. 2018 for the problem; Chen and Medioni 1992 for the distance;
     Beaton and Tukey 1974 for the weights.
     """
+    check_model(model)
     place = usable_device(device)
     given = None if landmarks is None else placed(landmarks, model)
     scan = prepare_scan(vertices, triangles, place)
@@ -130,7 +131,9 @@ def _started(surface: Surface, scan: Scan, marks: Marks | None) -> tuple[State, 
         states.append(state)
         errors.append(_error(pairs_of(surface, part, state), state))
     # Several starts may have come to the same end.
-    order = distinct(joined([state.motion for state in states]), torch.tensor(errors)).tolist()
+    order = distinct(
+        joined([state.motion for state in states]), torch.tensor(errors, dtype=torch.float32)
+    ).tolist()
     best = errors[order[0]]
     sureness = errors[order[1]] / max(best, 1e-9) if len(order) > 1 else float("inf")
     return replace(states[order[0]], cut=_FIRST_CUT), sureness

@@ -26,6 +26,8 @@ DEVIATION = 4.0
 
 FEWEST = 3
 
+_FARTHEST = 1e6  # sizes of the scan; float32 tells no points apart there
+
 Points = NDArray[np.float64]
 
 
@@ -48,7 +50,10 @@ def placed(landmarks: Any, model: MorphableModel) -> tuple[NDArray[np.int64], Po
 
 def marks_on(scan: Scan, vertices: NDArray[np.int64], points: Points, device: torch.device) -> Marks:
     """The landmarks for the fit."""
-    here = ((points - scan.center) / scan.size).astype(np.float32)
+    here = (points - scan.center) / scan.size
+    if (np.abs(here) > _FARTHEST).any():
+        raise InputError("landmarks: expected points on the scan, in its unit, got some far away from it")
+    here = here.astype(np.float32)
     return Marks(torch.from_numpy(vertices).to(device), torch.from_numpy(here).to(device), DEVIATION)
 
 

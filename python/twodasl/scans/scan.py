@@ -16,6 +16,7 @@ from ..errors import InputError
 FEWEST = 50
 """A scan of fewer points does not say which way a head looks."""
 
+_LEAST, _MOST = 1e-100, 1e100  # squares of lengths are numbers in between
 _MOSTLY_BORDER = 0.5
 
 
@@ -58,9 +59,13 @@ def prepare_scan(vertices: Any, triangles: Any, device: torch.device) -> Scan:
     """The scan of vertices (P, 3) and triangles (T, 3), or None. Raises InputError for what is none."""
     points = _points(vertices)
     center = np.median(points, axis=0)
+    extent = float(np.abs(points / 2 - center / 2).max()) * 2
+    if extent and not _LEAST < extent < _MOST:
+        raise InputError(
+            f"vertices: expected a scan between {_LEAST:g} and {_MOST:g} of its units wide, got {extent:.3g}"
+        )
     size = float(np.median(np.linalg.norm(points - center, axis=1)))
-    extent = float(np.abs(points - center).max())
-    if size <= 0 or not np.isfinite(size) or size < 1e-6 * extent:
+    if size <= 0 or size < 1e-6 * extent:
         raise InputError("vertices: expected points spread over a surface, got most of them at one place")
     here = ((points - center) / size).astype(np.float32)
     spread = np.linalg.svd(here[:: max(1, len(here) // 5000)] - here.mean(0), compute_uv=False)

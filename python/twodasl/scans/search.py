@@ -186,7 +186,7 @@ def _plane_step(
     about = feet - motions.translation[:, None].float()
     normal = torch.zeros(len(feet), 7, 7, dtype=torch.float64, device=feet.device)
     right = torch.zeros(len(feet), 7, dtype=torch.float64, device=feet.device)
-    axes = torch.eye(3, device=feet.device)
+    axes = torch.eye(3, dtype=torch.float32, device=feet.device)
     for share, directions in ((1.0, along), *((_WHOLE, axis.expand_as(along)) for axis in axes)):
         rows = plane_rows(about, directions)
         weighted = (rows * (share * weights[..., None])).mT
@@ -224,7 +224,7 @@ def _onto_planes(surface: Surface, scan: Scan, motions: Similarity) -> tuple[Sim
     """Gauss-Newton steps of all motions onto the mean's tangent planes, and their costs."""
     points = scan.points.expand(len(motions.scale), -1, -1)
     normals = None if scan.normals is None else scan.normals.expand_as(points)
-    costs = torch.zeros(len(points))
+    costs = torch.zeros(len(points), dtype=torch.float32)
     for number in range(_PLANE_STEPS + 1):
         places = surface.nearest(motions.back(points).reshape(-1, 3), surface.mean)
         feet = motions.apply(places.points.reshape(points.shape))

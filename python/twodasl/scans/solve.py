@@ -152,7 +152,7 @@ _UNIT = 100.0
 def _in_model(state: State, points: Tensor, normals: Tensor) -> Tensor:
     """(M, 7) rows of the motion, in millimeters along the normals."""
     return plane_rows(points[None], normals[None])[0] * torch.tensor(
-        [1.0] * 4 + [_UNIT] * 3, device=points.device
+        [1.0] * 4 + [_UNIT] * 3, dtype=points.dtype, device=points.device
     )
 
 
@@ -179,7 +179,7 @@ def _add_marks(
     apart = (state.motion.back(marks.points)[0] - points).double()
     weights = 1 / (1 + apart.square().sum(dim=1) / (3 * marks.deviation) ** 2).square()
     weights = weights / marks.deviation**2
-    for axis in torch.eye(3, device=points.device):
+    for axis in torch.eye(3, dtype=points.dtype, device=points.device):
         along = axis.expand_as(points)
         rows = torch.cat(
             (

@@ -12,6 +12,8 @@ from torch import Tensor
 
 import twodasl_ext
 
+from ..arguments import shown
+from ..errors import InputError
 from ..morphable import MorphableModel
 from .scan import border_of
 
@@ -70,7 +72,7 @@ class Surface:
 
     def vertices(self, coefficients: Tensor) -> Tensor:
         """(N, 3) of coefficients (K,), in millimeters."""
-        still = torch.eye(3, 4, device=self.device)[None]
+        still = torch.eye(3, 4, dtype=torch.float32, device=self.device)[None]
         return twodasl_ext.vertices(self.basis, (coefficients.float() * self.deviations)[None], still)[0]
 
     def nearest(self, points: Tensor, vertices: Tensor) -> Places:
@@ -112,6 +114,18 @@ class Surface:
         """The area of some triangles, each counted once, in square millimeters."""
         a, b, c = vertices[self.triangles[triangles.unique()]].unbind(dim=1)
         return float(torch.linalg.cross(b - a, c - a).norm(dim=1).sum()) / 2
+
+
+def check_model(model: object) -> None:
+    """Raise InputError for a model that has no surface to lay on a scan."""
+    if not isinstance(model, MorphableModel):
+        raise InputError(f"model: expected a MorphableModel, as from load_model, got {shown(model)}")
+    if not len(model.triangles):
+        raise InputError(
+            f"model: {model.name} has points alone; expected triangles, which are fitted to scans"
+        )
+    if not np.ptp(model.mean[np.unique(model.triangles)], axis=0).any():
+        raise InputError(f"model: {model.name} has all its vertices at one place; expected a surface")
 
 
 def _outside(mean: NDArray[np.float32], triangles: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """fit_scan: heads that are known are found again, in every unit and orientation; others are refused."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,6 +83,28 @@ def test_what_is_no_head_is_refused(head_model):
     assert "\n" not in str(caught.value)
 
 
+def test_the_default_dtype_does_not_matter(make_scan, head_model, outer):
+    made = make_scan(7, count=300)
+    marks = {i: made.landmarks[i] for i in (8, 30, 36, 45)}
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        fits = [fit_scan(head_model, made.points, landmarks=given) for given in (None, marks)]
+    finally:
+        torch.set_default_dtype(before)
+    for fit in fits:
+        assert made.error(fit.vertices, outer) < 1
+
+
+def test_a_model_without_a_surface_is_named(head_model):
+    flat = {"triangles": np.zeros((0, 3), np.int64)}, {"mean": np.zeros_like(head_model.mean)}
+    for changed, message in zip(flat, ("points alone", "all its vertices at one place"), strict=True):
+        with pytest.raises(InputError, match=f"^model: procedural has {message}"):
+            fit_scan(replace(head_model, **changed), CLOUD)
+    with pytest.raises(InputError, match="^model: expected a MorphableModel, as from load_model, got None"):
+        fit_scan(None, CLOUD)
+
+
 CLOUD = np.random.default_rng(0).normal(size=(60, 3))
 
 
@@ -94,6 +117,9 @@ CLOUD = np.random.default_rng(0).normal(size=(60, 3))
         (np.zeros((60, 2)), None, None, r"vertices: .*got shape \(60, 2\)"),
         (np.ones((60, 3)), None, None, "vertices: expected points spread over a surface, got most"),
         (np.outer(np.arange(60.0), [1, 2, 3]), None, None, "got points on a line"),
+        (1e200 * CLOUD, None, None, r"vertices: .* wide, got .*e\+200"),
+        (1e-200 * CLOUD, None, None, r"vertices: .* wide, got .*e-200"),
+        (CLOUD, None, {i: 1e300 * CLOUD[i] for i in range(4)}, "landmarks: expected points on the scan"),
         ("head", None, None, "vertices: expected .*got 'head'"),
         (CLOUD, [[0, 1, 60]], None, "triangles: expected .*60 vertices, or None, got 60"),
         (CLOUD, [[0.5, 1, 2]], None, "triangles: expected .*got float64"),
