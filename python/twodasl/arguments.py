@@ -19,12 +19,22 @@ def _plain(value: Any) -> Any:
 
 
 def shown(value: object) -> str:
-    """A wrong argument for a message: its repr where that is short, else its type."""
+    """A wrong argument for a message: its repr where that is short, else its type, and an array's shape."""
     if isinstance(plain := _plain(value), (bool, int, float, str, bytes, type(None))):
         with suppress(ValueError):  # Python writes no number of more than 4,300 digits
             if len(text := repr(plain)) <= _LONGEST:
                 return text
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"a value of type {type(value).__name__}, {value.dtype} of shape {tuple(value.shape)}"
     return f"a value of type {type(value).__name__}"
+
+
+def on_host(value: Any) -> Any:
+    """A tensor as an array, which NumPy alone makes only of one without gradient, and of none in bfloat16."""
+    if not hasattr(value, "detach"):
+        return value
+    tensor = value.detach().cpu()
+    return (tensor.double() if tensor.is_floating_point() else tensor).numpy()
 
 
 def flag(value: Any, name: str) -> bool:

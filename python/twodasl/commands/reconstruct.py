@@ -144,9 +144,9 @@ def run(args: argparse.Namespace) -> int:
         failures = 1
         say(f"twodasl: error: {' '.join(str(error).split())}", sys.stderr)
     if failures:
+        rest = f"; the others are in {args.output}" if failures < len(photos) else ""
         print(
-            f"twodasl: error: {failures} of {len(photos)} photos could not be reconstructed; the others"
-            f" are in {args.output}",
+            f"twodasl: error: {failures} of {len(photos)} photos could not be reconstructed{rest}",
             file=sys.stderr,
         )
     return 2 if failures else 0
@@ -193,6 +193,8 @@ def _check_outputs(
     inputs = {os.path.realpath(file): file for file in (*photos, *others)}
     for photo in photos:
         first = owner.setdefault(photo.stem, photo)
+        if first is not photo and first == photo:
+            raise InputError(f"{photo}: is given twice; give it once")
         if first is not photo:
             raise InputError(
                 f"{photo}: its results would overwrite those of {first}; give them different --output folders"

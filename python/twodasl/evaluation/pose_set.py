@@ -192,6 +192,8 @@ def _read_npy(file: Path, count: int, order: str) -> tuple[Floats, str]:
     if found.shape == (count, 3, 3):
         there = np.asarray(np.isfinite(found).reshape(count, 9).all(axis=1), bool)
         off = np.abs(found[there] @ np.swapaxes(found[there], 1, 2) - np.eye(3)).max(initial=0)
+        if (np.linalg.det(found[there]) < 0).any():
+            raise InputError(f"{file}: expected rotation matrices, got some that mirror")
         if off > 1e-2:
             raise InputError(
                 f"{file}: expected rotation matrices, got rows that are {off:.2g} off a rotation"
@@ -221,11 +223,14 @@ def _read_csv(file: Path, names: tuple[str, ...]) -> Floats:
     for line, row in enumerate(rows, 2):
         try:
             words = [str(row[name]).encode("utf-8", "surrogateescape") for name in ("pitch", "yaw", "roll")]
-            table[str(row[key])] = reals(words).tolist()
+            angles = reals(words).tolist()
         except ValueError as error:
+            got = ", ".join(str(row[name])[:40] for name in ("pitch", "yaw", "roll") if row[name] is not None)
             raise InputError(
-                f"{file}: expected three angles in degrees in line {line}, got {words}"
+                f"{file}: expected three angles in degrees in line {line}, got {got or 'none'}"
             ) from error
+        if table.setdefault(str(row[key]), angles) is not angles:
+            raise InputError(f"{file}: {str(row[key])[:200]} is there twice, again in line {line}; keep one")
     known = set(names)
     if not known & table.keys():
         some = next(iter(table))

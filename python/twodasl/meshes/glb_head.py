@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arguments import on_host, shown
 from .normals import normal_changes, vertex_normals
 from .write import checked_arrays
 
@@ -93,6 +94,12 @@ class GlbHead:
     name: str = "face"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise ValueError(f"name: expected a str, got {shown(self.name)}")
+        if not isinstance(self.pose, HeadPose):
+            raise ValueError(f"pose: expected a HeadPose, got {shown(self.pose)}")
+        if not (self.motion is None or isinstance(self.motion, HeadMotion)):
+            raise ValueError(f"animation: expected a HeadMotion, got {shown(self.motion)}")
         points, faces, rgb = checked_arrays(self.vertices, self.triangles, self.colors)
         if len(faces) == 0:
             raise ValueError("triangles: expected at least one")
@@ -118,15 +125,25 @@ class GlbHead:
         if self.uv is None:
             return
         object.__setattr__(self, "uv", _floats("uv", self.uv, (count, 2)))
-        picture = np.asarray(self.texture)
+        picture = np.asarray(on_host(self.texture))
         if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or picture.size == 0:
             raise ValueError(f"texture: expected (H, W, 3) uint8 BGR, got {picture.dtype} {picture.shape}")
         object.__setattr__(self, "texture", picture)
 
     def _check_targets(self, surface: Floats, faces: NDArray[np.int64]) -> None:
+        for key, value, what in (
+            ("morph_targets", self.targets, "displacements"),
+            ("weights", self.weights, "numbers"),
+        ):
+            if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+                raise ValueError(f"{key}: expected names and {what}, such as a dict, got {shown(value)}")
         names = list(self.targets)
         moves = [_floats(f"morph target {name!r}", self.targets[name], surface.shape) for name in names]
-        for move in moves:
+        for name, move in zip(names, moves, strict=True):
+            if (farthest := np.abs(move).max()) > _FARTHEST:
+                raise ValueError(
+                    f"morph target {name!r}: expected meters, within {_FARTHEST:g}, got {farthest:g}"
+                )
             _clear(move, _LEAST_MOVE)
         object.__setattr__(self, "targets", dict(zip(names, moves, strict=True)))
         shape = (len(names), *surface.shape)
@@ -139,10 +156,9 @@ class GlbHead:
         object.__setattr__(self, "normal_targets", turns)
         if unknown := sorted(set(self.weights) - set(names)):
             raise ValueError(f"weights: expected names of the {len(names)} morph targets, got {unknown[0]!r}")
-        amounts = {name: float(self.weights.get(name, 0.0)) for name in names}
-        for name, amount in amounts.items():
-            if not np.isfinite(amount):
-                raise ValueError(f"weights: expected finite numbers, got {amount} for {name!r}")
+        amounts = {}
+        for name in names:
+            amounts[name] = float(_floats("weights", self.weights.get(name, 0.0), ()))
         object.__setattr__(self, "weights", amounts)
         if self.motion is not None and self.motion.weights is not None:
             columns = np.shape(self.motion.weights)[1]
@@ -152,12 +168,19 @@ class GlbHead:
 
 def _floats(name: str, values: ArrayLike, shape: tuple[int | str, ...]) -> Floats:
     """A copy as float32 of a shape. Raises ValueError, which begins with the name."""
-    array = np.array(values, np.float32)
+    wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+    if not shape:
+        wanted = "a number"
+    try:
+        with np.errstate(over="ignore"):  # what became infinite is refused below
+            array = np.array(on_host(values), np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        what = f"{wanted} numbers" if shape else wanted
+        raise ValueError(f"{name}: expected {what}, got {shown(values)}") from error
     fits = array.ndim == len(shape) and all(
         isinstance(want, str) or want == got for want, got in zip(shape, array.shape, strict=True)
     )
     if not fits:
-        wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
         raise ValueError(f"{name}: expected {wanted}, got {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")

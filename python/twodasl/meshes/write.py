@@ -9,6 +9,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arguments import on_host, shown
 from ..errors import InputError
 from ..io.files import atomic_path
 
@@ -177,7 +178,13 @@ def checked_arrays(
     vertices: ArrayLike, triangles: ArrayLike, colors: ArrayLike | None
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.uint8] | None]:
     """Vertices, triangles and colors (uint8) as the writers want them. Raises ValueError."""
-    points, faces = np.asarray(vertices, np.float64), np.asarray(triangles)
+    try:
+        points, faces = np.asarray(on_host(vertices), np.float64), np.asarray(on_host(triangles))
+    except (TypeError, ValueError, RuntimeError) as error:
+        kinds = f"{shown(vertices)} and {shown(triangles)}"
+        raise ValueError(
+            f"vertices and triangles: expected numbers (N, 3) and integers (T, 3), got {kinds}"
+        ) from error
     if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
         raise ValueError(f"vertices: expected (N, 3) finite numbers, got {points.shape}")
     if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu":
@@ -188,10 +195,12 @@ def checked_arrays(
         )
     if colors is None:
         return points, faces.astype(np.int64), None
-    rgb = np.asarray(colors)
+    rgb = np.asarray(on_host(colors))
     if rgb.shape != points.shape:
         raise ValueError(f"colors: expected {points.shape}, got {rgb.shape}")
     if rgb.dtype != np.uint8:
+        if rgb.dtype.kind not in "fiu":
+            raise ValueError(f"colors: expected numbers, got {rgb.dtype}")
         if not np.isfinite(rgb).all():
             raise ValueError("colors: expected finite numbers, got NaN or infinity")
         rgb = np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import check_model
 from .model import MorphableModel
 
 SHIPPED_LAYOUT = Path(__file__).resolve().parents[1] / "resources" / "procedural-layout.npz"
@@ -54,6 +55,7 @@ def uv_layout(model: MorphableModel) -> UvLayout:
     Raises:
         InputError: the model has no triangles.
     """
+    check_model(model)
     if _is_embedded(model):
         return _shipped()
     return _unwrapped(model)

@@ -17,10 +17,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import whole_number
+from ..arguments import shown, whole_number
 from ..errors import InputError
 from ..geometry.crops import block_means
 from ..morphable import MorphableModel
+from ..morphable.checks import check_model
+from ..morphable.model import FARTHEST
 from ..morphable.uv import UvLayout
 from ..pictures.face_part import face_share
 from .background import over_person
@@ -69,8 +71,9 @@ def bake_texture(
         nearest one inside.
 
     Raises:
-        InputError: no photo, not as many photos as reconstructions, another model's layout or
-            reconstruction, or a size out of range.
+        InputError: no photo, one of another kind, not as many photos as reconstructions, another model's
+            layout or reconstruction, vertices that are not finite or millions of pixels off, or a size out of
+            range.
     """
     size = whole_number(size, "size", SMALLEST, LARGEST)
     _check(model, layout, faces, images)
@@ -112,6 +115,10 @@ class _View:
 def _check(
     model: MorphableModel, layout: UvLayout, faces: Sequence[Reconstruction], images: Sequence[Image]
 ) -> None:
+    check_model(model)
+    for value, name, what in ((faces, "faces", "reconstructions"), (images, "images", "photos")):
+        if not hasattr(value, "__len__"):
+            raise InputError(f"{name}: expected a list of {what}, got {shown(value)}")
     if not len(faces) or len(faces) != len(images):
         raise InputError(f"images: expected a photo for each of {len(faces)} faces, got {len(images)}")
     for face in faces:
@@ -120,12 +127,19 @@ def _check(
                 f"faces: expected reconstructions with the face model {model.name!r} of {len(model.mean)}"
                 f" vertices, got one of {len(face.vertices)}"
             )
+        if not np.abs(face.vertices).max() <= FARTHEST:
+            raise InputError(
+                f"faces: expected vertices in the photo's pixels, finite and within {FARTHEST:g}, got others"
+            )
+    if not isinstance(layout, UvLayout):
+        raise InputError(f"layout: expected a UvLayout, as from uv_layout, got {shown(layout)}")
     same = layout.triangles.shape == model.triangles.shape
     if not same or not np.array_equal(layout.vertices[layout.triangles], model.triangles):
         raise InputError(f"layout: expected that of the face model {model.name!r}, got another model's")
     for image in images:
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise InputError(f"images: expected (H, W, 3) uint8, got {image.dtype} {image.shape}")
+        array = isinstance(image, np.ndarray)
+        if not array or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise InputError(f"images: expected arrays (H, W, 3) uint8, got {shown(image)}")
 
 
 def _coarse(model: MorphableModel, views: Sequence[_View], share: Floats) -> tuple[Floats, list[Floats]]:

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from ..devices import usable_device
 from ..errors import InputError
 from ..morphable import MorphableModel
+from ..morphable.checks import check_model
 from .marks import marks_on, placed, start_of
 from .result import ScanFit
 from .scan import Scan, prepare_scan
 from .search import distinct, find, trimmed_error
 from .similarity import Similarity, joined
 from .solve import Marks, Pairs, State, next_cut, noise_of, pairs_of, step, variance_of
-from .surface import Surface, check_model
+from .surface import Surface, check_surface
 
 MOST_POINTS = 100_000
 """Points of the scan that take part in the fit's last rounds; of more, so many are drawn."""
@@ -88,6 +89,7 @@ def fit_scan(
     Beaton and Tukey 1974 for the weights.
     """
     check_model(model)
+    check_surface(model)
     place = usable_device(device)
     given = None if landmarks is None else placed(landmarks, model)
     scan = prepare_scan(vertices, triangles, place)

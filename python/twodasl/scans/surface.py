@@ -12,7 +12,6 @@ from torch import Tensor
 
 import twodasl_ext
 
-from ..arguments import shown
 from ..errors import InputError
 from ..morphable import MorphableModel
 from .scan import border_of
@@ -116,10 +115,8 @@ class Surface:
         return float(torch.linalg.cross(b - a, c - a).norm(dim=1).sum()) / 2
 
 
-def check_model(model: object) -> None:
+def check_surface(model: MorphableModel) -> None:
     """Raise InputError for a model that has no surface to lay on a scan."""
-    if not isinstance(model, MorphableModel):
-        raise InputError(f"model: expected a MorphableModel, as from load_model, got {shown(model)}")
     if not len(model.triangles):
         raise InputError(
             f"model: {model.name} has points alone; expected triangles, which are fitted to scans"

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from twodasl.errors import InputError
 from twodasl.evaluation.pose import LIMIT, PoseErrors, pose_errors
+from twodasl.evaluation.pose_set import PoseSet, read_poses
 
 
 def test_means_by_hand():
@@ -49,3 +51,22 @@ def test_words_and_numbers():
 def test_other_shapes_are_refused(shapes):
     with pytest.raises(ValueError, match=r"^found, truth: expected \(n, 3\) both, got "):
         pose_errors(*map(np.zeros, shapes))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("a.png,1,2,3\na.png,4,5,6", "a.png is there twice, again in line 3"),
+        ("a.png,1,2,x", "three angles in degrees in line 2, got 1, 2, x"),
+        ("a.png,1,2", "three angles in degrees in line 2, got 1, 2"),
+    ],
+)
+def test_files_of_poses_that_say_two_things(tmp_path, lines, message):
+    data = PoseSet("set", ("a.png",), np.zeros((1, 3)), np.eye(3)[None], np.zeros((1, 2)), None, None, {})
+    file = tmp_path / "poses.csv"
+    file.write_text(f"image,pitch,yaw,roll\n{lines}\n")
+    with pytest.raises(InputError, match=message):
+        read_poses(file, data)
+    np.save(tmp_path / "mirror.npy", np.diag([-1.0, 1, 1])[None])
+    with pytest.raises(InputError, match="expected rotation matrices, got some that mirror"):
+        read_poses(tmp_path / "mirror.npy", data)

@@ -244,3 +244,34 @@ def test_a_file_that_cannot_be_written(tmp_path):
     (tmp_path / "m.glb").mkdir()
     with pytest.raises(InputError, match="is a folder, expected a file"):
         write_glb(tmp_path / "m.glb", POINTS, TRIANGLES)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"name": b"face"}, "name: expected a str"),
+        ({"pose": (0, 0, 0, 1)}, "pose: expected a HeadPose"),
+        ({"animation": "nod"}, "animation: expected a HeadMotion, got 'nod'"),
+        ({"morph_targets": {1: POINTS}}, "morph_targets: expected names and displacements"),
+        ({"morph_targets": [("a", POINTS)]}, "morph_targets: expected names and displacements"),
+        ({"morph_targets": {"a": [[1, 2, 3], [1]]}}, "morph target 'a': expected .* numbers, got"),
+        ({"morph_targets": {"a": np.full(POINTS.shape, 1e38)}}, "morph target 'a': expected meters, within"),
+        ({"morph_targets": TARGETS, "weights": {"brow": "x"}}, "weights: expected a number, got 'x'"),
+        ({"morph_targets": TARGETS, "weights": [1]}, "weights: expected names and numbers"),
+        ({"normals": "up"}, "normals: expected .* numbers, got 'up'"),
+        ({"colors": np.full(POINTS.shape, "red")}, "colors: expected numbers, got <U3"),
+    ],
+)
+def test_other_kinds_are_named_and_nothing_is_written(tmp_path, changed, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        write_glb(tmp_path / "m.glb", POINTS, TRIANGLES, **changed)
+    assert not any(tmp_path.iterdir())
+
+
+def test_tensors_are_taken_whatever_they_are_for(tmp_path):
+    torch = pytest.importorskip("torch")
+    points = torch.tensor(POINTS, dtype=torch.float32, requires_grad=True)
+    write_glb(tmp_path / "t.glb", points, torch.tensor(TRIANGLES), morph_targets={"a": 0.1 * points})
+    plain = points.detach().numpy()
+    write_glb(tmp_path / "n.glb", plain, TRIANGLES, morph_targets={"a": np.float32(0.1) * plain})
+    assert (tmp_path / "t.glb").read_bytes() == (tmp_path / "n.glb").read_bytes()

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from twodasl.errors import InputError
 from twodasl.morphable import (
     ARKIT_NAMES,
@@ -326,3 +327,30 @@ def test_the_file_is_small_and_is_what_it_was(tmp_path) -> None:
     name = "browInnerUp"
     other = StoredShapes(stored.steps | {name: stored.steps[name] + 1}, stored.mirror)
     assert other.largest_difference(stored) == STEP
+
+
+def test_tensors_of_every_kind_are_taken_and_what_moves_no_face_is_refused():
+    model = procedural_model()
+    count = len(model.expression_modes)
+    usual = to_arkit(model, np.ones(count))
+    for given in (
+        torch.ones(count, requires_grad=True),
+        torch.ones(count, dtype=torch.bfloat16),
+        torch.nn.Parameter(torch.ones(count)),
+    ):
+        assert to_arkit(model, given) == usual
+    with pytest.raises(InputError, match=r"^expression: .*got 1e\+38, more than 1e\+06"):
+        to_arkit(model, np.full(model.mean.shape, 1e38))
+    with pytest.raises(InputError, match=r"^weights: .*got 1e\+300"):
+        from_arkit(model, np.full(52, 1e300))
+    for wrong in (to_arkit, arkit_weights, from_arkit):
+        with pytest.raises(InputError, match=r"^model: expected a MorphableModel.*got 'procedural'"):
+            wrong("procedural", np.zeros(52))
+
+
+def test_a_head_without_expressions_has_weights_of_displacements():
+    model = procedural_model()
+    plain = model.truncated(1, 0)
+    assert set(to_arkit(plain, []).values()) == {0}
+    open_jaw = from_arkit(model, {"jawOpen": 1})
+    assert to_arkit(plain, open_jaw) == to_arkit(model, open_jaw)

@@ -101,7 +101,7 @@ def test_a_model_without_a_surface_is_named(head_model):
     for changed, message in zip(flat, ("points alone", "all its vertices at one place"), strict=True):
         with pytest.raises(InputError, match=f"^model: procedural has {message}"):
             fit_scan(replace(head_model, **changed), CLOUD)
-    with pytest.raises(InputError, match="^model: expected a MorphableModel, as from load_model, got None"):
+    with pytest.raises(InputError, match=r"^model: expected a MorphableModel, .*got None"):
         fit_scan(None, CLOUD)
 
 

@@ -153,9 +153,10 @@ def _predictions(
 
     found = np.array(read_array(options.predictions), np.float64)
     if found.ndim != 2 or len(found) != len(data) or not found.size or not np.isfinite(found).all():
+        fits = found.ndim == 2 and len(found) == len(data) and found.size
         raise InputError(
-            f"{options.predictions}: expected finite numbers ({len(data)}, K), a row a photo, got shape"
-            f" {found.shape}"
+            f"{options.predictions}: expected finite numbers ({len(data)}, K), a row a photo, got "
+            + ("NaN or infinity" if fits else f"shape {found.shape}")
         )
     words = {"predictions": f"{options.predictions} ({found.shape[1]} numbers a photo)"}
     if options.model is None:

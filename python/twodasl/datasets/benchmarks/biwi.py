@@ -145,7 +145,8 @@ def _read_pose(file: Path) -> tuple[Floats, Floats]:
     """The rotation (3, 3) as stored and the head's center (3,) of a frame."""
     found = _numbers(file, "a 3x3 rotation and a center, 12 numbers")
     if found.shape != (12,) or not np.isfinite(found).all():
-        raise InputError(f"{file}: expected a 3x3 rotation and a center, 12 numbers, got {found.size}")
+        got = found.size if np.isfinite(found).all() else "NaN or infinity"
+        raise InputError(f"{file}: expected a 3x3 rotation and a center, 12 numbers, got {got}")
     rotation = found[:9].reshape(3, 3)
     off = np.abs(rotation @ rotation.T - np.eye(3)).max()
     if off > _ORTHOGONAL or np.linalg.det(rotation) < 0:

@@ -43,7 +43,7 @@ class Projection:
         self._weighted = (shapes * share[:, None]).reshape(count, -1)
         flat = self._weighted.astype(np.float64)
         normal = flat @ shapes.reshape(count, -1).T.astype(np.float64)
-        modes = model.expression_modes.reshape(len(model.expression_modes), -1)
+        modes = model.expression_modes.reshape(len(model.expression_modes), model.mean.size)
         self._modes = flat @ modes.T.astype(np.float64)
         size = np.sqrt(np.diag(normal))
         # A shape that moves nothing has no weight.

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ..checks import check_model
 from ..model import MorphableModel
 from ..procedural import procedural_model
 from ..procedural.blendshapes.stored import procedural_shapes
@@ -30,6 +31,7 @@ def arkit_shapes(model: MorphableModel) -> NDArray[np.float32]:
     Raises:
         InputError: the model has no such shapes.
     """
+    check_model(model)
     if _is_embedded(model):
         return procedural_shapes()
     rows = _named_rows(model)
@@ -43,6 +45,7 @@ def arkit_shapes(model: MorphableModel) -> NDArray[np.float32]:
 
 def has_arkit_shapes(model: MorphableModel) -> bool:
     """Whether `arkit_shapes` knows the model."""
+    check_model(model)
     return _is_embedded(model) or _named_rows(model) is not None
 
 

@@ -9,9 +9,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...arguments import shown
+from ...arguments import on_host, shown
 from ...errors import InputError
-from ..model import MorphableModel
+from ..checks import check_model
+from ..model import FARTHEST, MorphableModel
 from .names import ARKIT_NAMES
 from .projection import Projection
 from .shapes import arkit_shapes
@@ -56,8 +57,10 @@ def to_arkit(
         name -> weight in [0, 1], in the order of `ARKIT_NAMES`. A shape that moves nothing has weight 0.
 
     Raises:
-        InputError: the model has no ARKit shapes, or an argument has the wrong shape or is not finite.
+        InputError: the model has no ARKit shapes, or an argument has the wrong shape, is not finite, or
+            larger than any face moves.
     """
+    check_model(model)
     values = _finite("expression", _own(expression), _expected(model))
     if not (values.ndim == 1 or values.shape == model.mean.shape):
         raise InputError(
@@ -81,6 +84,7 @@ def arkit_weights(model: MorphableModel, expression: Expression, *, shapes: Floa
     Raises:
         InputError: as `to_arkit`.
     """
+    check_model(model)
     projection = _projection(model, shapes)
     values = _finite("expression", _own(expression), _expected(model))
     if values.shape[-2:] == model.mean.shape:
@@ -106,6 +110,7 @@ def from_arkit(
     Raises:
         InputError: an unknown name, a weight that is not finite, or a model without ARKit shapes.
     """
+    check_model(model)
     blend = arkit_shapes(model) if shapes is None else _checked(model, shapes)
     if isinstance(weights, Mapping):
         unknown = sorted(str(name) for name in weights if name not in ARKIT_NAMES)
@@ -146,11 +151,13 @@ def _checked(model: MorphableModel, shapes: ArrayLike) -> Floats:
 
 def _finite(key: str, values: ArrayLike, expected: str) -> NDArray[np.float64]:
     try:
-        array = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, tensors with gradients
+        array = np.asarray(on_host(values))
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, tensors without values
         raise InputError(f"{key}: expected {expected}, got {shown(values)}") from error
     if array.dtype.kind not in "fiu":
         raise InputError(f"{key}: expected {expected}, got {shown(values)}")
     if not np.isfinite(array).all():
         raise InputError(f"{key}: expected {expected}, got NaN or infinity")
+    if array.size and (largest := np.abs(array.astype(np.float64)).max()) > FARTHEST:
+        raise InputError(f"{key}: expected {expected}, got {largest:.3g}, more than {FARTHEST:g}")
     return array.astype(np.float64)

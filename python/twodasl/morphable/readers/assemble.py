@@ -32,7 +32,7 @@ def reals(path: Path, label: str, array: Any) -> NDArray[Any]:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or not array.size:
         found = f"{array!r:.40}" if isinstance(array, str) else type(array).__name__
         if isinstance(array, np.ndarray):
-            found = f"{array.dtype} {array.shape}"
+            found = f"{array.dtype} {array.shape}" if array.size else f"an empty array {array.shape}"
         raise InputError(f"{path}: {label}: expected real numbers, got {found}")
     if not np.isfinite(array).all():
         raise InputError(f"{path}: {label}: expected finite numbers, got NaN or infinity")

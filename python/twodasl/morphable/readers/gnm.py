@@ -114,6 +114,8 @@ def _with_joints(path: Path, model: MorphableModel, arrays: dict[str, Any]) -> M
     ):
         if array.shape != shape:
             raise InputError(f"{path}: {key}: expected {shape}, got {array.shape}")
+    if (np.rint(parents) != parents).any():
+        raise InputError(f"{path}: joint_parent_indices: expected whole numbers, got others")
     parents = np.array(parents, np.int64)
     parents[0] = -1  # the root, whatever the file calls its parent
     still = np.zeros((expressions, count, 3))  # an expression moves no joint
