@@ -13,7 +13,8 @@ from .formats import chosen_formats
 SUFFIXES = ("-texture.png", ".mtl")
 """What the option adds to the files of a result."""
 
-_DEFAULT, _SMALLEST, _LARGEST = 1024, 64, 8192
+_DEFAULT, _USED = {"obj", "glb", "html"}  # formats that hold a texture
+_SMALLEST, _LARGEST = 1024, 64, 8192
 
 
 def add_texture(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,8 @@ def check_texture(args: argparse.Namespace, others: Sequence[str] = ()) -> None:
 
     others: further names of results beside those of the photos.
     """
+    if args.texture is not None and not _USED & {*chosen_formats(args)}:
+        raise InputError("--texture: has a use only with obj, glb or html among --format; leave it out")
     if not added(args) or args.faces != "largest":
         return
     photos: list[Path] = args.photos

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..arguments import flag
 from ..geometry.crops import SIZE, flip_y
 from ..morphable import MorphableModel
 from ..networks import split_output
@@ -27,6 +28,7 @@ class PlainNetwork(nn.Module):
 
     def __init__(self, network: FaceNetwork, vertices: bool = False) -> None:
         super().__init__()
+        vertices = flag(vertices, "vertices")
         self.regressor = network.regressor.cpu().eval()
         self.whitening = network.whitening.cpu()
         self.count = len(network.whitening.mean)

@@ -28,6 +28,7 @@ from twodasl.meshes import read_mesh, read_triangles
 from twodasl.morphable import MorphableModel, load_model
 from twodasl.morphable.readers.ict_facekit import read_ict_facekit
 from twodasl.pictures.model_sheet import model_sheet
+from twodasl.reconstruction.plain_network import PlainNetwork
 from twodasl.training import FacePool, load_checkpoint, preset, train
 from twodasl.training.losses import consistency, parameter_loss, vertex_loss
 
@@ -60,6 +61,7 @@ def flags(folder) -> dict:
         "scale of a pair": lambda wrong: measure_pair(None, scale=wrong),
         "scale of pairs": lambda wrong: measure_pairs(pairs, scale=wrong),
         "scale of warnings": lambda wrong: mesh_warnings(None, scale=wrong),
+        "vertices": lambda wrong: PlainNetwork(None, vertices=wrong),
         "boxes": lambda wrong: network_poses(None, None, boxes=wrong),
         "metrical": lambda wrong: now_error(None, None, None, None, metrical=wrong),
         "metrical of faces": lambda wrong: measure_now((), metrical=wrong),
