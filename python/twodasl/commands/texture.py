@@ -13,8 +13,8 @@ from .formats import chosen_formats
 SUFFIXES = ("-texture.png", ".mtl")
 """What the option adds to the files of a result."""
 
-_DEFAULT, _USED = {"obj", "glb", "html"}  # formats that hold a texture
-_SMALLEST, _LARGEST = 1024, 64, 8192
+_DEFAULT, _SMALLEST, _LARGEST = 1024, 64, 8192
+_USED = {"obj", "glb", "html"}  # formats that hold a texture
 
 
 def add_texture(parser: argparse.ArgumentParser) -> None:

@@ -105,3 +105,13 @@ def test_it_is_for_photos(photo_path, tmp_path, capsys):
     assert "--texture: is for photos" in refused(
         capsys, tmp_path / "clip.mp4", "--texture", "-o", tmp_path / "o"
     )
+
+
+def test_without_a_format_that_holds_it(photo_path, tmp_path, capsys):
+    assert run(photo_path, "-o", tmp_path / "out", "--format", "png,json", "--texture=64") == 2
+    assert "--texture: has a use only with obj, glb or html" in capsys.readouterr().err
+
+
+def test_a_photo_given_twice(photo_path, tmp_path, capsys):
+    assert run(photo_path, photo_path, "-o", tmp_path / "out") == 2
+    assert f"{photo_path}: is given twice" in capsys.readouterr().err
