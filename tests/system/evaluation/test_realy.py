@@ -150,3 +150,18 @@ def test_keypoints_that_are_none(tmp_path, text):
     (tmp_path / "a.txt").write_text(text)
     with pytest.raises(InputError, match=r"a\.txt: "):
         read_mesh_keypoints(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([1.5, 0.3, 0.3], "triangles that are no whole numbers"),
+        ([1e300, 0.3, 0.3], "triangles that are no whole numbers"),
+        ([1, float("nan"), 0.3], "weights that are not from 0 to 1"),
+        ([1, 1e6, 0.3], "weights that are not from 0 to 1"),
+    ],
+)
+def test_keypoints_that_lie_in_no_triangle(tmp_path, row, message):
+    (tmp_path / "a.txt").write_text(json.dumps([[1, 0.3, 0.3]] * 84 + [row]))
+    with pytest.raises(InputError, match=message):
+        read_mesh_keypoints(tmp_path / "a.txt")

@@ -34,6 +34,7 @@ KEYPOINTS = 85
 
 _KEYPOINTS, _SCANS, _SCALE = "REALY_HIFI3D_keypoints", "REALY_scan_region", "metrical_scale.txt"
 _NAME = re.compile(r"([0-9]{1,6})(_.*)?")
+_MOST_TRIANGLES = 1 << 31
 _LARGEST = 1 << 22  # bytes of a text file
 
 
@@ -126,7 +127,12 @@ def read_mesh_keypoints(path: str | os.PathLike[str]) -> MeshKeypoints:
     expected = f"a JSON list of {KEYPOINTS} triples [triangle, weight, weight]"
     with reading(file, expected), open(regular_file(file, expected), "rb") as stream:
         rows = np.array(json.loads(stream.read(_LARGEST)), np.float64)
-    if rows.shape != (KEYPOINTS, 3) or not np.isfinite(rows).all() or (rows[:, 0] < 0).any():
+    if rows.shape != (KEYPOINTS, 3):
         raise InputError(f"{file}: expected {expected}, got shape {rows.shape}")
+    number = rows[:, 0]
+    if not ((number >= 0) & (number < _MOST_TRIANGLES) & (number == np.rint(number))).all():
+        raise InputError(f"{file}: expected {expected}, got triangles that are no whole numbers from 0 up")
     weights = np.concatenate([rows[:, 1:], 1 - rows[:, 1:].sum(axis=1, keepdims=True)], axis=1)
+    if not (np.abs(weights - 0.5) <= 0.6).all():  # some room for rounding at an edge
+        raise InputError(f"{file}: expected {expected}, got weights that are not from 0 to 1")
     return MeshKeypoints(rows[:, 0].astype(np.int64), weights)
