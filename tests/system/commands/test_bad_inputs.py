@@ -80,7 +80,7 @@ BAD_LANDMARKS = {
     "67 points": (lambda path, points: _points(path, points[:67]), "68 points, got 67"),
     "69 points": (lambda path, points: _points(path, np.vstack([points, points[:1]])), "68 points, got 69"),
     "nan": (lambda path, points: _points(path, np.where(points > 269, np.nan, points)), "NaN"),
-    "text": (lambda path, points: path.write_text("eyes, nose, mouth\n" * 68), "a header with columns x and y"),
+    "text": (lambda path, points: path.write_text("eyes, nose, mouth\n" * 68), "header with columns x and y"),
     "empty": (lambda path, points: path.touch(), "empty"),
     "missing": (lambda path, points: None, "no such landmark file"),
     "another photo's": (lambda path, points: _points(path, points + 600), "68 of the 68 points lie outside"),
