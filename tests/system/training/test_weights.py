@@ -333,7 +333,7 @@ def test_names_and_files(tmp_path, monkeypatch, exported):
         assert weights_file(path) == type(tmp_path)(path)
     with pytest.raises(InputError) as error:
         weights_file("bass")
-    assert str(error.value) == "weights: expected base or a file, got 'bass' (did you mean 'base'?)"
+    assert str(error.value) == "weights: expected base, research or a file, got 'bass' (did you mean 'base'?)"
     for wrong in (b"base", 3, None):
         with pytest.raises(
             InputError, match=r"^weights: expected weights of a network, as a str or os.PathLike"
