@@ -71,13 +71,15 @@ def test_alignment_errors_in_the_readme_are_those_of_the_results():
     folder = RESULTS / "experiments"
     found = []
     for file, label in (
-        ("none", "network"),
-        ("detected", "network and fit"),
-        ("detected", "detected landmarks"),
+        ("base.none", "network"),
+        ("base.detected", "network and fit"),
+        ("research.none", "network"),
+        ("research.detected", "network and fit"),
+        ("base.detected", "detected landmarks"),
     ):
-        rows, again = nme_rows(folder / f"base.{file}.txt"), nme_rows(folder / f"base.{file}.reannotated.txt")
+        rows, again = nme_rows(folder / f"{file}.txt"), nme_rows(folder / f"{file}.reannotated.txt")
         found.append([*list(rows[label])[:4], list(again[label])[3]])
-    np.testing.assert_allclose(quoted[1:4], found, rtol=0, atol=0.00501)
+    np.testing.assert_allclose(quoted[1:6], found, rtol=0, atol=0.00501)
     alone = (folder / "base.photo-alone.txt").read_text(encoding="utf-8")
     fitted = [numbers(row) for row in re.findall(r"^with the fit .*$", alone, re.MULTILINE)]
     np.testing.assert_allclose(quoted[0], [*fitted[0][:4], fitted[1][3]], rtol=0, atol=0.00501)
