@@ -127,6 +127,39 @@ def lengths_of(
     return tensor.to(torch.int64)
 
 
+def asked(
+    query: Tensor, points: Tensor | PointIndex, lengths: Tensor | None
+) -> tuple[Tensor, Tensor, Tree | None, Tensor | None, bool]:
+    """The arguments that every search has, checked: query and points with a batch, the tree, lengths, and
+    whether there was no batch.
+
+    The tree is None for points that have none yet; their lengths are then as they were given. Raises as
+    `nearest_neighbors`.
+    """
+    tree: Tree | None
+    if isinstance(points, PointIndex):
+        if lengths is not None:
+            raise ValueError("lengths: expected None with a PointIndex, which has its own")
+        single = not points.batched
+        query = cloud(query, "query", 2 if single else 3)
+        known, lengths, tree = points.points, points.lengths, points.tree
+    else:
+        query = cloud(query, "query")
+        single = query.dim() == 2
+        known = cloud(points, "points", query.dim())
+        tree = None
+    if known.dtype != query.dtype:
+        raise TypeError(f"points: expected {query.dtype} like query, got {known.dtype}")
+    if known.device != query.device:
+        raise ValueError(f"points: expected device {query.device} like query, got {known.device}")
+    if single:
+        query, known = query[None], known if tree is not None else known[None]
+    batch = query.shape[0]
+    if known.shape[0] != batch:
+        raise ValueError(f"points: expected ({batch}, P, 3) for a query of {batch}, got {shape_text(known)}")
+    return query, known, tree, lengths, single
+
+
 def build(
     points: Tensor, lengths: Tensor | None, tight: bool = False, name: str = "nearest_neighbors"
 ) -> Tree:

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from ._arguments import whole_number
-from ._checks import shape_text
 from ._dispatch import plain
-from ._neighbor_index import PointIndex, build, cloud, explain_points, lengths_of
+from ._neighbor_index import PointIndex, asked, build, explain_points, lengths_of
 from ._operator import differentiable
 from ._vmap import fold
 from .neighbors import _differentiate
@@ -55,29 +54,7 @@ def k_nearest_neighbors(
     every query of an element whose points or length are wrong, gets distances NaN and indices -1.
     """
     k = whole_number(k, "k", f"a number from 1 to {MOST}")
-    if isinstance(points, PointIndex):
-        if lengths is not None:
-            raise ValueError("lengths: expected None with a PointIndex, which has its own")
-        index, single = points, not points.batched
-        query = cloud(query, "query", 2 if single else 3)
-        known, lengths = index.points, index.lengths
-        tree = index.tree
-    else:
-        query = cloud(query, "query")
-        single = query.dim() == 2
-        known = cloud(points, "points", query.dim())
-        tree = None
-    if known.dtype != query.dtype:
-        raise TypeError(f"points: expected {query.dtype} like query, got {known.dtype}")
-    if known.device != query.device:
-        raise ValueError(f"points: expected device {query.device} like query, got {known.device}")
-    if single:
-        query, known = query[None], known if tree is not None else known[None]
-    if known.shape[0] != query.shape[0]:
-        raise ValueError(
-            f"points: expected ({query.shape[0]}, P, 3) for a query of {query.shape[0]}, "
-            f"got {shape_text(known)}"
-        )
+    query, known, tree, lengths, single = asked(query, points, lengths)
     if not 1 <= k <= MOST:
         raise ValueError(f"k: expected a number from 1 to {MOST}, got {k}")
     if k > known.shape[1]:

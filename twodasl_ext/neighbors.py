@@ -10,7 +10,7 @@ from torch import Tensor
 from ._arguments import INTEGERS, as_indices
 from ._checks import check_tensor, shape_text
 from ._dispatch import plain
-from ._neighbor_index import PointIndex, build, cloud, explain_points, lengths_of
+from ._neighbor_index import PointIndex, asked, build, explain_points, lengths_of
 from ._operator import differentiable, gradient
 from ._vmap import fold
 
@@ -59,27 +59,8 @@ def nearest_neighbors(
     every query of an element whose points or lengths are wrong or that has no points, gets the distance NaN
     and the index -1; a wrong hint is ignored.
     """
-    if isinstance(points, PointIndex):
-        if lengths is not None:
-            raise ValueError("lengths: expected None with a PointIndex, which has its own")
-        index, single = points, not points.batched
-        query = cloud(query, "query", 2 if single else 3)
-        known, lengths = index.points, index.lengths
-        tree = index.tree
-    else:
-        query = cloud(query, "query")
-        single = query.dim() == 2
-        known = cloud(points, "points", query.dim())
-        tree = None
-    if known.dtype != query.dtype:
-        raise TypeError(f"points: expected {query.dtype} like query, got {known.dtype}")
-    if known.device != query.device:
-        raise ValueError(f"points: expected device {query.device} like query, got {known.device}")
-    if single:
-        query, known = query[None], known if tree is not None else known[None]
+    query, known, tree, lengths, single = asked(query, points, lengths)
     batch, queries = query.shape[:2]
-    if known.shape[0] != batch:
-        raise ValueError(f"points: expected ({batch}, P, 3) for a query of {batch}, got {shape_text(known)}")
     if tree is None:
         lengths = lengths_of(lengths, "lengths", batch, query.device, single)
     query_lengths = lengths_of(query_lengths, "query_lengths", batch, query.device, single)

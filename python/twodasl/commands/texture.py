@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from ..reconstruction import TEXTURE_SUFFIXES
 from .formats import chosen_formats
-
-SUFFIXES = ("-texture.png", ".mtl")
-"""What the option adds to the files of a result."""
 
 _DEFAULT, _SMALLEST, _LARGEST = 1024, 64, 8192
 _USED = {"obj", "glb", "html"}  # formats that hold a texture
@@ -52,7 +50,7 @@ def check_texture(args: argparse.Namespace, others: Sequence[str] = ()) -> None:
 
 def added(args: argparse.Namespace) -> tuple[str, ...]:
     """The suffixes that results get with these arguments."""
-    return SUFFIXES if args.texture is not None and "obj" in chosen_formats(args) else ()
+    return TEXTURE_SUFFIXES if args.texture is not None and "obj" in chosen_formats(args) else ()
 
 
 def endings(paths: Sequence[Path], target: Path) -> str:

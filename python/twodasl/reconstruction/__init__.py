@@ -12,5 +12,8 @@ FORMATS = ("obj", "ply", "glb", "json", "png", "html")
 
 DEFAULT_FORMATS = ("obj", "ply", "glb", "json", "png")
 
+TEXTURE_SUFFIXES = ("-texture.png", ".mtl")
+"""What an OBJ file with a texture needs beside it."""
+
 PERSON_FORMATS = ("obj", "ply", "glb", "json")
 """What can be written of a person of several photos."""

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from ..arguments import path_of
 from ..io.files import atomic_paths, check_targets
 from ..meshes.glb import glb_bytes
-from . import PERSON_FORMATS
+from . import PERSON_FORMATS, TEXTURE_SUFFIXES
 from .avatar import avatar
 from .person_colors import person_colors
 from .results import facts
-from .texture_files import SUFFIXES as TEXTURE_SUFFIXES
 from .texture_files import baked_texture, has_layout, texture_size, write_files
 
 if TYPE_CHECKING:

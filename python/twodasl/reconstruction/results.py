@@ -19,11 +19,10 @@ from ..io.indented import indented
 from ..meshes.glb import glb_bytes
 from ..morphable import MorphableModel, has_arkit_shapes, to_arkit
 from ..pictures.face_part import face_share
-from . import DEFAULT_FORMATS, FORMATS
+from . import DEFAULT_FORMATS, FORMATS, TEXTURE_SUFFIXES
 from .avatar import avatar, expressions_of
 from .overview import describe_confidence, describe_pose, picture
 from .texture import face_colors
-from .texture_files import SUFFIXES as TEXTURE_SUFFIXES
 from .texture_files import baked_texture, has_layout, texture_size, write_files
 from .viewer import viewer_page
 

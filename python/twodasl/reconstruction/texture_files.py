@@ -22,9 +22,6 @@ from .texture_map import bake_texture
 if TYPE_CHECKING:
     from .reconstruction import Reconstruction
 
-SUFFIXES = ("-texture.png", ".mtl")
-"""What an OBJ file with a texture needs beside it."""
-
 USUAL = 1024
 """Texels of an edge where nobody says how many."""
 
@@ -71,7 +68,7 @@ def write_files(
     """Write the files of a result.
 
     Args:
-        targets: what the files will be called, and for a texture those of `SUFFIXES` last.
+        targets: what the files will be called, and for a texture those of `TEXTURE_SUFFIXES` last.
         places: where they are written.
         contents: of those that are not meshes, by suffix.
         mesh: vertices, triangles and colors, for OBJ and PLY.

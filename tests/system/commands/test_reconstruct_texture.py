@@ -6,9 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from twodasl.cli import main
-from twodasl.commands import texture as option
 from twodasl.meshes.read import read_mesh
-from twodasl.reconstruction import texture_files
 
 from ..clips import frame_with, write_clip
 
@@ -34,10 +32,6 @@ def textured(folder, name):
     places = np.array([rest.split() for word, rest in rows if word == "vt"], float)
     corners = [[int(pair.split("/")[1]) for pair in rest.split()] for word, rest in rows if word == "f"]
     return picture, places, np.array(corners) - 1
-
-
-def test_the_two_places_that_name_its_files_agree():
-    assert option.SUFFIXES == texture_files.SUFFIXES
 
 
 def test_files(photo_path, points, ball_checkpoint, ball_model, tmp_path, capsys):
