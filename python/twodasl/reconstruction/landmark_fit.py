@@ -27,6 +27,13 @@ outline of the face, whose place along it is anybody's."""
 OUTLINE = range(17)
 """Those of the 68 points that lie on the outline of the face."""
 
+LIPS = range(48, 68)
+"""Those of the 68 points that lie on the lips."""
+
+OWN_LIPS = 2.0
+"""Times a network's own sigma of the lips where a detector has found them. A detector sees how far a mouth is
+open; a network that is not sure says something between that and a shut one, in all of its points alike."""
+
 _JAW, _INNER = slice(0, len(OUTLINE)), slice(len(OUTLINE), 68)
 # The median of the squared length of a normal vector in the plane, in units of its variance along one axis.
 _MEDIAN = 1.386
@@ -167,7 +174,10 @@ def _rows(detected: Points | None, own: Points | None) -> tuple[Tensor, Tensor]:
         jaw = torch.full_like(own.sigma[:, _JAW], torch.inf)
         places, sigma = own.places, torch.cat([jaw, own.sigma[:, _INNER]], dim=1)
     else:
-        inner = [(s.places[:, _INNER].to(own.places), s.sigma[:, _INNER]) for s in (detected, own)]
+        doubted = Points(own.places, own.sigma.clone())
+        seen = detected.sigma.isfinite() & detected.places.isfinite().all(-1)
+        doubted.sigma[:, list(LIPS)] *= torch.where(seen[:, list(LIPS)], OWN_LIPS, 1.0)
+        inner = [(s.places[:, _INNER].to(own.places), s.sigma[:, _INNER]) for s in (detected, doubted)]
         joined, joined_sigma = join_points(*zip(*inner, strict=True))
         places = torch.cat([detected.places[:, _JAW].to(own.places), joined], dim=1)
         sigma = torch.cat([detected.sigma[:, _JAW].to(own.sigma), joined_sigma], dim=1)

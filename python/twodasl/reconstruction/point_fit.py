@@ -77,17 +77,17 @@ class PointFit:
         Args:
             parameters: (B, 12+K), a network's: where the fit starts, and its prior.
             points: (B, L, 2) crop pixels, L = 68, 21 or 18; NaN where there is none.
-            own: the network's own points, as a second source.
+            own: the network's own points, as a second source: of what is not annotated, and of the outline.
         """
         count = points.shape[1]
         sigma = self._sigma(points)
         places = [points.to(parameters)]
         sigmas = [sigma]
+        seen = sigma.isfinite() & points.isfinite().all(-1)
         if own is not None:
             places.append(own.places.to(parameters))
-            sigmas.append(OWN_SIGMA * own.sigma.to(parameters))
+            sigmas.append(_own_sigma(own, seen).to(parameters))
         _, predicted = split_parameters(parameters, self.basis.mode_count)
-        seen = sigma.isfinite() & points.isfinite().all(-1)
         prior = CoefficientPrior.of_deviations((_PREDICTION * self._std).expand_as(predicted), predicted)
         found = twodasl_ext.fit_landmarks(
             self.basis,
@@ -148,3 +148,17 @@ class PointFit:
         if not own:
             return self._outline
         return followed_by(self._outline, self._outline.candidates[:, :1])
+
+
+def _own_sigma(own: Points, seen: Tensor) -> Tensor:
+    """(B, 68) of a network's own points, infinite where the same landmark is annotated, `seen` (B, L).
+
+    The fit is what the network will learn from: where it may contradict an annotated point, a mouth that it
+    always saw shut stays half shut. Points on the outline mean other places than its own.
+    """
+    sigma = OWN_SIGMA * own.sigma
+    if seen.shape[1] != sigma.shape[1]:
+        return sigma
+    inside = seen.clone()
+    inside[:, list(OUTLINE)] = False
+    return sigma.masked_fill(inside, torch.inf)

@@ -60,7 +60,7 @@ def test_what_is_written(clip, tmp_path, capsys):
     assert [line["track"] for line in lines] == [1] * COUNT
     np.testing.assert_allclose([line["seconds"] for line in lines], np.arange(COUNT) / 25, atol=1e-3)
     assert np.shape(lines[0]["landmarks_2d"]) == (68, 2)
-    assert len(lines[0]["crop_parameters"]) == 62
+    assert len(lines[0]["crop_parameters"]) == 12 + 55
     assert {"pitch_degrees", "yaw_degrees", "roll_degrees"} <= lines[0]["pose"].keys()
     moved = np.mean(lines[-1]["landmarks_2d"], axis=0) - np.mean(lines[0]["landmarks_2d"], axis=0)
     np.testing.assert_allclose(moved, [5 * (COUNT - 1), 0], atol=2)

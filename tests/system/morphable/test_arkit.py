@@ -26,6 +26,8 @@ HEAD = procedural_model()
 SHAPES = arkit_shapes(HEAD)
 SIZES = np.linalg.norm(SHAPES, axis=-1)
 MARKS = HEAD.mean[HEAD.landmarks]
+COUNT = len(HEAD.expression_modes)
+SIDES = ("Left", "Right")
 MOVING = [name for name in ARKIT_NAMES if name != "tongueOut"]
 
 
@@ -225,13 +227,13 @@ def test_weights_stay_between_0_and_1() -> None:
         assert min(found.values()) >= 0
         assert max(found.values()) <= 1
     assert to_arkit(HEAD, 3 * shape("browInnerUp"))["browInnerUp"] == 1
-    assert max(to_arkit(HEAD, np.zeros(10)).values()) == 0
+    assert max(to_arkit(HEAD, np.zeros(COUNT)).values()) == 0
 
 
 def test_coefficients_give_nearly_what_their_displacement_gives() -> None:
     """The larger ridge on coefficients changes how similar shapes share a movement, not the movement."""
     rng = np.random.default_rng(1)
-    coefficients = rng.normal(size=(2, 10)).astype(np.float32)
+    coefficients = rng.normal(size=(2, COUNT)).astype(np.float32)
     moved = np.tensordot(coefficients, HEAD.expression_modes, 1)
     by_coefficients = arkit_weights(HEAD, coefficients)
     assert by_coefficients.shape == (2, 52)
@@ -247,7 +249,7 @@ def test_the_heads_own_expressions_are_called_by_their_names() -> None:
     names = HEAD.mode_names[len(HEAD.shape_modes) :]
 
     def weights(mode: str, coefficient: float) -> dict[str, float]:
-        return to_arkit(HEAD, coefficient * np.eye(10)[names.index(mode)])
+        return to_arkit(HEAD, coefficient * np.eye(COUNT)[names.index(mode)])
 
     assert weights("blink left", 3)["eyeBlinkLeft"] > 0.95 > 0.05 > weights("blink left", 3)["eyeBlinkRight"]
     assert weights("jaw open", 3)["jawOpen"] > 0.4
@@ -256,6 +258,12 @@ def test_the_heads_own_expressions_are_called_by_their_names() -> None:
     assert weights("brows up", 3)["browInnerUp"] > 0.6
     assert weights("brows up", -3)["browDownLeft"] > 0.6
     assert weights("cheeks", 3)["cheekPuff"] > 0.5
+    parted = weights("lips parted", 3)
+    assert min(parted[f"mouth{lip}{side}"] for lip in ("UpperUp", "LowerDown") for side in SIDES) > 0.4
+    for mode in ("mouth sideways", "jaw sideways", "smile sideways"):
+        name = "mouthSmile" if mode.startswith("smile") else mode.split()[0]
+        for sign, side, other in ((3, *SIDES), (-3, *SIDES[::-1])):
+            assert weights(mode, sign)[name + side] > 0.3 > 0.1 > weights(mode, sign)[name + other], mode
 
 
 def test_a_head_with_fewer_modes_has_them_too() -> None:
@@ -307,9 +315,10 @@ def test_mistakes_are_named() -> None:
     with pytest.raises(
         InputError, match=r"^model: the face model 'mine' has no ARKit shapes; 'procedural' has"
     ):
-        to_arkit(plain, np.zeros(10))
-    for wrong in (np.zeros(9), np.zeros((2, 5)), np.zeros((2, 10)), np.full(10, np.nan), "smile", [1, [2]]):
-        with pytest.raises(InputError, match=r"^expression: expected 10 finite expression coefficients or"):
+        to_arkit(plain, np.zeros(COUNT))
+    arrays = (np.zeros(9), np.zeros((2, 5)), np.zeros((2, COUNT)), np.full(COUNT, np.nan))
+    for wrong in (*arrays, "smile", [1, [2]]):
+        with pytest.raises(InputError, match=r"^expression: expected 15 finite expression coefficients or"):
             to_arkit(HEAD, wrong)
     with pytest.raises(InputError, match=r"^weights: expected names of ARKIT_NAMES, got 'jawopen'$"):
         from_arkit(HEAD, {"jawopen": 1})

@@ -5,7 +5,9 @@ import pytest
 from twodasl.morphable import MorphableModel, procedural_model
 from twodasl.morphable.procedural.head import mean_head
 
-ASYMMETRIC = {"chin sideways", "nose sideways", "uneven sides"}
+ASYMMETRIC = {"uneven sides"} | {
+    f"{part} sideways" for part in ("chin", "nose", "smile", "mouth", "jaw", "brows")
+}
 BLINKS = {"blink left", "blink right"}
 SIGMAS = 3.0
 
@@ -42,9 +44,9 @@ def normals(points, triangles):
 
 def test_counts_names_and_spread(model):
     assert model is procedural_model()
-    assert model.counts[1:] == (40, 10)
+    assert model.counts[1:] == (40, 15)
     assert 10_000 <= model.counts[0] <= 25_000
-    assert len(set(model.mode_names)) == 50
+    assert len(set(model.mode_names)) == 55
     assert len(set(model.albedo_names)) == len(model.albedo_std) >= 8
     assert (model.coefficient_std == 1).all()
     assert model.mean[model.named_landmarks["ear_left"], 0] < -50  # the image's left
@@ -80,7 +82,7 @@ def test_modes_are_smooth(model, head):
     for name in model.mode_names:
         field = mode(model, name)
         strain = np.linalg.norm(field[edges[:, 0]] - field[edges[:, 1]], axis=1) / np.maximum(length, 0.5)
-        if name in BLINKS or name == "jaw open":
+        if name in BLINKS or name in ("jaw open", "lips parted"):
             assert strain.max() < 1.2, name
         else:
             assert strain.max() < 0.5, name
@@ -141,7 +143,7 @@ def test_the_eyeball_never_shows_through_the_lids(model, head):
 def test_random_people_keep_their_eyes_behind_their_lids(model, head):
     rng = np.random.default_rng(0)
     for _ in range(20):
-        coefficients = rng.normal(size=50) * model.coefficient_std
+        coefficients = rng.normal(size=55) * model.coefficient_std
         points = model.shape(coefficients).astype(np.float64)
         assert lid_clearance(model, head, points, "left") > -0.5
 
@@ -169,6 +171,30 @@ def test_the_jaw_opens_the_mouth(model, head):
     assert np.abs(opened[17:48] - closed[17:48]).max() < 1  # and so do brows, nose, eyes
     crown = model.mean[:, 1] > closed[:, 1].max() + 20
     assert np.abs(mode(model, "jaw open")[crown]).max() < 1e-3
+
+
+def test_lips_part_without_the_jaw(model):
+    """What a smile that shows teeth does; and the other way they press on each other."""
+    closed, parted, pressed = (marks(model, "lips parted", amount) for amount in (0, SIGMAS, -1))
+    for top, bottom in ((61, 67), (62, 66), (63, 65)):
+        assert parted[top, 1] - parted[bottom, 1] > 7
+        assert pressed[top, 1] < closed[top, 1] + 0.1
+    assert np.abs(parted[:17] - closed[:17]).max() < 1.5  # jaw and chin stay
+    assert np.abs(parted[[48, 54]] - closed[[48, 54]]).max() < 1.5  # and the corners
+    height = [p[51, 1] - p[57, 1] for p in (pressed, closed)]
+    assert height[0] < height[1] - 1.5  # less of their red shows
+
+
+@pytest.mark.parametrize(("name", "left", "right", "axis"), [
+    ("smile sideways", 54, 48, 1), ("brows sideways", 24, 19, 1), ("mouth sideways", 54, 48, 0),
+    ("jaw sideways", 8, 8, 0),
+])  # fmt: skip
+def test_what_goes_sideways(model, name, left, right, axis):
+    """Up on the subject's left and down on the right, or both to the left."""
+    moved = marks(model, name, SIGMAS) - marks(model)
+    assert moved[left, axis] > 2
+    expected = moved[left, axis] * (1 if axis == 0 else -1)
+    assert moved[right, axis] == pytest.approx(expected, rel=0.2)
 
 
 # Mode -> what grows with it: a function of the landmarks.

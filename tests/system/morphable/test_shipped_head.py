@@ -15,7 +15,7 @@ from twodasl.morphable.procedural.blendshapes.stored import StoredShapes
 from twodasl.morphable.procedural.build import STEP, largest_difference
 from twodasl.morphable.readers import recognize
 
-IDENTITY = "7c47f563822fc4530a3bbcf49f0b1505f454f8b732581e99d95aaa7ce6a0ed9d"
+IDENTITY = "360742a82e8b91aa7665f2f43a9f574858d2b974d7154dd344df1fc6b99ea3e1"
 """Checkpoints hold it: another one is another face model, and theirs are rejected."""
 
 
@@ -32,7 +32,7 @@ def test_its_identity_is_one_constant(threads: str) -> None:
 def test_the_name_means_the_file() -> None:
     assert load_model("procedural") is procedural_model()
     assert recognize.read_file(SHIPPED).identity == IDENTITY
-    assert SHIPPED.stat().st_size < 2**21
+    assert SHIPPED.stat().st_size < 2**21 + 2**19
 
 
 def test_its_code_reproduces_it(tmp_path, capsys) -> None:

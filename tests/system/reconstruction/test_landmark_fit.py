@@ -50,6 +50,36 @@ def test_landmarks_of_the_model_are_found_again(head):
     torch.testing.assert_close(gram / scale, torch.eye(3).expand_as(gram), atol=1e-4, rtol=0)
 
 
+def lips_gap(points):
+    """Pixels between the inner lips."""
+    return (points[:, 65:68, 1] - points[:, [63, 62, 61], 1]).mean()
+
+
+def test_a_detector_is_believed_of_a_mouth(head):
+    """The network says shut in all it says: a detector that sees it open opens it most of the way."""
+    basis = head.basis()
+    shut = faces(head, 8)
+    shut[:, 12:] = 0
+    open_ = shut.clone()
+    open_[:, 12 + head.mode_names.index("lips parted")] = 2.0
+    said, seen = (crop_landmarks(basis, part)[..., :2] for part in (shut, open_))
+    sigma = torch.full(said.shape[:2], 1.4)
+    fit = LandmarkFit(head, basis)
+    found = {
+        name: lips_gap(crop_landmarks(basis, fitted_parameters(fit(shut, detected, Points(said, sigma)))))
+        for name, detected in {
+            "alone": None,
+            "nothing": Points(torch.full_like(seen, torch.nan), torch.full_like(sigma, torch.inf)),
+            "both": Points(seen, sigma),
+        }.items()
+    }
+    before, after = lips_gap(said), lips_gap(seen)
+    assert after - before > 2
+    assert found["both"] - before > 0.5 * (after - before)
+    assert abs(found["alone"] - before) < 0.1
+    assert abs(found["nothing"] - before) < 0.1
+
+
 def test_only_faces_with_landmarks_are_fitted(ball_checkpoint, photo_path, photo68):
     image = read_image(photo_path)
     box = (150, 20, 320, 190)

@@ -73,7 +73,7 @@ def test_known_faces_are_found_again(head, fit, count):
     # Of the 68, those on the outline count less, and may be other vertices.
     assert found.residual.max() < (3 if count == 68 else 1.5)
     assert turn(found.parameters, truth).mean() < turn(network, truth).mean()
-    assert found.deviations.shape == (12, 57)
+    assert found.deviations.shape == (12, 7 + sum(head.counts[1:]))
     assert bool((found.deviations >= 0).all() & found.deviations.isfinite().all())
 
 
@@ -109,6 +109,23 @@ def test_own_points_help_where_few_are_annotated(head, fit):
             for f in (alone, both)
         ]
         assert errors[1] < 0.5 * errors[0]
+
+
+def test_own_points_do_not_contradict_annotated_ones(head, fit):
+    """A network that believes every mouth is shut does not shut an annotated one; elsewhere it counts."""
+    truth, network = faces(head)
+    points = points_of(head, fit.basis, truth, 68)
+    wrong = points + 6.0
+    sure = torch.full(points.shape[:2], 0.3)
+    sure[:, :17] = torch.inf
+    alone, both = fit(network, points), fit(network, points, Points(wrong, sure))
+    torch.testing.assert_close(both.parameters, alone.parameters, rtol=1e-4, atol=1e-3)
+    points[:, 48:] = torch.nan
+    moved = [
+        (crop_landmarks(fit.basis, f.parameters)[:, 48:, :2] - wrong[:, 48:]).norm(dim=-1).mean()
+        for f in (fit(network, points), fit(network, points, Points(wrong, sure)))
+    ]
+    assert moved[1] < moved[0] - 2
 
 
 def test_the_schemes_are_means_of_the_68():

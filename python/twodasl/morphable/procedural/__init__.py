@@ -13,7 +13,7 @@ SHIPPED = Path(__file__).resolve().parents[2] / "resources" / "procedural-head.n
 
 @cache
 def procedural_model() -> MorphableModel:
-    """The embedded model: 40 shape and 10 expression modes, and colors with their own modes.
+    """The embedded model: 40 shape and 15 expression modes, and colors with their own modes.
 
     Coefficient 1 is one standard deviation of every mode. Loaded once per process; the same bits on every
     machine. `build.build_head` computes it.

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from ..model import MorphableModel
 from .albedo import albedo
 from .anatomy import Anatomy
+from .blendshapes.brushes import Face
 from .expressions import expression_modes
+from .free_lips import free_modes
 from .head import mean_head
 from .photographs import calm_mean, full_smile
 from .shape_modes import shape_modes
@@ -31,10 +33,13 @@ def build_head() -> MorphableModel:
     expressions, expression_names = expression_modes(anatomy)
     colors, color_modes, color_names = albedo(anatomy)
     modes = dict(zip((*shape_names, *expression_names), (*shapes, *expressions), strict=True))
-    expressions[expression_names.index("smile")] = full_smile(modes)
+    modes["smile"] = expressions[expression_names.index("smile")] = full_smile(modes)
+    mean = calm_mean(head.vertices, modes)
+    free, free_names = free_modes(Face(anatomy, mean, modes))
+    expressions, expression_names = np.concatenate([expressions, free]), (*expression_names, *free_names)
     return MorphableModel(
         name="procedural",
-        mean=_on_grid(calm_mean(head.vertices, modes)),
+        mean=_on_grid(mean),
         shape_modes=_on_grid(shapes),
         expression_modes=_on_grid(expressions),
         coefficient_std=np.ones(len(shapes) + len(expressions), np.float32),
