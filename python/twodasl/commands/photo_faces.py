@@ -23,13 +23,15 @@ def add_detector(parser: argparse.ArgumentParser) -> None:
         "--detector",
         choices=("auto", "retinaface", "mediapipe", "cascade"),
         default="auto",
-        help="used without --landmarks and --box (default: the first of these that is installed)",
+        help="used without --landmarks and --box (default: the first of these that is installed; but"
+        " mediapipe 1.2, which sends Google figures about its use, only where it is named)",
     )
     parser.add_argument(
         "--detector-model",
         metavar="FILE",
         type=Path,
-        help="a detector of your own instead: an ONNX file of RetinaFace or YuNet",
+        help="a detector of your own instead: an ONNX file of RetinaFace or YuNet, or MediaPipe's"
+        " face_landmarker.task",
     )
     parser.add_argument(
         "--faces",
@@ -45,7 +47,7 @@ def check_detector(args: argparse.Namespace) -> None:
     """Raise InputError where the options contradict others."""
     if args.detector_model is not None and args.detector != "auto":
         raise InputError(f"--detector-model: takes the place of --detector {args.detector}; give one of them")
-    placed = [f"--{name}" for name in ("landmarks", "box") if getattr(args, name) is not None]
+    placed = _placed(args)
     if placed and args.faces != "largest":
         raise InputError(
             f"--faces: needs a detector, but {placed[0]} says where the face is; give one of them"
@@ -57,20 +59,23 @@ def check_detector(args: argparse.Namespace) -> None:
 
 
 def open_detector(args: argparse.Namespace) -> str | Detector:
-    """The detector that the options name. Raises InputError for a file that is none."""
-    if args.detector_model is None:
-        return str(args.detector)
-    from ..reconstruction.detect import load_detector
+    """The detector that the options name. Raises InputError where it is not there, or its file is none."""
+    from ..reconstruction.detect import load_detector, named
 
-    return load_detector(args.detector_model)
+    if args.detector_model is not None:
+        return load_detector(args.detector_model)
+    if args.detector != "auto" and not _placed(args):
+        named(args.detector)
+    return str(args.detector)
 
 
 def side_by_side(detector: str | Detector) -> bool:
     """Whether the detector may look at several photos at once: those that onnxruntime computes may."""
-    from ..reconstruction.detect import detectors
+    from ..reconstruction.detect import automatic
+    from ..reconstruction.detectors.five_point import FivePointDetector
 
-    name = detectors()[0] if detector == "auto" else detector
-    return not isinstance(name, str) or name == "retinaface"
+    name = automatic() if detector == "auto" else detector
+    return name == "retinaface" or isinstance(name, FivePointDetector)
 
 
 def detected(
@@ -105,6 +110,11 @@ def numbered(file: Path, photo: Path, suffixes: Iterable[str]) -> bool:
     """Whether `file` has a name that a result of one of several faces of `photo` may get."""
     number = re.fullmatch(re.escape(photo.stem) + r"-[1-9][0-9]*(\D.*)", file.name)
     return number is not None and number[1] in set(suffixes)
+
+
+def _placed(args: argparse.Namespace) -> list[str]:
+    """The options that say where the face is."""
+    return [f"--{name}" for name in ("landmarks", "box") if getattr(args, name) is not None]
 
 
 def _how_many(word: str) -> str | int:

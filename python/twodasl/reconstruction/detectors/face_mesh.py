@@ -6,15 +6,17 @@ Its models lie inside the package, in versions before 0.10.30. It does not give 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import InputError
 from ...geometry.crops import crop_from_landmarks
 from ...landmarks.mesh478 import sixty_eight_from_478
+from ..face_input import MIN_BOX
 from .detection import Detection
 
 
@@ -30,23 +32,27 @@ class FaceMeshDetector:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its protocol buffers' deprecations
             found = _face_mesh().process(rgb).multi_face_landmarks or []
-        height, width = image.shape[:2]
-        faces = []
-        for mesh in found:
-            # Its coordinates are fractions of the sides; pixel centers lie at integers here.
-            points = np.array([(point.x * width - 0.5, point.y * height - 0.5) for point in mesh.landmark])
-            landmarks = sixty_eight_from_478(points)
-            faces.append(Detection(crop_from_landmarks(landmarks), landmarks=landmarks))
-        return faces
+        return faces_of_meshes((mesh.landmark for mesh in found), image)
 
 
-@cache
-def has_face_mesh() -> bool:
-    """Whether MediaPipe is here in a version that still carries its models."""
-    try:
-        return find_spec("mediapipe.python.solutions.face_mesh") is not None
-    except ImportError:
-        return False
+def faces_of_meshes(meshes: Iterable[Iterable[Any]], image: NDArray[np.uint8]) -> list[Detection]:
+    """The faces of MediaPipe's meshes of 468 or 478 points, whose x and y are fractions of the image's sides.
+
+    Leaves out what is too small for a crop.
+    """
+    sides = np.array([image.shape[1], image.shape[0]])
+    faces = []
+    for mesh in meshes:
+        # Its pixels' edges lie at integers, and here their centers.
+        points = np.array([(point.x, point.y) for point in mesh]) * sides - 0.5
+        landmarks = sixty_eight_from_478(points)
+        try:
+            crop = crop_from_landmarks(landmarks)
+        except InputError:
+            continue
+        if crop.x1 - crop.x0 >= MIN_BOX:
+            faces.append(Detection(crop, landmarks=landmarks))
+    return faces
 
 
 @cache

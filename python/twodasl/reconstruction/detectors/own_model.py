@@ -1,34 +1,41 @@
-"""The user's own detector: an ONNX file of RetinaFace or YuNet, known by its outputs."""
+"""The user's own detector: an ONNX file of RetinaFace or YuNet, or MediaPipe's model."""
 
 from __future__ import annotations
 
 import os
+import zipfile
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
 from ...errors import InputError, reading
 from ...io.files import regular_file
+from .detection import Detector
+from .face_landmarker import load_landmarker
 from .five_point import FivePointDetector
 from .onnx_network import OnnxNetwork
 from .retinaface import RetinaFaceDetector
 from .yunet import OUTPUTS, YuNetDetector
 
 _WHAT = "an ONNX file of a RetinaFace or YuNet face detector"
+_EXPECTED = f"{_WHAT}, or MediaPipe's face_landmarker.task"
 _LARGEST = 1 << 28
 
 
-def load_detector(file: str | os.PathLike[str]) -> FivePointDetector:
-    """The detector in an ONNX file, for `detect.find_faces`.
+def load_detector(file: str | os.PathLike[str]) -> Detector:
+    """The detector in an ONNX file, or in MediaPipe's `face_landmarker.task`, for `detect.find_faces`.
 
     RetinaFace has three outputs of 4, 2 and 10 columns (any backbone; scores after the softmax), YuNet
     twelve named `cls_8` to `kps_32`. The file is looked at as untrusted: it may be damaged or something else.
-    `Detector.name` is the file's name.
+    `Detector.name` is the file's name. For MediaPipe's see `face_landmarker`.
 
     Raises:
-        InputError: no such file, no such network, or onnxruntime is missing.
+        InputError: no such file, no such network, or onnxruntime or MediaPipe is missing.
     """
-    path = regular_file(file, _WHAT)
+    path = regular_file(file, _EXPECTED)
+    if path.suffix.lower() == ".task" or _is_archive(path):
+        return load_landmarker(path, path.name)
     if find_spec("onnxruntime") is None:
         raise InputError(f"{path}: needs onnxruntime; pip install onnxruntime")
     if path.stat().st_size > _LARGEST:
@@ -48,3 +55,8 @@ def load_detector(file: str | os.PathLike[str]) -> FivePointDetector:
         )
     detector(np.full((64, 64, 3), 128, np.uint8))  # whether it answers as its family does
     return detector
+
+
+def _is_archive(path: Path) -> bool:
+    with reading(path, _EXPECTED):
+        return zipfile.is_zipfile(path)
