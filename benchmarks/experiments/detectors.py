@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from twodasl.geometry.crops import Crop
 from twodasl.io.images import read_image
-from twodasl.reconstruction.detect import detectors, find_faces, load_detector
+from twodasl.reconstruction.detect import detectors, find_faces, load_detector, named
 from twodasl.reconstruction.detectors.detection import Detector
 from twodasl.reconstruction.turns import turned_crop, turned_image
 
@@ -65,7 +65,7 @@ def empty_pictures() -> list[tuple[str, Image]]:
     return pictures
 
 
-def found_turned(finder: str | Detector, image: Image, box: Floats, quarters: int) -> bool:
+def found_turned(finder: Detector, image: Image, box: Floats, quarters: int) -> bool:
     """Whether the face of a photo that is turned by so many quarters is found in its place, right side up."""
     turned = turned_image(image, quarters)
     faces = find_faces(turned, finder)
@@ -75,7 +75,7 @@ def found_turned(finder: str | Detector, image: Image, box: Floats, quarters: in
     return right(differences(back, box))
 
 
-def measure(finder: str | Detector, images: list[Image], boxes: Floats, yaw: Floats) -> list[str]:
+def measure(finder: Detector, images: list[Image], boxes: Floats, yaw: Floats) -> list[str]:
     """Lines of text."""
     find_faces(images[0], finder)  # loads it
     began = time.process_time()
@@ -98,7 +98,7 @@ def measure(finder: str | Detector, images: list[Image], boxes: Floats, yaw: Flo
             + f"crop off by {x:.1f} and {y:.1f} % of its side, size by {size:.1f} % (medians;"
             + f" bias {bias[0]:+.1f} {bias[1]:+.1f} {bias[2]:+.1f})"
         )
-    for quarters in () if finder in ("mediapipe", "cascade") else (1, 2, 3):  # those do not turn photos
+    for quarters in () if finder.sure is None else (1, 2, 3):  # those do not turn photos
         upright = [found_turned(finder, image, box, quarters) for image, box in pairs[::4]]
         lines.append(
             f"  photos turned by {90 * quarters:>3} degrees: right {np.mean(upright):6.1%} of {len(upright)}"
@@ -129,12 +129,12 @@ def main() -> None:
     yaw = np.abs(np.load(folder / "yaw_degrees.npy"))
     pictures = empty_pictures()
     print(f"{len(images)} images; {len(pictures)} pictures without faces; one thread")
-    finders: list[str | Detector] = [
-        *(arguments.detector or detectors()),
+    finders: list[Detector] = [
+        *map(named, arguments.detector or detectors()),
         *map(load_detector, arguments.detector_model),
     ]
     for finder in finders:
-        print(finder if isinstance(finder, str) else finder.name)
+        print(finder.name)
         print("\n".join(measure(finder, images, boxes, yaw)), flush=True)
 
 
