@@ -58,6 +58,9 @@ WORKLOADS = (
     ManyWorkload(64),
 )
 
+TRIMESH_PAIRS = 4_000_000
+"""Points and triangles that trimesh compares at once: each pair takes some 400 bytes."""
+
 
 @lru_cache(maxsize=1)
 def face_mesh(triangles: int) -> tuple[Tensor, Tensor]:
@@ -84,10 +87,19 @@ def inputs(workload: MeshWorkload | ManyWorkload) -> tuple[Any, ...]:
 def _trimesh(points: Tensor, vertices: Tensor, triangles: Tensor) -> Run:
     import trimesh
 
+    def build() -> Any:
+        return trimesh.Trimesh(vertices.numpy(), triangles.numpy(), process=False)
+
+    # It makes arrays of all pairs of a point and a triangle that may be nearer than the nearest vertex.
+    some = points[::100].numpy()
+    pairs = sum(map(len, trimesh.proximity.nearby_faces(build(), some))) / len(some) * len(points)
+    parts = points.tensor_split(math.ceil(pairs / TRIMESH_PAIRS))
+
     def run() -> tuple[Tensor, ...]:
-        mesh = trimesh.Trimesh(vertices.numpy(), triangles.numpy(), process=False)
-        _, distances, found = trimesh.proximity.closest_point(mesh, points.numpy())
-        return torch.from_numpy(distances).square(), torch.from_numpy(found)
+        mesh = build()
+        found = [trimesh.proximity.closest_point(mesh, part.numpy()) for part in parts]
+        _, distances, chosen = (torch.from_numpy(np.concatenate(each)) for each in zip(*found, strict=True))
+        return distances.square(), chosen
 
     return run
 
