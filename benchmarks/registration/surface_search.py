@@ -14,6 +14,7 @@ from typing import Any
 
 from ..machine import RESULTS, heading, load, machine
 from ..measure import MILLISECONDS, Timing, interleaved
+from .neighbor_peers import missing
 from .surface_peers import TRIMESH_PAIRS, WORKLOADS, check, inputs, runs
 
 _SLOW = 3.0
@@ -80,6 +81,8 @@ def main() -> None:
             about["versions"][package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+    if (reason := missing("open3d: knn")) is not None:  # installed, it may still lack a library of the system
+        about["versions"]["open3d"] = f"not run ({reason})"
     rows = [measure(w, options.seconds) for w in WORKLOADS if options.only in w.name]
     about["load_after"] = load()
     report = {"machine": about, "rows": rows}
