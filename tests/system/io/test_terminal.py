@@ -31,10 +31,13 @@ def test_streams_are_put_back_and_bars_still_move(capsys):
 
 # A command that prints before it leaves its result.
 _COMMAND = """
-import sys, types, time
+import signal, sys, types, time
 from contextlib import ExitStack
 from twodasl import cli
 from pathlib import Path
+# Jobs in the background and under nohup ignore these, and the command would sleep its minute.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 module = types.ModuleType("twodasl.commands.doctor")
 def run(args):
     print("レナ.jpg \\udcff", flush=True)
