@@ -4,11 +4,11 @@ Draws faces of the embedded head with known weights, a few shapes at a time, mos
 asks `to_arkit` for the weights:
 
 (a) of the mesh itself;
-(b) of the nearest expression that the head's ten modes can make, which is all that a reconstruction can see;
+(b) of the nearest expression that the head's fifteen modes can make, which is all that a reconstruction can see;
 (c) of photos rendered from such faces, through the shipped network without landmarks, and with the true ones.
 
 Prints for every shape R^2 (1: exact, 0: no better than the mean weight), for (b) and (c) also the correlation
-r, and which share of the shape's own squared movement the ten modes can make.
+r, and which share of the shape's own squared movement the fifteen modes can make.
 """
 
 from __future__ import annotations
