@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -61,9 +63,14 @@ def bench_point_to_point(benchmark, options):
     benchmark(lambda: fused(source, target, **options))
 
 
+def outward(target):
+    """Directions that may stand for the normals: the time is the same."""
+    return target - target.mean(dim=0)
+
+
 def bench_point_to_plane(benchmark):
     source, target = pair(PAPER)
-    normals = target - target.mean(dim=0)  # any directions: the time is the same
+    normals = outward(target)
     benchmark.group = f"ICP, {ITERATIONS} iterations, {PAPER} vertices"
     benchmark(lambda: fused(source, target, method="plane", normals=normals))
 
@@ -77,21 +84,33 @@ def bench_open3d_point_to_point(benchmark):
     benchmark.pedantic(lambda: open3d_point_to_point(source, target), rounds=3)
 
 
-def main() -> None:
-    """Medians and minima of interleaved runs, in milliseconds."""
-    source, target = pair(PAPER)
-    runs = {"twodasl_ext": lambda: fused(source, target)}
-    if not missing("open3d: knn"):
-        check(source, target)
-        runs["Open3D"] = lambda: open3d_point_to_point(source, target)
+def in_turn(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of each run, `rounds` times one after the other."""
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(5):
+    for _ in range(rounds):
         for name, run in runs.items():
             start = time.perf_counter()
             run()
             times[name].append(1e3 * (time.perf_counter() - start))
-    for name, taken in times.items():
+    return times
+
+
+def main() -> None:
+    """Medians and minima of interleaved runs: of a registration, and of an iteration over the points."""
+    source, target = pair(PAPER)
+    runs: dict[str, Callable[[], object]] = {"twodasl_ext": lambda: fused(source, target)}
+    if not missing("open3d: knn"):
+        check(source, target)
+        runs["Open3D"] = lambda: open3d_point_to_point(source, target)
+    for name, taken in in_turn(runs, 5).items():
         print(f"{name}: median {statistics.median(taken):.0f} ms, minimum {min(taken):.0f} ms")
+    for vertices in (5_000, 50_000):
+        few, many = pair(vertices)
+        planes = partial(fused, few, many, method="plane", normals=outward(many))
+        ways = {"point": partial(fused, few, many), "plane": planes}
+        for name, taken in in_turn(ways, 9).items():
+            median, least = (ms / (ITERATIONS + 1) for ms in (statistics.median(taken), min(taken)))
+            print(f"{vertices} points, {name}: median {median:.2f} ms an iteration, minimum {least:.2f} ms")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 
 #include <cmath>
 
+#include "eigen.h"
 #include "icp_params.h"
+#include "positive.h"
 #include "rotation.h"
 
 namespace twodasl::icp {
@@ -101,36 +103,60 @@ TWODASL_HOST_DEVICE inline void take_plane_step(const double* step, const double
   for (int r = 0; r < 3; ++r) next[9 + r] = qc[r] + growth * moved[r] + share * step[3 + r];
 }
 
-// One Gauss-Newton step on the distances along the normals. `sums`: upper triangle of the 7x7 normal equations, then
-// the right-hand side.
-TWODASL_HOST_DEVICE inline void point_to_plane(const double* sums, const double* qc, bool scale, const double* pose,
-                                               double* next) {
-  constexpr int kUnknowns = kPlaneUnknowns;
-  double matrix[kUnknowns][kUnknowns], right[kUnknowns];
+// The normal equations of point-to-plane. `sums`: upper triangle of the 7x7 matrix, then the right-hand side. A scale that
+// is not sought has `held` on the diagonal and zeros elsewhere.
+TWODASL_HOST_DEVICE inline void plane_equations(const double* sums, bool scale, double held,
+                                                double (&matrix)[kPlaneUnknowns][kPlaneUnknowns],
+                                                double (&right)[kPlaneUnknowns]) {
+  constexpr int kLast = kPlaneUnknowns - 1;
   int k = 0;
   TWODASL_UNROLL
-  for (int r = 0; r < kUnknowns; ++r) {
+  for (int r = 0; r < kPlaneUnknowns; ++r) {
     TWODASL_UNROLL
-    for (int c = r; c < kUnknowns; ++c, ++k) matrix[r][c] = c == 6 && !scale ? 0.0 : sums[k];
+    for (int c = r; c < kPlaneUnknowns; ++c, ++k) matrix[r][c] = c == kLast && !scale ? 0.0 : sums[k];
   }
   TWODASL_UNROLL
-  for (int r = 0; r < kUnknowns; ++r) right[r] = r == 6 && !scale ? 0.0 : sums[k + r];
-  double values[kUnknowns], vectors[kUnknowns][kUnknowns], step[kUnknowns];
+  for (int r = 0; r < kPlaneUnknowns; ++r) right[r] = r == kLast && !scale ? 0.0 : sums[k + r];
+  if (!scale) matrix[kLast][kLast] = held;
+}
+
+// Along a plane, or about the axis of a surface of revolution, nothing holds the source: it does not move where an
+// eigenvalue is not above this share of the largest.
+inline constexpr double kHeld = 1e-9;
+
+// The least-squares step that leaves out what is not held.
+TWODASL_HOST_DEVICE inline void held_plane_step(const double* sums, bool scale, double (&step)[kPlaneUnknowns]) {
+  constexpr int kUnknowns = kPlaneUnknowns;
+  double matrix[kUnknowns][kUnknowns], right[kUnknowns], values[kUnknowns], vectors[kUnknowns][kUnknowns];
+  plane_equations(sums, scale, 0.0, matrix, right);
   symmetric_eigen(matrix, values, vectors);
   double largest = values[0];
   TWODASL_UNROLL
   for (int i = 1; i < kUnknowns; ++i) largest = std::fmax(largest, values[i]);
   TWODASL_UNROLL
   for (int r = 0; r < kUnknowns; ++r) step[r] = 0.0;
-  // Along a plane, or about the axis of a surface of revolution, nothing holds the source: it does not move there.
   TWODASL_UNROLL
   for (int i = 0; i < kUnknowns; ++i) {
-    if (!(values[i] > 1e-9 * largest)) continue;
+    if (!(values[i] > kHeld * largest)) continue;
     double along = 0.0;
     TWODASL_UNROLL
     for (int r = 0; r < kUnknowns; ++r) along += vectors[r][i] * right[r];
     TWODASL_UNROLL
     for (int r = 0; r < kUnknowns; ++r) step[r] -= vectors[r][i] * along / values[i];
+  }
+}
+
+// One Gauss-Newton step on the distances along the normals; `sums` as plane_equations() takes them. Surfaces hold the
+// source in all directions but for exceptions, and then no eigenvalue is needed.
+TWODASL_HOST_DEVICE inline void point_to_plane(const double* sums, const double* qc, bool scale, const double* pose,
+                                               double* next) {
+  double matrix[kPlaneUnknowns][kPlaneUnknowns], right[kPlaneUnknowns], step[kPlaneUnknowns];
+  plane_equations(sums, scale, sums[0], matrix, right);
+  if (solve_positive(matrix, right, 1.0 / kHeld, step)) {
+    TWODASL_UNROLL
+    for (int r = 0; r < kPlaneUnknowns; ++r) step[r] = -step[r];
+  } else {
+    held_plane_step(sums, scale, step);
   }
   take_plane_step(step, qc, pose, next);
 }

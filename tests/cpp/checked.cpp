@@ -1,6 +1,7 @@
 #include "checked.h"
 
 #include "../../csrc/cpu/kernels/reduce.h"
+#include "../../csrc/common/positive.h"
 #include "../../csrc/common/rotation.h"
 
 namespace twodasl::test::checked {
@@ -51,5 +52,9 @@ void symmetric_eigen(double (&matrix)[N][N], double (&values)[N], double (&vecto
 }
 template void symmetric_eigen(double (&)[4][4], double (&)[4], double (&)[4][4]);
 template void symmetric_eigen(double (&)[7][7], double (&)[7], double (&)[7][7]);
+
+bool solve_positive(double (&matrix)[7][7], const double (&right)[7], double limit, double (&x)[7]) {
+  return twodasl::solve_positive(matrix, right, limit, x);
+}
 
 }  // namespace twodasl::test::checked

@@ -24,4 +24,6 @@ void nearest_rotations(const T* matrices, T* rotations, int64_t begin, int64_t e
 template <int N>
 void symmetric_eigen(double (&matrix)[N][N], double (&values)[N], double (&vectors)[N][N]);
 
+bool solve_positive(double (&matrix)[7][7], const double (&right)[7], double limit, double (&x)[7]);
+
 }  // namespace twodasl::test::checked

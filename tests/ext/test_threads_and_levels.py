@@ -63,6 +63,7 @@ SUITE = [
     "test_vertex_distance_cost.py",
     "test_distance_factor.py",
     "test_nearest_neighbors.py",
+    "test_icp_plane.py::test_a_step_is_the_shortest_of_least_squares",
     "test_skin.py::test_values",
     "test_skin.py::test_gradients",
     "test_closest_point.py::test_brute_force_in_any_unit",
