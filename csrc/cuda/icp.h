@@ -1,8 +1,8 @@
 // iterative_closest_point on a GPU: all iterations are enqueued at once, and the device decides which pose is next and
 // which elements have stopped. So nothing waits for the host, and a CUDA graph can capture it.
 //
-// An iteration is move, search, threshold (where something is trimmed), sums over the pairs, solve: four launches or
-// five. An element that has stopped has no more points (`active` is 0), and its blocks return at once.
+// An iteration is a search, which moves its queries itself, the threshold (where something is trimmed), sums over the
+// pairs, solve: three launches or four. An element that has stopped has no more points (`active` is 0), and its blocks return at once.
 //
 // Sums are in double precision about the clouds' centroids, over parts of fixed size that are added in a fixed order:
 // the same bits in every run, and for an element whatever the rest of its batch is.
@@ -53,7 +53,6 @@ struct IcpState {
 template <class T>
 struct IcpRunParams {
   int32_t* order;            // (B, N) scratch: the sources along a curve
-  T* moved;                  // (B, N, 3) scratch
   T* squared;                // (B, N) scratch
   int64_t* indices[2];       // (B, N) scratch: this iteration's neighbors, and the last one's
   NeighborTree<T> tree;      // of the targets

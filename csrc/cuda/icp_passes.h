@@ -9,9 +9,6 @@ namespace twodasl::cuda {
 // grid.y and grid.z go to 65535; a kernel goes on over the elements that are left.
 inline unsigned rows(int64_t batch) { return static_cast<unsigned>(batch < 65535 ? batch : 65535); }
 
-// `output`, up to every element's count.
-template <class T>
-Error launch_icp_move(const IcpMoveParams<T>& params, const int64_t* counts, void* stream);
 // The largest squared distance that trimming keeps; no launch if nothing is trimmed.
 template <class T>
 Error launch_icp_trim(const IcpUpdateParams<T>& params, void* stream);

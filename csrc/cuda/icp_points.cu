@@ -1,4 +1,4 @@
-// The passes over one cloud: its frame, its motion; see icp.h. Both are bound by memory.
+// A cloud's frame: two passes over its points, bound by memory; see icp.h.
 #include <cmath>
 
 #include "icp_passes.h"
@@ -69,25 +69,6 @@ __global__ void __launch_bounds__(kAxisThreads) frame_finish_kernel(IcpFramePara
   }
 }
 
-constexpr int kThreads = 256;
-
-// Double precision, rounded once.
-template <class T>
-__global__ void __launch_bounds__(kThreads) move_kernel(IcpMoveParams<T> params, const int64_t* counts) {
-  const int64_t point = int64_t(blockIdx.x) * kThreads + threadIdx.x;
-  for (int64_t element = blockIdx.y; element < params.batch; element += gridDim.y) {
-    if (point >= counts[element]) continue;
-    const double* pose = params.pose + kPoseNumbers * element;
-    const T* from = params.points + 3 * (element * params.points_count + point);
-    T* to = params.output + 3 * (element * params.points_count + point);
-    const double x = from[0], y = from[1], z = from[2], s = pose[12];
-#pragma unroll
-    for (int r = 0; r < 3; ++r) {
-      to[r] = static_cast<T>(s * pose[3 * r] * x + s * pose[3 * r + 1] * y + s * pose[3 * r + 2] * z + pose[9 + r]);
-    }
-  }
-}
-
 template <class T, bool Squares>
 Error frame_pass(const IcpFrameParams<T>& params, void* stream) {
   const dim3 grid(static_cast<unsigned>(frame_parts(params.points_count)), rows(params.batch));
@@ -104,15 +85,7 @@ Error launch_icp_frame(const IcpFrameParams<T>& params, void* stream) {
   return error != nullptr ? error : frame_pass<T, true>(params, stream);
 }
 
-template <class T>
-Error launch_icp_move(const IcpMoveParams<T>& params, const int64_t* counts, void* stream) {
-  const dim3 grid(static_cast<unsigned>(divide_up(params.points_count, kThreads)), rows(params.batch));
-  return launch(&move_kernel<T>, grid, kThreads, 0, stream, params, counts);
-}
-
 template Error launch_icp_frame(const IcpFrameParams<float>&, void*);
 template Error launch_icp_frame(const IcpFrameParams<double>&, void*);
-template Error launch_icp_move(const IcpMoveParams<float>&, const int64_t*, void*);
-template Error launch_icp_move(const IcpMoveParams<double>&, const int64_t*, void*);
 
 }  // namespace twodasl::cuda

@@ -12,10 +12,9 @@ Error launch_icp_run(const IcpRunParams<T>& params, void* scratch, void* stream)
   // how fine the curve is depends on the batch, and sums in its order would.
   const QueryOrderParams<T> curve{params.update.source, state.active, params.order, state.batch, state.source_count};
   if (error == nullptr) error = launch_query_order(curve, scratch, stream);
-  const IcpMoveParams<T> move{params.update.source, state.pose, params.moved, state.batch, state.source_count};
   for (int64_t iteration = 0; iteration <= state.max_iterations && error == nullptr; ++iteration) {
     int64_t* const found = params.indices[iteration % 2];
-    const NearestParams<T> search{params.moved,
+    const NearestParams<T> search{params.update.source,
                                   params.update.target,
                                   params.tree,
                                   state.active,
@@ -29,8 +28,7 @@ Error launch_icp_run(const IcpRunParams<T>& params, void* scratch, void* stream)
                                   nullptr};
     IcpUpdateParams<T> update = params.update;
     update.indices = found;
-    error = launch_icp_move(move, state.active, stream);
-    if (error == nullptr) error = launch_nearest(search, stream);
+    error = launch_nearest_moved(search, state.pose, stream);
     if (error == nullptr) error = launch_icp_trim(update, stream);
     if (error == nullptr) error = launch_icp_accumulate(update, stream);
     if (error == nullptr) error = launch_icp_solve(update, state, iteration, stream);

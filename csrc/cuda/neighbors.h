@@ -50,6 +50,10 @@ const char* launch_query_order(const QueryOrderParams<T>& params, void* scratch,
 // The search: fills distance and index of all M queries, zero and -1 past an element's query length.
 template <class T>
 const char* launch_nearest(const NearestParams<T>& params, void* stream);
+// The same of queries that `pose`, (B, 13) as in common/icp_params.h, moves first: in double precision, rounded once. A
+// query that leaves its type's range is one that is not finite.
+template <class T>
+const char* launch_nearest_moved(const NearestParams<T>& params, const double* pose, void* stream);
 
 // The k nearest: infinity and -1 where an element has fewer points.
 template <class T>

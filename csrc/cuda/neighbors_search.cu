@@ -1,5 +1,6 @@
 // The search: warps of eight queries, from a hint or from nothing, and once more with smaller numbers where all
 // distances overflow. See neighbors_descent.h.
+#include "../common/icp_params.h"
 #include "neighbors_descent.h"
 
 namespace twodasl::cuda {
@@ -9,10 +10,21 @@ namespace {
 constexpr int kWarps = 4;  // of a block
 constexpr int kThreads = kWarps * kWarp;
 
+// Where a pose takes a point: in double precision, rounded once.
 template <class T>
+__device__ __forceinline__ void move_point(const double* pose, T (&point)[3]) {
+  const double x = point[0], y = point[1], z = point[2], s = pose[12];
+#pragma unroll
+  for (int r = 0; r < 3; ++r) {
+    point[r] = static_cast<T>(s * pose[3 * r] * x + s * pose[3 * r + 1] * y + s * pose[3 * r + 2] * z + pose[9 + r]);
+  }
+}
+
+// kMoved: `pose` (B, 13) moves the queries first.
+template <class T, bool kMoved>
 __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 8 : 5)
-    nearest_kernel(NearestParams<T> params, const __grid_constant__ Levels levels, int64_t leaves, int64_t nodes,
-                   int64_t packets) {
+    nearest_kernel(NearestParams<T> params, const double* pose, const __grid_constant__ Levels levels, int64_t leaves,
+                   int64_t nodes, int64_t packets) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t packet = int64_t(blockIdx.x) * kWarps + warp;
   if (packet >= params.batch * packets) return;
@@ -32,10 +44,12 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 8 : 5)
   search.part = lane / kQueries;
   bool active = real && searched;
 #pragma unroll
-  for (int c = 0; c < 3; ++c) {
-    search.q[c] = active ? params.query[3 * (m + number) + c] : T(0);
-    active = active && is_finite(search.q[c]);
+  for (int c = 0; c < 3; ++c) search.q[c] = active ? params.query[3 * (m + number) + c] : T(0);
+  if constexpr (kMoved) {
+    if (active) move_point(pose + kPoseNumbers * element, search.q);
   }
+#pragma unroll
+  for (int c = 0; c < 3; ++c) active = active && is_finite(search.q[c]);
   search.begin(active ? infinity<T>() : T(-1), kNoPoint);
   if (active && params.hint != nullptr) {
     const int64_t hint = params.hint[m + number];
@@ -65,19 +79,32 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 8 : 5)
   }
 }
 
+template <class T, bool kMoved>
+Error search(const NearestParams<T>& params, const double* pose, void* stream) {
+  const Levels levels(params.points_count);
+  const int64_t packets = divide_up(params.queries, kQueries);
+  const size_t shared = sizeof(Reach) * kThreads * static_cast<size_t>(levels.top - 1);
+  return launch(&nearest_kernel<T, kMoved>, dim3(static_cast<unsigned>(divide_up(params.batch * packets, kWarps))),
+                kThreads, shared, stream, params, pose, levels, tree_leaves(params.points_count),
+                tree_nodes(params.points_count), packets);
+}
+
 }  // namespace
 
 template <class T>
 Error launch_nearest(const NearestParams<T>& params, void* stream) {
-  const Levels levels(params.points_count);
-  const int64_t packets = divide_up(params.queries, kQueries);
-  const size_t shared = sizeof(Reach) * kThreads * static_cast<size_t>(levels.top - 1);
-  return launch(&nearest_kernel<T>, dim3(static_cast<unsigned>(divide_up(params.batch * packets, kWarps))),
-                kThreads, shared, stream, params, levels, tree_leaves(params.points_count),
-                tree_nodes(params.points_count), packets);
+  return search<T, false>(params, nullptr, stream);
 }
 
-template Error launch_nearest(const NearestParams<float>&, void*);
-template Error launch_nearest(const NearestParams<double>&, void*);
+template <class T>
+Error launch_nearest_moved(const NearestParams<T>& params, const double* pose, void* stream) {
+  return search<T, true>(params, pose, stream);
+}
+
+#define TWODASL_INSTANTIATE(T)                                  \
+  template Error launch_nearest(const NearestParams<T>&, void*); \
+  template Error launch_nearest_moved(const NearestParams<T>&, const double*, void*);
+TWODASL_INSTANTIATE(float)
+TWODASL_INSTANTIATE(double)
 
 }  // namespace twodasl::cuda

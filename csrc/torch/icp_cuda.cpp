@@ -64,7 +64,6 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> icp_run(
   // State that is passed from iteration to iteration.
   const Tensor active = empty_of({batch}, ScalarType::Long, source), last = empty_doubles({batch}, source);
   const Tensor pose = empty_doubles({batch, kPoseNumbers}, source);
-  const Tensor moved = empty_like_type({batch, source_count, 3}, source);
   const Tensor order = empty_of({batch, source_count}, ScalarType::Int, source);
   const Tensor squared = empty_like_type({batch, source_count}, source);
   const Tensor indices = empty_of({2, batch, source_count}, ScalarType::Long, source);
@@ -112,7 +111,6 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> icp_run(
                                     scale,
                                     recenter};
     const cuda::IcpRunParams<T> params{out<int32_t>(order),
-                                       out<T>(moved),
                                        out<T>(squared),
                                        {out<int64_t>(indices), out<int64_t>(indices) + batch * source_count},
                                        tree.get<T>(),
