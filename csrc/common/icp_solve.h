@@ -124,8 +124,16 @@ TWODASL_HOST_DEVICE inline void plane_equations(const double* sums, bool scale, 
 // eigenvalue is not above this share of the largest.
 inline constexpr double kHeld = 1e-9;
 
+// A function that is seldom called: on a GPU its registers would count for its caller too.
+#if defined(__CUDACC__)
+#define TWODASL_SELDOM __noinline__
+#else
+#define TWODASL_SELDOM
+#endif
+
 // The least-squares step that leaves out what is not held.
-TWODASL_HOST_DEVICE inline void held_plane_step(const double* sums, bool scale, double (&step)[kPlaneUnknowns]) {
+TWODASL_HOST_DEVICE TWODASL_SELDOM inline void held_plane_step(const double* sums, bool scale,
+                                                                double (&step)[kPlaneUnknowns]) {
   constexpr int kUnknowns = kPlaneUnknowns;
   double matrix[kUnknowns][kUnknowns], right[kUnknowns], values[kUnknowns], vectors[kUnknowns][kUnknowns];
   plane_equations(sums, scale, 0.0, matrix, right);

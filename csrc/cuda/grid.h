@@ -2,9 +2,10 @@
 // CUDA; compiled as plain C++ with TWODASL_EMULATED the same names come from tests/cuda/emulator, which runs a grid on
 // the CPU. So a kernel file uses nothing of CUDA but what both have:
 //
-//   threadIdx, blockIdx, blockDim, gridDim, __syncthreads, __syncwarp, the warp's __shfl_*_sync, __ballot_sync,
-//   __any_sync, __all_sync, __match_any_sync, integer atomics, __ldg, float2/4, double2, int2/4 and their make_*,
-//   __ldcg, __stcs of a float4, __popc, __ffs, __clz, and below: launch, TWODASL_SHARED, dynamic_shared, mul_rn, add_rn.
+//   threadIdx, blockIdx, blockDim, gridDim, __syncthreads, __syncwarp, __threadfence, the warp's __shfl_*_sync,
+//   __ballot_sync, __any_sync, __all_sync, __match_any_sync, integer atomics, __ldg, float2/4, double2, int2/4 and their
+//   make_*, __ldcg, __stcs of a float4, __popc, __ffs, __clz, and below: launch, TWODASL_SHARED, dynamic_shared, mul_rn,
+//   add_rn.
 //
 // Static shared arrays are declared through TWODASL_SHARED, so that the emulator can give each block fresh ones of
 // exactly their size. No inline PTX, no cooperative groups, no __activemask.

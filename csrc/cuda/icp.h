@@ -1,8 +1,8 @@
 // iterative_closest_point on a GPU: all iterations are enqueued at once, and the device decides which pose is next and
 // which elements have stopped. So nothing waits for the host, and a CUDA graph can capture it.
 //
-// An iteration is a search, which moves its queries itself, the threshold (where something is trimmed), sums over the
-// pairs, solve: three launches or four. An element that has stopped has no more points (`active` is 0), and its blocks return at once.
+// An iteration is a search, which moves its queries itself, the threshold (where something is trimmed), and sums over the
+// pairs, whose last block solves: two launches or three. An element that has stopped has no more points (`active` is 0), and its blocks return at once.
 //
 // Sums are in double precision about the clouds' centroids, over parts of fixed size that are added in a fixed order:
 // the same bits in every run, and for an element whatever the rest of its batch is.
@@ -39,6 +39,7 @@ struct IcpState {
   double* matched;            // (B)
   bool* converged;            // (B)
   int64_t* iterations;        // (B)
+  int32_t* arrived;           // (B) scratch: blocks that have written their sums in this iteration
   double* history;            // (B, max_iterations + 1)
   int64_t batch;
   int64_t source_count;       // N

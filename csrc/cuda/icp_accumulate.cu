@@ -1,7 +1,7 @@
-// The sums over the pairs of an iteration, by parts; see icp.h and cpu/kernels/icp.h for the rules.
+// The sums over the pairs of an iteration, by parts, and the next pose; see icp.h and cpu/kernels/icp.h for the rules.
 #include <limits>
 
-#include "icp_passes.h"
+#include "icp_next.h"
 
 namespace twodasl::cuda {
 
@@ -111,10 +111,29 @@ __device__ __forceinline__ void add_pair(const IcpUpdateParams<T>& params, int64
   }
 }
 
+// Whether the block is the last of `blocks` to come here, for all of its threads alike: what the others wrote before can
+// then be read. None waits for another. Leaves `arrived` at zero.
+__device__ __forceinline__ bool is_last_block(int32_t* arrived, int64_t blocks, int* last) {
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    *last = atomicAdd(arrived, 1) + 1 == blocks;
+    if (*last) *arrived = 0;
+  }
+  __syncthreads();
+  __threadfence();
+  return *last;
+}
+
+// The solve alone would take 222 registers, and the multiprocessor's second block. With 128, as the sums have, nvcc 13
+// spills 88 bytes for sm_90 (point), or 180 and the 1.5 KB of the eigenvectors, which few iterations need (plane).
 template <class T, bool Plane>
-__global__ void __launch_bounds__(kThreads) accumulate_kernel(IcpUpdateParams<T> params) {
+__global__ void __launch_bounds__(kThreads, 2)
+    accumulate_kernel(IcpUpdateParams<T> params, IcpState state, int64_t iteration) {
   constexpr int kSums = pairs_sums(Plane);
   TWODASL_SHARED(double, warps, kWarps * kSums);
+  TWODASL_SHARED(double, total, kSums);
+  TWODASL_SHARED(int, last, 1);
   const int thread = int(threadIdx.x), lane = thread % kWarp, warp = thread / kWarp;
   for (int64_t element = blockIdx.y; element < params.batch; element += gridDim.y) {
     const int64_t count = params.counts[element] < params.source_count ? params.counts[element] : params.source_count;
@@ -143,6 +162,11 @@ __global__ void __launch_bounds__(kThreads) accumulate_kernel(IcpUpdateParams<T>
       for (int w = 0; w < kWarps; ++w) sum += warps[w * kSums + thread];
       params.partial[(element * gridDim.x + blockIdx.x) * kSums + thread] = sum;
     }
+    // Which blocks have no points, and so do not come here, does not change before the last of the others has.
+    if (is_last_block(state.arrived + element, pairs_parts(count), last)) {
+      sum_parts<kSums, kWarps>(params.partial + element * gridDim.x * kSums, pairs_parts(count), warps, total);
+      if (thread == 0) go_on<T, Plane>(params, state, iteration, element, total);
+    }
     __syncthreads();
   }
 }
@@ -150,13 +174,13 @@ __global__ void __launch_bounds__(kThreads) accumulate_kernel(IcpUpdateParams<T>
 }  // namespace
 
 template <class T>
-Error launch_icp_accumulate(const IcpUpdateParams<T>& params, void* stream) {
+Error launch_icp_accumulate(const IcpUpdateParams<T>& params, const IcpState& state, int64_t iteration, void* stream) {
   const dim3 grid(static_cast<unsigned>(pairs_parts(params.source_count)), rows(params.batch));
   const auto kernel = params.normals != nullptr ? &accumulate_kernel<T, true> : &accumulate_kernel<T, false>;
-  return launch(kernel, grid, kThreads, 0, stream, params);
+  return launch(kernel, grid, kThreads, 0, stream, params, state, iteration);
 }
 
-template Error launch_icp_accumulate(const IcpUpdateParams<float>&, void*);
-template Error launch_icp_accumulate(const IcpUpdateParams<double>&, void*);
+template Error launch_icp_accumulate(const IcpUpdateParams<float>&, const IcpState&, int64_t, void*);
+template Error launch_icp_accumulate(const IcpUpdateParams<double>&, const IcpState&, int64_t, void*);
 
 }  // namespace twodasl::cuda

@@ -30,8 +30,7 @@ Error launch_icp_run(const IcpRunParams<T>& params, void* scratch, void* stream)
     update.indices = found;
     error = launch_nearest_moved(search, state.pose, stream);
     if (error == nullptr) error = launch_icp_trim(update, stream);
-    if (error == nullptr) error = launch_icp_accumulate(update, stream);
-    if (error == nullptr) error = launch_icp_solve(update, state, iteration, stream);
+    if (error == nullptr) error = launch_icp_accumulate(update, state, iteration, stream);
   }
   return error;
 }

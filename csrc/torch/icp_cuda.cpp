@@ -62,6 +62,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> icp_run(
   const Tensor iterations = empty_of({batch}, ScalarType::Long, source);
   const Tensor history = empty_doubles({batch, max_iterations + 1}, source);
   // State that is passed from iteration to iteration.
+  const Tensor arrived = empty_of({batch}, ScalarType::Int, source);
   const Tensor active = empty_of({batch}, ScalarType::Long, source), last = empty_doubles({batch}, source);
   const Tensor pose = empty_doubles({batch, kPoseNumbers}, source);
   const Tensor order = empty_of({batch, source_count}, ScalarType::Int, source);
@@ -82,6 +83,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> icp_run(
                                out<double>(matched),
                                out<bool>(converged),
                                out<int64_t>(iterations),
+                               out<int32_t>(arrived),
                                out<double>(history),
                                batch,
                                source_count,

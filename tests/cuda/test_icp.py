@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import twodasl_ext as te
+from twodasl_ext import reference
 
 FLOATS = ("rotation", "translation", "scale", "rmse", "matched", "history")
 FIELDS = (*FLOATS, "converged", "iterations")
@@ -200,6 +201,20 @@ def test_no_iterations_measure_the_start(device):
     assert result.history.shape == (1,)
     assert result.iterations == 0
     assert not result.converged
+
+
+@pytest.mark.parametrize("plane", [False, True], ids=["point", "plane"])
+def test_the_last_block_has_the_sums_of_all(device, plane):
+    """Sources of one to three parts in one batch, over several iterations, against the reference."""
+    target, normals = surface(900, seed=5)
+    target, normals = moved(target, 4), normals @ rotation(4).T if plane else None
+    source, counts = surface(1100)[0], (1100, 512, 513, 1024)
+    options = {"method": "plane", "normals": normals.expand(4, -1, -1)} if plane else {}
+    result = icp(source.expand(4, -1, -1), target.expand(4, -1, -1), device, tolerance=None, max_iterations=3,
+                 source_lengths=torch.tensor(counts), **options)  # fmt: skip
+    for i, count in enumerate(counts):
+        expected = reference.iterative_closest_point(source[:count], target, iterations=3, normals=normals)
+        torch.testing.assert_close(result.history[i], expected[3], rtol=1e-9, atol=0)
 
 
 def test_never_worse_than_the_start(device):

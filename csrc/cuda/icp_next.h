@@ -1,6 +1,8 @@
-// From the parts' sums to the next pose, the best pose so far, and which elements stop; see icp.h. One block an
-// element. The 4x4 eigenvalue problem of a rotation is a chain of divisions and roots that takes one thread some ten
-// microseconds (an estimate): no more threads could take part in it.
+// From the parts' sums to the next pose, the best pose so far, and whether an element stops; see icp.h. Only a block's
+// first thread does the latter two: the eigenvalue problem of a rotation is a chain of divisions and roots, and no more
+// threads could take part in it.
+#pragma once
+
 #include "../common/icp_solve.h"
 
 #include <cmath>
@@ -12,24 +14,22 @@ namespace twodasl::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / kWarp;
-
-// sums[k] over the parts, each by the same lane of every warp, then over the warps. All threads call.
-template <int Sums>
+// sums[k] over the parts, each by the same lane of every warp, then over the warps. All threads call. Other blocks have
+// just written the parts, so they are read from where all blocks share memory.
+template <int Sums, int Warps>
 __device__ __forceinline__ void sum_parts(const double* partial, int64_t parts, double* warps, double* sums) {
   const int thread = int(threadIdx.x), lane = thread % kWarp, warp = thread / kWarp;
   for (int k = lane; k < Sums; k += kWarp) {
     double sum = 0.0;
 #pragma unroll 8
-    for (int64_t part = warp; part < parts; part += kWarps) sum += partial[part * Sums + k];
+    for (int64_t part = warp; part < parts; part += Warps) sum += __ldcg(partial + part * Sums + k);
     warps[warp * Sums + k] = sum;
   }
   __syncthreads();
   if (thread < Sums) {
     double sum = 0.0;
 #pragma unroll
-    for (int w = 0; w < kWarps; ++w) sum += warps[w * Sums + thread];
+    for (int w = 0; w < Warps; ++w) sum += warps[w * Sums + thread];
     sums[thread] = sum;
   }
   __syncthreads();
@@ -68,17 +68,10 @@ __device__ __forceinline__ bool judge(const IcpState& state, int64_t element, in
   return true;
 }
 
+// The state after an iteration, from its sums. One thread calls.
 template <class T, bool Plane>
-__global__ void __launch_bounds__(kThreads) solve_kernel(IcpUpdateParams<T> params, IcpState state, int64_t iteration) {
-  constexpr int kSums = pairs_sums(Plane);
-  TWODASL_SHARED(double, warps, kWarps * kSums);
-  TWODASL_SHARED(double, sums, kSums);
-  const int64_t element = blockIdx.x;
-  const int64_t count = params.counts[element] < params.source_count ? params.counts[element] : params.source_count;
-  if (count <= 0) return;  // it has stopped
-  const double* partial = params.partial + element * pairs_parts(params.source_count) * kSums;
-  sum_parts<kSums>(partial, pairs_parts(count), warps, sums);
-  if (threadIdx.x != 0) return;
+__device__ __forceinline__ void go_on(const IcpUpdateParams<T>& params, const IcpState& state, int64_t iteration,
+                                      int64_t element, const double* sums) {
   const double counted = sums[0], used = sums[1], mean = counted > 0.0 ? sums[2] / counted : 0.0;
   double pose[kPoseNumbers], next[kPoseNumbers];
 #pragma unroll
@@ -104,49 +97,6 @@ __global__ void __launch_bounds__(kThreads) solve_kernel(IcpUpdateParams<T> para
   }
 }
 
-constexpr int kBeginThreads = 64;
-
-// The state of a refused element; an accepted one continues from here.
-__global__ void __launch_bounds__(kBeginThreads) begin_kernel(IcpState state) {
-  const double nan = std::numeric_limits<double>::quiet_NaN();
-  const int64_t element = blockIdx.x;
-  for (int64_t i = threadIdx.x; i <= state.max_iterations; i += kBeginThreads) {
-    state.history[element * (state.max_iterations + 1) + i] = nan;
-  }
-  if (threadIdx.x < kPoseNumbers) {
-    const int64_t i = kPoseNumbers * element + threadIdx.x;
-    state.pose[i] = state.start[i];
-    state.best[i] = nan;
-  }
-  if (threadIdx.x != 0) return;
-  const int64_t count = state.counts[element];
-  bool good = count >= 1 && count <= state.source_count;
-  for (int i = 0; i < kPoseNumbers; ++i) good = good && std::isfinite(state.start[kPoseNumbers * element + i]);
-  for (int i = 0; i < 3; ++i) {
-    good = good && std::isfinite(state.source_frame[kFrameNumbers * element + i]) &&
-           std::isfinite(state.target_frame[kFrameNumbers * element + i]);
-  }
-  state.active[element] = good ? count : 0;
-  state.last[element] = std::numeric_limits<double>::infinity();
-  state.least[element] = nan;
-  state.matched[element] = nan;
-  state.converged[element] = false;
-  state.iterations[element] = 0;
-}
-
 }  // namespace
-
-template <class T>
-Error launch_icp_solve(const IcpUpdateParams<T>& params, const IcpState& state, int64_t iteration, void* stream) {
-  const auto kernel = params.normals != nullptr ? &solve_kernel<T, true> : &solve_kernel<T, false>;
-  return launch(kernel, static_cast<unsigned>(params.batch), kThreads, 0, stream, params, state, iteration);
-}
-
-Error launch_icp_begin(const IcpState& state, void* stream) {
-  return launch(&begin_kernel, static_cast<unsigned>(state.batch), kBeginThreads, 0, stream, state);
-}
-
-template Error launch_icp_solve(const IcpUpdateParams<float>&, const IcpState&, int64_t, void*);
-template Error launch_icp_solve(const IcpUpdateParams<double>&, const IcpState&, int64_t, void*);
 
 }  // namespace twodasl::cuda
