@@ -51,9 +51,9 @@ __global__ void __launch_bounds__(kBoxThreads) box_kernel(CurveOrderParams<T> pa
   }
 }
 
-template <class T>
+template <class T, class Key>
 __global__ void __launch_bounds__(kKeyThreads) key_kernel(CurveOrderParams<T> params, CurveBits bits,
-                                                          const typename Ordered<T>::Bits* box, uint64_t* keys,
+                                                          const typename Ordered<T>::Bits* box, Key* keys,
                                                           int32_t* values, int64_t chunks) {
   const int64_t element = blockIdx.x / chunks, n = blockIdx.x % chunks * kKeyThreads + threadIdx.x;
   if (n >= params.count) return;
@@ -73,8 +73,24 @@ __global__ void __launch_bounds__(kKeyThreads) key_kernel(CurveOrderParams<T> pa
       place = place << 3 | static_cast<uint64_t>(curve_step(state, static_cast<int>(octant)));
     }
   }
-  keys[at] = static_cast<uint64_t>(element) << 3 * bits.axis | place;
+  keys[at] = static_cast<Key>(static_cast<uint64_t>(element) << 3 * bits.axis | place);
   values[at] = static_cast<int32_t>(n);
+}
+
+// The keys, and the order that they give.
+template <class T, class Key>
+Error sort_by_key(const CurveOrderParams<T>& params, const CurveBits& bits, const CurveScratch<T>& layout, void* scratch,
+                  void* stream) {
+  using Bits = typename Ordered<T>::Bits;
+  Key* const keys = layout.template at<Key>(scratch, layout.keys);
+  int32_t* const values = layout.template at<int32_t>(scratch, layout.values);
+  const int64_t chunks = divide_up(params.count, kKeyThreads);
+  const Error error = launch(&key_kernel<T, Key>, dim3(static_cast<unsigned>(params.batch * chunks)), kKeyThreads, 0,
+                             stream, params, bits, layout.template at<Bits>(scratch, layout.box), keys, values, chunks);
+  if (error != nullptr) return error;
+  const SortParams<Key> sort{keys,         values, layout.template at<Key>(scratch, layout.sorted_keys),
+                             params.order, params.batch * params.count, bits.total};
+  return sort_pairs(sort, layout.template at<void*>(scratch, layout.sort), layout.sort_bytes, stream);
 }
 
 }  // namespace
@@ -84,20 +100,14 @@ Error launch_curve_order(const CurveOrderParams<T>& params, const CurveBits& bit
                          void* scratch, void* stream) {
   using Bits = typename Ordered<T>::Bits;
   Bits* const box = layout.template at<Bits>(scratch, layout.box);
-  uint64_t* const keys = layout.template at<uint64_t>(scratch, layout.keys);
-  int32_t* const values = layout.template at<int32_t>(scratch, layout.values);
   Error error = clear(box, 0, static_cast<size_t>(params.batch) * 6 * sizeof(Bits), stream);
   if (error != nullptr) return error;
-  const int64_t box_chunks = divide_up(params.count, kBoxPoints), key_chunks = divide_up(params.count, kKeyThreads);
-  error = launch(&box_kernel<T>, dim3(static_cast<unsigned>(params.batch * box_chunks)), kBoxThreads, 0, stream, params,
-                 box, box_chunks);
+  const int64_t chunks = divide_up(params.count, kBoxPoints);
+  error = launch(&box_kernel<T>, dim3(static_cast<unsigned>(params.batch * chunks)), kBoxThreads, 0, stream, params, box,
+                 chunks);
   if (error != nullptr) return error;
-  error = launch(&key_kernel<T>, dim3(static_cast<unsigned>(params.batch * key_chunks)), kKeyThreads, 0, stream,
-                 params, bits, box, keys, values, key_chunks);
-  if (error != nullptr) return error;
-  const SortParams sort{keys,         values, layout.template at<uint64_t>(scratch, layout.sorted_keys),
-                             params.order, params.batch * params.count, bits.total};
-  return sort_pairs(sort, layout.template at<void*>(scratch, layout.sort), layout.sort_bytes, stream);
+  return bits.short_keys() ? sort_by_key<T, uint32_t>(params, bits, layout, scratch, stream)
+                           : sort_by_key<T, uint64_t>(params, bits, layout, scratch, stream);
 }
 
 // Queries only share their way: 24 bits, three passes of the sort, tell a face's apart well enough.

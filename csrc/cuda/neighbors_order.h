@@ -6,7 +6,7 @@
 
 namespace twodasl::cuda {
 
-// Which bits a key has. One sort pass takes eight of them.
+// Which bits a key has. One sort pass takes eight of them; where all fit into 32, keys are numbers of 32.
 struct CurveBits {
   int axis;   // of a coordinate
   int total;  // with those of the element
@@ -20,6 +20,7 @@ struct CurveBits {
     axis = axis < 0 ? 0 : axis > 20 ? 20 : axis;
     return {axis, 3 * axis + element};
   }
+  bool short_keys() const { return total <= 32; }
 };
 
 // The layout of the caller's scratch memory.
@@ -36,11 +37,13 @@ struct CurveScratch {
     };
     const size_t all = static_cast<size_t>(batch * count);
     box = take(static_cast<size_t>(batch) * 6 * sizeof(T));
-    keys = take(all * sizeof(uint64_t));
-    sorted_keys = take(all * sizeof(uint64_t));
+    const size_t key = bits.short_keys() ? sizeof(uint32_t) : sizeof(uint64_t);
+    keys = take(all * key);
+    sorted_keys = take(all * key);
     values = take(all * sizeof(int32_t));
     sorted_values = take(own_result ? all * sizeof(int32_t) : 0);
-    sort_bytes = sort_pairs_scratch(batch * count, bits.total);
+    sort_bytes = bits.short_keys() ? sort_pairs_scratch<uint32_t>(batch * count, bits.total)
+                                   : sort_pairs_scratch<uint64_t>(batch * count, bits.total);
     sort = take(sort_bytes);
     bytes = end;
   }

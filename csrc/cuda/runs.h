@@ -45,7 +45,7 @@ struct RunLayout {
     values = take(all * sizeof(int32_t));
     sorted_values = take(all * sizeof(int32_t));
     sort_bits = point_bits + element_bits;
-    sort_bytes = sort_pairs_scratch(batch * queries, sort_bits);
+    sort_bytes = sort_pairs_scratch<uint64_t>(batch * queries, sort_bits);
     sort = take(sort_bytes);
     const int64_t left = 2 * divide_up(queries, kTile);
     sums[0] = take(static_cast<size_t>(batch * left) * sizeof(Sum));
@@ -179,7 +179,7 @@ Error launch_runs(const RunTarget<T>& target, int64_t count, const RunLayout& la
                   const Make& entries_of) {
   uint64_t* const sorted_keys = RunLayout::at<uint64_t>(scratch, layout.sorted_keys);
   int32_t* const sorted_values = RunLayout::at<int32_t>(scratch, layout.sorted_values);
-  Error error = sort_pairs({RunLayout::at<uint64_t>(scratch, layout.keys), RunLayout::at<int32_t>(scratch, layout.values),
+  Error error = sort_pairs<uint64_t>({RunLayout::at<uint64_t>(scratch, layout.keys), RunLayout::at<int32_t>(scratch, layout.values),
                             sorted_keys, sorted_values, target.batch * count, layout.sort_bits},
                            RunLayout::at<void*>(scratch, layout.sort), layout.sort_bytes, stream);
   int64_t tiles = divide_up(count, kTile);

@@ -1,4 +1,4 @@
-// Sorting on a GPU: pairs of a key and a value by the key, stably.
+// Sorting on a GPU: pairs of a key and a value by the key, stably. A Key is uint32_t or uint64_t.
 #pragma once
 
 #include <cstddef>
@@ -6,18 +6,21 @@
 
 namespace twodasl::cuda {
 
+template <class Key>
 struct SortParams {
-  const uint64_t* keys;        // (N)
-  const int32_t* values;  // (N)
-  uint64_t* sorted_keys;       // (N)
-  int32_t* sorted_values; // (N)
+  const Key* keys;         // (N)
+  const int32_t* values;   // (N)
+  Key* sorted_keys;        // (N)
+  int32_t* sorted_values;  // (N)
   int64_t count;
   int bits;  // of a key that count: the lowest ones
 };
 
 // Bytes of scratch, aligned to 256.
+template <class Key>
 size_t sort_pairs_scratch(int64_t count, int bits);
 
-const char* sort_pairs(const SortParams& params, void* scratch, size_t scratch_bytes, void* stream);
+template <class Key>
+const char* sort_pairs(const SortParams<Key>& params, void* scratch, size_t scratch_bytes, void* stream);
 
 }  // namespace twodasl::cuda

@@ -55,6 +55,12 @@ def test_ragged_batches(device):
     assert_exact(device, query, points, lengths=lengths, query_lengths=asked, hint=hint)
 
 
+@pytest.mark.parametrize("batch", [2048, 2049])
+def test_batches_around_the_keys_width(device, batch):
+    """Queries are sorted by keys of 32 bits, of 64 where the batch's number takes more than eleven."""
+    assert_exact(device, random(1, batch, 18, 3), random(2, batch, 2, 3))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_ties_and_crowds(device, dtype):
     """Equal points, equal distances, crowds that one grid cannot tell apart."""
