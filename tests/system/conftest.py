@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,7 @@ from twodasl.landmarks import read_landmarks
 from twodasl.morphable import MorphableModel, load_model
 from twodasl.morphable.sketch import sketch
 from twodasl.networks import build_regressor
+from twodasl.reconstruction import overview, texture_files
 from twodasl.training.checkpoint import save_checkpoint
 from twodasl.training.config import NetworkConfig, TrainingConfig
 
@@ -32,6 +34,15 @@ def photo68() -> np.ndarray:
 def photo_path() -> Path:
     """The photograph: `astronaut`, 512x512, in scikit-image's own folder."""
     return Path(skimage.__file__).parent / "data/astronaut.png"
+
+
+@pytest.fixture(scope="module")
+def small_pictures() -> Generator[None]:
+    """Small panels and textures for tests of other things: at full size they take most of a run's time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(overview, "PANEL", 80)
+        patched.setattr(texture_files, "USUAL", 64)
+        yield
 
 
 @pytest.fixture(scope="session")

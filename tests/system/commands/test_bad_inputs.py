@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 from twodasl.cli import main
-from twodasl.reconstruction import overview, texture_files
 
 BOX = ["--box", "140", "40", "320", "220"]
 
@@ -241,9 +240,7 @@ def test_one_box_or_landmark_file_for_several_photos(run, tmp_path, photo_path):
     _refused(run(photo_path, other, "--landmarks", file), file, "one photo")
 
 
-def test_a_bad_photo_in_a_batch_does_not_stop_the_rest(run, tmp_path, photo_path, photo68, monkeypatch):
-    monkeypatch.setattr(overview, "PANEL", 80)
-    monkeypatch.setattr(texture_files, "USUAL", 64)
+def test_a_bad_photo_in_a_batch_does_not_stop_the_rest(run, tmp_path, photo_path, photo68, small_pictures):
     marks = tmp_path / "marks"
     marks.mkdir()
     for name in ("first", "third", "fourth"):

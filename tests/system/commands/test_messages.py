@@ -21,7 +21,7 @@ def test_quiet_and_verbose_exclude_each_other(capsys):
     assert "not allowed with argument" in capsys.readouterr().err
 
 
-def test_quiet_leaves_the_files(photo_path, ball_checkpoint, tmp_path, capsys):
+def test_quiet_leaves_the_files(photo_path, ball_checkpoint, tmp_path, capsys, small_pictures):
     words = ["reconstruct", photo_path, "-c", ball_checkpoint, "--box", "140", "40", "320", "220"]
     assert main([*map(str, words), "-o", str(tmp_path), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")

@@ -18,11 +18,8 @@ from twodasl.reconstruction.reconstructor import FaceReconstructor
 FULL_PANEL = overview.PANEL
 
 
-@pytest.fixture(autouse=True)
-def small_pictures(monkeypatch):
-    """Drawing takes most of a run's time; the run in a process of its own draws at full size."""
-    monkeypatch.setattr(overview, "PANEL", 80)
-    monkeypatch.setattr(texture_files, "USUAL", 64)
+# The run in a process of its own draws at full size.
+pytestmark = pytest.mark.usefixtures("small_pictures")
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,10 @@ import numpy as np
 import pytest
 from twodasl.cli import main
 from twodasl.meshes.read import read_mesh
-from twodasl.reconstruction import overview, texture_files
 
 NAMES = ("first", "second", "third")
 
-
-@pytest.fixture(autouse=True)
-def small_pictures(monkeypatch):
-    monkeypatch.setattr(overview, "PANEL", 80)
-    monkeypatch.setattr(texture_files, "USUAL", 64)
+pytestmark = pytest.mark.usefixtures("small_pictures")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import torch
 from twodasl.cli import main
 from twodasl.morphable.sketch import sketch
 from twodasl.networks import build_regressor
-from twodasl.reconstruction import confidence_measure, overview, texture_files
+from twodasl.reconstruction import confidence_measure
 from twodasl.reconstruction.reconstructor import FaceReconstructor
 from twodasl.training import TrainingConfig, save_checkpoint
 from twodasl.training.checkpoint import load_checkpoint
@@ -27,11 +27,7 @@ BOX = ["--box", "140", "40", "320", "220"]
 SURE = Calibration((0.0, 0.0, 3.0), (0.0, 0.0, 0.0, 3.0), 1.5)
 UNSURE = replace(SURE, alone=(0.0, 0.0, -3.0))
 
-
-@pytest.fixture(autouse=True)
-def small_pictures(monkeypatch):
-    monkeypatch.setattr(overview, "PANEL", 80)
-    monkeypatch.setattr(texture_files, "USUAL", 64)
+pytestmark = pytest.mark.usefixtures("small_pictures")
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,9 @@ from .doc_blocks import PAGES, ROOT, commands, read_blocks, split_page
 
 BLOCKS = [block for page in PAGES for block in read_blocks(page)]
 SHELL = ("sh", "bash")
+pytestmark = pytest.mark.usefixtures("small_pictures")
 SMALLER = {
-    "synthetic-faces.md": {"10_000": "70"},
+    "synthetic-faces.md": {"10_000": "18", "range(64)": "range(4)"},
     "training.md": {
         '"data.faces=4000"': '"data.faces=16", "data.photos=16", "data.workers=1", "batch=4",'
         ' "photo_batch=4", "network.encoder_widths=[2, 2, 2, 2, 2, 4]", "network.precision=float32",'
@@ -132,7 +133,7 @@ def run_script(page: str, text: str, folder: Path) -> None:
         text = text.replace(large, small)
     script = folder / "script.py"
     script.write_text(text)
-    done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
 
