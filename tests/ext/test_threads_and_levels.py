@@ -73,7 +73,6 @@ SUITE = [
     "test_fit_values.py",
     "test_fit_gradients.py::test_the_reference_agrees",
 ]
-SELECTION = "test_vertices or importance_weights and 3d and sum or gradcheck"
 
 
 @pytest.mark.parametrize("level", runnable_levels())
