@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..morphable import MorphableModel
 from ..pictures.face_part import face_share
 from ..pictures.render import TINT, draw_landmarks, render_mesh
+from ..reconstruction.self_occlusion import visible_landmarks
 from .tracker import TrackedFace
 
 KINDS = ("mesh", "landmarks", "both")
@@ -20,13 +22,17 @@ _DRAWN = 0.5  # share of a vertex from which it belongs to the mask, which ends 
 
 
 class FaceDrawing:
-    """Draws faces of one model: as a mask of the mesh, their 68 landmarks, or both (`KINDS`)."""
+    """Draws faces of one model: as a mask of the mesh, their 68 landmarks, or both (`KINDS`).
+
+    Landmarks that the face itself hides are faint.
+    """
 
     def __init__(self, model: MorphableModel, kind: str = "both", numbers: bool = False) -> None:
         self._mask = kind in ("mesh", "both")
         self._marks = kind in ("landmarks", "both")
         self._numbers = numbers
         self._vertices, self._triangles = _face_only(model)
+        self._basis, self._surface = model.basis(), torch.from_numpy(model.triangles)
         self._colors = np.broadcast_to(np.array(TINT, np.float32), (len(self._vertices), 3))
 
     def __call__(self, frame: NDArray[np.uint8], faces: Sequence[TrackedFace]) -> NDArray[np.uint8]:
@@ -36,10 +42,14 @@ class FaceDrawing:
             if self._mask:
                 self._draw_mask(drawn, face)
             if self._marks:
-                drawn = draw_landmarks(drawn, face.landmarks)
+                drawn = draw_landmarks(drawn, face.landmarks, self._hidden(face))
             if self._numbers:
                 _draw_number(drawn, face)
         return drawn
+
+    def _hidden(self, face: TrackedFace) -> NDArray[np.bool_]:
+        parameters = torch.from_numpy(face.parameters)[None]
+        return ~visible_landmarks(self._basis, self._surface, parameters)[0].numpy()
 
     def _draw_mask(self, drawn: NDArray[np.uint8], face: TrackedFace) -> None:
         points = face.vertices[self._vertices]
