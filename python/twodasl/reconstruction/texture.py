@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ..geometry.crops import block_means
 from ..morphable import MorphableModel
 from ..pictures.render import vertex_normals
+from .gray_photos import as_photographed
 from .mesh_smoothing import MeshSmoothing
 
 Floats = NDArray[np.float32]
@@ -199,12 +200,16 @@ def many_filled_colors(
 ) -> list[Floats]:
     """`filled_colors` of several faces of one model, photo and seen each."""
     twins = mirror_twins(mean)
-    problems = [_problem(photo_ratio(photo, albedo), seen, twins) for photo, seen in faces]
+    own = [None if albedo is None else as_photographed(albedo, *face) for face in faces]
+    problems = [
+        _problem(photo_ratio(photo, each), seen, twins)
+        for (photo, seen), each in zip(faces, own, strict=True)
+    ]
     weights, targets = [weight for weight, _, _ in problems], [target for _, target, _ in problems]
     changes = _smoothing(triangles, len(mean))(weights, targets)
     colors = []
-    for (photo, seen), (_, _, overall), change in zip(faces, problems, changes, strict=True):
-        guess = np.clip(overall + change, 0, _BRIGHTEST) * _base(photo, albedo)
+    for (photo, seen), each, (_, _, overall), change in zip(faces, own, problems, changes, strict=True):
+        guess = np.clip(overall + change, 0, _BRIGHTEST) * _base(photo, each)
         mixed = seen[:, None] * photo + (1 - seen[:, None]) * guess
         colors.append(np.clip(mixed, 0, 1).astype(np.float32))
     return colors

@@ -27,6 +27,7 @@ from ..morphable.uv import UvLayout
 from ..pictures.face_part import face_share
 from .background import over_person
 from .front_surface import FrontSurface, buried, pieces
+from .gray_photos import as_photographed
 from .person_colors import merged_photos
 from .texels import Texels
 from .texture import filled_colors, mirror_twins, photo_ratio, sample_photo, visibility
@@ -152,6 +153,7 @@ def _coarse(model: MorphableModel, views: Sequence[_View], share: Floats) -> tup
     coarse = filled_colors(photo, seen, model.triangles, model.mean, albedo)
     face = (seen > 0.5) & (share > 0.5)
     if albedo is not None and face.any():
+        albedo = as_photographed(albedo, photo, seen)
         # The mouth's inside is not as bright beside its albedo as teeth, nor an eyeball as its lids.
         # One light for all channels: what skin has of it in each depends on the skin.
         light = float(np.median(photo_ratio(photo, albedo)[face]))

@@ -111,6 +111,16 @@ def test_the_albedo_shows_through_where_the_photo_does_not(placed, facing, ball_
     np.testing.assert_allclose(colors[back], np.broadcast_to([0.4, 0.1, 0.1], colors[back].shape), atol=0.05)
 
 
+@pytest.mark.parametrize(("ink", "color"), [((102, 102, 102), False), ((90, 100, 120), True)])
+def test_a_photo_without_colors_gets_none(placed, facing, ball_model, ink, color):
+    """The inside of a mouth is red, but not in an old portrait."""
+    albedo = np.broadcast_to(np.float32([0.8, 0.4, 0.4]), ball_model.mean.shape)
+    image = np.full((SIZE, SIZE, 3), ink, np.uint8)
+    colors = vertex_colors(image, placed, ball_model.triangles, ball_model.mean, albedo)
+    assert (np.ptp(colors[facing < -0.9], axis=1) > 0.05).all() == color
+    assert (np.ptp(colors[facing < -0.9], axis=1) < 0.01).all() != color
+
+
 def test_a_hidden_cheek_borrows_from_the_other(ball_model, facing):
     """Seen from the side, with a dark patch on the visible cheek: the hidden cheek has it too."""
     turned = ball_model.mean @ np.array([[0.5, 0, 0.866], [0, 1, 0], [-0.866, 0, 0.5]]).T  # by 60 degrees
