@@ -176,8 +176,8 @@ def test_the_same_input_gives_the_same_bits_and_is_left_alone() -> None:
         ({"image": np.zeros((100, 120, 3), np.uint8)}, "image: expected"),
         ({"image": np.zeros((120, 120, 3), np.float32)}, "image: expected"),
         ({"parameters": np.zeros(13, np.float32)}, "parameters: expected"),
-        ({"parameters": np.full(62, np.nan, np.float32)}, "parameters: expected finite"),
-        ({"parameters": np.zeros(62, np.float32)}, "parameters: expected a camera"),
+        ({"parameters": np.full(67, np.nan, np.float32)}, "parameters: expected finite"),
+        ({"parameters": np.zeros(67, np.float32)}, "parameters: expected a camera"),
         ({"turn": float("nan")}, "turn, lift"),
     ],
 )

@@ -74,7 +74,7 @@ def test_a_result_is_a_reconstruction_of_its_crop(reconstructor, patch):
         (face,) = tracker(frame_with((patch, 90 + step, 50)))
     np.testing.assert_array_equal(face.landmarks, face.vertices[face.landmark_indices])
     assert face.shape.shape == (40,)
-    assert len(face.parameters) == 12 + 50
+    assert len(face.parameters) == 12 + 55
     np.testing.assert_allclose(tracker.shape(1), face.shape, atol=1e-5)
 
 
