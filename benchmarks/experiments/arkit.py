@@ -4,7 +4,7 @@ Draws faces of the embedded head with known weights, a few shapes at a time, mos
 asks `to_arkit` for the weights:
 
 (a) of the mesh itself;
-(b) of the nearest expression that the head's fifteen modes can make, which is all that a reconstruction can see;
+(b) of the nearest expression that the head's fifteen modes can make: all that a reconstruction can see;
 (c) of photos rendered from such faces, through the shipped network without landmarks, and with the true ones.
 
 Prints for every shape R^2 (1: exact, 0: no better than the mean weight), for (b) and (c) also the correlation
