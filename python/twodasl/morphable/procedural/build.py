@@ -10,8 +10,8 @@ from .albedo import albedo
 from .anatomy import Anatomy
 from .blendshapes.brushes import Face
 from .expressions import expression_modes
-from .free_lips import free_modes
 from .head import mean_head
+from .more_expressions import more_expression_modes
 from .photographs import calm_mean, full_smile
 from .shape_modes import shape_modes
 
@@ -35,8 +35,8 @@ def build_head() -> MorphableModel:
     modes = dict(zip((*shape_names, *expression_names), (*shapes, *expressions), strict=True))
     modes["smile"] = expressions[expression_names.index("smile")] = full_smile(modes)
     mean = calm_mean(head.vertices, modes)
-    free, free_names = free_modes(Face(anatomy, mean, modes))
-    expressions, expression_names = np.concatenate([expressions, free]), (*expression_names, *free_names)
+    more, more_names = more_expression_modes(Face(anatomy, mean, modes))
+    expressions, expression_names = np.concatenate([expressions, more]), (*expression_names, *more_names)
     return MorphableModel(
         name="procedural",
         mean=_on_grid(mean),

@@ -1,4 +1,4 @@
-"""The first ten expression modes; `free_lips.py` has five more.
+"""The first ten expression modes; `more_expressions.py` has five more.
 
 Each is a linear movement; coefficient 1 is an ordinary strength of the expression, 3 its extreme: eyes shut,
 mouth open by a finger's breadth, corners of a broad smile. Strengths are millimeters of landmark movement per

@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 _LIPS, _SMILE, _MOUTH, _JAW, _BROW = 4.0, 4.0, 4.0, 5.0, 4.0
 
 
-def free_modes(f: Face) -> tuple[Array, tuple[str, ...]]:
+def more_expression_modes(f: Face) -> tuple[Array, tuple[str, ...]]:
     """(5, N, 3) millimeters per unit, and their names."""
     named = {
         "lips parted": lips_parted(f),
