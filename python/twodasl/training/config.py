@@ -179,6 +179,11 @@ class LossConfig(Record):
     likelihood: float = 1.0
     """Negative log-likelihood of the landmarks under the network's own points, where `network.points` has it
     regress them."""
+    pose_free: float = 0.0
+    """What coefficients make of landmarks and of the gaps of mouth and eyes under the true pose, of faces
+    with 3D annotation. Ours, not the paper's; without it a network hardly sees expressions."""
+    gaps: float = 0.0
+    """The gaps of mouth and eyes between the network's own points, of faces with 3D annotation. Ours."""
     second_pass_every: int = 1
     """Steps from one second pass (L3d-con and Lcyc) to the next; 1 is the paper's, more is cheaper."""
     importance: bool = True
@@ -200,7 +205,10 @@ class LossConfig(Record):
     def __post_init__(self) -> None:
         super().__post_init__()
         expect_within(
-            self, 0, _MOST_WEIGHT, "landmarks_2d", "landmarks_3d", "cycle", "self_critic", "likelihood"
+            self,
+            0,
+            _MOST_WEIGHT,
+            *("landmarks_2d", "landmarks_3d", "cycle", "self_critic", "likelihood", "pose_free", "gaps"),
         )
         expect_within(self, 1, _MOST_STEPS, "second_pass_every")
         expect(self.points in (18, 21), "points", "18 or 21", self.points)

@@ -18,7 +18,7 @@ from ..geometry.projection import row_signs, turned, turned_landmarks
 from ..landmarks import eighteen_from_21, eighteen_from_68, landmark_map, twenty_one_from_68
 from ..morphable import MorphableModel, Whitening
 from ..networks import Critic, Encoder, Prediction, build_regressor, split_output
-from . import losses
+from . import losses, shape_losses
 from .config import LossConfig, StageConfig, TrainingConfig
 
 _HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -38,9 +38,12 @@ class Networks:
     losses use 21 points."""
     marks: MorphableBasis = field(init=False)
     """Of the points of the losses, 18 or 21: a mean of two vertices is itself linear in the coefficients."""
+    metric: Tensor = field(init=False)
+    """(K, K) of `shape_losses.pose_free_metric`."""
 
     def __post_init__(self) -> None:
         self.marks = _marks(self.basis, self.eared)
+        self.metric = shape_losses.pose_free_metric(self.basis)
 
     @classmethod
     def build(
@@ -126,6 +129,8 @@ def term_weights(loss: LossConfig, stage: StageConfig) -> dict[str, float]:
         "cycle": loss.cycle,
         "self_critic": loss.self_critic,
         "likelihood": loss.likelihood,
+        "pose_free": loss.pose_free,
+        "gaps": loss.gaps,
     }
 
 
@@ -169,10 +174,14 @@ def regressor_terms(
         )
     if weights["vertices"]:
         terms["vertices"] = losses.vertex_loss(networks.basis, supervised, target)
-    if weights["likelihood"] and places.shape[1]:
-        terms["likelihood"] = likelihood(
-            places, sigma, turned_landmarks(networks.basis, target), batch.observed, batch.visible
-        )
+    if weights["pose_free"]:
+        terms["pose_free"] = shape_losses.pose_free_loss(networks.metric, supervised, target)
+    if places.shape[1] and (weights["likelihood"] or weights["gaps"]):
+        truth = turned_landmarks(networks.basis, target)
+        if weights["likelihood"]:
+            terms["likelihood"] = likelihood(places, sigma, truth, batch.observed, batch.visible)
+        if weights["gaps"]:
+            terms["gaps"] = shape_losses.gap_loss(places[:annotated], truth[..., :2])
     if second_pass and (weights["landmarks_3d"] or weights["cycle"]):
         # The same image with the map of the landmarks just predicted: a face must map to itself.
         redrawn = torch.cat([batch.inputs[:, :3], networks.redraw(points)], dim=1)

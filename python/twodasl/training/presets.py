@@ -107,7 +107,7 @@ _BASE_START = replace(
     data=replace(_SMALL.data, faces=24_000),
     landmarks=replace(_SMALL.landmarks, map_dropout=0.4),
     network=replace(_SMALL.network, precision="auto"),
-    loss=replace(_SMALL.loss, self_critic=0.0),
+    loss=replace(_SMALL.loss, self_critic=0.0, pose_free=0.5, gaps=0.5),
     stage2=replace(_SMALL.stage2, steps=6000),
 )
 _BASE = replace(

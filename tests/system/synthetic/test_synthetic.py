@@ -223,6 +223,24 @@ def test_options_reach_the_picture() -> None:
     assert torch.count_nonzero(average.parameters(3)[12:]) == 0
 
 
+def test_some_mouths_are_open_wide() -> None:
+    model = load_model("procedural")
+    jaw = 12 + model.mode_names.index("jaw open")
+    wide, none = (SyntheticFaces(model, 600, 0, SyntheticOptions(wide_mouths=share)) for share in (0.1, 0.0))
+    drawn, calm = (torch.stack([faces.parameters(i) for i in range(600)]) for faces in (wide, none))
+    assert calm[:, 12:].abs().max() <= 2.5
+    others = torch.arange(12, drawn.shape[1]) != jaw
+    torch.testing.assert_close(
+        drawn[:, 12:][:, others], calm[:, 12:][:, others]
+    )  # the same faces but for the jaw
+    changed = drawn[:, jaw] != calm[:, jaw]
+    assert 0.06 < changed.double().mean() < 0.14
+    assert 2 <= drawn[changed, jaw].min() < 2.5 < 7 < drawn[changed, jaw].max() <= 7.5
+    # A model whose modes have no names has no jaw to open.
+    unnamed = SyntheticFaces(replace(model, mode_names=None), 40, 0)
+    torch.testing.assert_close(torch.stack([unnamed.parameters(i) for i in range(40)]), calm[:40])
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -235,6 +253,7 @@ def test_options_reach_the_picture() -> None:
         ("supersampling", 1.3),
         ("degradation", -1),
         ("coefficient_limit", True),
+        ("wide_mouths", 0.6),
     ],
 )
 def test_bad_options_are_refused_by_name(name: str, value: object) -> None:
