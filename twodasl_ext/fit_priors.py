@@ -83,8 +83,8 @@ class CoefficientPrior:
     def joined(self, *others: CoefficientPrior) -> CoefficientPrior:
         """The product of the distributions: precisions are summed, means averaged by them.
 
-        `of_deviations(errors, predicted).joined(of_deviations(spread))` takes a network's prediction for
-        what it is, and the model's own spread for the rest.
+        For sources that know nothing of each other. A network that was trained on a model's faces knows their
+        spread already; joined with it, that would count twice.
         """
         found = self
         for other in others:

@@ -52,9 +52,9 @@ class LandmarkFit:
     """A face model and what is known of it before it is fitted to the 68 landmarks of faces.
 
     Pose and coefficients of the network are the prior, as wide as the network usually errs, see `FitPriors`;
-    the coefficients have the model's own spread besides. Points of the jaw may be any vertex of the outline,
-    see `twodasl_ext.Contours`; of a model without one, whose landmarks do not lie as on an upright face, they
-    are the landmarks' vertices.
+    no coefficient is less sure than by the model's own spread. Points of the jaw may be any vertex of the
+    outline, see `twodasl_ext.Contours`; of a model without one, whose landmarks do not lie as on an upright
+    face, they are the landmarks' vertices.
 
     Args:
         model, basis: the face model, and its basis on the device on which faces are fitted.
@@ -105,9 +105,19 @@ class LandmarkFit:
             "sigma": sigma.to(parameters),
             "start": start_pose(parameters),
             "pose_sigma": self.priors.pose_sigma(angles[:, 1]),
-            "prior": prior.joined(CoefficientPrior.of_deviations(self.spread)),
+            "prior": prior.joined(self._model_prior(said)),
             "contours": self._candidates if own is None else self._candidates_and_own,
         }
+
+    def _model_prior(self, said: Tensor) -> CoefficientPrior:
+        """What the model's spread adds to a network that errs by `said`, (K,) or (B, K).
+
+        A network's answer is an expectation, which knows the spread already: to count it again would draw
+        every face toward the mean. It counts where the network errs more than the mean would, as far as it
+        takes for both together to be as wide as the model.
+        """
+        left = (self.spread.square().reciprocal() - said.square().reciprocal()).clamp_min(0.0)
+        return CoefficientPrior.of_deviations(left.rsqrt())
 
     def own(self, points: Tensor, sigma: Tensor) -> Points:
         """A network's own points as a source, its sigma as wide as it usually errs."""

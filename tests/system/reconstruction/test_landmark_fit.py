@@ -11,6 +11,7 @@ from twodasl.io.images import read_image
 from twodasl.morphable import load_model
 from twodasl.reconstruction.landmark_fit import LandmarkFit, Points, fitted_parameters
 from twodasl.reconstruction.reconstructor import FaceReconstructor
+from twodasl.training.priors import FitPriors
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,36 @@ def test_landmarks_of_the_model_are_found_again(head):
     gram = linear @ linear.mT
     scale = gram.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
     torch.testing.assert_close(gram / scale, torch.eye(3).expand_as(gram), atol=1e-4, rtol=0)
+
+
+def test_the_spread_of_the_model_counts_only_where_the_network_knows_less(head):
+    """A network's expectation is not drawn toward the mean again; no face is less sure than the model."""
+    basis, spread = head.basis(), torch.from_numpy(head.coefficient_std)
+    errors = torch.linspace(0.3, 2.5, len(spread))
+    priors = FitPriors(coefficients=tuple(errors.tolist()))
+    said = faces(head, 3)
+    points = Points(crop_landmarks(basis, said)[..., :2], torch.ones(3, 68))
+    prior = LandmarkFit(head, basis, priors).problem(said, points)["prior"]
+    coefficients = said[:, 12:]
+    knows = errors <= 1
+    torch.testing.assert_close(prior.mean[:, knows], coefficients[:, knows])
+    wanted = (spread * errors.clamp_max(1.0)).square().reciprocal().expand_as(coefficients)
+    torch.testing.assert_close(prior.precision, wanted)
+    # Where it errs more, the mean of both: as much of its answer as its precision is of the whole.
+    torch.testing.assert_close(
+        prior.mean[:, ~knows], (coefficients / errors.square())[:, ~knows], rtol=1e-5, atol=1e-6
+    )
+
+
+def test_a_network_without_a_say_leaves_the_model(head):
+    """One person's photos: the trust in each network's answer may be nothing."""
+    basis, said = head.basis(), faces(head, 2)
+    points = Points(crop_landmarks(basis, said)[..., :2], torch.ones(2, 68))
+    trust = torch.tensor([[1.0], [0.0]]).expand(2, said.shape[1] - 12)
+    prior = LandmarkFit(head, basis).problem(said, points, trust=trust)["prior"]
+    spread = torch.from_numpy(head.coefficient_std)
+    torch.testing.assert_close(prior.precision, spread.square().reciprocal().expand(2, -1))
+    torch.testing.assert_close(prior.mean, torch.stack([said[0, 12:], torch.zeros_like(spread)]))
 
 
 def lips_gap(points):
