@@ -30,9 +30,10 @@ wait "$first" || exit 1
 preload=$("$cxx" -print-file-name=libasan.so):$("$cxx" -print-file-name=libubsan.so)
 
 # part BUILD ORDER NUMBER PARTS: the output in $work/BUILD.ORDER.NUMBER. The first run lists the tests that launch a
-# kernel. The others choose from that list: no order of threads changes a test that has none. Memory that nobody has
-# written is NaN (-1 in integers) with AddressSanitizer, and a huge number without. Leaks are not looked for: Python keeps
-# objects to its end. The log level silences torch, which tells that kernels are replaced: that is the point.
+# kernel. The others choose from that list: no order of threads changes a test that has none, or what is traced. Memory
+# that nobody has written is NaN (-1 in integers) with AddressSanitizer, and a huge number without. Leaks are not looked
+# for: Python keeps objects to its end. The log level silences torch, which tells that kernels are replaced: that is the
+# point.
 part() {
   local -a sanitized=() tested
   if [ -e "$work/launched" ]; then
