@@ -121,9 +121,17 @@ def compiled_for(architectures: str) -> list[tuple[int, int]]:
 def runs_on(capability: tuple[int, int], compiled: list[tuple[int, int]]) -> bool:
     """Whether a GPU of this compute capability runs kernels compiled for those.
 
-    Machine code runs on GPUs of the same major number and no lower minor one; the PTX of the newest
-    architecture is compiled by the driver for anything as new or newer (CUDA C++ Programming Guide, "Binary
-    Compatibility" and "PTX Compatibility").
+    Machine code runs on GPUs of the same major number and no lower minor one; PTX is compiled by the driver
+    for anything as new or newer (CUDA C++ Programming Guide, "Binary Compatibility" and "PTX Compatibility").
     """
+    if not compiled:
+        return False
     same_major = any(major == capability[0] and minor <= capability[1] for major, minor in compiled)
-    return same_major or (bool(compiled) and capability >= max(compiled))
+    return same_major or capability >= _of_ptx(compiled)
+
+
+def _of_ptx(compiled: list[tuple[int, int]]) -> tuple[int, int]:
+    """What the PTX is for: the oldest that shares nvcc's front end with the newest, see CMakeLists.txt."""
+    newest = max(compiled)
+    shared = max((first for first in ((8, 0), (10, 0)) if first <= newest), default=newest)
+    return min(architecture for architecture in compiled if architecture >= shared)

@@ -109,11 +109,15 @@ def test_what_to_do_about_an_old_driver(build):
         ((7, 0), "75;80;86;89;90;100;120", False),
         ((8, 7), "75;80;86;90", True),  # machine code of 8.6, or 8.0
         ((8, 0), "75;86;90", False),  # neither that of 7.5 nor that of 8.6
-        ((8, 6), "75;90", False),  # PTX is of the newest, 9.0
+        ((8, 6), "75;90", False),  # PTX is of 9.0
         ((9, 0), "90", True),
         ((8, 9), "90", False),
         ((10, 3), "90", True),  # PTX of 9.0
         ((12, 0), "75;80;86;89;90;100", True),
+        ((11, 0), "75;80;86;90;100;120", True),  # PTX of 10.0
+        ((11, 0), "75;80;86;90;120", False),  # PTX of 12.0
+        ((11, 0), "80;90", True),  # PTX of 8.0
+        ((7, 6), "75", True),
         ((9, 0), "", False),
     ],
 )
