@@ -168,8 +168,10 @@ __global__ void __launch_bounds__(kFitThreads) fit_kernel(FitParams<T> params, F
   if (threadIdx.x == 0) begin_group(params, store, face);
   __syncthreads();
   const T* const matrix = store.matrix_of(face, block);
-  while (open(store, face)) {
-    assemble(params, store, face, face, store.damping[face], block);
+  for (;;) {  // one call of assemble(), which is most of the code
+    const bool last = !open(store, face);
+    assemble(params, store, face, face, last ? fit_little<T>() : store.damping[face], block);
+    if (last) break;
     if (store.good[face] != 0) {
       solve_face<T>(store, face, face, matrix, &sums[0]);
       try_step(params, store, face, face, &sums[0]);
@@ -178,7 +180,6 @@ __global__ void __launch_bounds__(kFitThreads) fit_kernel(FitParams<T> params, F
     if (threadIdx.x == 0) judge(params, store, face);
     __syncthreads();
   }
-  assemble(params, store, face, face, fit_little<T>(), block);
   write_face(params, store, face, face, matrix);
 }
 
