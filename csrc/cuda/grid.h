@@ -8,7 +8,7 @@
 //   add_rn.
 //
 // Static shared arrays are declared through TWODASL_SHARED, so that the emulator can give each block fresh ones of
-// exactly their size. No inline PTX, no cooperative groups, no __activemask.
+// exactly their size. No inline PTX but that of tensor.h, no cooperative groups, no __activemask.
 #pragma once
 
 #include <cstddef>

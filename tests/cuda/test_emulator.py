@@ -73,16 +73,25 @@ ERRORS = {
     "lane_not_named": "takes part in an operation of its warp whose mask leaves it out",
     "divergent_barrier": "wait at different barriers",
     "divergent_shuffle": "for lanes of its warp that do not come",
+    "not_tf32": "a number for the tensor cores is not of tf32",
+    "misaligned_copy": "a copy beside the program is misaligned",
     "much_shared": "more than 48 KB of shared arrays",
     "block_size": "a block has 1 to 1024 threads",
 }
 """Kernels whose fault the launch reports, and its message."""
 
-SPOILS = ("no_barrier", "only_the_warp", "tile_used_again", "no_syncwarp", "never_written")
+SPOILS = (
+    "no_barrier",
+    "only_the_warp",
+    "tile_used_again",
+    "copied_too_early",
+    "no_syncwarp",
+    "never_written",
+)
 """Kernels whose fault shows in the numbers."""
 
 
-@pytest.mark.parametrize("name", [*STOPS, *ERRORS, *SPOILS])
+@pytest.mark.parametrize("name", [*STOPS, *ERRORS, *SPOILS, "no_wait"])
 def test_a_sound_kernel_passes(program, name):
     results = {(r.returncode, r.stdout, r.stderr) for r in sound(program, name)}
     assert len(results) == 1  # the same numbers in every order
@@ -126,3 +135,10 @@ def test_a_missing_barrier_shows_in_the_numbers(program, name):
     assert spoiled[0], spoiled
     assert spoiled[1], spoiled
     assert sum(spoiled.values()) >= len(ORDERS) - 1, spoiled
+
+
+def test_a_copy_that_nobody_waits_for_shows_in_the_numbers(program):
+    """By number it is done at the wait, from the last thread to the first at once."""
+    expected = sound(program, "no_wait")[0].stdout
+    assert run(program("planted"), "no_wait", "fault", order=0).stdout != expected
+    assert run(program("planted"), "no_wait", "fault", order=1).stdout == expected

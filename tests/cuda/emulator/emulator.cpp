@@ -30,6 +30,13 @@ constexpr size_t kStaticShared = 48 * 1024;
 
 enum class State { ready, at_barrier, at_warp, done };
 
+struct Copy {
+  void* to;
+  const void* from;
+  size_t bytes;
+  bool real;
+};
+
 struct Thread {
   Fiber fiber;
   State state = State::done;
@@ -39,6 +46,8 @@ struct Thread {
   unsigned mask = 0;
   uint64_t value = 0;
   uint64_t seen[kLanes] = {};  // what the lanes of the last warp operation brought
+  float a[4], b[2], d[4];      // of a product on tensor cores
+  std::vector<std::vector<Copy>> copies{1};  // that are under way: groups, of which the last is open
 };
 
 struct Machine {
@@ -107,6 +116,40 @@ bool complete(size_t first, const Thread& leader) {
   return true;
 }
 
+// What becomes of c + sum_k x_k y_k.
+float tensor_sum(float c, const float (&x)[8], const float (&y)[8]) {
+  double terms[9] = {static_cast<double>(c)};
+  double largest = std::fabs(terms[0]);
+  for (int k = 0; k < 8; ++k) {
+    terms[k + 1] = static_cast<double>(x[k]) * static_cast<double>(y[k]);  // 22 bits: exact
+    largest = std::max(largest, std::fabs(terms[k + 1]));
+  }
+  double sum = 0.0;
+  for (const double term : terms) sum += term;
+  if (!std::isfinite(sum)) return static_cast<float>(sum);
+  if (largest == 0.0) return 0.0f;
+  const double unit = from_bits<double>(bits_of(largest) & 0x7ff0000000000000u) * 0x1p-23, scale = 1.0 / unit;
+  sum = 0.0;
+  for (const double term : terms) sum += std::trunc(term * scale) * unit;  // whole numbers of units: exact
+  const float rounded = static_cast<float>(sum);
+  return std::fabs(static_cast<double>(rounded)) > std::fabs(sum) ? std::nextafter(rounded, 0.0f) : rounded;
+}
+
+// A product on tensor cores, for the warp whose first thread this is.
+void multiply_warp(Thread* warp) {
+  for (size_t lane = 0; lane < kLanes; ++lane) {
+    for (size_t i = 0; i < 4; ++i) {
+      const size_t row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+      float x[8], y[8];
+      for (size_t k = 0; k < 8; ++k) {
+        x[k] = warp[row % 8 * 4 + k % 4].a[row / 8 + k / 4 * 2];
+        y[k] = warp[column * 4 + k % 4].b[k / 4];
+      }
+      warp[lane].d[i] = tensor_sum(warp[lane].d[i], x, y);
+    }
+  }
+}
+
 // Resumes the lanes of a warp whose operation is complete.
 bool release_warp(size_t first) {
   bool any = false;
@@ -114,6 +157,7 @@ bool release_warp(size_t first) {
     const Thread& leader = machine.threads[i];
     if (leader.state != State::at_warp || !complete(first, leader)) continue;
     const unsigned mask = leader.mask;
+    if (leader.operation == Operation::multiply) multiply_warp(&machine.threads[first]);
     uint64_t values[kLanes] = {};
     for (size_t lane = 0; lane < kLanes; ++lane) {
       if ((mask >> lane & 1u) != 0) values[lane] = machine.threads[first + lane].value;
@@ -189,6 +233,7 @@ void run_block() {
     Thread& thread = machine.threads[i];
     thread.fiber.prepare(&thread_main);
     thread.state = State::ready;
+    thread.copies.assign(1, {});
     thread.index = {static_cast<unsigned>(i) % blockDim.x, static_cast<unsigned>(i) / blockDim.x % blockDim.y,
                     static_cast<unsigned>(i) / (blockDim.x * blockDim.y)};
   }
@@ -248,6 +293,52 @@ const uint64_t* wait_for_warp(Operation operation, unsigned mask, uint64_t value
   thread.value = value;
   wait(State::at_warp, site);
   return thread.seen;
+}
+
+void multiply_add(float (&d)[4], const float (&a)[4], const float (&b)[2], const char* file, int line) {
+  Thread& thread = machine.threads[machine.current];
+  const auto own = [](float x) {
+    if ((bits_of(x) & 0x1fffu) != 0 && !std::isnan(x)) fail("a number for the tensor cores is not of tf32");
+    return x;
+  };
+  std::transform(a, a + 4, thread.a, own);
+  std::transform(b, b + 2, thread.b, own);
+  std::copy(d, d + 4, thread.d);
+  wait_for_warp(Operation::multiply, 0xffffffffu, 0, Site{file, line});
+  std::copy(thread.d, thread.d + 4, d);
+}
+
+namespace {
+
+void copy_now(const Copy& copy) {
+  if (copy.real) {
+    std::memcpy(copy.to, copy.from, copy.bytes);
+  } else {
+    std::memset(copy.to, 0, copy.bytes);
+  }
+}
+
+}  // namespace
+
+void copy_async(void* to, const void* from, size_t bytes, bool real) {
+  const auto misaligned = [&](const void* at) { return reinterpret_cast<uintptr_t>(at) % bytes != 0; };
+  if (misaligned(to) || misaligned(from)) fail("a copy beside the program is misaligned");
+  const Copy copy{to, from, bytes, real};
+  if (machine.order == 1 || (machine.order > 1 && machine.random() % 2 == 0)) {
+    copy_now(copy);
+  } else {
+    machine.threads[machine.current].copies.back().push_back(copy);
+  }
+}
+
+void commit_copies() { machine.threads[machine.current].copies.emplace_back(); }
+
+void wait_copies(size_t pending) {
+  auto& groups = machine.threads[machine.current].copies;
+  while (groups.size() > pending + 1) {  // the last is open
+    for (const Copy& copy : groups.front()) copy_now(copy);
+    groups.erase(groups.begin());
+  }
 }
 
 int lane() { return static_cast<int>(machine.current % kLanes); }

@@ -9,6 +9,7 @@
 // A launch reports, as an error: threads that wait at different barriers; a warp operation that some lane of its mask
 // never reaches, or reaches at another line or with another mask; a shuffle from a lane outside of the mask. That is
 // stricter than a GPU, which does not wait for threads that have returned: full masks want full warps here.
+// Tensor cores and copies beside the program (csrc/cuda/tensor.h) are here too.
 //
 // What it cannot show: threads run one at a time between their waits, so a sum without an atomic operation comes out
 // right; blocks run one after the other, so none may wait for another; __launch_bounds__ and registers mean nothing.
@@ -69,11 +70,33 @@ struct Votes {
 Votes wait_for_block(const Site& site, bool vote);
 
 // Blocks until the lanes of `mask` have come to an operation of the same kind; gives what each of them brought.
-enum class Operation { sync, shuffle, ballot, match };
+enum class Operation { sync, shuffle, ballot, match, multiply };
 const uint64_t* wait_for_warp(Operation operation, unsigned mask, uint64_t value, const Site& site);
 
 // Where this thread is in its warp.
 int lane();
+
+// d += a b of a warp on tensor cores, as csrc/cuda/tensor.h states it. How a GPU rounds is not documented: this one
+// loses as much as any is known to. Exact products and what is there already are aligned to the largest, cut towards
+// zero below its 24 bits, added, and cut to 24 bits. Newer GPUs keep a few more bits. Numbers that are not of tf32 are an
+// error, where a GPU would cut them.
+void multiply_add(float (&d)[4], const float (&a)[4], const float (&b)[2], const char* file = __builtin_FILE(),
+                  int line = __builtin_LINE());
+
+// Copies to shared memory that run beside the program. A GPU may do them at any time up to the wait: by number it is
+// the wait, from the last to the first it is at once, and in a shuffled order either.
+void copy_async(void* to, const void* from, size_t bytes, bool real);
+template <int Bytes>
+void copy_async(void* to, const void* from, bool real) {
+  static_assert(Bytes == 4 || Bytes == 16, "what cp.async has");
+  copy_async(to, from, Bytes, real);
+}
+void commit_copies();
+void wait_copies(size_t pending);
+template <int Pending>
+void wait_copies() {
+  wait_copies(size_t(Pending));
+}
 
 // The current block's memory for `key`: fresh memory of `bytes`, filled with ones.
 void* shared_block(const void* key, size_t bytes);

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "../../../csrc/cuda/grid.h"
+#include "../../../csrc/cuda/tensor.h"
 
 namespace twodasl::cuda {
 
@@ -139,6 +139,56 @@ __global__ void never_written(const float* in, float* out) {
   out[i] = tile[i];
 }
 
+// Nobody waits for the copies.
+template <bool Fault>
+__global__ void no_wait(const float* in, float* out) {
+  TWODASL_SHARED(float, tile, kThreads);
+  const int i = static_cast<int>(threadIdx.x);
+  copy_async<4>(tile + i, in + i, true);
+  commit_copies();
+  if (!Fault) wait_copies<0>();
+  __syncthreads();
+  out[i] = tile[kThreads - 1 - i];
+}
+
+// The copies of the second round begin before all have read the first.
+template <bool Fault>
+__global__ void copied_too_early(const float* in, float* out) {
+  TWODASL_SHARED(float, tile, kThreads);
+  const int i = static_cast<int>(threadIdx.x);
+  float sum = 0;
+  for (int round = 0; round < 3; ++round) {
+    copy_async<4>(tile + i, in + (i + round) % kThreads, true);
+    commit_copies();
+    wait_copies<0>();
+    __syncthreads();
+    sum += tile[kThreads - 1 - i];
+    if (!Fault) __syncthreads();
+  }
+  out[i] = sum;
+}
+
+template <bool Fault>
+__global__ void not_tf32(const float* in, float* out) {
+  const int i = static_cast<int>(threadIdx.x);
+  const float odd = Fault ? 1.0f + 0x1p-20f : 1.0f + 0x1p-10f;
+  const float a[4] = {in[i], in[i], in[i], odd}, b[2] = {1.0f, 2.0f};
+  float d[4] = {};
+  multiply_add(d, a, b);
+  out[i] = d[0] + d[3];
+}
+
+template <bool Fault>
+__global__ void misaligned_copy(const float* in, float* out) {
+  TWODASL_SHARED(float4, tile, kThreads);
+  const int i = static_cast<int>(threadIdx.x);
+  const int first = i < kThreads / 8 ? 4 * i : 0;
+  copy_async<16>(tile + i, in + first + (Fault ? 1 : 0), true);
+  commit_copies();
+  wait_copies<0>();
+  out[i] = tile[i].x + tile[i].w;
+}
+
 template <bool Fault>
 __global__ void much_shared(const float* in, float* out) {
   TWODASL_SHARED(float, tile, Fault ? 13 * 1024 : 12 * 1024);
@@ -170,6 +220,10 @@ Error run(const std::string& name, bool fault, const float* in, float* out) {
   if (name == "divergent_shuffle") return TWODASL_PLANTED(divergent_shuffle);
   if (name == "wide_load") return launch(&wide_load, 1, kThreads, 0, nullptr, in, out, fault ? 1 : 0);
   if (name == "never_written") return TWODASL_PLANTED(never_written);
+  if (name == "no_wait") return TWODASL_PLANTED(no_wait);
+  if (name == "copied_too_early") return TWODASL_PLANTED(copied_too_early);
+  if (name == "not_tf32") return TWODASL_PLANTED(not_tf32);
+  if (name == "misaligned_copy") return TWODASL_PLANTED(misaligned_copy);
   if (name == "much_shared") return TWODASL_PLANTED(much_shared);
   if (name == "block_size") return launch(&copy, 1, fault ? 1025 : 1024, 0, nullptr, in, out, kThreads - 1);
   return "no such kernel";

@@ -1,5 +1,5 @@
 // What the language of csrc/cuda/grid.h means, lane by lane: operations of a warp, votes of a block, atomics, bits and
-// launches, against the CUDA C++ Programming Guide. Compiled for the emulator it tests the emulator;
+// launches, against the CUDA C++ Programming Guide; and of csrc/cuda/tensor.h, which no GPU before 8.0 has. Compiled for the emulator it tests the emulator;
 // compiled by nvcc (benchmarks/gpu.sh does) it tests that a GPU agrees.
 //
 //   semantics      prints the number of checks; lines of what was expected and what came, and exit code 1
@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "../../../csrc/cuda/grid.h"
+#include "../../../csrc/cuda/tensor.h"
 
 namespace twodasl::cuda {
 
@@ -252,6 +252,112 @@ void check_clear() {
   expect("an empty grid", 0, 0, -1, out[0]);
 }
 
+// Small whole numbers are exact however they are rounded: where every number of a product is.
+__global__ void products(int* out) {
+  if constexpr (kHasTensorCores) {
+    const int lane = static_cast<int>(threadIdx.x);
+    float a[4], b[2], d[4];
+    for (int i = 0; i < 4; ++i) a[i] = static_cast<float>((lane / 4 + i % 2 * 8) * 8 + lane % 4 + i / 2 * 4 - 60);
+    for (int i = 0; i < 2; ++i) b[i] = static_cast<float>((lane % 4 + 4 * i) * 8 + lane / 4 - 20);
+    for (int i = 0; i < 4; ++i) d[i] = static_cast<float>(1000 * lane + i);
+    multiply_add(d, a, b);
+    for (int i = 0; i < 4; ++i) out[4 * lane + i] = static_cast<int>(d[i]);
+  }
+}
+
+// Numbers of tf32 that need all their bits, and of very different sizes: parts of 2^-24 of the sum of the absolute
+// values, rounded up, by which every result is off.
+__global__ void cut_products(int* out) {
+  if constexpr (kHasTensorCores) {
+    const int lane = static_cast<int>(threadIdx.x);
+    const auto number = [](int row, int column) {
+      const unsigned mixed = static_cast<unsigned>(row * 37 + column * 101 + 11) * 2654435761u;
+      const unsigned exponent = 120u + (mixed >> 28);
+      return __uint_as_float((mixed & 0x80000000u) | exponent << 23 | (mixed & 0x007fe000u));
+    };
+    float a[4], b[2], d[4] = {};
+    for (int i = 0; i < 4; ++i) a[i] = number(lane / 4 + i % 2 * 8, lane % 4 + i / 2 * 4);
+    for (int i = 0; i < 2; ++i) b[i] = number(100 + lane % 4 + 4 * i, lane / 4);
+    multiply_add(d, a, b);
+    for (int i = 0; i < 4; ++i) {
+      const int row = lane / 4 + i / 2 * 8, column = 2 * (lane % 4) + i % 2;
+      double sum = 0.0, magnitude = 0.0;
+      for (int k = 0; k < 8; ++k) {
+        const double term = static_cast<double>(number(row, k)) * static_cast<double>(number(100 + k, column));
+        sum += term;
+        magnitude += term < 0.0 ? -term : term;
+      }
+      const double off = static_cast<double>(d[i]) - sum;
+      out[4 * lane + i] = static_cast<int>(ceil((off < 0.0 ? -off : off) / magnitude * 0x1p24));
+    }
+  }
+}
+
+// Copies beside the program, two rounds under way: 16 bytes of every lane and 4 of others, or zeros.
+__global__ void copies(const int* in, int* out) {
+  if constexpr (kHasTensorCores) {
+    TWODASL_SHARED(int4, wide, 2 * kWarp);
+    TWODASL_SHARED(int, narrow, 2 * kWarp);
+    const int lane = static_cast<int>(threadIdx.x);
+    for (int round = 0; round < 2; ++round) {
+      copy_async<16>(wide + round * kWarp + lane, in + 4 * lane + round * 128, lane % 3 != round);
+      copy_async<4>(narrow + round * kWarp + lane, in + lane + 7 * round, lane % 5 != 0);
+      commit_copies();
+    }
+    for (int round = 0; round < 2; ++round) {
+      if (round == 0) {
+        wait_copies<1>();
+      } else {
+        wait_copies<0>();
+      }
+      __syncwarp();
+      const int other = kWarp - 1 - lane;  // what another lane has copied
+      const int4 four = wide[round * kWarp + other];
+      int* const to = out + (round * kWarp + lane) * 5;
+      to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w, to[4] = narrow[round * kWarp + other];
+    }
+  }
+}
+
+bool has_tensor_cores() {
+#if defined(TWODASL_EMULATED)
+  return true;
+#else
+  int major = 0;
+  return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) == cudaSuccess && major >= 8;
+#endif
+}
+
+void check_tensor_cores() {
+  if (!has_tensor_cores()) return;
+  Numbers out(128, -1);
+  finish(launch(&products, 1, kWarp, 0, nullptr, out.data()));
+  for (int lane = 0; lane < kWarp; ++lane) {
+    for (int i = 0; i < 4; ++i) {
+      const int row = lane / 4 + i / 2 * 8, column = 2 * (lane % 4) + i % 2;
+      int expected = 1000 * lane + i;
+      for (int k = 0; k < 8; ++k) expected += (row * 8 + k - 60) * (k * 8 + column - 20);
+      expect("multiply_add", i, lane, expected, out[4 * lane + i]);
+    }
+  }
+  finish(launch(&cut_products, 1, kWarp, 0, nullptr, out.data()));
+  for (int i = 0; i < 128; ++i) expect("multiply_add loses at most 24 units", i % 4, i / 4, 1, out[i] <= 24);
+
+  Numbers in(256), copied(2 * kWarp * 5, -1);
+  for (int i = 0; i < 256; ++i) in.data()[i] = 1 + i;
+  finish(launch(&copies, 1, kWarp, 0, nullptr, in.data(), copied.data()));
+  for (int round = 0; round < 2; ++round) {
+    for (int lane = 0; lane < kWarp; ++lane) {
+      const int other = kWarp - 1 - lane;
+      for (int i = 0; i < 5; ++i) {
+        const int narrow = other % 5 != 0 ? 1 + other + 7 * round : 0;
+        const int wide = other % 3 != round ? 1 + 4 * other + 128 * round + i : 0;
+        expect("copy_async", 5 * round + i, lane, i == 4 ? narrow : wide, copied[(round * kWarp + lane) * 5 + i]);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 int run_all() {
@@ -263,6 +369,7 @@ int run_all() {
   check_bits();
   check_shared();
   check_clear();
+  check_tensor_cores();
   std::printf("%d checks, %d wrong\n", checks, wrong);
   return wrong == 0 ? 0 : 1;
 }
