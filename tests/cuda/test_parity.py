@@ -13,6 +13,7 @@ from twodasl_ext import reference
 
 from ..ext.cases import CASES, EPSILON, NAMES, SMALL, assert_close, make
 from . import operators
+from .test_tiles import roundings
 
 DTYPES = (torch.float32, torch.float64)
 
@@ -36,7 +37,9 @@ def test_vertices_and_landmarks(device, case, storage):
     rounded = exact.modes.to(storage).to(torch.float64)
     expected = reference.vertices(exact.mean, rounded, exact.coefficients, exact.pose)
     # K + 1 roundings in the sum of the modes and four in the pose; the rounded modes are a little larger.
-    assert_close(result.cpu(), expected, magnitude(exact), (case.modes + 6) * EPSILON[dtype])
+    # On tensor cores few modes may lose more.
+    bound = max(roundings(case.modes, tensor) for tensor in {False, dtype == torch.float32})
+    assert_close(result.cpu(), expected, magnitude(exact), bound * EPSILON[dtype])
     # The same sums in the same order: the same bits.
     rows = te.landmarks(basis, inputs.coefficients, inputs.pose)
     assert torch.equal(rows, result[:, inputs.landmarks])

@@ -25,12 +25,20 @@ STORAGES = {
 NONE_FILLS = 10**8
 """Multiprocessors for which no number of faces is enough."""
 
-BATCHES = (3, 5, 9, 17, 33, 64, 96)
+BATCHES = (3, 5, 9, 17, 33, 64, 96, 128)
 """One for every kernel and pairing of tiles."""
 
+ON_TENSOR_CORES = [True, False]
 
-def kernel(batch: int, storage: str) -> tuple[int, int, int]:
+
+def kernel(batch: int, storage: str, tensor: bool) -> tuple[int, int, int]:
     """(faces of a tile, threads, vertices of a tile) where there are vertices enough."""
+    if tensor and storage != "float64":
+        if batch <= 16:
+            return (8 if batch <= 8 else 16), 32, 32
+        warps = -(-batch // 32)
+        warps = -(-warps // -(-warps // 4))
+        return 32 * warps, 32 * warps, 32
     if storage == "float64":
         return (4 if batch >= 4 else 1), 32, 64
     if batch > 16:
@@ -40,14 +48,33 @@ def kernel(batch: int, storage: str) -> tuple[int, int, int]:
     return next((faces for faces in (16, 8, 4, 2) if faces <= most and batch > faces // 2), 1), 32, 64
 
 
+def roundings(modes: int, tensor: bool) -> int:
+    """How many unit roundoffs of the magnitude a vertex may lose, the pose's four included.
+
+    On tensor cores see csrc/cuda/vertices_tensor.h.
+    """
+    return 33 + -(-modes // 8) + 5 if tensor else modes + 6
+
+
 def grid(vertices: int, faces: int, threads: int, of_tile: int, batch: int) -> tuple[int, int, int]:
     """The launch of that kernel: blocks in x and y, threads."""
     tiles, face_tiles = -(-vertices // of_tile), -(-batch // faces)
-    return (tiles * face_tiles, 1, threads) if threads > 32 or faces == 32 else (tiles, face_tiles, threads)
+    in_one_row = of_tile == 32 or threads > 32 or faces == 32
+    return (tiles * face_tiles, 1, threads) if in_one_row else (tiles, face_tiles, threads)
 
 
-def compared(device, multiprocessors, launched, many: int, sizes: tuple[int, int, int], storage: str) -> None:
+def compared(
+    device,
+    multiprocessors,
+    launched,
+    tensor_cores,
+    many: int,
+    sizes: tuple[int, int, int],
+    storage: str,
+    tensor,
+) -> None:
     """The kernel that `many` multiprocessors choose against that for one face: bits, and values of one."""
+    tensor_cores(tensor)
     vertices, modes, batch = sizes
     dtype = torch.float64 if storage == "float64" else torch.float32
     exact = make(Case("tiles", vertices, modes, 4, batch))
@@ -56,12 +83,13 @@ def compared(device, multiprocessors, launched, many: int, sizes: tuple[int, int
     multiprocessors(many)
     found = te.vertices(basis, inputs.coefficients, inputs.pose)
     if launched is not None:
-        assert launched() == grid(vertices, *kernel(batch, storage), batch)
+        assert launched() == grid(vertices, *kernel(batch, storage, tensor), batch)
     multiprocessors(NONE_FILLS)
     some = sorted({0, batch // 2, batch - 1})
     single = te.vertices(basis, inputs.coefficients[some], inputs.pose[some])
     if launched is not None:
-        assert launched() == (-(-vertices // 64), len(some), 32)
+        one = (-(-vertices // 64), len(some), 32)
+        assert launched() == ((-(-vertices // 32), 1, 32) if tensor and storage != "float64" else one)
     assert torch.equal(found[some], single)
     rounded = exact.modes.to(STORAGES[storage]).to(torch.float64)
     face = some[-1]
@@ -70,13 +98,18 @@ def compared(device, multiprocessors, launched, many: int, sizes: tuple[int, int
     pose = exact.pose[face]
     expected = shape @ pose[:, :3].T + pose[:, 3]
     scale = magnitude @ pose[:, :3].abs().T + pose[:, 3].abs()
-    assert_close(found[face].cpu(), expected, scale, (modes + 6) * EPSILON[dtype])
+    assert_close(
+        found[face].cpu(), expected, scale, roundings(modes, tensor and storage != "float64") * EPSILON[dtype]
+    )
 
 
+@pytest.mark.parametrize("tensor", ON_TENSOR_CORES)
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("batch", BATCHES)
-def test_every_kernel_over_few_vertices(device, multiprocessors, launched, batch, storage):
-    compared(device, multiprocessors, launched, 1, (340, 17, batch), storage)
+def test_every_kernel_over_few_vertices(
+    device, multiprocessors, launched, tensor_cores, batch, storage, tensor
+):
+    compared(device, multiprocessors, launched, tensor_cores, 1, (340, 17, batch), storage, tensor)
 
 
 SHORT = [(3, "float16"), (9, "float32"), (9, "bfloat16"), (17, "float32"), (33, "bfloat16"), (5, "float64")]
@@ -91,15 +124,21 @@ SHORT = [(3, "float16"), (9, "float32"), (9, "bfloat16"), (17, "float32"), (33, 
         for s in STORAGES
     ],
 )
-def test_a_face_of_full_size_on_132_multiprocessors(device, multiprocessors, launched, batch, storage):
-    compared(device, multiprocessors, launched, 132, (53215, 2, batch), storage)
+@pytest.mark.parametrize("tensor", ON_TENSOR_CORES)
+def test_a_face_of_full_size_on_132_multiprocessors(
+    device, multiprocessors, launched, tensor_cores, batch, storage, tensor
+):
+    compared(device, multiprocessors, launched, tensor_cores, 132, (53215, 2, batch), storage, tensor)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tensor", ON_TENSOR_CORES)
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("batch", BATCHES)
-def test_a_face_of_full_size_with_all_modes(device, multiprocessors, launched, batch, storage):
-    compared(device, multiprocessors, launched, 132, (53215, 50, batch), storage)
+def test_a_face_of_full_size_with_all_modes(
+    device, multiprocessors, launched, tensor_cores, batch, storage, tensor
+):
+    compared(device, multiprocessors, launched, tensor_cores, 132, (53215, 50, batch), storage, tensor)
 
 
 def gradients_compared(device, multiprocessors, many: int, sizes: tuple[int, int, int], storage: str) -> None:

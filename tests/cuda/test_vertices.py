@@ -10,6 +10,7 @@ from twodasl_ext import reference
 
 from ..ext.cases import EPSILON, Case, assert_close, make
 from ..ext.test_offset_basis import STORAGES, check_all
+from .test_tiles import ON_TENSOR_CORES, roundings
 
 ops = torch.ops.twodasl
 # Vertices come in tiles of 64 or 32 and are written in rows that begin anywhere within 16 bytes; faces come
@@ -26,6 +27,13 @@ SIZES = [
 ]
 
 
+@pytest.fixture(params=ON_TENSOR_CORES)
+def tensor(request, tensor_cores) -> bool:
+    """Whether the tensor cores multiply."""
+    tensor_cores(request.param)
+    return request.param
+
+
 def at(size, device, dtype=torch.float32):
     vertices, modes, batch = size
     inputs = make(Case("tiles", vertices, modes, 4, batch)).to(dtype)
@@ -34,7 +42,7 @@ def at(size, device, dtype=torch.float32):
 
 @pytest.mark.parametrize("storage", [torch.float32, torch.bfloat16, torch.float16, torch.float64], ids=str)
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_a_face_has_the_bits_that_it_has_alone(device, size, storage):
+def test_a_face_has_the_bits_that_it_has_alone(device, tensor, size, storage):
     inputs = at(size, device, torch.float64 if storage == torch.float64 else torch.float32)
     basis = inputs.basis(storage)
     together = te.vertices(basis, inputs.coefficients, inputs.pose)
@@ -44,20 +52,21 @@ def test_a_face_has_the_bits_that_it_has_alone(device, size, storage):
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_against_the_reference(device, size):
+def test_against_the_reference(device, tensor, size):
     inputs = at(size, device)
     exact = inputs.to(torch.float64)
     expected = reference.vertices(exact.mean, exact.modes, exact.coefficients, exact.pose)
     shape = exact.mean.abs() + torch.einsum("bk,knc->bnc", exact.coefficients.abs(), exact.modes.abs())
     scale = torch.einsum("brc,bnc->bnr", exact.pose[..., :3].abs(), shape) + exact.pose[:, None, :, 3].abs()
-    # K + 1 roundings in the sum of the modes and four in the pose, each at most one unit of the magnitude.
-    bound = (size[1] + 5) * EPSILON[torch.float32]
+    # Of multiply-adds K + 1 roundings in the sum of the modes and four in the pose, each at most one unit of
+    # the magnitude.
+    bound = roundings(size[1], tensor) * EPSILON[torch.float32]
     assert_close(te.vertices(inputs.basis(), inputs.coefficients, inputs.pose), expected, scale, bound)
 
 
 @pytest.mark.parametrize("size", [SIZES[0], SIZES[3], SIZES[6]], ids=str)
 @pytest.mark.parametrize("offset", [0, 1, 2, 3])
-def test_nothing_around_the_result_is_touched(device, size, offset):
+def test_nothing_around_the_result_is_touched(device, tensor, size, offset):
     inputs = at(size, device)
     basis = inputs.basis()
     expected = te.vertices(basis, inputs.coefficients, inputs.pose)
@@ -97,7 +106,7 @@ def test_gradients_in_tiles_of_every_size_have_the_same_bits(device, batch):
                 assert torch.equal(a[0], b[i])
 
 
-def test_a_face_that_is_not_finite_spoils_no_other(device):
+def test_a_face_that_is_not_finite_spoils_no_other(device, tensor):
     inputs = at((1025, 6, 20), device)
     basis = inputs.basis()
     expected = te.vertices(basis, inputs.coefficients, inputs.pose)

@@ -126,12 +126,19 @@ def test_the_environment_chooses_the_level(level):
     assert json.loads(done.stdout)["active"] == level
 
 
-def test_an_unknown_level_is_an_error():
+@pytest.mark.parametrize(
+    ("name", "wrong", "said"),
+    [
+        ("TWODASL_ISA", "mmx", "TWODASL_ISA is 'mmx'; expected one of"),
+        ("TWODASL_TENSOR_CORES", "yes", "TWODASL_TENSOR_CORES is 'yes'; expected 0 or 1."),
+    ],
+)
+def test_an_unknown_choice_is_an_error(name, wrong, said):
     done = subprocess.run(
         [sys.executable, "-c", "import twodasl_ext"],
-        env={**os.environ, "TWODASL_ISA": "mmx"},
+        env={**os.environ, name: wrong},
         capture_output=True,
         text=True,
     )
     assert done.returncode != 0
-    assert "TWODASL_ISA is 'mmx'; expected one of" in done.stderr
+    assert said in done.stderr
