@@ -28,6 +28,7 @@ from ..operators.eager_vertices import (
 from ..operators.inputs import Inputs, make_inputs, make_scene
 from ..operators.workloads import BATCHES, BOTH, FORWARD, Workload
 from ..registration.surfaces import pair
+from .choice import CHOICES, chosen, has_both
 from .time import SETS
 
 Tensors = tuple[Tensor, ...]
@@ -129,6 +130,9 @@ def _over_a_basis(workload: Workload, device: torch.device, compiled: bool) -> R
     for number in range(SETS):  # the same numbers in other places
         basis = te.MorphableBasis(inputs.mean, inputs.modes, inputs.landmarks, storage=storage)
         ways.setdefault("fused", []).append(lambda a, b, basis=basis: fused(basis, a, b))  # type: ignore[misc]
+        if workload.operator == "vertices" and has_both(device):
+            for name, wanted in CHOICES.items():
+                ways.setdefault(f"fused: {name}", []).append(chosen(ways["fused"][-1], wanted))
         if workload.storage != "float32":  # eager PyTorch has no half storage with float32 arithmetic
             continue
         mean, modes = inputs.mean.clone(), inputs.modes.clone()

@@ -1,0 +1,36 @@
+"""The two kernels of `vertices`, which a process chooses between (csrc/cuda/tensor_cores.cu), in one run."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from twodasl_ext import _load
+
+from ..operators.eager_vertices import Function
+
+CHOICES = {"tensor cores": True, "multiply-adds": False}
+
+
+def has_both(device: torch.device) -> bool:
+    """Whether the kernels on tensor cores run there."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def chosen(function: Function, on_tensor_cores: bool) -> Function:
+    """`function` with that choice for the time of its call."""
+    library = ctypes.CDLL(str(Path(_load.native.__file__ or "").with_name("_operators_cuda.so")))
+    number = ctypes.c_int.in_dll(library, "twodasl_tensor_cores")
+
+    def call(*leaves: Tensor) -> Tensor:
+        before = number.value
+        number.value = int(on_tensor_cores)
+        try:
+            return function(*leaves)
+        finally:
+            number.value = before
+
+    return call
