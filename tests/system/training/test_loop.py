@@ -242,7 +242,8 @@ def test_terms_without_weight_are_left_out(ball_model):
 
 def test_every_term_reaches_the_regressor(ball_model):
     """Each term alone moves the regressor; none but the critic's own moves the critic's weights."""
-    config, faces = tiny_config(network={"points": 68}), Dots(ball_model, 40)
+    config = tiny_config(network={"points": 68}, loss={"pose_free": 1.0, "gaps": 1.0})
+    faces = Dots(ball_model, 40)
     run = begin(config, "ball", ball_model, faces, faces, torch.device("cpu"))
     photos = stack([LandmarksOnly(faces)[i] for i in range(4)])
     batch = prepare([stack([faces[i] for i in range(6)]), photos], config, 0)
