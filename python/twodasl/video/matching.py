@@ -40,12 +40,12 @@ def alike(track: Track, crop: Crop, quarters: int, seconds: float) -> bool:
     """
     if track.quarters != quarters:
         return False
-    last, velocity = track.crop, track.motion.velocity
+    last, velocity = track.crop, np.median(track.velocities, axis=0)
     side = last.x1 - last.x0
     x, row = (crop.x0 + crop.x1 - last.x0 - last.x1) / 2, (crop.y0 + crop.y1 - last.y0 - last.y1) / 2
     gap = seconds - track.seconds
     # The velocity's y points up.
-    away = min(math.hypot(x, row), math.hypot(x - velocity[4] * gap, row + velocity[5] * gap))
+    away = min(math.hypot(x, row), math.hypot(x - velocity[0] * gap, row + velocity[1] * gap))
     size = (crop.x1 - crop.x0) / side
     return away <= _NEAR * side and 1 / _SIZE <= size <= _SIZE
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ _RESIDUAL = 5.0
 # Of a crop's side, by which it may be off while the face is at rest; so many times the face's movement less.
 _SLACK, _AWAKE = 0.03, 5.0
 _JUMP_TURN, _JUMP_GROWTH, _JUMP_SHIFT = 0.7, 0.4, 0.3
+# Frames whose median velocity says where a face that is lost goes.
+_STEADY = 5
 
 
 @dataclass
@@ -35,6 +38,8 @@ class Track:
         unconfirmed: how often in a row a detector did not find it.
         crop: of the last frame, in the turned frame.
         residual: root mean square of the way from the last fit to its points, pixels of the crop.
+        velocities: (2,) of the last frames, pixels a second with y up. Where a face passes behind something,
+            the last fit has a part of it and says nothing of its motion; their median does.
     """
 
     number: int
@@ -47,6 +52,7 @@ class Track:
     residual: float = 0.0
     missing: int = 0
     unconfirmed: int = 0
+    velocities: deque[Doubles] = field(default_factory=lambda: deque(maxlen=_STEADY))
 
     def pose(self, fit: FrameFit) -> Doubles:
         """(3, 4) in the turned frame, y up."""

@@ -239,6 +239,7 @@ class FaceTracker:
     def _note(self, track: Track, sight: Sight, fitted: Fitted, seconds: float) -> None:
         track.coefficients, track.crop, track.seconds = fitted.coefficients, sight.crop, seconds
         track.residual, track.missing = fitted.residual / sight.crop.scale[0], 0
+        track.velocities.append(track.motion.velocity[4:6])
         self._people[track.number] = track.person
 
     def _part_doubles(self, views: _Views) -> None:

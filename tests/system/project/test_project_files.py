@@ -71,9 +71,9 @@ def test_alignment_errors_in_the_readme_are_those_of_the_results():
     folder = RESULTS / "experiments"
     found = []
     for file, label in (
-        ("base.none", "network"),
+        ("base.none", "network and fit"),
         ("base.detected", "network and fit"),
-        ("research.none", "network"),
+        ("research.none", "network and fit"),
         ("research.detected", "network and fit"),
         ("base.detected", "detected landmarks"),
     ):
