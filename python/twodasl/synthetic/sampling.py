@@ -100,7 +100,8 @@ class ParameterSampler:
             kept = rng.random(len(expression)) < 0.3
             expression *= np.where(kept, 1.0, 0.2)
         elif self.jaw is not None and mood >= 1 - self.options.wide_mouths:
-            expression[self.jaw] = rng.uniform(*(self.options.coefficient_limit * share for share in _WIDE))
+            low, high = (self.options.coefficient_limit * share for share in _WIDE)
+            expression[self.jaw] = rng.uniform(low, high)
         return (values * self.std).astype(np.float32)
 
     def _angles(self, rng: np.random.Generator) -> tuple[float, float, float]:
