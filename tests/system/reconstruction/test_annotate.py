@@ -17,7 +17,7 @@ from twodasl.reconstruction.annotator import NO_FACE, Annotator
 from twodasl.reconstruction.face_network import FaceNetwork
 from twodasl.reconstruction.fit_quality import Limits
 from twodasl.reconstruction.self_occlusion import visible_landmarks
-from twodasl.synthetic import SyntheticFaces
+from twodasl.synthetic import SyntheticFaces, SyntheticOptions
 
 from ..datasets.test_mesh478 import write_set
 from ..photo_sets import write_aflw
@@ -55,7 +55,7 @@ def head():
 def rendered(head):
     """Synthetic faces, and a network's answers: the truth with some noise."""
     # To 45 degrees of yaw: on profiles, the outline is far from the landmarks of the hidden jaw.
-    drawn = SyntheticFaces(head, 40, 5).batch(range(40))
+    drawn = SyntheticFaces(head, 40, 5, SyntheticOptions(wide_mouths=0)).batch(range(40))
     samples = [sample for sample in drawn if abs(sample["yaw"]) < 0.8][:10]
     truth = torch.stack([sample["parameters"] for sample in samples])
     draw = torch.Generator().manual_seed(1)
@@ -99,7 +99,7 @@ def test_the_own_points_of_a_network_are_a_second_source(head, rendered):
     for rows in (answers, torch.cat([answers, places, nothing], 1)):
         found = Annotator(network(head, rows), limits=Limits(turn=180))(images, few, few)
         errors.append((crop_landmarks(head.basis(), found.parameters)[..., :2] - marks).norm(dim=-1).mean())
-    assert errors[1] < 0.5 < 1.5 < errors[0]
+    assert errors[1] < 0.5 < 2 < errors[0]
 
 
 def test_a_network_that_never_saw_landmarks_is_shown_none(head, rendered):
