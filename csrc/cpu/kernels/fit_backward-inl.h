@@ -157,8 +157,8 @@ class FitBackward {
     FitState<double>& along = face.states[1];
     const double* const step = face.step;
     for (int64_t k = 0; k < layout_.modes; ++k) along.coefficients[layout_.column(k)] = step[layout_.column(k)];
-    synthesise_points(own, state(f), system_.work.points);
-    synthesise_points(own, along, moved_);
+    synthesize_points(own, state(f), system_.work.points);
+    synthesize_points(own, along, moved_);
     Frame<double> frame;
     frame.set(own.problem, face.index, state(f).place);
     double pulled[9] = {}, shift[3] = {};

@@ -75,7 +75,7 @@ void read_face(const FitProblem<T>& problem, FitFace<T>& face) {
 
 // The points before the pose, (L, 3) about the center, and zeros in what fills up the last block.
 template <class T>
-void synthesise_points(const FitParams<T>& params, const FitState<T>& state, T* points) {
+void synthesize_points(const FitParams<T>& params, const FitState<T>& state, T* points) {
   const FitProblem<T>& problem = params.problem;
   const int64_t width = problem.layout().width(), numbers = 3 * problem.points_count;
   const T* const c = state.coefficients;
@@ -220,7 +220,7 @@ void evaluate_face(const FitParams<T>& params, const FitFace<T>& face, FitWork<T
   const FitProblem<T>& problem = params.problem;
   fit_place(problem, face.index, state.pose, state.place);
   if (params.candidates_count > 1) choose_candidates(params, face.index, state);
-  synthesise_points(params, state, work.points);
+  synthesize_points(params, state, work.points);
   const bool valid = problem.camera == FitCamera::orthographic
                          ? project_points<FitCamera::orthographic>(problem, face, work.points, state)
                      : problem.camera == FitCamera::space
