@@ -3,8 +3,8 @@
 Of synthetic faces up to 35 degrees of yaw, drawn as those that it was trained with but not among them, from
 the picture alone and without the fit: for each expression coefficient, and for the gaps between lips and
 between lids over the distance of the outer corners of the eyes, Pearson's correlation of what the network
-says with the truth, and the slope of the least-squares line. One that says the average face has
-0 and 0.
+says with the truth, and the slope of the least-squares line. A network that always says the average face
+has 0 and 0.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+from twodasl.geometry.crops import SIZE
+from twodasl.geometry.parameters import POSE_SIZE
 from twodasl.morphable import procedural_model
 from twodasl.reconstruction.face_input import FaceInput
 from twodasl.reconstruction.reconstructor import FaceReconstructor
 from twodasl.synthetic import SyntheticFaces, SyntheticOptions
 
-from .mouths import PAIRS, Floats, gaps
+from .mouths import FRONTAL, PAIRS, Floats, gaps
 
 _SEED = 987_654
 
@@ -36,11 +38,11 @@ def main() -> None:
     parser.add_argument("-n", "--faces", type=int, default=1000, help="how many (default: 1000)")
     arguments = parser.parse_args()
     model = procedural_model()
-    options = SyntheticOptions(yaw_limit=35)
+    options = SyntheticOptions(yaw_limit=FRONTAL)
     faces = list(SyntheticFaces(model, arguments.faces, _SEED, options))
     reconstructor = FaceReconstructor(arguments.checkpoint, fit=False)
     found = reconstructor.reconstruct(
-        [FaceInput.given(face["image"].numpy(), None, (0, 0, 120, 120)) for face in faces]
+        [FaceInput.given(face["image"].numpy(), None, (0, 0, SIZE, SIZE)) for face in faces]
     )
     print(f"{len(faces)} faces; checkpoint {arguments.checkpoint}")
     print(f"{'':18} correlation  slope")
@@ -48,7 +50,7 @@ def main() -> None:
     true = np.stack([face["landmarks"][:, :2].numpy() for face in faces]).astype(np.float64)
     for part, pairs in PAIRS.items():
         print(line(f"gap of the {part}", gaps(said, pairs), gaps(true, pairs)))
-    first = 12 + len(model.shape_modes)
+    first = POSE_SIZE + len(model.shape_modes)
     said = np.stack([face.parameters for face in found]).astype(np.float64)[:, first:]
     true = np.stack([face["parameters"].numpy() for face in faces]).astype(np.float64)[:, first:]
     names = (model.mode_names or ())[len(model.shape_modes) :]

@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 # Upper against lower points.
 PAIRS = {"lips": ((61, 67), (62, 66), (63, 65)), "eyes": ((37, 41), (38, 40), (43, 47), (44, 46))}
 
-_FRONTAL = 35.0
+FRONTAL = 35.0
 """Degrees of |yaw| beyond which an outer corner of an eye is hidden."""
 
 
@@ -68,7 +68,7 @@ def frontal(root: Path) -> tuple[list[FaceInput], list[FaceInput], Floats]:
     data = read_aflw2000(root, "reannotated")
     if data.detected is None:
         raise InputError(f"{root}: expected a detector's landmarks, detected68_crop120.npy")
-    rows = np.flatnonzero(np.abs(data.yaw_degrees) <= _FRONTAL)
+    rows = np.flatnonzero(np.abs(data.yaw_degrees) <= FRONTAL)
     images = [data.read_image(row) for row in rows]
     boxes = [tuple(data.boxes[row].tolist()) for row in rows]
     given = [FaceInput.given(*face) for face in zip(images, data.detected[rows], boxes, strict=True)]
