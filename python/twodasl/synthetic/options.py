@@ -33,6 +33,9 @@ class SyntheticOptions:
     wide_mouths: float = 0.1
     """Fraction of faces with a mouth open up to three times as far as `coefficient_limit` lets it, of the
     embedded head and of models that have a mode named "jaw open"."""
+    shut_eyes: float = 0.1
+    """Fraction of faces with eyes shut or nearly so, one in eight of them only one eye, of the embedded head
+    and of models that have modes named "blink left" and "blink right"."""
     box_noise: float = 0.035
     """Error of a detector's box: standard deviation of its edges, as a fraction of its side."""
 
@@ -64,6 +67,7 @@ class SyntheticOptions:
         self._check("roll_std", 0.0, 90.0)
         self._check("coefficient_limit", 0.0, 5.0)
         self._check("wide_mouths", 0.0, 0.5)
+        self._check("shut_eyes", 0.0, 0.5)
         self._check("box_noise", 0.0, 0.3)
         self._check("degradation", 0.0, 2.0)
         self._check("supersampling", 1, 4)

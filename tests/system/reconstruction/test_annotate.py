@@ -55,7 +55,7 @@ def head():
 def rendered(head):
     """Synthetic faces, and a network's answers: the truth with some noise."""
     # To 45 degrees of yaw: on profiles, the outline is far from the landmarks of the hidden jaw.
-    drawn = SyntheticFaces(head, 40, 5, SyntheticOptions(wide_mouths=0)).batch(range(40))
+    drawn = SyntheticFaces(head, 40, 5, SyntheticOptions(wide_mouths=0, shut_eyes=0)).batch(range(40))
     samples = [sample for sample in drawn if abs(sample["yaw"]) < 0.8][:10]
     truth = torch.stack([sample["parameters"] for sample in samples])
     draw = torch.Generator().manual_seed(1)

@@ -226,7 +226,8 @@ def test_options_reach_the_picture() -> None:
 def test_some_mouths_are_open_wide() -> None:
     model = load_model("procedural")
     jaw = 12 + model.mode_names.index("jaw open")
-    wide, none = (SyntheticFaces(model, 600, 0, SyntheticOptions(wide_mouths=share)) for share in (0.1, 0.0))
+    options = (SyntheticOptions(wide_mouths=share, shut_eyes=0) for share in (0.1, 0.0))
+    wide, none = (SyntheticFaces(model, 600, 0, chosen) for chosen in options)
     drawn, calm = (torch.stack([faces.parameters(i) for i in range(600)]) for faces in (wide, none))
     assert calm[:, 12:].abs().max() <= 2.5
     others = torch.arange(12, drawn.shape[1]) != jaw
@@ -239,6 +240,33 @@ def test_some_mouths_are_open_wide() -> None:
     # A model whose modes have no names has no jaw to open.
     unnamed = SyntheticFaces(replace(model, mode_names=None), 40, 0)
     torch.testing.assert_close(torch.stack([unnamed.parameters(i) for i in range(40)]), calm[:40])
+
+
+def test_some_eyes_are_shut() -> None:
+    model = load_model("procedural")
+    names = ("blink left", "blink right")
+    columns = torch.tensor([12 + model.mode_names.index(name) for name in names])
+    options = (SyntheticOptions(shut_eyes=share) for share in (0.1, 0.0))
+    some, none = (SyntheticFaces(model, 600, 0, chosen) for chosen in options)
+    drawn, awake = (torch.stack([faces.parameters(i) for i in range(600)]) for faces in (some, none))
+    changed = drawn[:, columns] != awake[:, columns]
+    others = torch.ones(drawn.shape[1], dtype=torch.bool)
+    others[:12], others[columns] = False, False
+    # The same faces but for the lids.
+    torch.testing.assert_close(drawn[:, others], awake[:, others])
+    torch.testing.assert_close(drawn[~changed.any(1)], awake[~changed.any(1)])
+    assert 0.06 < changed.any(1).double().mean() < 0.14
+    both = drawn[changed.all(1)][:, columns]
+    assert torch.equal(both[:, 0], both[:, 1])
+    assert 1.8 <= both.min() < 2 < 2.9 < both.max() <= 3.05
+    winks = changed.sum(1) == 1
+    assert 0 < winks.sum() < changed.all(1).sum() / 3
+    assert changed[winks].any(0).all()
+    # A model whose modes have no names has no eyes to shut.
+    unnamed = SyntheticFaces(replace(model, mode_names=None), 40, 0)
+    calm = SyntheticFaces(model, 40, 0, SyntheticOptions(shut_eyes=0, wide_mouths=0))
+    for i in range(40):
+        torch.testing.assert_close(unnamed.parameters(i), calm.parameters(i))
 
 
 @pytest.mark.parametrize(
@@ -254,6 +282,7 @@ def test_some_mouths_are_open_wide() -> None:
         ("degradation", -1),
         ("coefficient_limit", True),
         ("wide_mouths", 0.6),
+        ("shut_eyes", -0.1),
     ],
 )
 def test_bad_options_are_refused_by_name(name: str, value: object) -> None:
