@@ -130,9 +130,6 @@ def _over_a_basis(workload: Workload, device: torch.device, compiled: bool) -> R
     for number in range(SETS):  # the same numbers in other places
         basis = te.MorphableBasis(inputs.mean, inputs.modes, inputs.landmarks, storage=storage)
         ways.setdefault("fused", []).append(lambda a, b, basis=basis: fused(basis, a, b))  # type: ignore[misc]
-        if workload.operator == "vertices" and has_both(device):
-            for name, wanted in CHOICES.items():
-                ways.setdefault(f"fused: {name}", []).append(chosen(ways["fused"][-1], wanted))
         if workload.storage != "float32":  # eager PyTorch has no half storage with float32 arithmetic
             continue
         mean, modes = inputs.mean.clone(), inputs.modes.clone()
@@ -144,10 +141,13 @@ def _over_a_basis(workload: Workload, device: torch.device, compiled: bool) -> R
             torch._dynamo.reset()  # forget the functions of earlier rows, and their limit
             for name, make in to_compile.items():
                 ways[f"compiled: {name}"] = [torch.compile(make(mean, modes), dynamic=False)]
-    runs: dict[str, Run | tuple[Run, ...]] = {
-        name: tuple(_run(workload, function, leaves, grad) for function in functions)
-        for name, functions in ways.items()
-    }
+    runs: dict[str, Run | tuple[Run, ...]] = {}
+    for way, functions in ways.items():
+        own: tuple[Run, ...] = tuple(_run(workload, function, leaves, grad) for function in functions)
+        runs[way] = own
+        if way == "fused" and workload.operator == "vertices" and has_both(device):
+            for name, wanted in CHOICES.items():
+                runs[f"fused: {name}"] = tuple(chosen(run, wanted) for run in own)
     return Row(workload.name, runs, workload)
 
 

@@ -1,16 +1,15 @@
-"""The two kernels of `vertices`, which a process chooses between (csrc/cuda/tensor_cores.cu), in one run."""
+"""Both sets of kernels of `vertices`, which a process chooses between (csrc/cuda/tensor_cores.cu)."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from twodasl_ext import _load
-
-from ..operators.eager_vertices import Function
 
 CHOICES = {"tensor cores": True, "multiply-adds": False}
 
@@ -20,16 +19,16 @@ def has_both(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def chosen(function: Function, on_tensor_cores: bool) -> Function:
-    """`function` with that choice for the time of its call."""
+def chosen(run: Callable[[], tuple[Tensor, ...]], on_tensor_cores: bool) -> Callable[[], tuple[Tensor, ...]]:
+    """`run`, forward and backward, with that choice for the time of its call."""
     library = ctypes.CDLL(str(Path(_load.native.__file__ or "").with_name("_operators_cuda.so")))
     number = ctypes.c_int.in_dll(library, "twodasl_tensor_cores")
 
-    def call(*leaves: Tensor) -> Tensor:
+    def call() -> tuple[Tensor, ...]:
         before = number.value
         number.value = int(on_tensor_cores)
         try:
-            return function(*leaves)
+            return run()
         finally:
             number.value = before
 
