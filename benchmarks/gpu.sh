@@ -113,7 +113,7 @@ bench_folder() {
 }
 pytest() { (cd "$build/bench" && in_site "$python" -m pytest -p no:cacheprovider "$@"); }
 
-# Wide stores and spills in the forward kernels' machine code.
+# Wide accesses and spills in the machine code of `vertices`.
 machine_code() { pytest -m slow tests/cuda/test_machine_code.py; }
 
 # What the emulator was tested with, by a real GPU.

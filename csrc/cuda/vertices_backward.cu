@@ -1,7 +1,10 @@
 // vertices, backward to coefficients and pose: the parts' sums, then their sum.
 #include "vertices.h"
 
+#include <type_traits>
+
 #include "vertices_gradient.h"
+#include "vertices_tensor_gradient.h"
 
 namespace twodasl::cuda {
 
@@ -10,22 +13,26 @@ namespace {
 constexpr int kOutputs = 32, kSlices = 16;  // of the parts
 
 // A block adds the parts of 32 numbers of a face, in double precision: a gradient may sum 50,000 vertices. Warp s takes
-// parts s, s + 16, ...; then the warps' sums are added in order.
+// parts s, s + 16, ...; then the warps' sums are added in order. A part has one or more sums for the pose, and then those
+// of the coefficients: (parts, B, 12 poses + K). `recovered` is null where no shape was.
 template <class T, class S>
 __global__ void __launch_bounds__(kOutputs* kSlices)
-    reduce_gradient_kernel(VerticesBackwardParams<T, S> params, const T* recovered, T* grad_coefficients, T* grad_pose) {
+    reduce_gradient_kernel(VerticesBackwardParams<T, S> params, int64_t parts, int poses, const T* recovered,
+                           T* grad_coefficients, T* grad_pose) {
   TWODASL_SHARED(double, sums, kSlices * kOutputs);
   TWODASL_SHARED(double, totals, kOutputs);
   const int lane = static_cast<int>(threadIdx.x) % kOutputs, slice = static_cast<int>(threadIdx.x) / kOutputs;
-  const int64_t face = blockIdx.y, modes_count = params.basis.modes_count, width = 12 + modes_count;
-  const int64_t parts = gradient_parts(params.basis.vertices), i = int64_t(blockIdx.x) * kOutputs + lane;
-  const bool needed = i < width && (i < 12 ? grad_pose != nullptr : grad_coefficients != nullptr);
+  const int64_t face = blockIdx.y, modes_count = params.basis.modes_count, width = 12 * poses + modes_count;
+  const int64_t i = int64_t(blockIdx.x) * kOutputs + lane;
+  const bool needed = i < 12 + modes_count && (i < 12 ? grad_pose != nullptr : grad_coefficients != nullptr);
   double total = 0.0;
   if (needed) {
-    const T* const partial = params.partial + face * width + i;
+    const T* partial = params.partial + face * width + (i < 12 ? i : i + 12 * (poses - 1));
+    for (int pose = 0; pose < (i < 12 ? poses : 1); ++pose, partial += 12) {
 #pragma unroll 8
-    for (int64_t part = slice; part < parts; part += kSlices) {
-      total += static_cast<double>(partial[part * params.batch * width]);
+      for (int64_t part = slice; part < parts; part += kSlices) {
+        total += static_cast<double>(partial[part * params.batch * width]);
+      }
     }
   }
   sums[slice * kOutputs + lane] = total;
@@ -35,7 +42,7 @@ __global__ void __launch_bounds__(kOutputs* kSlices)
   if (blockIdx.x == 0 && grad_pose != nullptr) {
     totals[lane] = total;
     __syncwarp();
-    if (lane < 3 && parts > 0 && recovered[face] != T(0)) {
+    if (lane < 3 && parts > 0 && recovered != nullptr && recovered[face] != T(0)) {
       double inverse[9];
       invert(params.pose + 12 * face, inverse);
       turn_sums(inverse, totals + 4 * lane);
@@ -72,6 +79,42 @@ Error multiply_modes(const VerticesBackwardParams<T, S>& params, T* recovered, v
 }
 
 template <class T, class S>
+Error add_parts(const VerticesBackwardParams<T, S>& params, int64_t parts, int64_t poses, const T* recovered,
+                T* grad_coefficients, T* grad_pose, void* stream) {
+  const dim3 grid(static_cast<unsigned>(divide_up(12 + params.basis.modes_count, kOutputs)),
+                  static_cast<unsigned>(params.batch));
+  return launch(&reduce_gradient_kernel<T, S>, grid, kOutputs * kSlices, 0, stream, params, parts,
+                static_cast<int>(poses), recovered, grad_coefficients, grad_pose);
+}
+
+template <int Tiles, class S>
+Error multiply_on_tensor_cores(const VerticesBackwardParams<float, S>& params, int chunks, int chunk_modes,
+                               void* stream) {
+  const int64_t all_pairs = divide_up(params.batch, kTensorGradientFaces);
+  const int64_t groups = divide_up(all_pairs, kTensorGradientMostPairs), pairs = divide_up(all_pairs, groups);
+  const int64_t blocks = tensor_gradient_parts(params.basis.vertices) * chunks * groups;
+  return launch(&vertices_tensor_gradient_kernel<Tiles, S>, static_cast<unsigned>(blocks),
+                static_cast<unsigned>(2 * kWarp * pairs), TensorGradientLayout<Tiles, S>::bytes(static_cast<int>(pairs)),
+                stream, params, chunks, chunk_modes, static_cast<int>(groups),
+                static_cast<int>(tensor_gradient_blocks_of_part(params.basis.vertices)));
+}
+
+// As few tiles of columns as hold a chunk: a choice by K alone, since it decides the order of the pose's sums.
+template <class S>
+Error multiply_on_tensor_cores(const VerticesBackwardParams<float, S>& params, int64_t chunks, void* stream) {
+  const int64_t modes = divide_up(params.basis.modes_count, chunks);
+  const int64_t tiles = divide_up(divide_up(3 * modes, 8) + 1, 2);
+  const auto multiply = [&](auto most) {
+    return multiply_on_tensor_cores<decltype(most)::value>(params, static_cast<int>(chunks), static_cast<int>(modes),
+                                                           stream);
+  };
+  if (tiles <= 3) return multiply(std::integral_constant<int, 3>{});
+  if (tiles <= 6) return multiply(std::integral_constant<int, 6>{});
+  if (tiles <= 10) return multiply(std::integral_constant<int, 10>{});
+  return multiply(std::integral_constant<int, 11>{});
+}
+
+template <class T, class S>
 Error differentiate(const VerticesBackwardParams<T, S>& params, T* grad_coefficients, T* grad_pose, void* stream) {
   const int64_t width = 12 + params.basis.modes_count, parts = gradient_parts(params.basis.vertices);
   T* const recovered = params.partial + parts * params.batch * width;
@@ -79,15 +122,23 @@ Error differentiate(const VerticesBackwardParams<T, S>& params, T* grad_coeffici
   Error error = nullptr;
   if constexpr (sizeof(T) == 8) {
     error = multiply<2, 5>(params, recovered, stream);
-  } else if (dense && params.batch > 16 && parts * divide_up(params.batch, 32) >= multiprocessors()) {
-    error = multiply_modes<8>(params, recovered, stream);
   } else {
-    error = multiply_modes<2>(params, recovered, stream);
+    bool tensor = false;
+    if ((error = tensor_cores(&tensor)) != nullptr) return error;
+    if (tensor) {
+      const int64_t chunks = tensor_gradient_chunks(params.basis.modes_count);
+      if ((error = multiply_on_tensor_cores(params, chunks, stream)) != nullptr) return error;
+      return add_parts<T, S>(params, tensor_gradient_parts(params.basis.vertices), chunks, nullptr, grad_coefficients,
+                             grad_pose, stream);
+    }
+    if (dense && params.batch > 16 && parts * divide_up(params.batch, 32) >= multiprocessors()) {
+      error = multiply_modes<8>(params, recovered, stream);
+    } else {
+      error = multiply_modes<2>(params, recovered, stream);
+    }
   }
   if (error != nullptr) return error;
-  const dim3 grid(static_cast<unsigned>(divide_up(width, kOutputs)), static_cast<unsigned>(params.batch));
-  return launch(&reduce_gradient_kernel<T, S>, grid, kOutputs * kSlices, 0, stream, params, recovered,
-                grad_coefficients, grad_pose);
+  return add_parts(params, parts, 1, static_cast<const T*>(recovered), grad_coefficients, grad_pose, stream);
 }
 
 }  // namespace

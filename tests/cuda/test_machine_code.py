@@ -1,4 +1,4 @@
-"""The machine code of the forward kernels for compute capability 9.0: wide stores, and no spilled registers.
+"""The machine code of `vertices` for compute capability 9.0: wide accesses, and no spilled registers.
 
 Needs nvcc and cuobjdump, and no GPU. `CUOBJDUMP` names a cuobjdump that is not on the PATH.
 """
@@ -20,7 +20,11 @@ KERNELS = 21 + 18
 """Of csrc/cuda/vertices.cu: tiles and numbers of faces, for every storage; on tensor cores six each."""
 
 SPILLED = 96
-"""Bytes that a thread of the widest kernels on tensor cores may store or load again, of 168 registers."""
+"""Bytes that a thread of the widest kernels on tensor cores may store or load again, of 168 registers, or of
+255 where the backward pass widens modes."""
+
+GRADIENT_TILES = (3, 6, 10, 11)
+"""Of columns, of csrc/cuda/vertices_backward.cu on tensor cores, for each of three storages."""
 
 
 def tool(name: str, variable: str) -> str:
@@ -32,13 +36,15 @@ def tool(name: str, variable: str) -> str:
     return found
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory) -> tuple[dict[str, Counter[str]], str]:
-    """Of every kernel how often it has each instruction, and what ptxas said of them."""
+Compiled = tuple[dict[str, Counter[str]], str]
+
+
+def compile_kernels(source: str, folder: Path) -> Compiled:
+    """Of every kernel of a source how often it has each instruction, and what ptxas said of them."""
     cuobjdump, nvcc = tool("cuobjdump", "CUOBJDUMP"), tool("nvcc", "NVCC")
-    output = tmp_path_factory.mktemp("sm_90") / "vertices.cubin"
-    source = ROOT / "csrc" / "cuda" / "vertices.cu"
-    built = subprocess.run([nvcc, *FLAGS, "-o", output, source], capture_output=True, text=True)
+    output = folder / "vertices.cubin"
+    command = [nvcc, *FLAGS, "-o", output, ROOT / "csrc" / "cuda" / source]
+    built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     beside = {
         **os.environ,
@@ -55,6 +61,18 @@ def compiled(tmp_path_factory) -> tuple[dict[str, Counter[str]], str]:
         ) is not None:
             kernels[list(kernels)[-1]][code[1]] += 1
     return kernels, built.stderr
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory) -> Compiled:
+    """The forward kernels."""
+    return compile_kernels("vertices.cu", tmp_path_factory.mktemp("forward"))
+
+
+@pytest.fixture(scope="module")
+def compiled_backward(tmp_path_factory) -> Compiled:
+    """The backward kernels."""
+    return compile_kernels("vertices_backward.cu", tmp_path_factory.mktemp("backward"))
 
 
 def stores(code: Counter[str]) -> tuple[int, int]:
@@ -85,6 +103,12 @@ def test_results_are_stored_sixteen_bytes_at_a_time(compiled):
         assert stores(code) == (4 * quads * passes, 2 * passes), name
 
 
+def spilled(said: str) -> dict[str, tuple[int, int]]:
+    """Of every kernel the bytes of spilled registers that a thread stores, and loads."""
+    pattern = r"Compiling entry function '(\S+)'.*?(\d+) bytes spill stores, (\d+) bytes spill loads"
+    return {name: (int(a), int(b)) for name, a, b in re.findall(pattern, said, re.DOTALL)}
+
+
 def local(code: Counter[str]) -> int:
     """Accesses to spilled registers."""
     return sum(count for word, count in code.items() if word.startswith(("STL", "LDL")))
@@ -93,8 +117,7 @@ def local(code: Counter[str]) -> int:
 @pytest.mark.slow
 def test_no_register_is_spilled(compiled):
     kernels, said = compiled
-    pattern = r"Compiling entry function '(\S+)'.*?(\d+) bytes spill stores, (\d+) bytes spill loads"
-    spills = {name: (int(a), int(b)) for name, a, b in re.findall(pattern, said, re.DOTALL)}
+    spills = spilled(said)
     assert set(spills) == set(kernels)
     for name, code in kernels.items():
         assert code["FFMA"] + code["DFMA"] > 50, name  # the instructions are read as they should be
@@ -117,10 +140,40 @@ def test_the_products_are_on_tensor_cores(compiled):
 
 
 @pytest.mark.slow
-def test_gpus_without_tensor_cores_for_tf32_have_code(tmp_path):
+def test_the_backward_pass_on_tensor_cores(compiled_backward):
+    """Products, asynchronous copies, 16 bytes at a time from shared memory, and registers."""
+    kernels, said = compiled_backward
+    spills = spilled(said)
+    seen = []
+    for name, code in kernels.items():
+        kind = re.search(r"vertices_tensor_gradient_kernelILi(\d+)E(f|NS_)", name)
+        if kind is None:
+            assert not any(word.startswith("HMMA") for word in code), name
+            continue
+        tiles, float32 = int(kind[1]), kind[2] == "f"
+        seen.append(tiles)
+        # Three rows of gradients by two times eight vertices, three products each: two where the modes are
+        # exact, but not of the mean, which has a place in the first tile.
+        assert code["HMMA.1688.F32.TF32"] == (18 * tiles if float32 else 12 * tiles + 6), name
+        assert code["LDGSTS.E.BYPASS.128"] > 0, name
+        assert code["LDGSTS.E"] == 2 * 16, name  # a number of each of 16 faces: first, and in the loop
+        # In a stretch six for the gradients, one for a tile's columns, or half of one.
+        assert code["LDS.128"] == (6 + tiles if float32 else 7), name
+        assert float32 or code["LDS.64"] >= tiles, name
+        if float32 or tiles < 10:
+            assert spills[name] == (0, 0), name
+            assert local(code) == 0, name
+        else:
+            assert max(spills[name]) <= SPILLED, name
+    assert sorted(seen) == sorted(3 * GRADIENT_TILES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vertices.cu", "vertices_backward.cu"])
+def test_gpus_without_tensor_cores_for_tf32_have_code(tmp_path, name):
     nvcc = tool("nvcc", "NVCC")
     output = tmp_path / "vertices.cubin"
     flags = ["-arch=sm_75" if flag == "-arch=sm_90" else flag for flag in FLAGS]
-    source = ROOT / "csrc" / "cuda" / "vertices.cu"
+    source = ROOT / "csrc" / "cuda" / name
     built = subprocess.run([nvcc, *flags, "-o", output, source], capture_output=True, text=True)
     assert built.returncode == 0, built.stderr

@@ -141,8 +141,11 @@ def test_a_face_of_full_size_with_all_modes(
     compared(device, multiprocessors, launched, tensor_cores, 132, (53215, 50, batch), storage, tensor)
 
 
-def gradients_compared(device, multiprocessors, many: int, sizes: tuple[int, int, int], storage: str) -> None:
+def gradients_compared(
+    device, multiprocessors, tensor_cores, many: int, sizes: tuple[int, int, int], storage: str, tensor: bool
+) -> None:
     """Gradients in the tiles that `many` multiprocessors choose against those for few faces."""
+    tensor_cores(tensor)
     vertices, modes, batch = sizes
     dtype = torch.float64 if storage == "float64" else torch.float32
     inputs = on(make(Case("tiles", vertices, modes, 4, batch)).to(dtype), device)
@@ -156,16 +159,18 @@ def gradients_compared(device, multiprocessors, many: int, sizes: tuple[int, int
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("tensor", ON_TENSOR_CORES)
 @pytest.mark.parametrize("storage", STORAGES)
-def test_gradients_in_both_tiles(device, multiprocessors, storage):
-    gradients_compared(device, multiprocessors, 1, (340, 45, 33), storage)
+def test_gradients_in_both_tiles(device, multiprocessors, tensor_cores, storage, tensor):
+    gradients_compared(device, multiprocessors, tensor_cores, 1, (340, 45, 33), storage, tensor)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tensor", ON_TENSOR_CORES)
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("batch", [17, 64])
-def test_gradients_of_a_face_of_full_size(device, multiprocessors, batch, storage):
-    gradients_compared(device, multiprocessors, 132, (53215, 50, batch), storage)
+def test_gradients_of_a_face_of_full_size(device, multiprocessors, tensor_cores, batch, storage, tensor):
+    gradients_compared(device, multiprocessors, tensor_cores, 132, (53215, 50, batch), storage, tensor)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

@@ -85,7 +85,7 @@ def test_a_basis_may_begin_anywhere(gpu, storage):
 
 
 @pytest.mark.parametrize("batch", [17, 300])
-def test_gradients_in_tiles_of_every_size_have_the_same_bits(device, batch):
+def test_gradients_in_tiles_of_every_size_have_the_same_bits(device, tensor, batch):
     inputs = at((130, 45, batch), device)
     basis = inputs.basis()
     posed = te.vertices(basis, inputs.coefficients, inputs.pose)
