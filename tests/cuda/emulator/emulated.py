@@ -2,9 +2,10 @@
 
 `TWODASL_EMULATED_OPERATORS` names the library, which tests/cuda/run_emulated.sh builds. It registers the CUDA
 operators for CPU tensors, replacing the CPU library's; so every test of an operator tests its CUDA kernel.
-`TWODASL_EMULATED_PART=1/4` runs the second of every four tests. `TWODASL_EMULATED_LIST=FILE` adds the
-names of the tests whose kernels another order could change to that file; `TWODASL_EMULATED_ONLY=FILE` runs
-the tests named in it.
+`TWODASL_EMULATED_RUNS="0:0/2 7:1/4"` runs the first of every two tests in order 0 and then, in the same
+process, the second of every four tests whose kernels another order could change in order 7.
+`TWODASL_EMULATED_LIST=FILE` adds the names of those tests to the file; with `TWODASL_EMULATED_ONLY=FILE`
+every run chooses from the tests named in it.
 
 Here `gradcheck` compares random combinations of a Jacobian's entries, torch's fast mode: a combination takes
 two evaluations, and hundreds of them, for every entry, are the same path through the same kernels. Every
@@ -27,7 +28,8 @@ import twodasl_ext  # noqa: F401  (first the CPU's operators, which are then rep
 from twodasl_ext import _values
 
 LIBRARY = os.environ["TWODASL_EMULATED_OPERATORS"]
-PART = os.environ.get("TWODASL_EMULATED_PART", "0/1")
+RUNS = [word.split(":") for word in os.environ.get("TWODASL_EMULATED_RUNS", "").split()]
+"""(order, part) of each run; without any, one run of all tests, in the order of the environment."""
 LIST = os.environ.get("TWODASL_EMULATED_LIST")
 ONLY = os.environ.get("TWODASL_EMULATED_ONLY")
 
@@ -101,6 +103,9 @@ if os.environ.get("TWODASL_TENSOR_CORES") == "1":
 # About tracing, schemas and registration: the kernels that run there are those of other tests.
 OF_ANY_ORDER = ("ext/test_compile.py", "ext/test_opcheck.py")
 
+ordered: dict[str, pytest.Item] = {}
+"""The tests that another order could change: those of ONLY, or those of the first run that launch any."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Replaces the CPU kernels by the emulated ones."""
@@ -117,13 +122,38 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for part, reason in OF_THE_CPU_ALONE.items():
             if part in item.nodeid:
                 item.add_marker(pytest.mark.skip(reason=reason))
-    named = set(Path(ONLY).read_text().splitlines()) if ONLY else None
-    candidates = [item for item in items if named is None or item.nodeid in named]
-    number, parts = (int(word) for word in PART.split("/"))
-    chosen = candidates[number::parts]
+    if ONLY:
+        named = set(Path(ONLY).read_text().splitlines())
+        ordered.update((item.nodeid, item) for item in items if item.nodeid in named)
+    if not RUNS:
+        return
+    chosen = begin(*RUNS[0], list(ordered.values()) if ONLY else items)
     kept = set(chosen)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = chosen
+
+
+def begin(order: str, part: str, candidates: list[pytest.Item]) -> list[pytest.Item]:
+    """Sets the order, which the emulator reads at every launch; returns the part's tests."""
+    os.environ["TWODASL_EMULATOR_ORDER"] = order
+    number, parts = (int(word) for word in part.split("/"))
+    return candidates[number::parts]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Runs the tests of the other runs after those of the first, with fixtures of their own."""
+    result = yield
+    report = session.config.pluginmanager.get_plugin("terminalreporter")
+    for order, part in RUNS[1:]:
+        failed, chosen = session.testsfailed, begin(order, part, list(ordered.values()))
+        for item, following in zip(chosen, [*chosen[1:], None], strict=True):
+            item._initrequest()  # type: ignore[attr-defined]
+            session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.shouldstop:
+                raise session.Interrupted(session.shouldstop)
+        report.write_line(f"\norder {order}: {len(chosen)} tests, {session.testsfailed - failed} failed")
+    return result
 
 
 @pytest.hookimpl(wrapper=True)
@@ -131,9 +161,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Lists the test if it launches a kernel: no other test can depend on the order of threads."""
     before = launches()
     result = yield
-    if LIST and launches() > before and not any(part in item.nodeid for part in OF_ANY_ORDER):
-        with open(LIST, "a") as file:
-            file.write(f"{item.nodeid}\n")
+    new = item.nodeid not in ordered and not any(part in item.nodeid for part in OF_ANY_ORDER)
+    if new and not ONLY and launches() > before:
+        ordered[item.nodeid] = item
+        if LIST:
+            with open(LIST, "a") as file:
+                file.write(f"{item.nodeid}\n")
     return result
 
 
