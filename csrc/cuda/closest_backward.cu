@@ -23,9 +23,9 @@ __device__ __forceinline__ bool away_of(const ClosestPointBackwardParams<T>& par
 
 // The points' own gradients; and for the vertices' the corners that are sorted, three a point.
 template <class T>
-__global__ void __launch_bounds__(kThreads) point_kernel(ClosestPointBackwardParams<T> params, uint64_t* keys,
-                                                         int32_t* values, int point_bits) {
-  const int64_t m = int64_t(blockIdx.x) * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kRunThreads) point_kernel(ClosestPointBackwardParams<T> params, uint64_t* keys,
+                                                            int32_t* values, int point_bits) {
+  const int64_t m = int64_t(blockIdx.x) * kRunThreads + threadIdx.x;
   if (m >= params.batch * params.points_count) return;
   double away[3];
   const bool found = away_of(params, m, away);
@@ -89,8 +89,9 @@ Error launch_closest_backward(const ClosestPointBackwardParams<T>& params, void*
   const RunLayout layout(params.batch, count, params.vertices_count);
   uint64_t* const keys = sums ? RunLayout::at<uint64_t>(scratch, layout.keys) : nullptr;
   int32_t* const values = sums ? RunLayout::at<int32_t>(scratch, layout.values) : nullptr;
-  error = launch(&point_kernel<T>, dim3(static_cast<unsigned>(divide_up(params.batch * params.points_count, kThreads))),
-                 kThreads, 0, stream, params, keys, values, layout.point_bits);
+  error = launch(&point_kernel<T>,
+                 dim3(static_cast<unsigned>(divide_up(params.batch * params.points_count, kRunThreads))), kRunThreads,
+                 0, stream, params, keys, values, layout.point_bits);
   if (error != nullptr || !sums) return error;
   const RunTarget<T> target{params.grad_vertices, params.batch, params.vertices_count};
   return launch_runs(target, count, layout, scratch, stream,
@@ -104,5 +105,6 @@ Error launch_closest_backward(const ClosestPointBackwardParams<T>& params, void*
   template Error launch_closest_backward(const ClosestPointBackwardParams<T>&, void*, void*);
 TWODASL_INSTANTIATE(float)
 TWODASL_INSTANTIATE(double)
+#undef TWODASL_INSTANTIATE
 
 }  // namespace twodasl::cuda

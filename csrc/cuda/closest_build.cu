@@ -34,9 +34,9 @@ struct Layout {
 
 // A wrong triangle has the center NaN, which the curve's order finds.
 template <class T>
-__global__ void __launch_bounds__(kThreads) center_kernel(MeshTreeParams<T> params, T* centers,
-                                                          typename Ordered<T>::Bits* greatest, int64_t chunks) {
-  const int64_t element = blockIdx.x / chunks, n = blockIdx.x % chunks * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kLeafThreads) center_kernel(MeshTreeParams<T> params, T* centers,
+                                                              typename Ordered<T>::Bits* greatest, int64_t chunks) {
+  const int64_t element = blockIdx.x / chunks, n = blockIdx.x % chunks * kLeafThreads + threadIdx.x;
   const bool real = n < params.triangles_count;
   const int64_t* const triangle = params.triangles + 3 * (real ? n : 0);
   bool valid = real;
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kThreads) center_kernel(MeshTreeParams<T> para
 
 template <class T>
 __global__ void scale_kernel(MeshTreeParams<T> params, const typename Ordered<T>::Bits* greatest) {
-  const int64_t element = int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  const int64_t element = int64_t(blockIdx.x) * kLeafThreads + threadIdx.x;
   if (element >= params.batch) return;
   params.scale[element] = mesh_scale<T>(static_cast<double>(Ordered<T>::number(greatest[element])));
 }
@@ -123,12 +123,12 @@ Error launch_mesh_tree(const MeshTreeParams<T>& params, void* scratch, void* str
   void* const curve = bytes + layout.curve;
   Error error = clear(greatest, 0, static_cast<size_t>(params.batch) * sizeof(Bits), stream);
   if (error != nullptr) return error;
-  const int64_t chunks = divide_up(count, kThreads);
-  error = launch(&center_kernel<T>, dim3(static_cast<unsigned>(params.batch * chunks)), kThreads, 0, stream, params,
+  const int64_t chunks = divide_up(count, kLeafThreads);
+  error = launch(&center_kernel<T>, dim3(static_cast<unsigned>(params.batch * chunks)), kLeafThreads, 0, stream, params,
                  centers, greatest, chunks);
   if (error != nullptr) return error;
-  error = launch(&scale_kernel<T>, dim3(static_cast<unsigned>(divide_up(params.batch, kThreads))), kThreads, 0, stream,
-                 params, greatest);
+  error = launch(&scale_kernel<T>, dim3(static_cast<unsigned>(divide_up(params.batch, kLeafThreads))), kLeafThreads, 0,
+                 stream, params, greatest);
   if (error != nullptr) return error;
   int32_t* const order = layout.curve_layout.template at<int32_t>(curve, layout.curve_layout.sorted_values);
   const CurveOrderParams<T> sorted{centers, nullptr, order, params.batch, count};
@@ -145,5 +145,6 @@ Error launch_mesh_tree(const MeshTreeParams<T>& params, void* scratch, void* str
   template Error launch_mesh_tree(const MeshTreeParams<T>&, void*, void*);
 TWODASL_INSTANTIATE(float)
 TWODASL_INSTANTIATE(double)
+#undef TWODASL_INSTANTIATE
 
 }  // namespace twodasl::cuda

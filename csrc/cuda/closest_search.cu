@@ -7,8 +7,8 @@ namespace twodasl::cuda {
 
 namespace {
 
-constexpr int kWarps = 4;  // of a block
-constexpr int kThreads = kWarps * kWarp;
+constexpr int kClosestWarps = 4;  // of a block
+constexpr int kClosestThreads = kClosestWarps * kWarp;
 
 // A lane's triangles of a leaf, those whose boxes are near enough.
 template <class T>
@@ -82,11 +82,11 @@ __device__ __forceinline__ void locate(const ClosestPointParams<T>& params, int6
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) closest_kernel(ClosestPointParams<T> params,
-                                                           const __grid_constant__ Levels levels, int64_t leaves,
-                                                           int64_t nodes, int64_t packets) {
+__global__ void __launch_bounds__(kClosestThreads) closest_kernel(ClosestPointParams<T> params,
+                                                                  const __grid_constant__ Levels levels, int64_t leaves,
+                                                                  int64_t nodes, int64_t packets) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int64_t packet = int64_t(blockIdx.x) * kWarps + warp;
+  const int64_t packet = int64_t(blockIdx.x) * kClosestWarps + warp;
   if (packet >= params.batch * packets) return;
   const int64_t element = packet / packets, place = packet % packets * kQueries + lane % kQueries;
   Reach* const stack = dynamic_shared<Reach>() + warp * (levels.top - 1) * kWarp + lane;
@@ -126,9 +126,9 @@ template <class T>
 Error launch_closest(const ClosestPointParams<T>& params, void* stream) {
   const Levels levels(params.triangles_count);
   const int64_t packets = divide_up(params.points_count, kQueries);
-  const size_t shared = sizeof(Reach) * kThreads * static_cast<size_t>(levels.top - 1);
-  return launch(&closest_kernel<T>, dim3(static_cast<unsigned>(divide_up(params.batch * packets, kWarps))), kThreads,
-                shared, stream, params, levels, tree_leaves(params.triangles_count),
+  const size_t shared = sizeof(Reach) * kClosestThreads * static_cast<size_t>(levels.top - 1);
+  return launch(&closest_kernel<T>, dim3(static_cast<unsigned>(divide_up(params.batch * packets, kClosestWarps))),
+                kClosestThreads, shared, stream, params, levels, tree_leaves(params.triangles_count),
                 tree_nodes(params.triangles_count), packets);
 }
 

@@ -9,10 +9,10 @@ namespace twodasl::cuda {
 
 namespace {
 
-constexpr int kThreads = 1024;
+constexpr int kTrimThreads = 1024;
 constexpr int kDigit = 11;
 constexpr int kBins = 1 << kDigit;
-constexpr int kBinsEach = kBins / kThreads;
+constexpr int kBinsEach = kBins / kTrimThreads;
 
 // Distances are not negative, so their bits order them, and NaN after everything.
 __device__ __forceinline__ unsigned key_of(float x) { return __float_as_uint(x) & 0x7fffffffu; }
@@ -25,7 +25,7 @@ __device__ __forceinline__ double value_of(unsigned long long key) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) trim_kernel(IcpUpdateParams<T> params) {
+__global__ void __launch_bounds__(kTrimThreads) trim_kernel(IcpUpdateParams<T> params) {
   using Key = decltype(key_of(T(0)));
   TWODASL_SHARED(int, histogram, kBins);
   TWODASL_SHARED(int, warp_totals, kWarp);
@@ -40,10 +40,10 @@ __global__ void __launch_bounds__(kThreads) trim_kernel(IcpUpdateParams<T> param
   Key prefix = 0;
   for (int left = int(8 * sizeof(T)) - 1; left > 0;) {  // bits that are still open; none is the sign
     const int shift = left > kDigit ? left - kDigit : 0;
-    for (int i = thread; i < kBins; i += kThreads) histogram[i] = 0;
+    for (int i = thread; i < kBins; i += kTrimThreads) histogram[i] = 0;
     __syncthreads();
 #pragma unroll 8
-    for (int64_t i = thread; i < count; i += kThreads) {
+    for (int64_t i = thread; i < count; i += kTrimThreads) {
       const Key key = key_of(squared[i]);
       if (key >> left == prefix) atomicAdd(&histogram[static_cast<int>(key >> shift) & (kBins - 1)], 1);
     }
@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(kThreads) trim_kernel(IcpUpdateParams<T> param
 template <class T>
 Error launch_icp_trim(const IcpUpdateParams<T>& params, void* stream) {
   if (!(params.trim > 0.0)) return nullptr;
-  return launch(&trim_kernel<T>, static_cast<unsigned>(params.batch), kThreads, 0, stream, params);
+  return launch(&trim_kernel<T>, static_cast<unsigned>(params.batch), kTrimThreads, 0, stream, params);
 }
 
 template Error launch_icp_trim(const IcpUpdateParams<float>&, void*);

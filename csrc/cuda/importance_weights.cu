@@ -13,7 +13,7 @@ namespace twodasl::cuda {
 
 namespace {
 
-constexpr int kThreads = 480;        // ten vertex blocks' rows of 48: a thread's component of x, y, z never changes
+constexpr int kWeightThreads = 480;  // ten vertex blocks' rows of 48: a thread's component of x, y, z never changes
 constexpr int kModeLanes = 8;        // of a warp share one mode
 constexpr int64_t kInShared = 2048;  // weights kept in shared memory; the rest are kept in the result
 
@@ -53,8 +53,8 @@ __device__ __forceinline__ void shape_squares(const ImportanceWeightsParams<T>& 
                                               T* squares) {
   const int64_t modes_count = params.basis.modes_count, blocks = block_count(params.basis.vertices);
   const int thread = static_cast<int>(threadIdx.x);
-  const int together = static_cast<int>(blocks < kThreads / kBlockRow ? blocks : kThreads / kBlockRow);
-  const int numbers = together * int(kBlockRow), slices = numbers > 0 ? kThreads / numbers : 0;
+  const int together = static_cast<int>(blocks < kWeightThreads / kBlockRow ? blocks : kWeightThreads / kBlockRow);
+  const int numbers = together * int(kBlockRow), slices = numbers > 0 ? kWeightThreads / numbers : 0;
   const int number = numbers > 0 ? thread % numbers : 0, slice = numbers > 0 ? thread / numbers : 0;
   const int64_t begin = modes_count * slice / (slices > 0 ? slices : 1);
   const int64_t end = slice < slices ? modes_count * (slice + 1) / slices : begin;
@@ -89,10 +89,10 @@ __device__ __forceinline__ void shape_squares(const ImportanceWeightsParams<T>& 
 }
 
 template <int Rows, class T>
-__global__ void __launch_bounds__(kThreads) importance_kernel(ImportanceWeightsParams<T> params) {
-  TWODASL_SHARED(T, sums, kThreads);
+__global__ void __launch_bounds__(kWeightThreads) importance_kernel(ImportanceWeightsParams<T> params) {
+  TWODASL_SHARED(T, sums, kWeightThreads);
   TWODASL_SHARED(T, squares, 3);
-  TWODASL_SHARED(double, totals, kThreads / kWarp);
+  TWODASL_SHARED(double, totals, kWeightThreads / kWarp);
   TWODASL_SHARED(T, waiting, kInShared);
   const int64_t modes_count = params.basis.modes_count, width = 12 + modes_count, face = blockIdx.x;
   const int64_t blocks = block_count(params.basis.vertices);
@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(kThreads) importance_kernel(ImportanceWeightsP
 #pragma unroll
   for (int i = 0; i < 9; ++i) m[i] = target[i / 3 * 4 + i % 3];
   // Whole warps stay in the loop, since lanes add up; what is past the last mode reads none.
-  for (int64_t first = 0; first < modes_count; first += kThreads / kModeLanes) {
+  for (int64_t first = 0; first < modes_count; first += kWeightThreads / kModeLanes) {
     const int64_t k = first + thread / kModeLanes;
     const bool real = k < modes_count;
     const T square = turned_square<Rows>(params.basis.modes + (real ? k : 0) * kBlockRow, real ? blocks : 0,
@@ -131,15 +131,15 @@ __global__ void __launch_bounds__(kThreads) importance_kernel(ImportanceWeightsP
   if (params.by_maximum) {
     // A NaN reaches every weight instead of disappearing.
     const auto larger = [](double a, double b) { return b > a || b != b ? b : a; };
-    for (int64_t i = thread; i < width; i += kThreads) whole = larger(whole, static_cast<double>(weights[i]));
-    whole = combine_block<kThreads>(whole, &totals[0], larger) + 1e-6;
+    for (int64_t i = thread; i < width; i += kWeightThreads) whole = larger(whole, static_cast<double>(weights[i]));
+    whole = combine_block<kWeightThreads>(whole, &totals[0], larger) + 1e-6;
   } else {
-    for (int64_t i = thread; i < width; i += kThreads) whole += static_cast<double>(weights[i]);
-    whole = combine_block<kThreads>(whole, &totals[0], [](double a, double b) { return a + b; });
+    for (int64_t i = thread; i < width; i += kWeightThreads) whole += static_cast<double>(weights[i]);
+    whole = combine_block<kWeightThreads>(whole, &totals[0], [](double a, double b) { return a + b; });
   }
   // A perfect prediction has zero weights, not zero over zero.
   const T scale = whole == 0.0 ? T(0) : static_cast<T>(1.0 / whole);
-  for (int64_t i = thread; i < width; i += kThreads) output[i] = weights[i] * scale;
+  for (int64_t i = thread; i < width; i += kWeightThreads) output[i] = weights[i] * scale;
 }
 
 }  // namespace
@@ -147,7 +147,7 @@ __global__ void __launch_bounds__(kThreads) importance_kernel(ImportanceWeightsP
 template <class T>
 Error launch_importance_weights(const ImportanceWeightsParams<T>& params, void* stream) {
   const auto kernel = params.planar ? &importance_kernel<2, T> : &importance_kernel<3, T>;
-  return launch(kernel, static_cast<unsigned>(params.batch), kThreads, 0, stream, params);
+  return launch(kernel, static_cast<unsigned>(params.batch), kWeightThreads, 0, stream, params);
 }
 
 template Error launch_importance_weights(const ImportanceWeightsParams<float>&, void*);

@@ -7,8 +7,8 @@ namespace twodasl::cuda {
 
 namespace {
 
-constexpr int kWarps = 2;  // of a block: 64 neighbors in double precision are 12 KB a block
-constexpr int kThreads = kWarps * kWarp;
+constexpr int kManyWarps = 2;  // of a block: 64 neighbors in double precision are 12 KB a block
+constexpr int kManyThreads = kManyWarps * kWarp;
 
 // One query's list among those of a warp, which alternate.
 template <class T>
@@ -71,18 +71,18 @@ __device__ __forceinline__ void visit_many(Search<T, kScaled>& search, List<T>& 
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) many_kernel(NearestManyParams<T> params,
-                                                        const __grid_constant__ Levels levels, int64_t leaves,
-                                                        int64_t nodes, int64_t packets) {
+__global__ void __launch_bounds__(kManyThreads) many_kernel(NearestManyParams<T> params,
+                                                            const __grid_constant__ Levels levels, int64_t leaves,
+                                                            int64_t nodes, int64_t packets) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int64_t packet = int64_t(blockIdx.x) * kWarps + warp;
+  const int64_t packet = int64_t(blockIdx.x) * kManyWarps + warp;
   if (packet >= params.batch * packets) return;
   const int64_t element = packet / packets, place = packet % packets * kQueries + lane % kQueries;
   const int k = static_cast<int>(params.k);
   Reach* const stacks = dynamic_shared<Reach>();
   Reach* const stack = stacks + warp * (levels.top - 1) * kWarp + lane;
-  T* const distances = reinterpret_cast<T*>(stacks + kThreads * (levels.top - 1));
-  int32_t* const ids = reinterpret_cast<int32_t*>(distances + kWarps * kQueries * k);
+  T* const distances = reinterpret_cast<T*>(stacks + kManyThreads * (levels.top - 1));
+  int32_t* const ids = reinterpret_cast<int32_t*>(distances + kManyWarps * kQueries * k);
   const int own = warp * kQueries * k + lane % kQueries;
   List<T> list{distances + own, ids + own, k, 0};
   const bool asked = place < params.queries;
@@ -145,11 +145,11 @@ template <class T>
 Error launch_nearest_many(const NearestManyParams<T>& params, void* stream) {
   const Levels levels(params.points_count);
   const int64_t packets = divide_up(params.queries, kQueries);
-  const size_t shared = sizeof(Reach) * kThreads * static_cast<size_t>(levels.top - 1) +
-                        (sizeof(T) + sizeof(int32_t)) * kWarps * kQueries * static_cast<size_t>(params.k);
-  return launch(&many_kernel<T>, dim3(static_cast<unsigned>(divide_up(params.batch * packets, kWarps))), kThreads,
-                shared, stream, params, levels, tree_leaves(params.points_count), tree_nodes(params.points_count),
-                packets);
+  const size_t shared = sizeof(Reach) * kManyThreads * static_cast<size_t>(levels.top - 1) +
+                        (sizeof(T) + sizeof(int32_t)) * kManyWarps * kQueries * static_cast<size_t>(params.k);
+  return launch(&many_kernel<T>, dim3(static_cast<unsigned>(divide_up(params.batch * packets, kManyWarps))),
+                kManyThreads, shared, stream, params, levels, tree_leaves(params.points_count),
+                tree_nodes(params.points_count), packets);
 }
 
 template Error launch_nearest_many(const NearestManyParams<float>&, void*);

@@ -8,9 +8,9 @@ namespace {
 
 // The queries' own gradients; and for the points' the pairs that are sorted.
 template <class T>
-__global__ void __launch_bounds__(kThreads) query_kernel(NearestBackwardParams<T> params, uint64_t* keys,
-                                                         int32_t* values, int point_bits) {
-  const int64_t m = int64_t(blockIdx.x) * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kRunThreads) query_kernel(NearestBackwardParams<T> params, uint64_t* keys,
+                                                            int32_t* values, int point_bits) {
+  const int64_t m = int64_t(blockIdx.x) * kRunThreads + threadIdx.x;
   if (m >= params.batch * params.queries) return;
   const int64_t element = m / params.queries, n = params.index[m];
   const bool paired = n >= 0 && n < params.points_count;
@@ -72,8 +72,8 @@ Error launch_nearest_backward(const NearestBackwardParams<T>& params, void* scra
   uint64_t* const keys = sums ? RunLayout::at<uint64_t>(scratch, layout.keys) : nullptr;
   int32_t* const values = sums ? RunLayout::at<int32_t>(scratch, layout.values) : nullptr;
   const int64_t all = params.batch * params.queries;
-  error = launch(&query_kernel<T>, dim3(static_cast<unsigned>(divide_up(all, kThreads))), kThreads, 0, stream, params,
-                 keys, values, layout.point_bits);
+  error = launch(&query_kernel<T>, dim3(static_cast<unsigned>(divide_up(all, kRunThreads))), kRunThreads, 0, stream,
+                 params, keys, values, layout.point_bits);
   if (error != nullptr || !sums) return error;
   const RunTarget<T> target{params.grad_points, params.batch, params.points_count};
   return launch_runs(target, params.queries, layout, scratch, stream,
@@ -87,5 +87,6 @@ Error launch_nearest_backward(const NearestBackwardParams<T>& params, void* scra
   template Error launch_nearest_backward(const NearestBackwardParams<T>&, void*, void*);
 TWODASL_INSTANTIATE(float)
 TWODASL_INSTANTIATE(double)
+#undef TWODASL_INSTANTIATE
 
 }  // namespace twodasl::cuda

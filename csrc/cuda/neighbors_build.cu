@@ -55,5 +55,6 @@ Error launch_neighbor_tree(const NeighborTreeParams<T>& params, void* scratch, v
   template Error launch_neighbor_tree(const NeighborTreeParams<T>&, void*, void*);
 TWODASL_INSTANTIATE(float)
 TWODASL_INSTANTIATE(double)
+#undef TWODASL_INSTANTIATE
 
 }  // namespace twodasl::cuda

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kRow = static_cast<int>(kBlock);
 constexpr int kBoxRow = 6 * kRow;
-constexpr int kThreads = kRow * kRow;  // sixteen threads a leaf, sixteen leaves a node
+constexpr int kLeafThreads = kRow * kRow;  // sixteen threads a leaf, sixteen leaves a node
 
 template <class T>
 __device__ __forceinline__ T infinity() {
@@ -38,9 +38,10 @@ __device__ __forceinline__ T extreme_of_row(T x, bool least) {
 // A block fills the leaves of one node of level 1, the node, and its box on level 2. `Content` is what a leaf holds of an
 // id, kNoPoint included: read(element, id), low(c) and high(c) of its box, write(leaves, leaf, rank).
 template <class T, class Content>
-__global__ void __launch_bounds__(kThreads) leaf_kernel(NeighborTreeParams<T> params, Content content,
-                                                        const typename Ordered<T>::Bits* bounds, const int32_t* order,
-                                                        int64_t leaves, int64_t first_nodes, int64_t nodes) {
+__global__ void __launch_bounds__(kLeafThreads) leaf_kernel(NeighborTreeParams<T> params, Content content,
+                                                            const typename Ordered<T>::Bits* bounds,
+                                                            const int32_t* order, int64_t leaves, int64_t first_nodes,
+                                                            int64_t nodes) {
   TWODASL_SHARED(T, box, kBoxRow);
   TWODASL_SHARED(int32_t, low, kRow);
   const int64_t element = blockIdx.x / first_nodes, node = blockIdx.x % first_nodes;
@@ -93,14 +94,14 @@ __global__ void __launch_bounds__(kThreads) leaf_kernel(NeighborTreeParams<T> pa
 
 // A block fills an element's levels from the second on, which has its children already.
 template <class T>
-__global__ void __launch_bounds__(kThreads) level_kernel(NeighborTreeParams<T> params,
-                                                         const typename Ordered<T>::Bits* bounds, int64_t first_nodes,
-                                                         int64_t nodes) {
+__global__ void __launch_bounds__(kLeafThreads) level_kernel(NeighborTreeParams<T> params,
+                                                             const typename Ordered<T>::Bits* bounds,
+                                                             int64_t first_nodes, int64_t nodes) {
   const int64_t element = blockIdx.x;
   T* const boxes = params.boxes + element * nodes * kBoxRow;
   int32_t* const lowest = params.lowest + element * nodes * kRow;
   const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp, lane = thread % kWarp;
-  constexpr int kWarps = kThreads / kWarp;
+  constexpr int kWarps = kLeafThreads / kWarp;
   int begin = static_cast<int>(first_nodes), children = begin, root = first_nodes > 1 ? -1 : 0;
   for (int level = 2; level <= kTreeLevels; ++level) {
     const int count = (children + kRow - 1) / kRow, last = begin + count - 1, filled = children - (count - 1) * kRow;
@@ -141,9 +142,9 @@ Error launch_tree(const NeighborTreeParams<T>& params, const Content& content, c
   const int64_t leaves = tree_leaves(params.points_count), nodes = tree_nodes(params.points_count);
   const int64_t first_nodes = block_count(leaves);
   const Error error = launch(&leaf_kernel<T, Content>, dim3(static_cast<unsigned>(params.batch * first_nodes)),
-                             kThreads, 0, stream, params, content, bounds, order, leaves, first_nodes, nodes);
+                             kLeafThreads, 0, stream, params, content, bounds, order, leaves, first_nodes, nodes);
   if (error != nullptr) return error;
-  return launch(&level_kernel<T>, dim3(static_cast<unsigned>(params.batch)), kThreads, 0, stream, params, bounds,
+  return launch(&level_kernel<T>, dim3(static_cast<unsigned>(params.batch)), kLeafThreads, 0, stream, params, bounds,
                 first_nodes, nodes);
 }
 

@@ -134,5 +134,6 @@ Error launch_query_order(const QueryOrderParams<T>& params, void* scratch, void*
   template Error launch_query_order(const QueryOrderParams<T>&, void*, void*);
 TWODASL_INSTANTIATE(float)
 TWODASL_INSTANTIATE(double)
+#undef TWODASL_INSTANTIATE
 
 }  // namespace twodasl::cuda

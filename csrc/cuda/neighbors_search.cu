@@ -106,5 +106,6 @@ Error launch_nearest_moved(const NearestParams<T>& params, const double* pose, v
   template Error launch_nearest_moved(const NearestParams<T>&, const double*, void*);
 TWODASL_INSTANTIATE(float)
 TWODASL_INSTANTIATE(double)
+#undef TWODASL_INSTANTIATE
 
 }  // namespace twodasl::cuda

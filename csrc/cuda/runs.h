@@ -14,7 +14,7 @@ namespace twodasl::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kRunThreads = 256;
 constexpr int kEntries = 8;  // of a thread
 constexpr int kTile = kEntries * kWarp;
 
@@ -94,9 +94,9 @@ __device__ __forceinline__ Sum from_below(const Sum& sum, int by) {
 // A warp adds the runs of a tile. Runs inside are finished; those that touch its borders go to the next level's list,
 // two places a tile: the first's, and the last's where it is another. The only tile of an element finishes all.
 template <class T, class Entries>
-__global__ void __launch_bounds__(kThreads) run_kernel(RunTarget<T> params, Entries entries, int64_t tiles,
-                                                       Sum* next) {
-  const int64_t number = int64_t(blockIdx.x) * (kThreads / kWarp) + threadIdx.x / kWarp;
+__global__ void __launch_bounds__(kRunThreads) run_kernel(RunTarget<T> params, Entries entries, int64_t tiles,
+                                                          Sum* next) {
+  const int64_t number = int64_t(blockIdx.x) * (kRunThreads / kWarp) + threadIdx.x / kWarp;
   if (number >= params.batch * tiles) return;  // whole warps
   const int64_t element = number / tiles, tile = number % tiles;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -184,19 +184,19 @@ Error launch_runs(const RunTarget<T>& target, int64_t count, const RunLayout& la
                            RunLayout::at<void*>(scratch, layout.sort), layout.sort_bytes, stream);
   int64_t tiles = divide_up(count, kTile);
   int to = 0;
-  const auto grid = [&] { return dim3(static_cast<unsigned>(divide_up(target.batch * tiles, kThreads / kWarp))); };
+  const auto grid = [&] { return dim3(static_cast<unsigned>(divide_up(target.batch * tiles, kRunThreads / kWarp))); };
   Sum* below = RunLayout::at<Sum>(scratch, layout.sums[to]);
   if (error == nullptr) {
     const uint32_t mask = layout.point_bits < 32 ? (1u << layout.point_bits) - 1 : ~0u;
     const auto entries = entries_of(sorted_keys, sorted_values, mask);
-    error = launch(&run_kernel<T, std::decay_t<decltype(entries)>>, grid(), kThreads, 0, stream, target, entries, tiles,
-                   below);
+    error = launch(&run_kernel<T, std::decay_t<decltype(entries)>>, grid(), kRunThreads, 0, stream, target, entries,
+                   tiles, below);
   }
   while (error == nullptr && tiles > 1) {
     const Sums sums_below{below, 2 * tiles};
     tiles = divide_up(2 * tiles, kTile);
     below = RunLayout::at<Sum>(scratch, layout.sums[to = 1 - to]);
-    error = launch(&run_kernel<T, Sums>, grid(), kThreads, 0, stream, target, sums_below, tiles, below);
+    error = launch(&run_kernel<T, Sums>, grid(), kRunThreads, 0, stream, target, sums_below, tiles, below);
   }
   return error;
 }

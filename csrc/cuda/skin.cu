@@ -9,19 +9,19 @@ namespace twodasl::cuda {
 
 namespace {
 
-constexpr int kThreads = 128;  // and vertices
+constexpr int kSkinThreads = 128;  // and vertices
 constexpr int kFaces = 4;      // of a thread
 constexpr int kJoints = 16;    // in shared memory at a time
 
 // output = sum_j w (R_j v + t_j), or with `Back` sum_j w R_j^T v.
 template <bool Back, class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kSkinThreads)
     blend_kernel(GradView<T> input, const T* weights, const T* transforms, T* output, int64_t batch, int64_t count,
                  int64_t joints, int64_t tiles) {
-  TWODASL_SHARED(T, rows, kThreads * (kJoints + 1));  // one more, so that a warp's rows begin in different banks
+  TWODASL_SHARED(T, rows, kSkinThreads * (kJoints + 1));  // one more, so that a warp's rows begin in different banks
   TWODASL_SHARED(T, turns, kFaces * kJoints * 12);
   const int thread = static_cast<int>(threadIdx.x);
-  const int64_t first = blockIdx.x % tiles * kThreads, face = blockIdx.x / tiles * kFaces, n = first + thread;
+  const int64_t first = blockIdx.x % tiles * kSkinThreads, face = blockIdx.x / tiles * kFaces, n = first + thread;
   const int64_t left = batch - face;
   const int faces = static_cast<int>(left < kFaces ? left : kFaces);
   T v[kFaces][3], sums[kFaces][3];
@@ -37,12 +37,12 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t joint = 0; joint < joints; joint += kJoints) {
     const int some = static_cast<int>(joints - joint < kJoints ? joints - joint : kJoints);
     __syncthreads();
-    for (int i = thread; i < kThreads * kJoints; i += kThreads) {
+    for (int i = thread; i < kSkinThreads * kJoints; i += kSkinThreads) {
       const int row = i / kJoints, j = i % kJoints;
       const bool real = first + row < count && j < some;
       rows[row * (kJoints + 1) + j] = real ? weights[(first + row) * joints + joint + j] : T(0);
     }
-    for (int i = thread; i < faces * some * 12; i += kThreads) {
+    for (int i = thread; i < faces * some * 12; i += kSkinThreads) {
       const int f = i / (some * 12), k = i % (some * 12);
       turns[f * kJoints * 12 + k] = transforms[((face + f) * joints + joint) * 12 + k];
     }
@@ -78,9 +78,9 @@ __global__ void __launch_bounds__(kThreads)
 template <bool Back, class T>
 Error blend(const GradView<T>& input, const T* weights, const T* transforms, T* output, int64_t batch, int64_t count,
             int64_t joints, void* stream) {
-  const int64_t tiles = divide_up(count, kThreads);
-  return launch(&blend_kernel<Back, T>, static_cast<unsigned>(tiles * divide_up(batch, kFaces)), kThreads, 0, stream,
-                input, weights, transforms, output, batch, count, joints, tiles);
+  const int64_t tiles = divide_up(count, kSkinThreads);
+  return launch(&blend_kernel<Back, T>, static_cast<unsigned>(tiles * divide_up(batch, kFaces)), kSkinThreads, 0,
+                stream, input, weights, transforms, output, batch, count, joints, tiles);
 }
 
 }  // namespace

@@ -8,16 +8,16 @@ namespace twodasl::cuda {
 
 namespace {
 
-constexpr int kThreads = 128, kWarps = kThreads / kWarp;
+constexpr int kSumThreads = 128, kSumWarps = kSumThreads / kWarp;
 constexpr int kVertices = 8;  // of a warp, for the gradient of the weights
-constexpr int kTile = kWarps * kVertices;
+constexpr int kTile = kSumWarps * kVertices;
 
 // x, y, z of the gradient and of the vertex, of one face and `Count` vertices from `first` on: (Count, 6), zeros past the
 // last vertex.
 template <int Count, class T>
 __device__ __forceinline__ void stage(const GradView<T>& grad, const T* vertices, int64_t face, int64_t first,
                                       int64_t count, T* points) {
-  for (int i = static_cast<int>(threadIdx.x); i < Count * 3; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < Count * 3; i += kSumThreads) {
     const int at = i / 3, c = i % 3;
     const int64_t n = first + at;
     const bool real = n < count;
@@ -28,19 +28,19 @@ __device__ __forceinline__ void stage(const GradView<T>& grad, const T* vertices
 
 // partial[part][face][joint] = sum over a part of w g v^T | w g.
 template <class T>
-__global__ void __launch_bounds__(kThreads) sum_kernel(SkinBackwardParams<T> params, int64_t chunks) {
-  TWODASL_SHARED(T, points, kThreads * 6);
-  TWODASL_SHARED(T, found, kWarps * kWarp * 12);
+__global__ void __launch_bounds__(kSumThreads) sum_kernel(SkinBackwardParams<T> params, int64_t chunks) {
+  TWODASL_SHARED(T, points, kSumThreads * 6);
+  TWODASL_SHARED(T, found, kSumWarps * kWarp * 12);
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t chunk = blockIdx.x % chunks, face = blockIdx.x / chunks % params.batch;
   const int64_t part = blockIdx.x / chunks / params.batch, joint = chunk * kWarp + lane;
   T sums[12] = {};
-  for (int64_t first = part * kSkinPart; first < (part + 1) * kSkinPart; first += kThreads) {
+  for (int64_t first = part * kSkinPart; first < (part + 1) * kSkinPart; first += kSumThreads) {
     __syncthreads();
-    stage<kThreads>(params.grad, params.vertices, face, first, params.count, &points[0]);
+    stage<kSumThreads>(params.grad, params.vertices, face, first, params.count, &points[0]);
     __syncthreads();
     if (joint >= params.joints) continue;
-    for (int at = warp; at < kThreads && first + at < params.count; at += kWarps) {
+    for (int at = warp; at < kSumThreads && first + at < params.count; at += kSumWarps) {
       const T w = params.weights[(first + at) * params.joints + joint];
       if (w == T(0)) continue;
       const T* const point = &points[at * 6];
@@ -59,17 +59,18 @@ __global__ void __launch_bounds__(kThreads) sum_kernel(SkinBackwardParams<T> par
   const int64_t left = params.joints - chunk * kWarp;
   const int numbers = 12 * static_cast<int>(left < kWarp ? left : kWarp);
   T* const partial = params.partial + ((part * params.batch + face) * params.joints + chunk * kWarp) * 12;
-  for (int i = static_cast<int>(threadIdx.x); i < numbers; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < numbers; i += kSumThreads) {
     T total = found[i];
 #pragma unroll
-    for (int other = 1; other < kWarps; ++other) total += found[other * kWarp * 12 + i];
+    for (int other = 1; other < kSumWarps; ++other) total += found[other * kWarp * 12 + i];
     partial[i] = total;
   }
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) reduce_kernel(const T* partial, T* output, int64_t parts, int64_t numbers) {
-  const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kSumThreads) reduce_kernel(const T* partial, T* output, int64_t parts,
+                                                             int64_t numbers) {
+  const int64_t i = int64_t(blockIdx.x) * kSumThreads + threadIdx.x;
   if (i >= numbers) return;
   double total = 0.0;
 #pragma unroll 8
@@ -79,7 +80,7 @@ __global__ void __launch_bounds__(kThreads) reduce_kernel(const T* partial, T* o
 
 // grad w[n, j] = sum_b g . (R_j v + t_j), of 32 vertices and 32 joints.
 template <class T>
-__global__ void __launch_bounds__(kThreads) weights_kernel(SkinWeightsParams<T> params, int64_t chunks) {
+__global__ void __launch_bounds__(kSumThreads) weights_kernel(SkinWeightsParams<T> params, int64_t chunks) {
   TWODASL_SHARED(T, points, kTile * 6);
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t first = blockIdx.x / chunks * kTile, joint = blockIdx.x % chunks * kWarp + lane;
@@ -117,19 +118,19 @@ __global__ void __launch_bounds__(kThreads) weights_kernel(SkinWeightsParams<T> 
 template <class T>
 Error launch_skin_sums(const SkinBackwardParams<T>& params, void* stream) {
   const int64_t chunks = divide_up(params.joints, kWarp), parts = skin_parts(params.count);
-  const Error error = launch(&sum_kernel<T>, static_cast<unsigned>(parts * params.batch * chunks), kThreads, 0, stream,
-                             params, chunks);
+  const Error error = launch(&sum_kernel<T>, static_cast<unsigned>(parts * params.batch * chunks), kSumThreads, 0,
+                             stream, params, chunks);
   if (error != nullptr) return error;
   const int64_t numbers = params.batch * params.joints * 12;
-  return launch(&reduce_kernel<T>, static_cast<unsigned>(divide_up(numbers, kThreads)), kThreads, 0, stream,
+  return launch(&reduce_kernel<T>, static_cast<unsigned>(divide_up(numbers, kSumThreads)), kSumThreads, 0, stream,
                 params.partial, params.grad_transforms, parts, numbers);
 }
 
 template <class T>
 Error launch_skin_backward_weights(const SkinWeightsParams<T>& params, void* stream) {
   const int64_t chunks = divide_up(params.joints, kWarp);
-  return launch(&weights_kernel<T>, static_cast<unsigned>(divide_up(params.count, kTile) * chunks), kThreads, 0, stream,
-                params, chunks);
+  return launch(&weights_kernel<T>, static_cast<unsigned>(divide_up(params.count, kTile) * chunks), kSumThreads, 0,
+                stream, params, chunks);
 }
 
 template Error launch_skin_sums(const SkinBackwardParams<float>&, void*);
