@@ -160,7 +160,8 @@ void check_recovered(const cpu::BasisKernels<T, S>& kernels, const Sizes& sizes,
 template <class T, class S>
 void check_mixtures(const cpu::BasisKernels<T, S>& kernels) {
   for (const Mixture& mixture : kMixtures) {
-    for (const Sizes& sizes : {Sizes{1, 1, 7}, {17, 0, 3}, {31, 19, 8}, {203, 7, 6}, {33, 4, 70}, {600, 49, 5}}) {
+    for (const Sizes& sizes : {Sizes{1, 1, 7}, {17, 0, 3}, {31, 19, 8}, {203, 7, 6}, {33, 4, 70}, {600, 49, 5},
+                               {203, 101, 18}}) {
       check_recovered(kernels, sizes, mixture, Layout::dense);
     }
   }

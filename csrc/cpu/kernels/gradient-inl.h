@@ -8,8 +8,15 @@ template <class T>
 inline void load_grad(const GradView<T>& grad, int64_t face, int64_t vertex, int64_t vertices, Vec<T> (&g)[3]) {
   constexpr int lanes = Vec<T>::lanes;
   const T* data = grad.data + face * grad.stride[0] + vertex * grad.stride[1];
-  if (grad.stride[2] == 1 && grad.stride[1] == 3 && vertex + lanes <= vertices) {
-    load_interleaved(data, g[0], g[1], g[2]);
+  if (grad.stride[2] == 1 && grad.stride[1] == 3) {
+    const int64_t left = vertices - vertex;
+    if (left >= lanes) {
+      load_interleaved(data, g[0], g[1], g[2]);
+    } else {
+      T tail[3 * lanes] = {};
+      for (int64_t i = 0; i < 3 * left; ++i) tail[i] = data[i];
+      load_interleaved(tail, g[0], g[1], g[2]);
+    }
     return;
   }
   T buffer[3][lanes];
@@ -19,6 +26,14 @@ inline void load_grad(const GradView<T>& grad, int64_t face, int64_t vertex, int
     }
   }
   for (int c = 0; c < 3; ++c) g[c] = load(buffer[c]);
+}
+
+// Asks for what load_grad() will read of a block, where the vertices lie one after the other.
+template <class T>
+inline void prefetch_grad(const GradView<T>& grad, int64_t face, int64_t vertex) {
+  if (grad.stride[2] != 1 || grad.stride[1] != 3) return;
+  const char* data = reinterpret_cast<const char*>(grad.data + face * grad.stride[0] + vertex * 3);
+  for (int64_t i = 0; i < kBlockRow * static_cast<int64_t>(sizeof(T)); i += 64) __builtin_prefetch(data + i, 0, 2);
 }
 
 // Column c of M, applied as a row of M^T.

@@ -38,10 +38,75 @@ inline __attribute__((always_inline)) void synthesize(const T* mean, const S* mo
   }
 }
 
+// The same for one face and two vectors, the second so many numbers behind the first: one vector's three sums wait for
+// themselves longer than memory takes to deliver a mode.
+template <class T, class S>
+inline __attribute__((always_inline)) void synthesize_pair(const T* mean, const S* modes, int64_t mean_step,
+                                                           int64_t modes_step, int64_t modes_count,
+                                                           const T* coefficients, Vec<T> (&shape)[2][3]) {
+#pragma GCC unroll 3
+  for (int i = 0; i < 3; ++i) {
+    shape[0][i] = load(mean + i * kBlock);
+    shape[1][i] = load(mean + mean_step + i * kBlock);
+  }
+  for (int64_t k = 0; k < modes_count; ++k, modes += kBlockRow) {
+    const Vec<T> c = broadcast(coefficients[k]);
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; ++i) {
+      shape[0][i] = fma(c, load(modes + i * kBlock), shape[0][i]);
+      shape[1][i] = fma(c, load(modes + modes_step + i * kBlock), shape[1][i]);
+    }
+  }
+}
+
 // Row r of M p + t.
 template <class T>
 inline Vec<T> pose_row(const T* row, const Vec<T> (&p)[3]) {
   return fma(broadcast(row[0]), p[0], fma(broadcast(row[1]), p[1], fma(broadcast(row[2]), p[2], broadcast(row[3]))));
+}
+
+// The pose of one face applied to one vector; `left` vertices are to be written from `out` on, or fewer than a vector.
+template <class T>
+inline __attribute__((always_inline)) void store_posed(const T* m, const Vec<T> (&shape)[3], int64_t left, T* out) {
+  const Vec<T> x = pose_row(m, shape), y = pose_row(m + 4, shape), z = pose_row(m + 8, shape);
+  if (left >= Vec<T>::lanes) {
+    store_interleaved(out, x, y, z);
+  } else if (left > 0) {
+    T tail[3 * Vec<T>::lanes];
+    store_interleaved(tail, x, y, z);
+    for (int64_t i = 0; i < 3 * left; ++i) out[i] = tail[i];
+  }
+}
+
+template <class T, class S>
+void forward_single(const VerticesParams<T, S>& params, int64_t face, int64_t first_block, int64_t last_block) {
+  constexpr int lanes = Vec<T>::lanes;
+  const int64_t modes_count = params.basis.modes_count, vertices = params.basis.vertices;
+  const T* coefficients = params.coefficients + face * modes_count;
+  const T* pose = params.pose + face * 12;
+  T* output = params.output + face * vertices * 3;
+  // Two vectors of a block, or where a vector is a block, two blocks.
+  constexpr int64_t blocks = 2 * lanes > kBlock ? 2 : 1;
+  int64_t block = first_block;
+  for (; block + blocks <= last_block; block += blocks) {
+    for (int64_t lane = 0; lane < kBlock; lane += 2 * lanes) {
+      const int64_t left = vertices - block * kBlock - lane;  // vertices from this lane on
+      if (left <= 0) break;
+      Vec<T> shape[2][3];
+      synthesize_pair(params.basis.mean + block * kBlockRow + lane,
+                      params.basis.modes + block * modes_count * kBlockRow + lane, blocks == 2 ? kBlockRow : lanes,
+                      blocks == 2 ? modes_count * kBlockRow : lanes, modes_count, coefficients, shape);
+      T* out = output + (block * kBlock + lane) * 3;
+      store_posed(pose, shape[0], left, out);
+      store_posed(pose, shape[1], left - lanes, out + 3 * lanes);
+    }
+  }
+  for (; block < last_block; ++block) {
+    Vec<T> shape[1][3];
+    synthesize<1>(params.basis.mean + block * kBlockRow, params.basis.modes + block * modes_count * kBlockRow, 0,
+                  modes_count, coefficients, 0, shape);
+    store_posed(pose, shape[0], vertices - block * kBlock, output + block * kBlock * 3);
+  }
 }
 
 template <int Faces, class T, class S>
@@ -52,24 +117,15 @@ void forward_tile(const VerticesParams<T, S>& params, int64_t face, int64_t firs
   const T* pose = params.pose + face * 12;
   T* output = params.output + face * vertices * 3;
   for (int64_t block = first_block; block < last_block; ++block) {
-    const int64_t count = vertices - block * kBlock;
     for (int lane = 0; lane < kBlock; lane += Vec<T>::lanes) {
+      const int64_t left = vertices - block * kBlock - lane;  // vertices from this lane on
+      if (left <= 0) break;
       Vec<T> shape[Faces][3];
       synthesize<Faces>(params.basis.mean + block * kBlockRow, params.basis.modes + block * modes_count * kBlockRow,
                         lane, modes_count, coefficients, modes_count, shape);
-      const int64_t left = count - lane;  // vertices from this lane on
 #pragma GCC unroll 8
       for (int f = 0; f < Faces; ++f) {
-        const T* m = pose + 12 * f;
-        const Vec<T> x = pose_row(m, shape[f]), y = pose_row(m + 4, shape[f]), z = pose_row(m + 8, shape[f]);
-        T* out = output + (f * vertices + block * kBlock + lane) * 3;
-        if (left >= Vec<T>::lanes) {
-          store_interleaved(out, x, y, z);
-        } else if (left > 0) {
-          T tail[3 * Vec<T>::lanes];
-          store_interleaved(tail, x, y, z);
-          for (int64_t i = 0; i < 3 * left; ++i) out[i] = tail[i];
-        }
+        store_posed(pose + 12 * f, shape[f], left, output + (f * vertices + block * kBlock + lane) * 3);
       }
     }
   }
@@ -78,7 +134,13 @@ void forward_tile(const VerticesParams<T, S>& params, int64_t face, int64_t firs
 template <int Faces, class T, class S>
 inline void forward_faces(const VerticesParams<T, S>& params, int64_t face, int64_t last_face, int64_t first_block,
                           int64_t last_block) {
-  for (; face + Faces <= last_face; face += Faces) forward_tile<Faces>(params, face, first_block, last_block);
+  for (; face + Faces <= last_face; face += Faces) {
+    if constexpr (Faces == 1) {
+      forward_single(params, face, first_block, last_block);
+    } else {
+      forward_tile<Faces>(params, face, first_block, last_block);
+    }
+  }
   if constexpr (Faces > 1) {
     if (face < last_face) forward_faces<Faces / 2>(params, face, last_face, first_block, last_block);
   }

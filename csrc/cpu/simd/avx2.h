@@ -21,8 +21,8 @@ struct Vec<double> {
 };
 
 inline constexpr int kFaces = 4;  // 12 accumulators, 3 modes and 1 coefficient fill the 16 registers
-inline constexpr int kGradFaces = 2;
-inline constexpr int kGradModes = 4;
+inline constexpr int kGradFaces = 4;
+inline constexpr int kGradSums = 12;  // of a tile of faces and modes; 3 modes and 1 face fill the registers
 
 inline Vec<float> load(const float* p) { return {_mm256_loadu_ps(p)}; }
 inline Vec<double> load(const double* p) { return {_mm256_loadu_pd(p)}; }

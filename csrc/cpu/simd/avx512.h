@@ -22,7 +22,7 @@ struct Vec<double> {
 
 inline constexpr int kFaces = 8;  // 24 accumulators, 3 modes and the coefficients fit the 32 registers
 inline constexpr int kGradFaces = 4;
-inline constexpr int kGradModes = 4;
+inline constexpr int kGradSums = 16;  // of a tile of faces and modes
 
 inline Vec<float> load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline Vec<double> load(const double* p) { return {_mm512_loadu_pd(p)}; }

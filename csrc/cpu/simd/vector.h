@@ -25,7 +25,7 @@ inline constexpr int kFaces = 2;
 #endif
 // Tile of the gradient's products: faces by modes.
 inline constexpr int kGradFaces = 2;
-inline constexpr int kGradModes = 4;
+inline constexpr int kGradSums = 8;
 
 inline float widen(BFloat16 x) {
   const uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
