@@ -56,7 +56,7 @@ def tiny_config(**settings):
         batch=6,
         photo_batch=4,
         checkpoint_every=2,
-        loss=LossConfig(cycle=0.005, second_pass_every=2, adversarial="non-saturating"),
+        loss=LossConfig(cycle=0.005, second_pass_every=2, adversarial="non-saturating", compile="off"),
         stage1=StageConfig(steps=4, learning_rate=1e-3, warmup=1),
         stage2=StageConfig(steps=3, learning_rate=3e-4, parameters=0.0, vertices=0.1),
     )

@@ -118,6 +118,7 @@ _SECOND = [17, 19, 21, 22, 24, 26, 36, 40, 39, 42, 46, 45, 31, 30, 35, 48, 66, 5
 _MOUTH_CENTER = EIGHTEEN_NAMES.index("mouth_center")
 _MOUTH_PAIRS = {"inner-lips": (62, 66), "corners": (48, 54)}
 _18_OF_21 = [i for i, name in enumerate(TWENTY_ONE_NAMES) if name in EIGHTEEN_NAMES]
+_RUNS_OF_21 = [len(_BROWS_AND_EYES), 1, len(_NOSE), 1, len(_MOUTH), 1]
 _CHIN_68 = 8
 
 
@@ -157,6 +158,10 @@ def eighteen_from_68(points: Points, mouth: str = "inner-lips") -> Points:
 def eighteen_from_21(points: Points) -> Points:
     """AFLW's 21 points without ears and chin: (..., 21, D) to (..., 18, D), tensors or arrays."""
     _check(points, 21)
+    if isinstance(points, torch.Tensor):
+        # Split, not indexed by a list, which would be copied to a GPU in every call.
+        brows_eyes, _, nose, _, mouth, _ = points.split(_RUNS_OF_21, dim=-2)
+        return torch.cat([brows_eyes, nose, mouth], dim=-2)
     return points[..., _18_OF_21, :]
 
 

@@ -201,6 +201,10 @@ class LossConfig(Record):
     """Importance weights of L3d: divided by their `sum` (the paper) or `max` (3DDFA)."""
     adversarial: str = "saturating"
     """The regressor's side of Lsc: `saturating` (the paper) or `non-saturating`."""
+    compile: str = "auto"
+    """Whether `torch.compile` makes graphs of the losses, fewer kernels on a GPU: `on`, `off`, or `auto`:
+    on for a GPU where Triton is there, off otherwise, decided once, when the run begins. Each kind of step
+    (stage, with or without second pass) is compiled when it first comes, which takes up to a minute."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -216,6 +220,7 @@ class LossConfig(Record):
         expect(self.normalize in ("sum", "max"), "normalize", "sum or max", self.normalize)
         forms = ("saturating", "non-saturating")
         expect(self.adversarial in forms, "adversarial", " or ".join(forms), self.adversarial)
+        expect(self.compile in ("on", "off", "auto"), "compile", "on, off or auto", self.compile)
 
 
 @dataclass(frozen=True)

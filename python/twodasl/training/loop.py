@@ -27,7 +27,7 @@ from .config import TrainingConfig
 from .feed import Feed
 from .hooks import Callback, Checkpoints, Hook, Progress
 from .journal import Journal
-from .model import StepBatch, critic_term, regressor_terms, term_weights, weighted_sum
+from .model import StepBatch, critic_term, regressor_objective, term_weights
 from .plan import TimeLimit, plan
 from .setup import set_up
 from .signals import StopSignals
@@ -134,8 +134,7 @@ def training_step(run: Run, batch: StepBatch) -> dict[str, float]:
 
     weights = term_weights(config.loss, stage)
     second_pass = run.step % config.loss.second_pass_every == 0
-    terms, whitened = regressor_terms(networks, batch, config, weights, second_pass)
-    total = weighted_sum(terms, weights)
+    total, terms, whitened = regressor_objective(networks, batch, config, weights, second_pass)
     run.optimizer.zero_grad()
     run.scaler.scale(total / run.ranks.count).backward()
     run.ranks.sum_gradients(networks.regressor.parameters())

@@ -18,11 +18,17 @@ from twodasl_ext import MorphableBasis, importance_weights, vertex_distance_cost
 
 from ..arguments import flag
 from ..geometry.constants import constant
-from ..landmarks import EIGHTEEN_WEIGHTS, TWENTY_ONE_WEIGHTS
 from ..morphable import Whitening
-from .gradients import Likelihood, MixedLikelihood, Triangle, WeightedSquares
-
-_WEIGHTS = {len(v): tuple(v.tolist()) for v in (EIGHTEEN_WEIGHTS, TWENTY_ONE_WEIGHTS)}
+from .per_face import (
+    POINT_WEIGHTS,
+    mixed_values,
+    pairs,
+    point_values,
+    side_values,
+    side_weights,
+    squares,
+    uniform_weights,
+)
 
 
 def parameter_loss(
@@ -49,11 +55,8 @@ def parameter_loss(
     if flag(importance, "importance"):
         weights = importance_weights(basis, predicted, target, space=space, normalize=normalize)
     else:
-        weights = torch.ones_like(predicted[0])
-        weights[8 if space == "2d" else 11 : 12] = 0
-        weights = weights / weights.sum() if normalize == "sum" else weights
-    loss: Tensor = WeightedSquares.apply(predicted, target, whitening.std, weights)
-    return loss
+        weights = uniform_weights(predicted, space, normalize)
+    return squares(predicted, target, whitening.std, weights).mean()
 
 
 def landmark_consistency_2d(
@@ -69,7 +72,7 @@ def landmark_consistency_2d(
             center, 2 eye centers and mouth corners, 1 the rest.
     """
     if weights is None:
-        weights = constant(_WEIGHTS[predicted.shape[-2]], predicted.device, predicted.dtype)
+        weights = constant(POINT_WEIGHTS[predicted.shape[-2]], predicted.device, predicted.dtype)
     weights = weights.to(predicted)
     if visible is not None:
         weights = weights * visible
@@ -92,11 +95,8 @@ def consistency(
         visible: (B, N) bool; a point that was not annotated counts nothing (N stays).
         equal: whether L2d-con has `equal_weights` in place of 4:2:1.
     """
-    weights = _WEIGHTS[first.shape[-2]]
-    if flag(equal, "equal"):
-        weights = (sum(weights) / len(weights),) * len(weights)
-    terms: Tensor = Triangle.apply(first, second, observed, visible, weights)
-    plane, space, cycle = terms.unbind()
+    weights = side_weights(first, flag(equal, "equal"))
+    plane, space, cycle = side_values(torch.cat([first, second]), observed, visible, weights).mean(1).unbind()
     return plane, space, cycle
 
 
@@ -107,7 +107,7 @@ def landmark_consistency_3d(forward: Tensor, backward: Tensor) -> Tensor:
 
 def equal_weights(like: Tensor) -> Tensor:
     """Weights for points (..., N, D), N = 18 or 21, all alike, with the sum of those of the paper's ratio."""
-    weights = _WEIGHTS[like.shape[-2]]
+    weights = POINT_WEIGHTS[like.shape[-2]]
     return constant((sum(weights) / len(weights),) * len(weights), like.device, like.dtype)
 
 
@@ -161,8 +161,7 @@ def point_likelihood(
         target: (B, P, 2); what is not visible may be NaN.
         visible: (B, P) bool; None: all are.
     """
-    loss: Tensor = Likelihood.apply(points, variance, target, visible)
-    return loss
+    return point_values(points, variance, target, visible).mean()
 
 
 def mixed_likelihood(
@@ -178,8 +177,8 @@ def mixed_likelihood(
         observed: (B, 18, 2) of the others the paper's 18; what is not visible may be NaN.
         visible: (B, 18) bool.
     """
-    loss: Tensor = MixedLikelihood.apply(points, sigma, known, observed, visible)
-    return loss
+    values = mixed_values(points, sigma, known, observed, visible, pairs(points))
+    return values.sum() / len(points)
 
 
 def vertex_loss(
@@ -190,4 +189,11 @@ def vertex_loss(
     Exact, at a cost that does not depend on the number of vertices. `ignore_depth` takes the target's t_z for
     both, as 3DDFA does.
     """
-    return vertex_distance_cost(basis, predicted, target, ignore_depth=ignore_depth).mean()
+    return vertex_values(basis, predicted, target, ignore_depth=ignore_depth).mean()
+
+
+def vertex_values(
+    basis: MorphableBasis, predicted: Tensor, target: Tensor, *, ignore_depth: bool = True
+) -> Tensor:
+    """(B,) what each face gives to `vertex_loss`."""
+    return vertex_distance_cost(basis, predicted, target, ignore_depth=ignore_depth)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +19,10 @@ from ..geometry.projection import row_signs, turned, turned_landmarks
 from ..landmarks import eighteen_from_21, eighteen_from_68, landmark_map, twenty_one_from_68
 from ..morphable import MorphableModel, Whitening
 from ..networks import Critic, Encoder, Prediction, build_regressor, split_output
-from . import losses, shape_losses
+from . import compiled as graphs
+from . import losses, objective, per_face, shape_losses
 from .config import LossConfig, StageConfig, TrainingConfig
+from .prepared import fixed_of, mix_of
 
 _HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -40,6 +43,8 @@ class Networks:
     """Of the points of the losses, 18 or 21: a mean of two vertices is itself linear in the coefficients."""
     metric: Tensor = field(init=False)
     """(K, K) of `shape_losses.pose_free_metric`."""
+    kept: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)
+    """Constants of the losses, see `prepared.py`."""
 
     def __post_init__(self) -> None:
         self.marks = _marks(self.basis, self.eared)
@@ -150,59 +155,72 @@ def regressor_terms(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """The terms, not yet weighted, that have a weight; and the whitened prediction (B, 12+K).
 
+    Never compiled. Each term is differentiable.
+
     Args:
         weights: as `term_weights` gives them.
         second_pass: whether L3d-con and Lcyc, which need one, are computed in this step.
     """
-    loss, precision = config.loss, config.network.precision
-    annotated = len(batch.parameters)
+    given, fixed, mix, names = _networks_give(networks, batch, config, weights, second_pass, False)
+    terms = mix.means @ objective.all_values(fixed, mix, given, names, config.loss)
+    return dict(zip(names, terms.unbind(), strict=True)), given.whitened
+
+
+def regressor_objective(
+    networks: Networks,
+    batch: StepBatch,
+    config: TrainingConfig,
+    weights: dict[str, float],
+    second_pass: bool,
+) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+    """The weighted sum of `regressor_terms`, which alone has a gradient; the terms; the whitened prediction.
+
+    Compiled where `loss.compile` is "on". Raises InputError where torch cannot compile it.
+    """
+    compiled = config.loss.compile == "on"
+    given, fixed, mix, names = _networks_give(networks, batch, config, weights, second_pass, compiled)
+    run = graphs.objective if compiled else objective.objective
+    total, terms = run(fixed, mix, given, names, config.loss)
+    return total, dict(zip(names, terms.unbind(), strict=True)), given.whitened
+
+
+def _networks_give(
+    networks: Networks,
+    batch: StepBatch,
+    config: TrainingConfig,
+    weights: dict[str, float],
+    second_pass: bool,
+    compiled: bool,
+) -> tuple[objective.Given, objective.Fixed, objective.Mix, tuple[str, ...]]:
+    """What the networks say in this step, the constants for it, and the names of its terms."""
+    loss, precision, annotated = config.loss, config.network.precision, len(batch.parameters)
+    fixed, again, judged = fixed_of(networks, loss, packed=compiled), None, None
     whitened, places, sigma = networks.regress(batch.inputs, precision)
-    # With rows downward from the beginning: L3d and the vertices' cost do not change where both are flipped.
-    mean, std = networks.image_frame()
-    predicted, target = torch.addcmul(mean, whitened, std), turned(batch.parameters)
-    points, supervised = networks.project(predicted), predicted[:annotated]
-    terms: dict[str, Tensor] = {}
-    if weights["parameters"]:
-        terms["parameters"] = losses.parameter_loss(
-            networks.basis,
-            networks.whitening,
-            supervised,
-            target,
-            space=loss.space,
-            normalize=loss.normalize,
-            importance=loss.importance,
-        )
-    if weights["vertices"]:
-        terms["vertices"] = losses.vertex_loss(networks.basis, supervised, target)
-    if weights["pose_free"]:
-        terms["pose_free"] = shape_losses.pose_free_loss(networks.metric, supervised, target)
-    if places.shape[1] and (weights["likelihood"] or weights["gaps"]):
-        truth = turned_landmarks(networks.basis, target)
-        if weights["likelihood"]:
-            terms["likelihood"] = likelihood(places, sigma, truth, batch.observed, batch.visible)
-        if weights["gaps"]:
-            terms["gaps"] = shape_losses.gap_loss(places[:annotated], truth[..., :2])
     if second_pass and (weights["landmarks_3d"] or weights["cycle"]):
         # The same image with the map of the landmarks just predicted: a face must map to itself.
-        redrawn = torch.cat([batch.inputs[:, :3], networks.redraw(points)], dim=1)
+        with torch.no_grad():
+            points = networks.project(torch.addcmul(fixed.mean, whitened, fixed.std))
+            if compiled:
+                points = points if networks.eared is None else eighteen_from_21(points)
+                redrawn = graphs.drawn(points, batch.inputs)
+            else:
+                redrawn = torch.cat([batch.inputs[:, :3], networks.redraw(points)], dim=1)
         again = networks.regress(redrawn, precision).whitened
-        returned = networks.project(torch.addcmul(mean, again, std))
-        sides = losses.consistency(
-            points, returned, batch.observed, batch.visible, equal=not loss.landmark_weights
-        )
-        names = ("landmarks_2d", "landmarks_3d", "cycle")
-        terms |= {name: side for name, side in zip(names, sides, strict=True) if weights[name]}
-    elif weights["landmarks_2d"]:
-        importance = None if loss.landmark_weights else losses.equal_weights(points)
-        terms["landmarks_2d"] = losses.landmark_consistency_2d(
-            points[..., :2], batch.observed, batch.visible, importance
-        )
     if weights["self_critic"] and annotated < len(whitened):
         fakes, images = whitened[annotated:], batch.inputs[annotated:]
         with torch.no_grad():
             code = networks.encoder(images)
-        terms["self_critic"] = losses.self_critic_loss(networks.judge(code, fakes), loss.adversarial)
-    return terms, whitened
+        judged = networks.judge(code, fakes)
+    absent = {"landmarks_3d", "cycle"} if again is None else set()
+    absent |= set() if places.shape[1] else {"likelihood", "gaps"}
+    absent |= {"self_critic"} if judged is None else set()
+    names = tuple(name for name, weight in weights.items() if weight and name not in absent)
+    given = objective.Given(
+        whitened, again, places, sigma, judged, batch.observed, batch.visible, batch.parameters
+    )
+    chosen, saturating = {name: weights[name] for name in names}, loss.adversarial == "saturating"
+    mix = mix_of(networks, given, chosen, saturating, flat=not compiled)
+    return given, fixed, mix, names
 
 
 def likelihood(places: Tensor, sigma: Tensor, truth: Tensor, observed: Tensor, visible: Tensor) -> Tensor:
@@ -214,14 +232,9 @@ def likelihood(places: Tensor, sigma: Tensor, truth: Tensor, observed: Tensor, v
         truth: (A, 68, 2 or more) crop pixels of the faces known in 3D, the first ones.
         observed, visible: (B, 18 or 21, 2), (B, 18 or 21) what is marked in the photos.
     """
-    known = len(truth)
-    if known == len(places):
-        return losses.point_likelihood(places, sigma.square(), truth[..., :2])
-    observed, visible = observed[known:], visible[known:]
-    if observed.shape[1] == 21:
-        observed = eighteen_from_21(observed)
-        visible = eighteen_from_21(visible[..., None])[..., 0]
-    return losses.mixed_likelihood(places, sigma, truth[..., :2], observed, visible)
+    pairs = per_face.pairs(places)
+    values = objective.likelihood_values(places, sigma, truth[..., :2], observed, visible, pairs)
+    return values.sum() / len(places)
 
 
 def critic_term(networks: Networks, batch: StepBatch, whitened: Tensor) -> Tensor:

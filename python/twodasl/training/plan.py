@@ -82,6 +82,11 @@ def resumed_config(
     if config.network.precision == "auto":
         precision = began.network.precision
         config = replace(config, network=replace(config.network, precision=precision))
+    # A run whose checkpoint does not say so began before losses could be compiled.
+    settled = "off" if began.loss.compile == "auto" else began.loss.compile
+    began = replace(began, loss=replace(began.loss, compile=settled))
+    if config.loss.compile == "auto":
+        config = replace(config, loss=replace(config.loss, compile=settled))
     if config.time_limit:
         stage1 = replace(config.stage1, steps=began.stage1.steps, warmup=began.stage1.warmup)
         stage2 = replace(config.stage2, steps=began.stage2.steps, warmup=began.stage2.warmup)

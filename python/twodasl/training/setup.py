@@ -9,6 +9,7 @@ import torch
 from ..distributed import Ranks, shared_statistics
 from ..errors import InputError
 from ..morphable import MorphableModel, Whitening, load_model
+from .compiled import decided
 from .config import OptimizerConfig, TrainingConfig
 from .datasets import configured_faces, configured_fitted, configured_photos
 from .ema import WeightAverage
@@ -47,6 +48,7 @@ def set_up(
     model = load_model(config.data.model) if model is None else model
     if saved is not None:
         config = resumed_config(path, saved, config, model)
+    config = ranks.from_leader(lambda: decided(config, device))
     torch.manual_seed(config.seed)
     faces = configured_faces(config, model, progress) if faces is None else faces
     photos = configured_photos(config, model, progress) if photos is None else photos

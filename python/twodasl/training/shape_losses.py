@@ -9,6 +9,8 @@ have, too.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,7 @@ from twodasl_ext import MorphableBasis
 
 from ..geometry.constants import constant
 from ..geometry.parameters import POSE_SIZE
+from .gradients import Quadratic
 
 # Two of the 68 landmarks whose distance says what a face does, and the weight of its square: an eye shuts
 # over a fourth of the way that a mouth does.
@@ -51,10 +54,32 @@ def pose_free_loss(metric: Tensor, predicted: Tensor, target: Tensor) -> Tensor:
     Returns:
         A scalar, px^2: the metric times the square of the target's scale.
     """
-    difference = predicted[:, POSE_SIZE:] - target[:, POSE_SIZE:]
-    # Crop pixels per unit, squared: the mean of the squared lengths of the rows for x and y.
-    scale = (target[:, 0:3].square() + target[:, 4:7].square()).sum(dim=1) / 2
-    return ((difference @ metric * difference).sum(dim=1) * scale).mean()
+    return pose_free_values(pose_free_form(metric), predicted, target).mean()
+
+
+@dataclass(frozen=True)
+class PoseFree:
+    """Constants of `pose_free_loss` for whole parameter vectors."""
+
+    metric: Tensor
+    """(12+K, 12+K), zero where the pose is."""
+    planar: Tensor
+    """(12+K,), 1/2 at the rows of the pose's matrix for x and y: with the parameters' squares the square of
+    crop pixels per unit."""
+
+
+def pose_free_form(metric: Tensor) -> PoseFree:
+    """Of a metric (K, K)."""
+    whole = torch.nn.functional.pad(metric, (POSE_SIZE, 0, POSE_SIZE, 0))
+    planar = torch.zeros_like(whole[0])
+    planar[0:3] = planar[4:7] = 0.5
+    return PoseFree(whole, planar)
+
+
+def pose_free_values(form: PoseFree, predicted: Tensor, target: Tensor) -> Tensor:
+    """(B,) what each face gives to `pose_free_loss`."""
+    values: Tensor = Quadratic.apply(predicted, target, form.metric, (target * target) @ form.planar)
+    return values
 
 
 def gap_loss(points: Tensor, target: Tensor) -> Tensor:
@@ -64,10 +89,21 @@ def gap_loss(points: Tensor, target: Tensor) -> Tensor:
     Args:
         points, target: (B, 68, 2), crop pixels.
     """
-    ends, weights = _gaps(points)
-    error = points - target
-    gaps: Tensor = (error[:, ends[0]] - error[:, ends[1]]).square().sum(dim=-1)
-    return (gaps @ weights).mean()
+    return gap_values(points, target, gap_metric(points)).mean()
+
+
+def gap_values(points: Tensor, target: Tensor, metric: Tensor) -> Tensor:
+    """(B,) what each face gives to `gap_loss`; metric: of `gap_metric`."""
+    values: Tensor = Quadratic.apply(points.flatten(1), target.flatten(1), metric, None)
+    return values
+
+
+def gap_metric(like: Tensor) -> Tensor:
+    """(136, 136) on the device of `like`: `e^T G e` is `gap_loss` of errors e, (68, 2) as one vector."""
+    (first, second), weights = _gaps(like)
+    every = torch.eye(68, dtype=like.dtype, device=like.device)
+    gaps = every[first] - every[second]
+    return torch.kron(gaps.T @ (gaps * weights[:, None]), torch.eye(2).to(gaps))
 
 
 def _gaps(like: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
