@@ -2,8 +2,9 @@
 
 `torch.compile`'s own passes run up to the source of the wrapper that calls Triton's kernels: the graphs of
 forward and backward are recorded on the CPU, their tensors become fake ones of a GPU, whose properties are
-those of an H200, and the wrapper's calls are counted. Nothing is compiled to machine code, and nothing runs.
-Tensors of other sizes or another GPU may give other kernels: reductions of many numbers are split in two.
+those of an H200, and the wrapper's calls are counted. Triton must be installed (`pip install triton`), but
+nothing is compiled to machine code, and nothing runs. Tensors of other sizes or another GPU may give other
+kernels: reductions of many numbers are split in two.
 """
 
 from __future__ import annotations

@@ -110,6 +110,7 @@ def test_a_processor_compiles_them():
 @pytest.mark.slow
 def test_at_most_25_launches():
     """As docs/training.md says; counted in the code for a GPU, which need not be there."""
+    pytest.importorskip("triton", reason="torch's compiler asks Triton how to write arguments")
     rows = launches.compiled(32, vertices=300)
     assert rows["all terms"].total <= 25
     waiting = ("copy_", "nonzero", "item")
