@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import _load
 from ._dispatch import transformed
 
 # Without this function a kept result lives as long as its graph.
@@ -22,32 +18,14 @@ def keep(ctx: Any, output: Tensor, needed: bool) -> Tensor | None:
 
     Reading the result is faster than computing the shapes again. A saved tensor must not change, but writing
     into a result is common (a flipped axis). So the result is kept beside the saved tensors, and writing into
-    it leads to the slower path instead of an error. Nothing is kept where gradients do not read it.
+    it leads to the slower path instead of an error.
     """
     ctx.posed = None
-    needed = needed and is_read(output)
     if needed and transformed():
         return output
     if needed:
         ctx.posed, ctx.posed_version = output.detach(), output._version
     return None
-
-
-def is_read(output: Tensor) -> bool:
-    """Whether the pose's gradient reads the result: not on tensor cores (csrc/cuda/vertices_backward.cu)."""
-    if output.device.type != "cuda" or output.dtype != torch.float32 or "cuda" not in _load.DEVICES:
-        return True
-    if not torch.cuda.is_available():  # shapes alone are propagated
-        return True
-    index = output.device.index
-    return not _on_tensor_cores(torch.cuda.current_device() if index is None else index)
-
-
-@lru_cache(maxsize=64)
-def _on_tensor_cores(index: int) -> bool:
-    library = ctypes.CDLL(str(Path(_load.native.__file__ or "").with_name("_operators_cuda.so")))
-    with torch.cuda.device(index):
-        return bool(library.twodasl_on_tensor_cores())
 
 
 def recall(ctx: Any, saved: Tensor | None) -> Tensor | None:

@@ -85,9 +85,3 @@ Error tensor_cores(bool* chosen) {
 #endif
 
 }  // namespace twodasl::cuda
-
-// Of the current device, for Python: what the gradients there do not read need not be kept.
-extern "C" __attribute__((visibility("default"))) int twodasl_on_tensor_cores() {
-  bool chosen = false;
-  return twodasl::cuda::tensor_cores(&chosen) == nullptr && chosen ? 1 : 0;
-}

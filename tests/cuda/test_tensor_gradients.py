@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import twodasl_ext as te
-from twodasl_ext import _posed, reference
+from twodasl_ext import reference
 
 from ..ext.cases import Case, make
 from .operators import on
@@ -153,17 +153,6 @@ def test_the_result_is_not_read(device, tensor_cores):
     tensor_cores(True)
     for a, b in zip(gradients(basis, inputs, posed=wrong), gradients(basis, inputs), strict=True):
         assert torch.equal(a, b)
-
-
-def test_the_result_is_not_kept(gpu, tensor_cores):
-    inputs = on(make(Case("kept", 83, 11, 1, 5)).to(torch.float32), gpu)
-    pose = inputs.pose.clone().requires_grad_()
-    for tensor in (True, False):
-        tensor_cores(tensor)
-        _posed._on_tensor_cores.cache_clear()
-        posed = te.vertices(inputs.basis(), inputs.coefficients, pose)
-        assert (posed.grad_fn.posed is None) == tensor
-    _posed._on_tensor_cores.cache_clear()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), torch.finfo(torch.float32).max], ids=str)

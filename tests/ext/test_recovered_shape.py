@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import twodasl_ext as te
-from twodasl_ext import _posed, reference
+from twodasl_ext import reference
 
 from .cases import EPSILON, Case, assert_close, make
 
@@ -119,18 +119,6 @@ def test_the_result_lives_as_long_as_the_saved_tensors():
     (second,) = torch.autograd.grad(posed, leaf, inputs.grad)
     assert node.posed is None
     assert torch.equal(first, second)
-
-
-def test_a_result_that_is_not_read_is_not_kept(monkeypatch):
-    """As on tensor cores; without it the gradient is that of a result that was written into."""
-    monkeypatch.setattr(_posed, "is_read", lambda output: False)
-    inputs = make(CASE).to(torch.float32)
-    pose = poses("easy", CASE.batch)
-    leaf = pose.float().requires_grad_()
-    posed = te.vertices(inputs.basis(), inputs.coefficients, leaf)
-    assert posed.grad_fn.posed is None
-    (found,) = torch.autograd.grad(posed, leaf, inputs.grad)
-    assert torch.equal(found, gradients(inputs, pose, torch.float32, None)[1])
 
 
 def test_the_pose_alone_decides_whether_a_result_is_kept():
