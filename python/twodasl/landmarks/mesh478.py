@@ -19,8 +19,13 @@ _OTHER_BROW = (300, 293, 334, 296, 336)
 _OTHER_UPPER_LID = (263, 466, 388, 387, 386, 385, 384, 398, 362)
 _OTHER_LOWER_LID = (362, 382, 381, 380, 374, 373, 390, 249, 263)
 
+# The outline of the face, from before the ear to the chin.
+JAW_LINE = (127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152)
+OTHER_JAW_LINE = (356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152)
+
 # iBUG spaces its points differently along those lines. How far along, in vertices from a line's beginning, so
 # that they agree with the embedded head's on rendered faces (benchmarks/experiments/mesh478_points.py).
+_JAW_PLACES = (0.1, 1.35, 2.6, 3.55, 4.75, 6.25, 7.45, 9.2)  # benchmarks/experiments/mesh478_jaw.py
 _BROW_PLACES = (0.325, 1.525, 2.425, 3.125, 3.85)
 _LID_PLACES = {"upper": (3.25, 5.375), "lower": (3.125, 5.35)}
 _LIP_PLACES = {"upper": (2.425, 4.325, 5), "lower": (2.3, 3.625, 5)}
@@ -75,7 +80,9 @@ LINES: dict[int, tuple[int, ...]] = {
 """Of the points on the image's left and in the middle that lie on one of the mesh's lines: which."""
 
 SIXTY_EIGHT_OF_478: tuple[Place, ...] = (
-    *_at(127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356),  # contour
+    *(_along(JAW_LINE, place) for place in _JAW_PLACES),
+    *_at(152),  # chin
+    *(_along(OTHER_JAW_LINE, place) for place in _JAW_PLACES[::-1]),
     *(_along(_BROW, place) for place in _BROW_PLACES),
     *(_along(_OTHER_BROW, place) for place in _BROW_PLACES[::-1]),
     *_at(168, 197, 5, 4, 75, 97, 2, 326, 305),  # nose

@@ -20,7 +20,7 @@ from ..morphable import MorphableModel
 from ..training.priors import FitPriors
 from .plausible import plausibility
 
-SIGMA, OUTLINE_SIGMA = 1.25, 1.9
+SIGMA, OUTLINE_SIGMA = 1.25, 3.75
 """Standard deviation of a detector's landmark along either axis, in pixels of the crop; and of one on the
 outline of the face, whose place along it is anybody's."""
 

@@ -7,7 +7,12 @@ from twodasl.errors import InputError
 from twodasl.geometry.crops import crop_from_landmarks
 from twodasl.landmarks import EIGHTEEN_NAMES, FLIPS, eighteen_from_68
 from twodasl.landmarks.five_points import crop_from_five
-from twodasl.landmarks.mesh478 import SIXTY_EIGHT_OF_478, sixty_eight_from_478
+from twodasl.landmarks.mesh478 import (
+    JAW_LINE,
+    OTHER_JAW_LINE,
+    SIXTY_EIGHT_OF_478,
+    sixty_eight_from_478,
+)
 
 from ..photo_sets import face_points, write_picture
 
@@ -24,7 +29,7 @@ MIRRORED = (
     *zip((146, 91, 181, 84), (375, 321, 405, 314), strict=True),
     *zip((78, 191, 80, 81, 82), (308, 415, 310, 311, 312), strict=True),
     *zip((95, 88, 178, 87), (324, 318, 402, 317), strict=True),
-    *zip((127, 234, 93, 132, 58, 136, 150, 176), (356, 454, 323, 361, 288, 365, 379, 400), strict=True),
+    *zip(JAW_LINE[:-1], OTHER_JAW_LINE[:-1], strict=True),
     *zip((75, 97), (305, 326), strict=True),
 )
 FIVE = [

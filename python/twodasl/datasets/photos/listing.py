@@ -35,7 +35,7 @@ from ...progress import progress_bar
 from ..names import check_name
 from ..report import DataReport
 
-VERSION = 3
+VERSION = 4
 
 # With fewer visible points, the position of the face is unknown.
 MIN_VISIBLE = 4

@@ -11,6 +11,7 @@ from .anatomy import Anatomy
 from .blendshapes.brushes import Face
 from .expressions import expression_modes
 from .head import mean_head
+from .landmarks import on_calm_head
 from .more_expressions import more_expression_modes
 from .photographs import calm_mean, full_smile
 from .shape_modes import shape_modes
@@ -35,6 +36,8 @@ def build_head() -> MorphableModel:
     modes = dict(zip((*shape_names, *expression_names), (*shapes, *expressions), strict=True))
     modes["smile"] = expressions[expression_names.index("smile")] = full_smile(modes)
     mean = calm_mean(head.vertices, modes)
+    orders = (head.ibug68, head.basel68)
+    marks, basel = (on_calm_head(order, mean, head.skin, head.mirror) for order in orders)
     more, more_names = more_expression_modes(Face(anatomy, mean, modes))
     expressions, expression_names = np.concatenate([expressions, more]), (*expression_names, *more_names)
     return MorphableModel(
@@ -44,9 +47,9 @@ def build_head() -> MorphableModel:
         expression_modes=_on_grid(expressions),
         coefficient_std=np.ones(len(shapes) + len(expressions), np.float32),
         triangles=head.triangles,
-        landmarks=head.ibug68,
+        landmarks=marks,
         named_landmarks=dict(head.named),
-        basel_landmarks=head.basel68,
+        basel_landmarks=basel,
         albedo_mean=_on_grid(colors),
         albedo_modes=_on_grid(color_modes),
         albedo_std=np.ones(len(color_modes), np.float32),

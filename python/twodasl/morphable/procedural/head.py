@@ -35,7 +35,9 @@ class HeadMesh:
     vertices (N, 3) float64; triangles (T, 3) int64, counter-clockwise from outside; mirror (N,) int64, the
     vertex at the mirrored position (itself on the midline, where x is exactly 0); landmarks68 (68,) int64
     in iBUG order (image left, the subject's right, first), at the anatomical places; ibug68, basel68: the
-    same points where annotators see them, and where the Basel model's vertices mark them; named: AFLW's
+    same points where annotators see them, and where the Basel model's vertices mark them, but for those that
+    `on_calm_head` finds on the corrected head; skin: the first so many vertices are bare skin of the +x half;
+    named: AFLW's
     ``ear_left`` (image left, negative x: bottom of the lobe), ``ear_right``, ``chin``; regions: name ->
     (N,) float64 weights in [0, 1], ``_left`` meaning +x; eyeballs: ``left`` (+x) and ``right``.
     """
@@ -46,6 +48,7 @@ class HeadMesh:
     landmarks68: NDArray[np.int64]
     ibug68: NDArray[np.int64]
     basel68: NDArray[np.int64]
+    skin: int
     named: dict[str, int]
     regions: dict[str, NDArray[np.float64]]
     eyeballs: dict[str, Eyeball]
@@ -73,4 +76,5 @@ def mean_head() -> HeadMesh:
     }
     ibug = ibug_indices(half.vertices(), skin, landmarks, mirror)
     basel = basel_indices(half.vertices(), skin, landmarks, mirror)
-    return HeadMesh(vertices, triangles, mirror, landmarks, ibug, basel, named, regions, eyeballs)
+    marks = (landmarks, ibug, basel)
+    return HeadMesh(vertices, triangles, mirror, *marks, len(skin.points), named, regions, eyeballs)

@@ -1,4 +1,6 @@
-"""Weights of the head with ten expression modes, for the one with fifteen."""
+"""Weights of an earlier embedded head, with fewer modes or other landmarks, for the present one."""
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from twodasl.morphable.sketch import sketch
 from twodasl.networks import build_regressor, split_output
 from twodasl.training.priors import FitPriors
 
-from benchmarks.training.more_modes import with_more_modes
+from benchmarks.training.newer_head import for_newer_head
 
 
 def contents_of(model, points=68):
@@ -41,7 +43,7 @@ def test_the_network_says_the_same_face():
     head = load_model("procedural")
     earlier = head.truncated(40, 10)
     before = contents_of(earlier)
-    after = with_more_modes(before, head)
+    after = for_newer_head(before, head)
     images = torch.randn(3, 4, 120, 120)
     (old, *points), (new, *same) = said(before, images), said(after, images)
     torch.testing.assert_close(new[:, :62], old, rtol=0, atol=0)
@@ -52,14 +54,26 @@ def test_the_network_says_the_same_face():
     assert after["priors"].coefficients == (0.5,) * 50 + (1.0,) * 5
 
 
+def test_other_landmarks_of_the_same_mesh_are_no_other_face():
+    head = load_model("procedural")
+    marks = head.landmarks.copy()
+    marks[:17] = marks[16::-1]
+    before = contents_of(replace(head, landmarks=marks))
+    after = for_newer_head(before, head)
+    assert after["model_identity"] == head.identity != before["model_identity"]
+    torch.testing.assert_close(after["model_sketch"].numpy(), sketch(head))
+    for key in ("regressor", "whitening"):
+        torch.testing.assert_close(after[key], before[key], rtol=0, atol=0)
+
+
 def test_other_heads_are_refused():
     head = load_model("procedural")
     before = contents_of(head.truncated(40, 10))
     other = {**before, "model_sketch": before["model_sketch"] + 1}
     for contents, model in (
-        (before, head.truncated(40, 10)),
+        (before, head.truncated(40, 9)),
         (before, head.truncated(39, 15)),
         (other, head),
     ):
-        with pytest.raises(InputError, match=r"^weights: expected those of .* with fewer expression modes$"):
-            with_more_modes(contents, model)
+        with pytest.raises(InputError, match=r"^weights: expected those of .* same mean and first modes$"):
+            for_newer_head(contents, model)

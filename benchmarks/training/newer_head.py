@@ -1,8 +1,10 @@
-"""python -m benchmarks.training.more_modes WEIGHTS -o FILE: weights for a head with more expressions.
+"""python -m benchmarks.training.newer_head WEIGHTS -o FILE: weights of an earlier head for the present one.
 
-The embedded head once had ten expression modes; the five that came later changed nothing of the others.
-FILE.safetensors is the same network with coefficients of the new modes, which it says are zero, and as
-uncertain as the model's own spread; `twodasl train --set network.start=FILE.safetensors` goes on from there.
+The embedded head once had ten expression modes; the five that came later changed nothing of the others. And
+its landmarks were once other vertices of the same mesh. FILE.safetensors is the same network with
+coefficients of the new modes, which it says are zero, and as uncertain as the model's own spread; where it
+says landmarks are, they still are the former ones. `twodasl train --set network.start=FILE.safetensors` goes
+on from there.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ _POSE = 12
 _LAST_LAYERS = ("output.weight", "output.bias", "fc.weight", "fc.bias")
 
 
-def with_more_modes(contents: dict[str, Any], model: MorphableModel) -> dict[str, Any]:
-    """What `read_weights` gave, for a model whose first modes are those of the weights.
+def for_newer_head(contents: dict[str, Any], model: MorphableModel) -> dict[str, Any]:
+    """What `read_weights` gave, for a model whose mean and first modes are those of the weights.
 
     Raises InputError where they are not.
     """
@@ -35,10 +37,13 @@ def with_more_modes(contents: dict[str, Any], model: MorphableModel) -> dict[str
     known = drawing[: 1 + shapes + expressions]
     if (
         model.counts[:2] != (vertices, shapes)
-        or added < 1
-        or not same_geometry(known, contents["model_sketch"].numpy())
+        or added < 0
+        # The last sum is of the landmarks.
+        or not same_geometry(known[:, :-1], contents["model_sketch"].numpy()[:, :-1])
     ):
-        raise InputError(f"weights: expected those of {model.name!r} with fewer expression modes")
+        raise InputError(
+            f"weights: expected those of an earlier {model.name!r}, of the same mean and first modes"
+        )
 
     def grown(values: Tensor, fill: float) -> Tensor:
         more = values.new_full((added, *values.shape[1:]), fill)
@@ -67,13 +72,13 @@ def with_more_modes(contents: dict[str, Any], model: MorphableModel) -> dict[str
 def main() -> None:
     """Writes the two files."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.training.more_modes", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.training.newer_head", description=__doc__.splitlines()[0]
     )
     parser.add_argument("weights", type=Path, help="NAME.safetensors")
     parser.add_argument("-o", "--output", type=Path, required=True, help="NAME.safetensors to write")
     parser.add_argument("-m", "--model", default="procedural", help="default: %(default)s")
     arguments = parser.parse_args()
-    contents = with_more_modes(read_weights(arguments.weights), load_model(arguments.model))
+    contents = for_newer_head(read_weights(arguments.weights), load_model(arguments.model))
     written = save_weights(
         arguments.output, contents, contents["priors"], contents["about"], contents["confidence"]
     )
