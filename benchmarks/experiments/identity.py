@@ -28,6 +28,7 @@ from twodasl.evaluation.identity import angles, lengths, mesh_distance, recognit
 from twodasl.geometry.projection import crop_landmarks
 from twodasl.io.images import read_image
 from twodasl.morphable import MorphableModel
+from twodasl.reconstruction import landmark_fit
 from twodasl.reconstruction.face_input import FaceInput
 from twodasl.reconstruction.reconstructor import FaceReconstructor
 from twodasl.synthetic import SyntheticFaces
@@ -104,7 +105,14 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("-c", "--checkpoint", default="base", help="checkpoint or weights (default: base)")
     parser.add_argument("--faces", type=int, default=600, help="synthetic faces (default: 600)")
+    parser.add_argument(
+        "--outline-sigma",
+        type=float,
+        default=landmark_fit.OUTLINE_SIGMA,
+        help="standard deviation of a given landmark of the jaw, crop pixels (default: %(default)s)",
+    )
     arguments = parser.parse_args()
+    landmark_fit.OUTLINE_SIGMA = arguments.outline_sigma
     faces, people = photos(arguments.root)
     print(f"{len(faces)} photos of {len(np.unique(people))} people; {arguments.faces} synthetic faces")
     for label, fit in (("network alone", False), ("with the fit", True)):
