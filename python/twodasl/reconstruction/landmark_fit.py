@@ -24,6 +24,9 @@ SIGMA, OUTLINE_SIGMA = 1.25, 3.75
 """Standard deviation of a detector's landmark along either axis, in pixels of the crop; and of one on the
 outline of the face, whose place along it is anybody's."""
 
+SHAPE_OUTLINE_SIGMA = 1.9
+"""That of the outline where several photos share a shape: it says how wide a face is, and who it is not."""
+
 OUTLINE = range(17)
 """Those of the 68 points that lie on the outline of the face."""
 
@@ -165,6 +168,13 @@ class LandmarkFit:
         reach = (marks - marks.mean(dim=1, keepdim=True)).norm(dim=2).mean(dim=1)
         sigma = (shift.square() + (turn.square() + growth.square()) * reach.square()).sqrt()
         return Points(marks, sigma[:, None].expand(marks.shape[:2]))
+
+
+def for_shape(detected: Points) -> Points:
+    """A detector's landmarks as a source of a shape that several photos share."""
+    sigma = detected.sigma.clone()
+    sigma[:, list(OUTLINE)] *= SHAPE_OUTLINE_SIGMA / OUTLINE_SIGMA
+    return Points(detected.places, sigma)
 
 
 def detector_sigma(points: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 import twodasl_ext
 from twodasl_ext import CoefficientPrior
 
-from .landmark_fit import LandmarkFit, Points, fitted_parameters
+from .landmark_fit import LandmarkFit, Points, fitted_parameters, for_shape
 
 CONTRADICTION = 0.15
 """A face contradicts the others where their shape raises the cost of its fit by more than this share of (the
@@ -72,6 +72,8 @@ class PersonFit:
     def __call__(self, parameters: Tensor, detected: Points | None, own: Points | None) -> FittedPerson:
         """Fit n faces, see `LandmarkFit`. One is fitted as it is alone."""
         count = len(parameters)
+        if detected is not None and count > 1:
+            detected = for_shape(detected)
         problem = _Problem(self._fit, self._count, self._weighing, parameters, detected, own)
         none = torch.zeros(count, dtype=torch.bool, device=parameters.device)
         if count == 1:
