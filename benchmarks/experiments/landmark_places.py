@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from twodasl.errors import InputError
+from twodasl.evaluation.rigid import best_motion
 from twodasl.landmarks import FLIPS
 from twodasl.morphable import load_model, procedural_model
 
@@ -25,13 +26,8 @@ _LEFT = (*range(8, 17), *range(22, 31), *range(33, 36), *range(42, 48), *range(5
 
 
 def laid_onto(points: Floats, target: Floats) -> Floats:
-    """(68, D) points under the similarity transform that brings those inside the face nearest to target's."""
-
-    start, goal = (part - part[_INSIDE].mean(0) for part in (points, target))
-    left, values, right = np.linalg.svd(goal[_INSIDE].T @ start[_INSIDE])
-    signs = np.append(np.ones(len(values) - 1), np.sign(np.linalg.det(left @ right)))
-    scale = (values * signs).sum() / np.square(start[_INSIDE]).sum()
-    return np.asarray(scale * start @ (left * signs @ right).T + target[_INSIDE].mean(0))
+    """(68, 3) points under the similarity transform that brings those inside the face nearest to target's."""
+    return best_motion(points[_INSIDE], target[_INSIDE], scale=True).apply(points)
 
 
 def landmarks_of(root: Path) -> Floats:

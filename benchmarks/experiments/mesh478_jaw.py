@@ -50,6 +50,11 @@ def places(mesh: Floats, jaw: Floats) -> Floats:
     return np.array([[nearest_place(line, points[i]) for i in range(8)] for line, points in lines])
 
 
+def in_plane(points: NDArray[np.floating]) -> Floats:
+    """(n, 3), z = 0, of points (n, 2 or more)."""
+    return np.pad(points[:, :2].astype(np.float64), ((0, 0), (0, 1)))
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(
@@ -75,7 +80,8 @@ def main() -> None:
         ]
         for row, points, face in zip(part, marks, reconstructor.reconstruct(faces), strict=True):
             if abs(face.angles[1]) < _YAW:
-                found.append(places(meshes[row], laid_onto(face.landmarks[:, :2].astype(np.float64), points)))
+                head, mesh = (in_plane(marks) for marks in (face.landmarks, points))
+                found.append(places(meshes[row], laid_onto(head, mesh)[:, :2]))
     both = np.concatenate(found)
     low, middle, high = np.percentile(both, (25, 50, 75), axis=0)
     print(f"{len(found)} of {len(rows)} photographs")

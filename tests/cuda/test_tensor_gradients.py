@@ -62,7 +62,7 @@ def test_the_error_beside_that_of_multiply_adds(device, tensor_cores, kind, vert
             for a, b, size in zip(found, expected, magnitude, strict=True)
         ]
         errors.append([(float(unit.square().mean().sqrt()), float(unit.max())) for unit in units])
-    # Tensor cores cut towards zero. Where all terms have one sign, the cuts add up as the terms do, and the
+    # Tensor cores cut toward zero. Where all terms have one sign, the cuts add up as the terms do, and the
     # roundings of multiply-adds cancel until little more is left than that of the result. With both signs,
     # sums are far smaller than their terms, and a few tenths of a unit are not worth comparing.
     least = (2.5, 4.0) if kind == "all of one sign" else (0.1, 0.3)
