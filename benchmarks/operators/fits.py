@@ -68,9 +68,7 @@ def fused(workload: Workload, fits: Fits) -> Callable[[], tuple[Tensor, ...]]:
     return run
 
 
-def eager(
-    workload: Workload, fits: Fits, dtype: torch.dtype, function: Callable[..., Any] = reference.fit_landmarks
-) -> Callable[[], tuple[Tensor, ...]]:
+def eager(workload: Workload, fits: Fits, dtype: torch.dtype) -> Callable[[], tuple[Tensor, ...]]:
     """Batched linear algebra: the reference, which factors all faces' matrices in one call."""
     arguments = [a.to(dtype) if isinstance(a, Tensor) and a.is_floating_point() else a for a in _low(fits)]
     faces = len(fits.points)
@@ -80,7 +78,7 @@ def eager(
 
     def run() -> tuple[Tensor, ...]:
         with torch.no_grad():
-            return (function(*arguments, workload.shared, 2.0, workload.iterations, 0.0)[0],)
+            return (reference.fit_landmarks(*arguments, workload.shared, 2.0, workload.iterations, 0.0)[0],)
 
     return run
 

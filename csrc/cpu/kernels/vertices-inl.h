@@ -39,7 +39,8 @@ inline __attribute__((always_inline)) void synthesize(const T* mean, const S* mo
 }
 
 // The same for one face and two vectors, the second so many numbers behind the first: one vector's three sums wait for
-// themselves longer than memory takes to deliver a mode.
+// themselves longer than memory takes to deliver a mode. Where the two are of two blocks, the next two are fetched: the
+// hardware loses its way from one pair of blocks to the other.
 template <class T, class S>
 inline __attribute__((always_inline)) void synthesize_pair(const T* mean, const S* modes, int64_t mean_step,
                                                            int64_t modes_step, int64_t modes_count,
@@ -51,6 +52,13 @@ inline __attribute__((always_inline)) void synthesize_pair(const T* mean, const 
   }
   for (int64_t k = 0; k < modes_count; ++k, modes += kBlockRow) {
     const Vec<T> c = broadcast(coefficients[k]);
+    if constexpr (2 * Vec<T>::lanes > kBlock) {
+#pragma GCC unroll 3
+      for (int i = 0; i < 3; ++i) {
+        __builtin_prefetch(modes + 2 * modes_step + i * kBlock, 0, 2);
+        __builtin_prefetch(modes + 3 * modes_step + i * kBlock, 0, 2);
+      }
+    }
 #pragma GCC unroll 3
     for (int i = 0; i < 3; ++i) {
       shape[0][i] = fma(c, load(modes + i * kBlock), shape[0][i]);
