@@ -14,8 +14,8 @@ inline constexpr size_t kSmallestBlock = 256 * 1024;
 // A block of at least `bytes`, or null where there is none (another system than Linux, no memory).
 void* acquire(size_t bytes);
 
-// Releases a block that acquire(bytes) returned. It is kept for reuse, and the system may reclaim its pages in the
-// meantime if it runs short of memory.
+// Releases a block that acquire(bytes) returned. It is kept for reuse. Of what is kept beyond 32 MB, the oldest first,
+// the system may reclaim the pages in the meantime if it runs short of memory.
 void release(void* data, size_t bytes);
 
 // Returns all kept blocks to the system.

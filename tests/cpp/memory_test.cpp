@@ -107,6 +107,41 @@ TEST_F(Memory, KeepsALimitedNumber) {
   EXPECT_FALSE(is_mapped(blocks.back()));
 }
 
+// The one whose pages are likeliest in a cache.
+TEST_F(Memory, GivesWhatWasGivenBackLast) {
+  void* const first = cpu::acquire(kMegabyte);
+  void* const second = cpu::acquire(kMegabyte);
+  cpu::release(second, kMegabyte);
+  cpu::release(first, kMegabyte);
+  EXPECT_EQ(cpu::acquire(kMegabyte), first);
+  EXPECT_EQ(cpu::acquire(kMegabyte), second);
+  cpu::release(first, kMegabyte);
+  cpu::release(second, kMegabyte);
+  EXPECT_EQ(cpu::acquire(kMegabyte), second);
+  cpu::release(second, kMegabyte);
+}
+
+// Of what was offered to the system nothing may be lost that a new owner writes, and of the rest nothing at all is.
+TEST_F(Memory, KeepsItsPagesUpToALimit) {
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  constexpr size_t bytes = 24 * kMegabyte;
+  auto* const block = static_cast<unsigned char*>(cpu::acquire(bytes));
+  for (size_t i = 0; i < bytes; i += page) block[i] = 7;
+  cpu::release(block, bytes);
+  EXPECT_EQ(cpu::acquire(bytes), block);
+  for (size_t i = 0; i < bytes; i += page) ASSERT_EQ(block[i], 7);
+  auto* const other = static_cast<unsigned char*>(cpu::acquire(bytes));
+  cpu::release(block, bytes);
+  cpu::release(other, bytes);  // together more than what stays: the older one is offered
+  EXPECT_EQ(cpu::idle_bytes(), 2 * bytes);
+  EXPECT_EQ(cpu::acquire(bytes), other);
+  EXPECT_EQ(cpu::acquire(bytes), block);
+  for (size_t i = 0; i < bytes; i += page) block[i] = 9;
+  for (size_t i = 0; i < bytes; i += page) ASSERT_EQ(block[i], 9);
+  cpu::release(block, bytes);
+  cpu::release(other, bytes);
+}
+
 // Whatever the address and the size, the contents stay.
 TEST_F(Memory, AskingForLargePagesChangesNothing) {
   const size_t bytes = 5 * kMegabyte;
