@@ -42,6 +42,6 @@ def test_bandwidth_is_of_blocks_as_large():
 
 
 def test_the_committed_page_is_of_its_results():
-    name = "cpu-2026-11-22-two-threads"
+    name = "cpu-2026-11-30-two-threads"
     expected = page(json.loads((RESULTS / f"{name}.json").read_text()), f"{name}.json")
-    assert (RESULTS / "roofline-2026-11-22-two-threads.md").read_text() == expected
+    assert (RESULTS / "roofline-2026-11-30-two-threads.md").read_text() == expected
