@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         from ..reconstruction.face_network import FaceNetwork
     if args.suffix == ".onnx":
         require_onnx()
-    network = FaceNetwork(checkpoint, args.model, torch.device("cpu"), mirror=False)
+    network = FaceNetwork(checkpoint, args.model, torch.device("cpu"), once=True)
     write = export_onnx if args.suffix == ".onnx" else export_torch
     for key, value in write(network, path, vertices=args.vertices).items():
         print(f"{key}: {value}")

@@ -11,17 +11,18 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..geometry.crops import SIZE
 from ..geometry.projection import crop_landmarks
-from ..landmarks import FLIPS, eighteen_from_68, flip_landmarks
+from ..landmarks import eighteen_from_68
 from ..morphable import MorphableModel, load_model
 from ..networks import split_output
+from ..networks.folded import folded
 from ..networks.inputs import network_input
 from ..training.checkpoint import check_model
-from ..training.mirror import mirror_map, mirror_parameters
+from ..training.mirror import mirror_map
 from ..training.trained import load_regressor
 from .face_input import FaceInput
 from .plausible import plausibility
+from .several_looks import mean_of_looks, several_looks
 
 
 @dataclass
@@ -62,9 +63,8 @@ class FaceNetwork:
         checkpoint: the file.
         model: the face model, or its name or path; None takes the name in the checkpoint.
         device: where to compute.
-        mirror: whether faces are also seen in the mirror, and the two answers averaged, where the face model
-            is symmetric, see `training.mirror`. Half of the error of one look is not that of the other; it
-            takes twice the time.
+        once: whether faces are looked at once, and not several times with the mean of the answers, see
+            `several_looks.py`. It takes a third less time.
 
     Raises InputError, see `load_regressor` and `check_model`.
     """
@@ -74,12 +74,12 @@ class FaceNetwork:
         checkpoint: str | os.PathLike[str],
         model: MorphableModel | str | os.PathLike[str] | None,
         device: torch.device,
-        mirror: bool = True,
+        once: bool = False,
     ) -> None:
-        self.checkpoint, self.device, self._mirror = checkpoint, device, mirror
+        self.checkpoint, self.device, self._once = checkpoint, device, once
         regressor, whitening, self.info = load_regressor(checkpoint)
         self.model = _matching_model(checkpoint, self.info, model)
-        self.regressor = regressor.to(device).eval()
+        self.regressor = folded(regressor).to(device)
         self.whitening = whitening.to(device)
         self.basis = self.model.basis(device)
         config = self.info["config"]
@@ -119,11 +119,11 @@ class FaceNetwork:
         """
         if not self.sees_landmarks:
             marks = torch.full_like(marks, torch.nan)
-        if self.mirror_map is None:
+        if self._once:
             said = self._look(images, marks)
         else:
-            twice = (torch.cat([images, images.flip(2)]), torch.cat([marks, flip_landmarks(marks, SIZE)]))
-            said = _averaged(self._look(*twice), self.mirror_map)
+            mirror = self._mirror_map
+            said = mean_of_looks(*self._look(*several_looks(images, marks, mirror is not None)), mirror)
         if not all(bool(torch.isfinite(values).all()) for values in said):
             raise InputError(
                 f"{self.checkpoint}: its network gives NaN or infinity; take an earlier checkpoint"
@@ -132,9 +132,8 @@ class FaceNetwork:
         return Said(said[0], crop_landmarks(self.basis, said[0]), *said[1:], doubted)
 
     @cached_property
-    def mirror_map(self) -> Tensor | None:
-        """Of the face model, where faces are seen in the mirror too."""
-        return mirror_map(self.model) if self._mirror else None
+    def _mirror_map(self) -> Tensor | None:
+        return mirror_map(self.model)
 
     def _look(self, images: Tensor, marks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Parameters, own points and their sigma."""
@@ -152,16 +151,6 @@ class FaceNetwork:
                 f" distance {float(reach[first]):.3g} in widths of the crop, sine {float(sine[first]):.2g}"
                 " between the rows of its camera); its training has diverged, take an earlier checkpoint"
             )
-
-
-def _averaged(twice: tuple[Tensor, Tensor, Tensor], flip: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean of what was said of faces (the first half) and of their mirror images."""
-    (here, there), (points, other), (sigma, spread) = (values.chunk(2) for values in twice)
-    parameters = mirror_parameters(there.cpu(), flip).to(here)
-    if points.shape[1]:
-        other, spread = flip_landmarks(other, SIZE), spread[:, list(FLIPS[68])]
-    deviation = ((sigma.square() + spread.square()) / 2).sqrt()
-    return (here + parameters) / 2, (points + other) / 2, deviation
 
 
 def _matching_model(

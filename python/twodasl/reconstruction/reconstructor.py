@@ -48,7 +48,7 @@ class FaceReconstructor:
         device: where to compute, "cpu" or "cuda".
         fit: whether faces are fitted afterwards to the landmarks that come with them and, where the network
             has points of its own, to those, see `LandmarkFit`.
-        mirror: whether the network also sees every face in the mirror, see `FaceNetwork`.
+        once: whether the network looks at every face once, and not several times, see `FaceNetwork`.
 
     Raises:
         InputError: a checkpoint that is not one or is cut off, a model that is not the checkpoint's, or a
@@ -62,11 +62,11 @@ class FaceReconstructor:
         device: torch.device | str = "cpu",
         *,
         fit: bool = True,
-        mirror: bool = True,
+        once: bool = False,
     ) -> None:
         self.checkpoint = weights_file(path_of(checkpoint, "a checkpoint file", "checkpoint"))
         self.device = usable_device(device)
-        self.network = FaceNetwork(self.checkpoint, model, self.device, flag(mirror, "mirror"))
+        self.network = FaceNetwork(self.checkpoint, model, self.device, flag(once, "once"))
         self.info, self.model, self.basis = self.network.info, self.network.model, self.network.basis
         self._fit = None
         if flag(fit, "fit"):

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..geometry.crops import SIZE, flip_y
+from ..geometry.crop_motion import moved_image, moved_parameters, moved_points
+from ..geometry.crops import SIZE
 from ..landmarks import (
     EIGHTEEN_NAMES,
     TWENTY_ONE_NAMES,
@@ -67,8 +68,7 @@ def augment(batch: Batch, config: AugmentConfig, rng: Random, mirror: Tensor | N
 
     mirror: the face model's `mirror_map`; without it, faces with parameters are not mirrored.
 
-    The image plane's similarity x' = s Q (x - c) + c + d acts on parameters as well: it multiplies the pose
-    from the left, with depth scaled by s. Border pixels repeat where the crop did not reach.
+    How, see `geometry.crop_motion`.
     """
     count = len(batch["image"])
     angle = np.radians(config.rotation) * _normal(rng, count)
@@ -82,14 +82,14 @@ def augment(batch: Batch, config: AugmentConfig, rng: Random, mirror: Tensor | N
     changed["image"] = torch.from_numpy(
         np.stack(
             [
-                _relit(_moved(images[i], angle[i], scale[i], shift[i]), gain[i, :3], gain[i, 3])
+                _relit(moved_image(images[i], angle[i], scale[i], shift[i]), gain[i, :3], gain[i, 3])
                 for i in range(count)
             ]
         )
     )
-    changed["landmarks"] = _move_points(batch["landmarks"], angle, scale, shift)
+    changed["landmarks"] = moved_points(batch["landmarks"], angle, scale, shift)
     if "parameters" in batch:
-        changed["parameters"] = _move_parameters(batch["parameters"], angle, scale, shift)
+        changed["parameters"] = moved_parameters(batch["parameters"], angle, scale, shift)
     x, row = changed["landmarks"][..., 0], changed["landmarks"][..., 1]
     inside = (x > -0.5) & (x < SIZE - 0.5) & (row > -0.5) & (row < SIZE - 0.5)
     changed["visible"] = batch["visible"] & inside
@@ -155,57 +155,7 @@ def _normal(rng: Random, shape: int | tuple[int, ...]) -> NDArray[np.float64]:
     return np.clip(rng.standard_normal(shape), -_LIMIT, _LIMIT)
 
 
-def _moved(
-    image: NDArray[np.uint8], angle: float, scale: float, shift: NDArray[np.float64]
-) -> NDArray[np.uint8]:
-    center = (SIZE - 1) / 2
-    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
-    linear = np.array([[cosine, -sine], [sine, cosine]])
-    offset = center + shift - linear @ [center, center]
-    matrix = np.concatenate([linear, offset[:, None]], axis=1)
-    return np.asarray(
-        cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
-        dtype=np.uint8,
-    )
-
-
 def _relit(image: NDArray[np.uint8], gains: NDArray[np.float64], gamma: float) -> NDArray[np.uint8]:
     levels = np.linspace(0, 1, 256) ** gamma
     table = np.clip(255 * levels[:, None] * gains, 0, 255).round().astype(np.uint8)
     return np.asarray(cv2.LUT(image, table[None]), dtype=np.uint8)
-
-
-def _move_points(
-    points: Tensor, angle: NDArray[np.float64], scale: NDArray[np.float64], shift: NDArray[np.float64]
-) -> Tensor:
-    """Landmarks (B, L, 2 or 3) of the moved image; depth is scaled."""
-    center = (SIZE - 1) / 2
-    cosine, sine, dx, dy = (
-        torch.from_numpy(v).to(points.dtype)[:, None]
-        for v in (scale * np.cos(angle), scale * np.sin(angle), shift[:, 0], shift[:, 1])
-    )
-    x, row = points[..., 0] - center, points[..., 1] - center
-    moved = [cosine * x - sine * row + center + dx, sine * x + cosine * row + center + dy]
-    if points.shape[-1] == 3:
-        moved.append(points[..., 2] * torch.from_numpy(scale).to(points.dtype)[:, None])
-    return torch.stack(moved, dim=-1)
-
-
-def _move_parameters(
-    parameters: Tensor, angle: NDArray[np.float64], scale: NDArray[np.float64], shift: NDArray[np.float64]
-) -> Tensor:
-    """Parameters (B, 12+K) whose landmarks are those of `_move_points`: rows point down, y points up."""
-    center = (SIZE - 1) / 2
-    middle = np.array([center, float(flip_y(np.array(center))), 0.0])
-    pose = parameters[:, :12].double().numpy().reshape(-1, 3, 4)
-    turn = np.zeros((len(pose), 3, 3))
-    turn[:, 0, 0] = turn[:, 1, 1] = scale * np.cos(angle)
-    turn[:, 0, 1] = scale * np.sin(angle)
-    turn[:, 1, 0] = -turn[:, 0, 1]
-    turn[:, 2, 2] = scale
-    moved = turn @ pose
-    moved[:, :, 3] = (turn @ (pose[:, :, 3] - middle)[..., None])[..., 0] + middle
-    moved[:, 0, 3] += shift[:, 0]
-    moved[:, 1, 3] -= shift[:, 1]
-    flat = torch.from_numpy(moved.reshape(-1, 12)).to(parameters.dtype)
-    return torch.cat([flat, parameters[:, 12:]], dim=1)

@@ -17,7 +17,7 @@ from twodasl.reconstruction.face_network import FaceNetwork
 @pytest.fixture(scope="module")
 def faces(lively_checkpoint):
     """Four crops, BGR, with landmarks but for the first; the inputs of an export, and what twodasl says."""
-    network = FaceNetwork(lively_checkpoint, None, torch.device("cpu"), mirror=False)
+    network = FaceNetwork(lively_checkpoint, None, torch.device("cpu"), once=True)
     rng = np.random.default_rng(0)
     images = torch.from_numpy(rng.integers(0, 256, (4, 120, 120, 3)).astype(np.uint8))
     marks = torch.from_numpy(rng.uniform(20, 100, (4, 18, 2)).astype(np.float32))
@@ -79,7 +79,7 @@ def test_a_file_that_computes_something_else_does_not_land(lively_checkpoint, tm
     monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
     path = tmp_path / "face.pt2"
     path.write_bytes(b"before")
-    network = FaceNetwork(lively_checkpoint, None, torch.device("cpu"), mirror=False)
+    network = FaceNetwork(lively_checkpoint, None, torch.device("cpu"), once=True)
     with pytest.raises(RuntimeError, match="differ from torch's"):
         exporting.export_torch(network, path)
     assert [file.name for file in tmp_path.iterdir()] == ["face.pt2"]

@@ -42,7 +42,7 @@ def network(model, rows, sees_landmarks=True):
     made.checkpoint, made.device, made.model, made.basis = "c.pt", torch.device("cpu"), model, model.basis()
     made.whitening = Whitening(torch.zeros(size), torch.ones(size))
     made.regressor, made.sees_landmarks = Answers(rows), sees_landmarks
-    made.has_points, made._mirror = rows.shape[1] > size, False
+    made.has_points, made._once = rows.shape[1] > size, True
     return made
 
 

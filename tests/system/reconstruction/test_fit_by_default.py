@@ -55,7 +55,7 @@ def made(tmp_path_factory, head):
 
     def make(oracle, *, dropout=0.15, fit=True, priors=None):
         points = 0 if oracle.points is None else 68
-        found = FaceReconstructor(checkpoint(folder, head, points, dropout), head, fit=fit, mirror=False)
+        found = FaceReconstructor(checkpoint(folder, head, points, dropout), head, fit=fit, once=True)
         found.network.regressor = oracle
         if priors is not None:
             found._fit.priors = priors

@@ -62,7 +62,7 @@ def made(tmp_path_factory, head):
 
     def make(oracle, *, fit=True):
         points = 0 if oracle.points is None else 68
-        found = FaceReconstructor(checkpoint(folder, head, points), head, fit=fit, mirror=False)
+        found = FaceReconstructor(checkpoint(folder, head, points), head, fit=fit, once=True)
         found.network.regressor = oracle
         if fit:
             found._fit.priors = MEASURED
