@@ -16,7 +16,7 @@ from twodasl.landmarks import read_landmarks
 from twodasl.morphable import MorphableModel, load_model
 from twodasl.morphable.sketch import sketch
 from twodasl.networks import build_regressor
-from twodasl.reconstruction import overview, texture_files
+from twodasl.reconstruction import overview, several_looks, texture_files
 from twodasl.training.checkpoint import save_checkpoint
 from twodasl.training.config import NetworkConfig, TrainingConfig
 
@@ -43,6 +43,12 @@ def small_pictures() -> Generator[None]:
         patched.setattr(overview, "PANEL", 80)
         patched.setattr(texture_files, "USUAL", 64)
         yield
+
+
+@pytest.fixture
+def one_look(monkeypatch) -> None:
+    """For networks that say the same of every crop, and so are right at one size only."""
+    monkeypatch.setattr(several_looks, "SIZES", (1.0,))
 
 
 @pytest.fixture(scope="session")

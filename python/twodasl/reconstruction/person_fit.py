@@ -15,7 +15,7 @@ from .landmark_fit import LandmarkFit, Points, fitted_parameters, for_shape
 CONTRADICTION = 0.15
 """A face contradicts the others where their shape raises the cost of its fit by more than this share of (the
 cost with a shape of its own + as many as numbers were fitted to). Of three frames of a video, one in
-seventy does so wrongly; of strangers' more than a third does, see `benchmarks.experiments.same_person`."""
+forty does so wrongly; of strangers' more than a third does, see `benchmarks.experiments.same_person`."""
 
 # Photos are compared with those outside their part, so that the time grows with their number and no faster.
 _PARTS = 8

@@ -170,6 +170,7 @@ def test_68_points_on_lfpa_say_what_is_missing(capsys, lfpa, tmp_path, photo68):
     assert float(row.split()[-2]) == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.usefixtures("one_look")
 def test_a_network_and_named_vertices_on_crops(capsys, aflw, ball_model, tmp_path):
     """The pictures are crops, the points are the original images'; the truth is what the network says."""
     root, _, visible = aflw
@@ -202,6 +203,7 @@ def test_a_network_and_named_vertices_on_crops(capsys, aflw, ball_model, tmp_pat
     assert "image00003.jpg: expected a 120x120 crop, got 60x60" in errors
 
 
+@pytest.mark.usefixtures("one_look")
 def test_a_network_on_lfpa_sees_the_face(capsys, lfpa, ball_model, tmp_path):
     root, *_ = lfpa
     pose = pose_matrix(torch.tensor(0.4), torch.tensor([0.0, 0.0, 0.0]), torch.tensor([60.0, 61.0, 0.0]))

@@ -134,6 +134,7 @@ def network(faces, ball_model):
     return "--checkpoint", folder / "network.pt", "--model", folder / "ball.npz", "--landmarks", "none"
 
 
+@pytest.mark.usefixtures("one_look")
 def test_a_network_is_measured_densely(capsys, faces, network):
     code, report, _, errors = evaluate(capsys, faces[0], *network)
     assert code == 0, errors

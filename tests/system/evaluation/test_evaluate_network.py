@@ -79,6 +79,7 @@ def evaluate(capsys, folder, *options) -> tuple[int, str, str]:
         ("--refinements", "1"),
     ],
 )
+@pytest.mark.usefixtures("one_look")
 def test_a_network_that_is_always_right_has_no_error(capsys, made_up, tmp_path, options):
     options = [option.format(root=made_up / "aflw") for option in options]
     file = tmp_path / "report.json"
@@ -96,6 +97,7 @@ def test_a_network_that_is_always_right_has_no_error(capsys, made_up, tmp_path, 
     assert "landmark input" in output
 
 
+@pytest.mark.usefixtures("one_look")
 def test_a_fit_has_a_row_beside_the_networks(capsys, made_up, tmp_path):
     """The detected landmarks are the network's, shifted by a crop pixel: the fit follows them."""
     file = tmp_path / "report.json"
@@ -127,6 +129,7 @@ def annotated(made_up, tmp_path):
     return tmp_path
 
 
+@pytest.mark.usefixtures("one_look")
 def test_pose_is_measured_where_angles_are_known(capsys, annotated, tmp_path, made_up):
     file = tmp_path / "report.json"
     base = ("--checkpoint", annotated / "network.pt", "--model", annotated / "model.npz", "--json", file)
@@ -172,6 +175,7 @@ def test_crops_around_landmarks_are_other_crops(capsys, made_up, tmp_path):
     assert report["settings"]["crops"] == "squares around the landmark input"
 
 
+@pytest.mark.usefixtures("one_look")
 def test_the_annotations_own_vertices_stand_for_the_points_where_they_are_known(capsys, made_up, tmp_path):
     """Against the original annotation, unless told otherwise; the checkpoint still belongs to the model."""
     other = replace(made_up_model(), basel_landmarks=np.roll(made_up_model().landmarks, 1))

@@ -24,7 +24,7 @@ def photo(photo_path):
 @pytest.fixture
 def steady(ball_checkpoint):
     """Answers with the same centered face whatever it sees."""
-    return FaceReconstructor(ball_checkpoint, fit=False)
+    return FaceReconstructor(ball_checkpoint, fit=False, once=True)
 
 
 @pytest.fixture
