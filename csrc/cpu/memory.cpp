@@ -23,7 +23,7 @@ constexpr size_t kWarm = size_t(32) << 20;       // kept as it is, as much as th
 struct Block {
   void* data;
   size_t bytes;
-  uint64_t given_back;  // the how manieth release
+  uint64_t given_back;  // in which release, counted from 1
   bool offered;         // the system may take its pages
 };
 

@@ -118,7 +118,7 @@ def test_a_model_that_is_not_symmetric_is_seen_at_two_sizes(ball_model):
 
     network = FaceNetwork.__new__(FaceNetwork)
     network.checkpoint, network.device, network.model = "c.pt", torch.device("cpu"), ball_model
-    network.basis, network.whitening, _ = ball_model.basis(), _Identity(ball_model), None
+    network.basis, network.whitening = ball_model.basis(), _Identity(ball_model)
     network.regressor, network.sees_landmarks, network._once = Counting(), True, False
     images = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
     network.crops(images, torch.full((2, 18, 2), torch.nan))
