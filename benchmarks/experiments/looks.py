@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from unittest.mock import patch
 
-import numpy as np
 import torch
 from twodasl.datasets.benchmarks.aflw2000 import read_aflw2000
 from twodasl.evaluation.network import network_landmarks
@@ -58,7 +57,7 @@ def main() -> None:
                 basel = reconstructor.model.basel_landmarks if name == "original" else None
                 indices = reconstructor.model.landmarks if basel is None else basel
                 points = network_landmarks(reconstructor, data, None, boxes=data.boxes, indices=indices)
-                errors = normalized_mean_error(points[..., :2], np.asarray(data.truth))
+                errors = normalized_mean_error(points[..., :2], data.truth)
                 tables[name][label] = summarize(errors, data.yaw_degrees)
     for name, table in tables.items():
         print(f"\n{name} ground truth")

@@ -110,24 +110,14 @@ def test_a_mirrored_photo_gives_the_mirrored_face(model, mirror, faces):
     assert (once.points - here.points).abs().max() > 0.1
 
 
-def test_a_model_that_is_not_symmetric_is_seen_at_two_sizes(ball_model):
+def test_a_model_that_is_not_symmetric_is_seen_at_two_sizes(ball_checkpoint, ball_model):
     class Counting(torch.nn.Module):
         def forward(self, inputs):
             self.count = len(inputs)
             return inputs.new_zeros(len(inputs), 12 + len(ball_model.coefficient_std))
 
-    network = FaceNetwork.__new__(FaceNetwork)
-    network.checkpoint, network.device, network.model = "c.pt", torch.device("cpu"), ball_model
-    network.basis, network.whitening = ball_model.basis(), _Identity(ball_model)
-    network.regressor, network.sees_landmarks, network._once = Counting(), True, False
+    network = FaceNetwork(ball_checkpoint, ball_model, torch.device("cpu"))
+    network.regressor = Counting()
     images = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
     network.crops(images, torch.full((2, 18, 2), torch.nan))
     assert network.regressor.count == 2 * len(SIZES)
-
-
-class _Identity:
-    def __init__(self, model):
-        self.mean = torch.zeros(12 + len(model.coefficient_std))
-
-    def unwhiten(self, whitened):
-        return whitened
