@@ -108,11 +108,12 @@ def main() -> None:
     parser.add_argument(
         "--outline-sigma",
         type=float,
-        default=landmark_fit.OUTLINE_SIGMA,
-        help="standard deviation of a given landmark of the jaw, crop pixels (default: %(default)s)",
+        default=landmark_fit.SHAPE_OUTLINE_SIGMA,
+        help="that of a given landmark of the jaw while the shape is sought, crop pixels"
+        " (default: %(default)s)",
     )
     arguments = parser.parse_args()
-    landmark_fit.OUTLINE_SIGMA = arguments.outline_sigma
+    landmark_fit.SHAPE_OUTLINE_SIGMA = arguments.outline_sigma
     faces, people = photos(arguments.root)
     print(f"{len(faces)} photos of {len(np.unique(people))} people; {arguments.faces} synthetic faces")
     for label, fit in (("network alone", False), ("with the fit", True)):

@@ -26,7 +26,7 @@ from twodasl.geometry.projection import crop_landmarks
 from twodasl.morphable import MorphableModel
 from twodasl.progress import progress_bar
 from twodasl.reconstruction.face_input import FaceInput
-from twodasl.reconstruction.landmark_fit import Points, fitted_parameters
+from twodasl.reconstruction.landmark_fit import Points
 from twodasl.reconstruction.look import joined_looks
 from twodasl.reconstruction.person_fit import CONTRADICTION, FittedPerson, PersonFit
 from twodasl.reconstruction.reconstructor import FaceReconstructor
@@ -89,13 +89,13 @@ class Looked:
         """Parameters of each face fitted for itself."""
         fit = self.reconstructor._fit
         assert fit is not None
-        return fitted_parameters(fit(self.parameters, self.detected, self.own))
+        return fit(self.parameters, self.detected, self.own)
 
     def person(self, **weighing: float | None) -> FittedPerson:
         """All faces as those of one person; weighing: see `PersonFit`."""
         fit = self.reconstructor._fit
         assert fit is not None
-        joint = PersonFit(fit, len(self.reconstructor.model.shape_modes), **weighing)
+        joint = PersonFit(fit, **weighing)
         return joint(self.parameters, self.detected, self.own)
 
     def _sources(self, rows: Sequence[int] | slice) -> list[Points | None]:
@@ -147,9 +147,11 @@ def contradictions(looks: list[Looked], count: int) -> tuple[float, float]:
     """How often one of `count` photos is said to contradict the others; how often a stranger's is."""
     wrong, caught = [], []
     for number, look in enumerate(looks):
-        some, stranger = look.of(range(count)), looks[(number + 1) % len(looks)]
-        wrong.append(some.person().contradicts.double().mean())
-        caught.append(some.with_one_of(stranger, 0).person().contradicts[-1].double())
+        stranger = looks[(number + 1) % len(looks)]
+        for part in _parts(len(look.parameters), count):
+            some = look.of(part)
+            wrong.append(some.person().contradicts.double().mean())
+            caught.append(some.with_one_of(stranger, part[0]).person().contradicts[-1].double())
     return float(np.mean(wrong)), float(np.mean(caught))
 
 
@@ -163,12 +165,14 @@ def frames(reconstructor: FaceReconstructor, root: Path) -> None:
     single = look.alone()[:, shapes].numpy() / spread
     single = single - single.mean(axis=0)
     mean = single.mean(axis=0)
-    joined, wrong, caught = [], [], []
+    joined, wrong, caught = [], {2: [], 3: []}, {2: [], 3: []}
     for number, row in enumerate(progress_bar(trios, description="pairs", unit="person")):
         joined.append(look.of(row[:2]).person().parameters[0, shapes].numpy() / spread)
-        wrong.append(look.of(row).person().contradicts.double().mean())
         stranger = trios[(number + 1) % len(trios)][2]
-        caught.append(look.of([*row[:2], stranger]).person().contradicts[2].double())
+        for count in wrong:
+            wrong[count].append(look.of(row[:count]).person().contradicts.double().mean())
+            some = [*row[: count - 1], stranger]
+            caught[count].append(look.of(some).person().contradicts[-1].double())
     pairs = np.array(joined) - np.mean(joined, axis=0)
     first, second, third = (single[trios[:, k]] for k in range(3))
     print(f"{len(trios)} people, whose third frame is to be found by")
@@ -179,10 +183,11 @@ def frames(reconstructor: FaceReconstructor, root: Path) -> None:
         ("the joined fit to both", pairs),
     ):
         print(f"  {words}: " + _told(query, third))
-    print(
-        f"  of three frames {100 * np.mean(wrong):.1f} % contradict the others; another person's,"
-        f" in the place of the third, {100 * np.mean(caught):.0f} %"
-    )
+    for count in wrong:
+        print(
+            f"  of {count} frames {100 * np.mean(wrong[count]):.1f} % contradict the others;"
+            f" another person's, in the place of the last, {100 * np.mean(caught[count]):.0f} %"
+        )
 
 
 def _told(query: Floats, gallery: Floats) -> str:
@@ -241,11 +246,12 @@ def synthetic(reconstructor: FaceReconstructor, count: int) -> None:
         _print_curve(words, curve(crowd, looks))
         print("weights of the network's predictions for the shape, mm from 2, 4, 8 and 16 photos:")
         _print_weights(words, crowd, looks)
-        for photos_of_each in (2, 3, 5):
+        for photos_of_each in (2, 3, 5, 16):
             wrong, caught = contradictions(looks, photos_of_each)
+            limit = CONTRADICTION * (1 + 1 / (photos_of_each - 1))
             print(
                 f"{words}: of {photos_of_each} photos of a person {100 * wrong:.1f} % contradict the others"
-                f" (limit {CONTRADICTION}); a stranger's among them {100 * caught:.0f} %",
+                f" (limit {limit:.3f}); a stranger's among them {100 * caught:.0f} %",
                 flush=True,
             )
 

@@ -25,7 +25,10 @@ SIGMA, OUTLINE_SIGMA = 1.25, 3.75
 outline of the face, whose place along it is anybody's."""
 
 SHAPE_OUTLINE_SIGMA = 1.9
-"""That of the outline where several photos share a shape: it says how wide a face is, and who it is not."""
+"""That of the outline while the shape is sought: it says how wide a face is, and who it is not."""
+
+# A standard deviation by which a shape coefficient is held, in those of the model.
+_HELD = 1e-4
 
 OUTLINE = range(17)
 """Those of the 68 points that lie on the outline of the face."""
@@ -67,6 +70,7 @@ class LandmarkFit:
     def __init__(self, model: MorphableModel, basis: MorphableBasis, priors: FitPriors | None = None) -> None:
         self.basis = basis
         self.priors = FitPriors() if priors is None else priors
+        self.shape_count = len(model.shape_modes)
         self.spread = torch.from_numpy(model.coefficient_std).to(basis.device)
         fixed = torch.from_numpy(model.landmarks).to(basis.device)[:, None]
         self._candidates = Contours(fixed, basis.mean.new_zeros(len(fixed), 2))
@@ -76,14 +80,47 @@ class LandmarkFit:
 
     def __call__(
         self, parameters: Tensor, detected: Points | None = None, own: Points | None = None
-    ) -> twodasl_ext.LandmarkFit:
+    ) -> Tensor:
         """Fit faces (B, 12+K), as the network says them in the crop, to points of one source or of both.
 
         Inside the face the two are joined by their precisions. On the jaw they mean different places: a
         detector's points lie on the outline of the image, the network's on the model's own landmarks. A face
         without any point keeps the prior.
+
+        A detector's outline is wide of the mark along the face, but says how wide the face is. So it is
+        fitted to twice: first for the shape, with `SHAPE_OUTLINE_SIGMA`, then with that shape for pose and
+        expression, with `OUTLINE_SIGMA`.
+
+        Returns (B, 12+K).
         """
-        return twodasl_ext.fit_landmarks(self.basis, **self.problem(parameters, detected, own))
+        if detected is None:
+            return fitted_parameters(
+                twodasl_ext.fit_landmarks(self.basis, **self.problem(parameters, None, own))
+            )
+        problem = self.problem(parameters, for_shape(detected), own)
+        found = fitted_parameters(twodasl_ext.fit_landmarks(self.basis, **problem))
+        again = self.with_shapes(found[:, 12 : 12 + self.shape_count], parameters, detected, own)
+        seen = detected.sigma.isfinite().any(dim=1, keepdim=True)
+        return torch.where(seen, again, found)
+
+    def with_shapes(
+        self, shapes: Tensor, parameters: Tensor, detected: Points | None = None, own: Points | None = None
+    ) -> Tensor:
+        """Fit pose and expression of faces whose shape coefficients (B, Ks) are known, see `__call__`."""
+        fitted = fitted_parameters(self.held(shapes, parameters, detected, own))
+        fitted[:, 12 : 12 + self.shape_count] = shapes
+        return fitted
+
+    def held(
+        self, shapes: Tensor, parameters: Tensor, detected: Points | None = None, own: Points | None = None
+    ) -> twodasl_ext.LandmarkFit:
+        """The fit of faces whose shape coefficients (B, Ks) are known, but for a rounding."""
+        problem, count = self.problem(parameters, detected, own), self.shape_count
+        mean, precision = problem["prior"].mean.clone(), problem["prior"].precision.clone()
+        mean[:, :count] = shapes
+        precision[:, :count] = (_HELD * self.spread[:count]).square().reciprocal()
+        problem["prior"] = CoefficientPrior(mean, precision)
+        return twodasl_ext.fit_landmarks(self.basis, **problem)
 
     def problem(
         self,
@@ -171,7 +208,7 @@ class LandmarkFit:
 
 
 def for_shape(detected: Points) -> Points:
-    """A detector's landmarks as a source of a shape that several photos share."""
+    """A detector's landmarks as a source of the shape, see `SHAPE_OUTLINE_SIGMA`."""
     sigma = detected.sigma.clone()
     sigma[:, list(OUTLINE)] *= SHAPE_OUTLINE_SIGMA / OUTLINE_SIGMA
     return Points(detected.places, sigma)

@@ -8,19 +8,17 @@ import torch
 from torch import Tensor
 
 import twodasl_ext
-from twodasl_ext import CoefficientPrior
 
-from .landmark_fit import LandmarkFit, Points, fitted_parameters, for_shape
+from .landmark_fit import LandmarkFit, Points, for_shape
 
-CONTRADICTION = 0.15
-"""A face contradicts the others where their shape raises the cost of its fit by more than this share of (the
-cost with a shape of its own + as many as numbers were fitted to). Of three frames of a video, one in
-forty does so wrongly; of strangers' more than a third does, see `benchmarks.experiments.same_person`."""
+CONTRADICTION = 0.1
+"""A face contradicts n others where their shape raises the cost of its fit by more than (1 + 1/n) times this
+share of (the cost with a shape of its own + as many as numbers were fitted to): two shapes differ by the
+errors of both, and that of n photos errs by 1/n of one's variance. How often faces do so wrongly, and how
+often strangers' do, see `benchmarks.experiments.same_person`."""
 
 # Photos are compared with those outside their part, so that the time grows with their number and no faster.
 _PARTS = 8
-# A standard deviation by which a coefficient is held, in those of the model.
-_HELD = 1e-4
 
 
 class FittedPerson(NamedTuple):
@@ -29,7 +27,7 @@ class FittedPerson(NamedTuple):
     Attributes:
         parameters: (n, 12+K); the shape coefficients are equal to the bit.
         contradicts, left_out: (n,) bool, see `Person`.
-        misfit: (n,) what `CONTRADICTION` limits; 0 where nothing tells.
+        misfit: (n,) what `CONTRADICTION` limits, over (1 + 1/n); 0 where nothing tells.
     """
 
     parameters: Tensor
@@ -58,23 +56,17 @@ class PersonFit:
 
     Args:
         fit: of single faces.
-        shape_count: how many leading coefficients are the shape's.
         alike: which share of the variance of the own points' errors is common to all photos of a person.
         scatter: W, see above; None: from the photos.
     """
 
-    def __init__(
-        self, fit: LandmarkFit, shape_count: int, *, alike: float = 1.0, scatter: float | None = None
-    ) -> None:
-        self._fit, self._count = fit, shape_count
-        self._weighing = alike, scatter
+    def __init__(self, fit: LandmarkFit, *, alike: float = 1.0, scatter: float | None = None) -> None:
+        self._fit, self._weighing = fit, (alike, scatter)
 
     def __call__(self, parameters: Tensor, detected: Points | None, own: Points | None) -> FittedPerson:
         """Fit n faces, see `LandmarkFit`. One is fitted as it is alone."""
         count = len(parameters)
-        if detected is not None and count > 1:
-            detected = for_shape(detected)
-        problem = _Problem(self._fit, self._count, self._weighing, parameters, detected, own)
+        problem = _Problem(self._fit, self._weighing, parameters, detected, own)
         none = torch.zeros(count, dtype=torch.bool, device=parameters.device)
         if count == 1:
             return FittedPerson(problem.alone(), none, none, none.to(parameters))
@@ -99,15 +91,15 @@ class _Problem:
     def __init__(
         self,
         fit: LandmarkFit,
-        shape_count: int,
         weighing: tuple[float, float | None],
         parameters: Tensor,
         detected: Points | None,
         own: Points | None,
     ) -> None:
         self._alike, self._scatter = weighing
-        self._fit, self._count, self._parameters = fit, shape_count, parameters
-        self._detected, self._own = detected, own
+        self._fit, self._count, self._parameters = fit, fit.shape_count, parameters
+        self._points = detected, own
+        self._detected, self._own = None if detected is None else for_shape(detected), own
         sources = [source.sigma for source in (detected, own) if source is not None]
         seen = [sigma.isfinite() for sigma in sources] or [parameters.new_zeros(len(parameters), 1).bool()]
         self._has_points = torch.cat(seen, 1).any(dim=1)
@@ -117,7 +109,9 @@ class _Problem:
         """Parameters of each face for itself; as the network says them where there is nothing to fit to."""
         if self._alone is None:
             return self._parameters
-        return torch.where(self._has_points[:, None], fitted_parameters(self._alone), self._parameters)
+        return torch.where(
+            self._has_points[:, None], self._fit(self._parameters, *self._points), self._parameters
+        )
 
     def together(self, heard: Tensor) -> Tensor:
         """Parameters of all faces with the shape of those that are heard (n,)."""
@@ -125,8 +119,8 @@ class _Problem:
         shape = self._shapes(rows, torch.zeros_like(rows))
         parameters = self._parameters.clone()
         if self._alone is not None:
-            every = torch.arange(len(parameters), device=rows.device)
-            fitted = fitted_parameters(self._held(every, shape.expand(len(every), -1)))
+            shapes = shape.expand(len(parameters), -1)
+            fitted = self._fit.with_shapes(shapes, parameters, *self._points)
             parameters = torch.where(self._has_points[:, None], fitted, parameters)
         parameters[:, 12 : 12 + self._count] = shape
         return parameters
@@ -143,10 +137,11 @@ class _Problem:
             groups.append(torch.full_like(others, number))
         shapes = self._shapes(torch.cat(rows), torch.cat(groups))
         every = torch.arange(len(heard), device=heard.device)
-        held = self._held(every, shapes[part])
+        held = self._fit.held(shapes[part], self._parameters, *self._sources(every))
         seen = (self._alone.residuals != 0).sum(dim=(1, 2))
         misfit = (held.cost - self._alone.cost) / (self._alone.cost + seen)
-        return torch.where(self._has_points, misfit, 0.0)
+        count = torch.tensor([len(others) for others in rows], device=heard.device)[part]
+        return torch.where(self._has_points, misfit / (1 + 1 / count), 0.0)
 
     def _parts(self, heard: Tensor) -> Tensor:
         """(n,) the number of each face's part. Of no more faces than parts each is one; the others' last."""
@@ -181,15 +176,6 @@ class _Problem:
             0, groups, torch.arange(len(rows), device=rows.device), "amin"
         )
         return fit.coefficients[first, : self._count]
-
-    def _held(self, rows: Tensor, shapes: Tensor) -> twodasl_ext.LandmarkFit:
-        """Fits of faces whose shapes (len(rows), Ks) are known."""
-        problem = self._fit.problem(self._parameters[rows], *self._sources(rows))
-        mean, precision = problem["prior"].mean.clone(), problem["prior"].precision.clone()
-        mean[:, : self._count] = shapes
-        precision[:, : self._count] = (_HELD * self._fit.spread[: self._count]).square().reciprocal()
-        problem["prior"] = CoefficientPrior(mean, precision)
-        return twodasl_ext.fit_landmarks(self._fit.basis, **problem)
 
     def _fitted(
         self,

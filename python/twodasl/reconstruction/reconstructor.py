@@ -24,7 +24,7 @@ from .detect import chosen_faces, find_faces
 from .detectors.detection import Detector
 from .face_input import FaceInput
 from .face_network import FaceNetwork, Said
-from .landmark_fit import LandmarkFit, Points, detector_sigma, fitted_parameters
+from .landmark_fit import LandmarkFit, Points, detector_sigma
 from .look import Look, joined_looks
 from .person import Person
 from .person_fit import PersonFit
@@ -181,7 +181,7 @@ class FaceReconstructor:
             for start in range(0, len(faces), batch_size)
         ]
         with torch.inference_mode():
-            person = PersonFit(self._fit, len(self.model.shape_modes))(*joined_looks(looks))
+            person = PersonFit(self._fit)(*joined_looks(looks))
             parts = person.parameters.split([len(look.faces) for look in looks])
             found = [
                 face for look, part in zip(looks, parts, strict=True) for face in self._results(look, part)
@@ -271,12 +271,12 @@ class FaceReconstructor:
         """
         said, detected, own = look.said.parameters, look.detected, look.own
         if own is not None:
-            return fitted_parameters(fit(said, detected, own))
+            return fit(said, detected, own)
         parameters = said.clone()
         if detected is not None:
             marked = detected.sigma.isfinite().any(dim=1).nonzero()[:, 0].tolist()
             chosen = Points(*(values[marked] for values in detected))
-            parameters[marked] = fitted_parameters(fit(parameters[marked], chosen))
+            parameters[marked] = fit(parameters[marked], chosen)
         return parameters
 
     def _detected(

@@ -9,9 +9,17 @@ from twodasl.geometry.pose import pose_matrix
 from twodasl.geometry.projection import crop_landmarks
 from twodasl.io.images import read_image
 from twodasl.morphable import load_model
-from twodasl.reconstruction.landmark_fit import LandmarkFit, Points, fitted_parameters
+from twodasl.reconstruction.landmark_fit import (
+    LandmarkFit,
+    Points,
+    detector_sigma,
+    fitted_parameters,
+    for_shape,
+)
 from twodasl.reconstruction.reconstructor import FaceReconstructor
 from twodasl.training.priors import FitPriors
+
+import twodasl_ext as te
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +27,10 @@ def head():
     return load_model("procedural")
 
 
-def faces(model, count, seed=0):
+def faces(model, count, seed=0, yaw=0.7):
     """(count, 12+K) parameters of faces of the model in crops, to 40 degrees of yaw."""
     generator = torch.Generator().manual_seed(seed)
-    angles = (torch.rand(count, 3, generator=generator) - 0.5) * torch.tensor([0.4, 1.4, 0.4])
+    angles = (torch.rand(count, 3, generator=generator) - 0.5) * torch.tensor([0.4, 2 * yaw, 0.4])
     pose = pose_matrix(torch.full((count,), 0.42), angles, torch.tensor([60.0, 62.0, 0.0]).expand(count, 3))
     spread = torch.from_numpy(model.coefficient_std)
     return join_parameters(pose, torch.randn(count, len(spread), generator=generator) * spread)
@@ -39,7 +47,7 @@ def test_landmarks_of_the_model_are_found_again(head):
     started[:, :12] = (pose * torch.tensor([1.05, 1.05, 1.05, 1.0])).flatten(1)
     started[:, 12:] = 0
     sigma = torch.ones(points.shape[:2])
-    fitted = fitted_parameters(LandmarkFit(head, basis)(started, Points(points, sigma)))
+    fitted = LandmarkFit(head, basis)(started, Points(points, sigma))
     before = (crop_landmarks(basis, started)[..., :2] - points).norm(dim=-1).mean(1)
     after = (crop_landmarks(basis, fitted)[..., :2] - points)[:, 17:].norm(dim=-1).mean(1)
     # Not exactly: the prior holds coefficients back against landmarks of a pixel's standard deviation, and on
@@ -97,7 +105,7 @@ def test_a_detector_is_believed_of_a_mouth(head):
     sigma = torch.full(said.shape[:2], 1.4)
     fit = LandmarkFit(head, basis)
     found = {
-        name: lips_gap(crop_landmarks(basis, fitted_parameters(fit(shut, detected, Points(said, sigma)))))
+        name: lips_gap(crop_landmarks(basis, fit(shut, detected, Points(said, sigma))))
         for name, detected in {
             "alone": None,
             "nothing": Points(torch.full_like(seen, torch.nan), torch.full_like(sigma, torch.inf)),
@@ -109,6 +117,50 @@ def test_a_detector_is_believed_of_a_mouth(head):
     assert found["both"] - before > 0.5 * (after - before)
     assert abs(found["alone"] - before) < 0.1
     assert abs(found["nothing"] - before) < 0.1
+
+
+def test_a_detectors_outline_counts_more_for_the_shape_than_for_the_pose(head):
+    """It says how wide a face is better than where its points lie along it."""
+    basis, count = head.basis(), len(head.shape_modes)
+    # Turned, the outline is not where the landmarks' vertices are.
+    truth = faces(head, 32, yaw=0.05)
+    marks = crop_landmarks(basis, truth)[..., :2]
+    marks = marks + torch.randn(marks.shape, generator=torch.Generator().manual_seed(1))
+    said = truth.clone()
+    said[:, 12:] = 0
+    detected = Points(marks, detector_sigma(marks).expand(marks.shape[:2]))
+    fit = LandmarkFit(head, basis)
+    twice = fit(said, detected)
+    wide, sharp = (
+        fitted_parameters(te.fit_landmarks(basis, **fit.problem(said, points)))
+        for points in (detected, for_shape(detected))
+    )
+    shapes = slice(12, 12 + count)
+    torch.testing.assert_close(twice[:, shapes], sharp[:, shapes], rtol=0, atol=0)
+    held = fitted_parameters(fit.held(sharp[:, shapes], said, detected))
+    torch.testing.assert_close(twice, held, rtol=1e-3, atol=1e-3)
+
+    def error(parameters):
+        off = (parameters - truth)[:, shapes] / torch.from_numpy(head.coefficient_std)[:count]
+        return off.square().mean(dim=1).sqrt().mean()
+
+    assert error(twice) < error(wide)
+
+
+def test_faces_without_a_detectors_landmarks_are_fitted_once(head):
+    """To the network's own points; beside faces with landmarks as without them."""
+    basis, said = head.basis(), faces(head, 3)
+    marks = crop_landmarks(basis, faces(head, 3, seed=1))[..., :2]
+    own = Points(crop_landmarks(basis, said)[..., :2] + 1, torch.full((3, 68), 1.5))
+    seen = torch.tensor([True, False, True])[:, None]
+    detected = Points(
+        torch.where(seen[..., None], marks, torch.nan), torch.where(seen, detector_sigma(marks), torch.inf)
+    )
+    fit = LandmarkFit(head, basis)
+    found = fit(said, detected, own)
+    torch.testing.assert_close(found[1], fit(said, None, own)[1], rtol=1e-5, atol=1e-5)
+    alone = fit(said[:1], Points(*(values[:1] for values in detected)), Points(*(v[:1] for v in own)))
+    torch.testing.assert_close(found[0], alone[0], rtol=1e-4, atol=1e-4)
 
 
 def test_only_faces_with_landmarks_are_fitted(ball_checkpoint, photo_path, photo68):
