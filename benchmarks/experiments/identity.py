@@ -109,7 +109,7 @@ def main() -> None:
         "--outline-sigma",
         type=float,
         default=landmark_fit.SHAPE_OUTLINE_SIGMA,
-        help="that of a given landmark of the jaw while the shape is sought, crop pixels"
+        help="standard deviation of a given landmark of the jaw while the shape is sought, crop pixels"
         " (default: %(default)s)",
     )
     arguments = parser.parse_args()

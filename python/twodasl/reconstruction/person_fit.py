@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -103,11 +104,17 @@ class _Problem:
         sources = [source.sigma for source in (detected, own) if source is not None]
         seen = [sigma.isfinite() for sigma in sources] or [parameters.new_zeros(len(parameters), 1).bool()]
         self._has_points = torch.cat(seen, 1).any(dim=1)
-        self._alone = None if not sources else self._fitted(torch.arange(len(parameters)))
+
+    @cached_property
+    def _alone(self) -> twodasl_ext.LandmarkFit | None:
+        """The fit of each face for its own shape; None without points of any kind."""
+        if self._detected is None and self._own is None:
+            return None
+        return self._fitted(torch.arange(len(self._parameters)))
 
     def alone(self) -> Tensor:
         """Parameters of each face for itself; as the network says them where there is nothing to fit to."""
-        if self._alone is None:
+        if not bool(self._has_points.any()):
             return self._parameters
         return torch.where(
             self._has_points[:, None], self._fit(self._parameters, *self._points), self._parameters
@@ -136,8 +143,7 @@ class _Problem:
             rows.append(others)
             groups.append(torch.full_like(others, number))
         shapes = self._shapes(torch.cat(rows), torch.cat(groups))
-        every = torch.arange(len(heard), device=heard.device)
-        held = self._fit.held(shapes[part], self._parameters, *self._sources(every))
+        held = self._fit.held(shapes[part], self._parameters, self._detected, self._own)
         seen = (self._alone.residuals != 0).sum(dim=(1, 2))
         misfit = (held.cost - self._alone.cost) / (self._alone.cost + seen)
         count = torch.tensor([len(others) for others in rows], device=heard.device)[part]
